@@ -1,0 +1,283 @@
+"""Orderings: where each token of a sequence stands in a row, as one integer slot (`docs/math.md`, 1 to 3)."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+BUCKET_STRIDE = 1 << 40
+"""How far apart two buckets of one hash round stand: no window may reach across."""
+
+MOST_BUCKETS = 1 << 20
+"""More buckets than this a round are refused; absent keys sort behind all others at this number."""
+
+LARGEST_SINGLE_HASH = 64
+"""Above this many buckets a plain number is split into factors: one huge rotation costs more than attention."""
+
+Rotations = tuple[Tensor, ...]
+"""One Gaussian rotation a factor, each `[heads, rounds, head_dim, factor / 2]`."""
+
+
+def position_slots(mask: Bool[Tensor, "batch length"]) -> Int[Tensor, "batch 1 1 length"]:
+    """The slots of the position ordering: the index of each token among the real ones.
+
+    Padding gets -1, "absent", wherever it stands, so neither it nor the side it is on can be noticed.
+
+    Args:
+        mask: True for a real token.
+
+    Returns:
+        One ordering, to be broadcast over heads or concatenated with hash rounds along dimension 2.
+
+    Example:
+        >>> position_slots(torch.tensor([[False, True, True, False]])).tolist()
+        [[[[-1, 0, 1, -1]]]]
+    """
+    index = mask.cumsum(-1) - 1
+    return index.masked_fill(~mask, -1)[:, None, None]
+
+
+def bucket_factors(buckets: int | Sequence[int]) -> tuple[int, ...]:
+    """The even factors that a number of buckets is hashed by: `factors` as given, or found for a number.
+
+    A number of at most 64 is one hash. A larger one is split into even factors of at most 64 each, as few and
+    as equal as possible.
+
+    Raises:
+        ValueError: a factor that is odd or below 2, or a number that cannot be split.
+
+    Example:
+        >>> bucket_factors(512), bucket_factors([32, 32, 16])
+        ((32, 16), (32, 32, 16))
+    """
+    factors = _split(buckets) if isinstance(buckets, int) else tuple(buckets)
+    for factor in factors:
+        if factor < 2 or factor % 2:
+            raise ValueError(
+                f"buckets={list(factors)}: every factor must be even and at least 2, because a rotation gives "
+                f"each direction and its opposite; {factor} is not"
+            )
+    if not factors:
+        raise ValueError("buckets=[]: expected a number or at least one factor")
+    if math.prod(factors) > MOST_BUCKETS:
+        raise ValueError(f"buckets={buckets}: {math.prod(factors)} buckets a round, at most {MOST_BUCKETS} are kept")
+    return factors
+
+
+def _split(number: int) -> tuple[int, ...]:
+    if number < 2 or number % 2:
+        raise ValueError(f"buckets={number}: expected an even number of at least 2")
+    if number <= LARGEST_SINGLE_HASH:
+        return (number,)
+    for count in range(2, number.bit_length() + 1):
+        found = _even_factors(number, count)
+        if found:
+            return min(found, key=max)
+    raise ValueError(
+        f"buckets={number}: cannot be split into even factors of at most {LARGEST_SINGLE_HASH}; "
+        f"give the factors, or a number such as {1 << (number.bit_length() - 1)}"
+    )
+
+
+def _even_factors(number: int, count: int, largest: int = LARGEST_SINGLE_HASH) -> list[tuple[int, ...]]:
+    if count == 1:
+        return [(number,)] if number <= largest and number % 2 == 0 else []
+    return [
+        (factor, *rest)
+        for factor in range(largest - largest % 2, 1, -2)
+        if number % factor == 0
+        for rest in _even_factors(number // factor, count - 1, factor)
+    ]
+
+
+def random_rotations(
+    heads: int,
+    rounds: int,
+    head_dim: int,
+    buckets: int | Sequence[int],
+    generator: torch.Generator | None = None,
+    device: torch.device | str | None = None,
+) -> Rotations:
+    """Gaussian rotations for `hash_slots`, independent for every head and round, always float32.
+
+    Args:
+        heads: how many heads hash on their own.
+        rounds: how many hash rounds.
+        head_dim: the width of the vectors to be hashed.
+        buckets: a number, or its even factors; see `bucket_factors`.
+        generator: where the numbers come from; the global generator if not given.
+        device: where to put them.
+    """
+    return tuple(
+        torch.randn(heads, rounds, head_dim, factor // 2, generator=generator, device=device)
+        for factor in bucket_factors(buckets)
+    )
+
+
+def bucket_count(rotations: Rotations) -> int:
+    """How many buckets a round of these rotations has."""
+    return math.prod(2 * rotation.shape[-1] for rotation in rotations)
+
+
+def hash_buckets(
+    vectors: Float[Tensor, "batch heads length head_dim"], rotations: Rotations
+) -> Int[Tensor, "batch heads rounds length"]:
+    """The bucket of every vector in every round: `argmax([xR ; -xR])`, the factors combined like digits.
+
+    Works in float32 whatever the input, under autocast too, because rounding moves vectors between buckets.
+    Neither the length of a vector nor its place matters. Source: Kitaev et al. 2020, section 2.
+
+    Returns:
+        int64; `[..., r, i]` is the bucket of token `i` in round `r`.
+    """
+    with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
+        vectors = vectors.detach().float()
+        buckets = torch.zeros((), dtype=torch.int64, device=vectors.device)
+        for rotation in rotations:
+            projected = torch.einsum("bhld,hrdf->bhrlf", vectors, rotation.to(vectors.device).float())
+            size, direction = projected.abs().max(-1)
+            opposite = projected.gather(-1, direction[..., None])[..., 0] < 0
+            half = rotation.shape[-1]
+            buckets = buckets * (2 * half) + direction + half * opposite
+    return buckets
+
+
+def bucket_slots(
+    buckets: Int[Tensor, "batch heads rounds length"], mask: Bool[Tensor, "batch length"] | None = None
+) -> Int[Tensor, "batch heads rounds length"]:
+    """The slot of every key: `bucket * stride + rank`, rank = how many earlier real keys are in its bucket.
+
+    Args:
+        buckets: from `hash_buckets`; any integer type.
+        mask: True for a real token; the others get -1 and are not counted.
+    """
+    buckets = buckets.long()
+    if mask is not None:
+        # Absent keys gather in a bucket of their own, behind all others, where their ranks disturb nobody.
+        buckets = torch.where(mask[:, None, None], buckets, MOST_BUCKETS)
+    in_order, order = buckets.sort(dim=-1, stable=True)
+    place = torch.arange(buckets.shape[-1], device=buckets.device).expand_as(order)
+    rank = place - _first_of_run(in_order, place)
+    slots = torch.empty_like(order).scatter_(-1, order, in_order * BUCKET_STRIDE + rank)
+    return slots if mask is None else slots.masked_fill(~mask[:, None, None], -1)
+
+
+def _first_of_run(in_order: Tensor, place: Tensor) -> Tensor:
+    """For each entry of a sorted row, the place where its run of equal values begins."""
+    begins = torch.ones_like(in_order, dtype=torch.bool)
+    begins[..., 1:] = in_order[..., 1:] != in_order[..., :-1]
+    return torch.where(begins, place, 0).cummax(-1).values
+
+
+def bucket_query_slots(
+    query_buckets: Int[Tensor, "batch heads rounds queries"],
+    key_buckets: Int[Tensor, "batch heads rounds length"],
+    mask: Bool[Tensor, "batch length"] | None = None,
+    *,
+    causal: bool = False,
+    aligned: bool = True,
+    query_mask: Bool[Tensor, "batch queries"] | None = None,
+) -> Int[Tensor, "batch heads rounds queries"]:
+    """Where queries that are not keys stand among the keys; see `hash_query_slots`."""
+    query_buckets, key_buckets = query_buckets.long(), key_buckets.long()
+    if mask is None:
+        mask = torch.ones(key_buckets.shape[0], key_buckets.shape[-1], dtype=torch.bool, device=key_buckets.device)
+    if query_mask is None:
+        if aligned and query_buckets.shape[-1] != key_buckets.shape[-1]:
+            raise ValueError(
+                f"{query_buckets.shape[-1]} queries and {key_buckets.shape[-1]} keys: aligned queries and keys "
+                "are one sequence and need one length; pass aligned=False for two sequences"
+            )
+        query_mask = mask if aligned else mask.new_ones(query_buckets.shape[0], query_buckets.shape[-1])
+    before = _keys_in_bucket(query_buckets, key_buckets, mask, up_to_query=aligned)
+    rank = before - 1 if aligned else before // 2
+    absent = ~query_mask[:, None, None]
+    if aligned and causal:
+        absent = absent | (before == 0)
+    slots = query_buckets * BUCKET_STRIDE + rank.clamp_min(0)
+    return slots.masked_fill(absent, -1)
+
+
+def _keys_in_bucket(query_buckets: Tensor, key_buckets: Tensor, mask: Tensor, *, up_to_query: bool) -> Tensor:
+    """How many real keys each query's bucket holds: those at or before the query, or all of them."""
+    queries, keys = query_buckets.shape[-1], key_buckets.shape[-1]
+    key_buckets = torch.where(mask[:, None, None], key_buckets, MOST_BUCKETS)
+    if up_to_query:
+        # Key i goes just before query i, so that a stable sort leaves it there within their bucket.
+        both = torch.stack((key_buckets, query_buckets), -1).flatten(-2)
+        is_key = torch.arange(2 * keys, device=both.device) % 2 == 0
+        query_places = slice(1, None, 2)
+    else:
+        both = torch.cat((key_buckets, query_buckets), -1)
+        is_key = torch.arange(keys + queries, device=both.device) < keys
+        query_places = slice(keys, None)
+    in_order, order = both.sort(dim=-1, stable=True)
+    place = torch.arange(both.shape[-1], device=both.device).expand_as(order)
+    counted = is_key.expand_as(order).gather(-1, order)
+    upto = counted.cumsum(-1)
+    first = _first_of_run(in_order, place)
+    before_run = upto.gather(-1, first) - counted.gather(-1, first).long()
+    return torch.empty_like(order).scatter_(-1, order, upto - before_run)[..., query_places]
+
+
+def hash_slots(
+    keys: Float[Tensor, "batch heads length head_dim"],
+    rotations: Rotations,
+    mask: Bool[Tensor, "batch length"] | None = None,
+) -> Int[Tensor, "batch heads rounds length"]:
+    """The slots of the hash orderings, one ordering a round.
+
+    Every bucket is a row of its own, far from the others; in it, keys stand in the order they came. A key's slot
+    depends on earlier keys alone: neither the future, nor padding, nor the length of the call can change it.
+
+    Args:
+        keys: the vectors to be hashed (shared queries and keys: the queries).
+        rotations: from `random_rotations`; the same rotations give the same slots.
+        mask: True for a real token; the others are absent (-1).
+
+    Example:
+        >>> rotations = random_rotations(heads=1, rounds=2, head_dim=4, buckets=2)
+        >>> hash_slots(torch.ones(1, 1, 3, 4), rotations)[0, 0, 0].remainder(BUCKET_STRIDE).tolist()
+        [0, 1, 2]
+    """
+    return bucket_slots(hash_buckets(keys, rotations), mask)
+
+
+def hash_query_slots(
+    queries: Float[Tensor, "batch heads queries head_dim"],
+    keys: Float[Tensor, "batch heads length head_dim"],
+    rotations: Rotations,
+    mask: Bool[Tensor, "batch length"] | None = None,
+    *,
+    causal: bool = False,
+    aligned: bool = True,
+    query_mask: Bool[Tensor, "batch queries"] | None = None,
+) -> Int[Tensor, "batch heads rounds queries"]:
+    """Where queries that are not keys stand in the keys' rows.
+
+    A query takes the slot of the last key at or before it in the query's own bucket. Where there is none it is
+    absent if `causal`; otherwise it takes the bucket's first slot, from which it can see the keys that follow.
+
+    Args:
+        queries: the vectors to be placed.
+        keys: the keys that own the slots.
+        rotations: the ones the keys were hashed with.
+        mask: True for a real key.
+        causal: whether the attention that follows is causal.
+        aligned: query `i` and key `i` are the same token. False for two different sequences, where "before" has
+            no meaning: a query then stands in the middle of its bucket's row.
+        query_mask: True for a real query; `mask` if aligned and not given.
+
+    Raises:
+        ValueError: aligned queries and keys of different lengths.
+    """
+    return bucket_query_slots(
+        hash_buckets(queries, rotations),
+        hash_buckets(keys, rotations),
+        mask,
+        causal=causal,
+        aligned=aligned,
+        query_mask=query_mask,
+    )

@@ -1,0 +1,125 @@
+"""Softmax attention over the union of windows in several orderings: the checks, and the choice of a backend."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from reformer.ops.window_attention.eager import eager
+from reformer.ops.window_attention.reference import reference
+
+BACKENDS: dict[str, Callable[..., Tensor]] = {"eager": eager, "reference": reference}
+"""Every backend by name, fastest first."""
+
+
+def window_attention(
+    query: Float[Tensor, "batch heads queries head_dim"],
+    key: Float[Tensor, "batch heads length head_dim"],
+    value: Float[Tensor, "batch heads length head_dim"],
+    query_slots: Int[Tensor, "#batch #heads orderings queries"],
+    key_slots: Int[Tensor, "#batch #heads orderings length"] | None = None,
+    *,
+    window: int | Sequence[int],
+    causal: bool = False,
+    attend_self: bool = True,
+    deduplicate: bool = True,
+    scale: float | None = None,
+    backend: str | None = None,
+) -> Float[Tensor, "batch heads queries head_dim"]:
+    """Ordinary softmax attention in which query `i` sees key `j` if they are near in at least one ordering.
+
+    With slots `s_r` and window `w_r` in ordering `r`, near means `0 <= s_r(i) - s_r(j) < w_r` if `causal`, and
+    `|s_r(i) - s_r(j)| < w_r` otherwise. The softmax runs over the union: a pair met in three orderings counts
+    once (`docs/math.md`, equations 4 to 8). A query that sees nothing gives zeros.
+
+    Args:
+        query, key, value: float32, or any floating dtype for the `reference` and `eager` backends.
+        query_slots: the place of every query in each ordering; negative means absent. Dimensions of size 1
+            broadcast over batch and heads.
+        key_slots: the slot of every key, unique in its ordering; the queries' own if not given.
+        window: how many slots are seen, one number or one for each ordering, at least 1.
+        causal: whether only slots up to the query's own are seen.
+        attend_self: False for the rule of shared queries and keys: a token sees itself, the key at its own slot,
+            only when it sees nothing else.
+        deduplicate: False to let a pair met in `c` orderings weigh `c` times.
+        scale: what scores are multiplied by; `1 / sqrt(head_dim)` if not given.
+        backend: a name in `BACKENDS`; the fastest that can serve the call if not given.
+
+    Raises:
+        ValueError: shapes, windows or a backend that do not fit; the message says which and what would.
+        TypeError: a dtype that does not fit.
+
+    Source: Kitaev, Kaiser, Levskaya 2020 (arXiv 2001.04451), section 2, with windows in place of chunks.
+
+    Example:
+        >>> x = torch.randn(1, 2, 5, 8)
+        >>> slots = position_slots(torch.ones(1, 5, dtype=torch.bool))
+        >>> window_attention(x, x, x, slots, window=2, causal=True).shape
+        torch.Size([1, 2, 5, 8])
+    """
+    if key_slots is None:
+        key_slots = query_slots
+    windows = _checked_windows(window, query_slots)
+    _check(query, key, value, query_slots, key_slots)
+    if query.shape[2] == 0 or key.shape[2] == 0:
+        return torch.zeros_like(query)
+    name = backend or "eager"
+    if name not in BACKENDS:
+        raise ValueError(f"backend={name!r} is not one of {', '.join(map(repr, BACKENDS))}")
+    return BACKENDS[name](
+        query,
+        key,
+        value,
+        query_slots,
+        key_slots,
+        windows=windows,
+        causal=causal,
+        attend_self=attend_self,
+        deduplicate=deduplicate,
+        scale=1 / math.sqrt(query.shape[-1]) if scale is None else scale,
+    )
+
+
+def _checked_windows(window: int | Sequence[int], slots: Tensor) -> tuple[int, ...]:
+    if slots.dim() != 4:
+        raise ValueError(f"query_slots has shape {tuple(slots.shape)}, expected [batch, heads, orderings, length]")
+    orderings = slots.shape[2]
+    windows = (window,) * orderings if isinstance(window, int) else tuple(window)
+    if len(windows) != orderings:
+        raise ValueError(f"window={list(windows)} has {len(windows)} entries for {orderings} orderings; give one each")
+    if not windows or min(windows) < 1:
+        raise ValueError(f"window={window}: expected at least one ordering and windows of at least 1")
+    return windows
+
+
+def _check(query: Tensor, key: Tensor, value: Tensor, query_slots: Tensor, key_slots: Tensor) -> None:
+    if query.dim() != 4 or key.dim() != 4 or key.shape != value.shape:
+        raise ValueError(
+            f"query {tuple(query.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}: expected "
+            "[batch, heads, length, head_dim], key and value alike"
+        )
+    if query.shape[:2] != key.shape[:2] or query.shape[3] != key.shape[3]:
+        raise ValueError(
+            f"query {tuple(query.shape)} and key {tuple(key.shape)} must agree in batch, heads and head_dim"
+        )
+    if not query.is_floating_point() or not query.dtype == key.dtype == value.dtype:
+        raise TypeError(
+            f"query {query.dtype}, key {key.dtype}, value {value.dtype}: expected one floating dtype for all three"
+        )
+    for name, slots, vectors in (("query_slots", query_slots, query), ("key_slots", key_slots, key)):
+        if slots.dtype != torch.int64:
+            raise TypeError(f"{name} is {slots.dtype}, expected torch.int64")
+        if slots.device != vectors.device:
+            raise ValueError(f"{name} is on {slots.device}, query and key are on {vectors.device}; move it there")
+        batch, heads, length = vectors.shape[:3]
+        fits = slots.dim() == 4 and slots.shape[0] in (1, batch) and slots.shape[1] in (1, heads)
+        if not fits or slots.shape[3] != length or slots.shape[2] != query_slots.shape[2]:
+            raise ValueError(
+                f"{name} has shape {tuple(slots.shape)}, expected [{batch} or 1, {heads} or 1, "
+                f"{query_slots.shape[2]}, {length}]"
+            )
+
+
+__all__ = ["BACKENDS", "window_attention"]
