@@ -1,0 +1,147 @@
+"""The configuration of a Reformer: every field checked once, when it is made."""
+
+from typing import Any, Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+from reformer.ops.orderings import bucket_factors
+
+ATTENTION_KINDS = ("full", "local", "lsh", "local+lsh")
+POSITION_KINDS = ("axial", "rotary", "learned", "sinusoidal", "none")
+
+
+@strict
+class ReformerConfig(PreTrainedConfig):
+    """What a Reformer is made of.
+
+    Where a field means the same as in transformers' own Reformer it has the same name.
+
+    Args:
+        vocab_size: how many token ids there are.
+        hidden_size: the width of each of the two residual streams; heads read both, `2 * hidden_size`.
+        num_attention_heads, attention_head_size: how many heads, and their width.
+        feed_forward_size: the inner width of the feed-forward sub-layer.
+        hidden_act: "relu", "gelu" or "silu"; with `gated_feed_forward` it gates a second projection.
+        attention_layers: one of "full", "local", "lsh", "local+lsh" for each layer.
+        is_decoder: True for a causal model.
+        local_window: in local attention, how many tokens are seen: the token itself and `local_window - 1` before
+            it (and as many after it, unless causal).
+        lsh_window: the same within a bucket of a hash round.
+        num_buckets: buckets a round, or their even factors, such as `[32, 16]`.
+        num_rounds: how many hash rounds are seen in one softmax.
+        shared_query_key: in hashed layers, one projection for queries and keys (the paper's), a token seeing itself
+            only when it sees nothing else. False: two, both of unit length, with a learned temperature per head.
+        convolution_kernel: the odd width of a depth-wise separable convolution before each attention; 0 for none.
+        position_embedding_type: "axial", "rotary", "learned", "sinusoidal" or "none".
+        axial_pos_shape, axial_pos_embds_dim: for axial positions, the table's sides, whose product bounds the
+            length, and their widths, which add up to `hidden_size`.
+        rope_theta: the base of rotary positions.
+        max_position_embeddings: the greatest length; longer input is refused. For rotary, sinusoidal and no
+            positions, and for axial ones up to the table's product, it may be changed when loading.
+        hidden_dropout_prob: dropout of the embeddings and of every sub-layer's output.
+        classifier_dropout: dropout before a classification head; `hidden_dropout_prob` if not given.
+        classifier_pooling: what a sequence classifier reads: "mean" or "max" over the real tokens, or "first".
+        reversible: recompute the layers' inputs in the backward pass instead of keeping them. The function, its
+            weights and its gradients are the same either way.
+        chunk_size_feed_forward: how many tokens go through the feed-forward at a time; 0 for all.
+
+    Raises:
+        ValueError: a field, or two together, that make no sense; the message says which, and what would.
+    """
+
+    model_type = "reformer-torch"
+
+    vocab_size: int = 320
+    hidden_size: int = 256
+    num_attention_heads: int = 4
+    attention_head_size: int = 64
+    feed_forward_size: int = 1024
+    hidden_act: Literal["relu", "gelu", "silu"] = "gelu"
+    gated_feed_forward: bool = False
+    attention_layers: list[str] | tuple[str, ...] = ("local", "lsh", "local", "lsh", "local", "lsh")
+    is_decoder: bool = False
+    local_window: int = 64
+    lsh_window: int = 64
+    num_buckets: int | list[int] = 64
+    num_rounds: int = 2
+    shared_query_key: bool = True
+    convolution_kernel: int = 0
+    position_embedding_type: Literal["axial", "rotary", "learned", "sinusoidal", "none"] = "rotary"
+    axial_pos_shape: list[int] | tuple[int, ...] | None = None
+    axial_pos_embds_dim: list[int] | tuple[int, ...] | None = None
+    rope_theta: float | int = 10000.0
+    max_position_embeddings: int = 1 << 20
+    hidden_dropout_prob: float | int = 0.0
+    classifier_dropout: float | int | None = None
+    classifier_pooling: Literal["mean", "max", "first"] = "mean"
+    layer_norm_eps: float = 1e-6
+    initializer_range: float = 0.02
+    reversible: bool = True
+    tie_word_embeddings: bool = False
+    use_cache: bool = False
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        self.attention_layers = list(self.attention_layers)
+        self.num_hidden_layers = len(self.attention_layers)
+        super().__post_init__(**kwargs)
+        self._check_sizes()
+        self._check_layers()
+        self._check_positions()
+
+    def _check_sizes(self) -> None:
+        names = ("vocab_size", "hidden_size", "num_attention_heads", "attention_head_size", "feed_forward_size")
+        for name in (*names, "local_window", "lsh_window", "num_rounds", "max_position_embeddings"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
+        for name in ("hidden_dropout_prob", "classifier_dropout"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ValueError(f"{name}={value}: expected a probability, at least 0 and below 1")
+        if self.chunk_size_feed_forward < 0:
+            raise ValueError(f"chunk_size_feed_forward={self.chunk_size_feed_forward}: expected 0 (all) or more")
+        kernel = self.convolution_kernel
+        if kernel < 0 or (kernel and kernel % 2 == 0):
+            raise ValueError(f"convolution_kernel={kernel}: expected 0 (none) or an odd width")
+        if self.tie_word_embeddings:
+            raise ValueError(
+                f"tie_word_embeddings=True: heads read both streams, {2 * self.hidden_size} wide, and embeddings "
+                f"are {self.hidden_size} wide, so they cannot be one matrix; set it to False"
+            )
+
+    def _check_layers(self) -> None:
+        if not self.attention_layers:
+            raise ValueError("attention_layers=[]: expected at least one layer")
+        for kind in self.attention_layers:
+            if kind not in ATTENTION_KINDS:
+                raise ValueError(f"attention_layers has {kind!r}; expected {', '.join(map(repr, ATTENTION_KINDS))}")
+        bucket_factors(self.num_buckets)
+
+    def _check_positions(self) -> None:
+        kind, longest = self.position_embedding_type, self.max_position_embeddings
+        if kind == "rotary" and self.attention_head_size % 2:
+            raise ValueError(f"attention_head_size={self.attention_head_size}: rotary positions need an even width")
+        if kind == "sinusoidal" and self.hidden_size % 2:
+            raise ValueError(f"hidden_size={self.hidden_size}: sinusoidal positions need an even width")
+        if kind != "axial":
+            return
+        shape, widths = self.axial_pos_shape, self.axial_pos_embds_dim
+        if not shape or not widths or len(shape) != len(widths):
+            raise ValueError(
+                f"axial_pos_shape={shape} and axial_pos_embds_dim={widths}: axial positions need both, of one length"
+            )
+        if min(shape) < 1 or min(widths) < 1 or sum(widths) != self.hidden_size:
+            raise ValueError(
+                f"axial_pos_embds_dim={list(widths)} adds up to {sum(widths)}, expected hidden_size={self.hidden_size}"
+            )
+        table = 1
+        for side in shape:
+            table *= side
+        if longest > table:
+            raise ValueError(
+                f"max_position_embeddings={longest} but axial_pos_shape={list(shape)} holds {table} positions; "
+                "enlarge the shape or lower the maximum"
+            )

@@ -1,0 +1,142 @@
+"""One attention layer of any kind: what is projected, which orderings it sees, how queries and keys are scaled."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from reformer.nn.full_attention import full_attention
+from reformer.nn.positions import rotate
+from reformer.nn.replay import Replay
+from reformer.nn.tokens import Tokens
+from reformer.ops import bucket_query_slots, bucket_slots, hash_buckets, random_rotations, window_attention
+from reformer.ops.orderings import Rotations, bucket_count, bucket_factors
+
+
+class Attention(nn.Module):
+    """Multi-head attention that sees everything, its neighbours, its buckets, or the last two in one softmax.
+
+    Args:
+        kind: "full", "local", "lsh" or "local+lsh".
+        hidden_size, heads, head_dim: the widths.
+        causal: see no later token.
+        local_window, lsh_window: how far a token sees in the position ordering and in a bucket.
+        buckets, rounds: of the hash, see `reformer.ops.random_rotations`.
+        shared: in hashed kinds, queries are keys (of unit length), and a token sees itself only when alone. If
+            False both have unit length, and each head learns the temperature of its scores.
+
+    Hash rotations are drawn anew in each training forward pass; evaluation uses those in the checkpoint.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        hidden_size: int,
+        heads: int,
+        head_dim: int,
+        *,
+        causal: bool = False,
+        local_window: int = 64,
+        lsh_window: int = 64,
+        buckets: int | Sequence[int] = 64,
+        rounds: int = 2,
+        shared: bool = True,
+    ) -> None:
+        super().__init__()
+        self.kind, self.heads, self.head_dim, self.causal = kind, heads, head_dim, causal
+        self.hashed = "lsh" in kind
+        self.shared = shared and self.hashed
+        self.rounds = rounds if self.hashed else 0
+        self.windows = (local_window,) * ("local" in kind) + (lsh_window,) * self.rounds
+        width = heads * head_dim
+        if self.shared:
+            self.query_key = nn.Linear(hidden_size, width, bias=False)
+        else:
+            self.query = nn.Linear(hidden_size, width, bias=False)
+            self.key = nn.Linear(hidden_size, width, bias=False)
+        self.value = nn.Linear(hidden_size, width, bias=False)
+        self.output = nn.Linear(width, hidden_size, bias=False)
+        if self.hashed and not shared:
+            self.log_temperature = nn.Parameter(torch.full((heads,), 0.5 * math.log(head_dim)))
+        self.bucket_factors = bucket_factors(buckets) if self.hashed else ()
+        self.reset_rotations()
+
+    def reset_rotations(self) -> None:
+        """Draw the rotations that evaluation uses."""
+        if self.hashed:
+            for index, rotation in enumerate(self._draw("cpu")):
+                self.register_buffer(f"rotation_{index}", rotation)
+
+    def _draw(self, device: torch.device | str) -> Rotations:
+        return random_rotations(self.heads, self.rounds, self.head_dim, self.bucket_factors, device=device)
+
+    def _rotations(self, device: torch.device) -> Rotations:
+        if self.training:
+            return self._draw(device)
+        return tuple(self.get_buffer(f"rotation_{index}") for index in range(len(self.bucket_factors)))
+
+    def forward(
+        self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay
+    ) -> Float[Tensor, "batch length hidden"]:
+        query = self._split((self.query_key if self.shared else self.query)(hidden))
+        key = query if self.shared else self._split(self.key(hidden))
+        value = self._split(self.value(hidden))
+        query_slots, key_slots = self._slots(query, key, tokens, replay)
+        query, key, scale = self._scaled(query, key)
+        if tokens.rotary is not None:
+            query, key = rotate(query, tokens.rotary), rotate(key, tokens.rotary)
+        if self.kind == "full":
+            seen = full_attention(query, key, value, tokens.mask if tokens.padded else None, self.causal)
+        else:
+            seen = window_attention(
+                query,
+                key,
+                value,
+                query_slots,
+                key_slots,
+                window=self.windows,
+                causal=self.causal,
+                attend_self=not self.shared,
+                scale=scale,
+            )
+        return self.output(seen.transpose(1, 2).flatten(2))
+
+    def _split(self, vectors: Tensor) -> Float[Tensor, "batch heads length head_dim"]:
+        return vectors.unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)
+
+    def _scaled(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, float]:
+        if not self.hashed:
+            return query, key, 1 / math.sqrt(self.head_dim)
+        key = normalize(key, dim=-1)
+        if not self.shared:
+            query = normalize(query, dim=-1) * self.log_temperature.exp().to(query.dtype)[:, None, None]
+        return query, key, 1.0
+
+    def _slots(
+        self, query: Tensor, key: Tensor, tokens: Tokens, replay: Replay
+    ) -> tuple[Int[Tensor, "batch heads orderings length"], Int[Tensor, "batch heads orderings length"] | None]:
+        """The slots of queries and of keys; None for the latter where they are the same."""
+        if not self.hashed:
+            return tokens.slots, None
+        mask = tokens.mask if tokens.padded else None
+        vectors = (key,) if self.shared else (key, query)
+        buckets = replay.keep("buckets", lambda: self._buckets(vectors))
+        key_slots = self._with_local(bucket_slots(buckets[0], mask), tokens)
+        if self.shared:
+            return key_slots, None
+        places = bucket_query_slots(buckets[1], buckets[0], mask, causal=self.causal)
+        return self._with_local(places, tokens), key_slots
+
+    def _buckets(self, vectors: tuple[Tensor, ...]) -> Tensor:
+        """Buckets of keys (and queries), in the smallest integers, because they are kept until the backward pass."""
+        rotations = self._rotations(vectors[0].device)
+        small = torch.int16 if bucket_count(rotations) <= 1 << 15 else torch.int32
+        return torch.stack([hash_buckets(each, rotations).to(small) for each in vectors])
+
+    def _with_local(self, slots: Tensor, tokens: Tokens) -> Tensor:
+        if self.kind != "local+lsh":
+            return slots
+        return torch.cat((tokens.slots.expand(-1, self.heads, -1, -1), slots), 2)

@@ -1,0 +1,30 @@
+"""One layer of the stack as its sub-layers: each normalises its input, transforms it and drops out."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from reformer.nn.replay import Replay
+from reformer.nn.tokens import Tokens
+
+
+class SubLayer(nn.Module):
+    """`dropout(function(norm(x)))`: what is added to a residual stream (pre-norm).
+
+    Args:
+        function: a module called as `function(hidden, tokens, replay)`.
+        hidden_size: the width of the stream.
+        dropout: the probability; equal whenever the sub-layer is run again for one forward pass.
+        eps: of the layer norm.
+    """
+
+    def __init__(self, function: nn.Module, hidden_size: int, dropout: float = 0.0, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(hidden_size, eps=eps)
+        self.function = function
+        self.dropout = dropout
+
+    def forward(
+        self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay
+    ) -> Float[Tensor, "batch length hidden"]:
+        output = self.function(self.norm(hidden), tokens, replay)
+        return replay.dropout(output, self.dropout) if self.training else output

@@ -1,0 +1,50 @@
+"""The feed-forward sub-layer, a few tokens at a time."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from reformer.nn.replay import Replay
+from reformer.nn.tokens import Tokens
+
+ACTIVATIONS = {"relu": torch.relu, "gelu": nn.functional.gelu, "silu": nn.functional.silu}
+
+
+class FeedForward(nn.Module):
+    """`activation(x W1 + b1) W2 + b2` for each token, gated if asked: `(activation(x W1 + b1) * (x W3 + b3)) W2`.
+
+    Args:
+        hidden_size, feed_forward_size: the outer and the inner width.
+        activation: "relu", "gelu" or "silu".
+        gated: multiply by a second projection.
+        chunk_size: how many tokens are worked on at a time, so that the inner width is never held for a whole long
+            sequence; 0 for all at once. The result is the same.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        feed_forward_size: int,
+        activation: str = "gelu",
+        gated: bool = False,
+        chunk_size: int = 0,
+    ) -> None:
+        super().__init__()
+        self.activation = ACTIVATIONS[activation]
+        self.chunk_size = chunk_size
+        self.inner = nn.Linear(hidden_size, feed_forward_size)
+        self.gate = nn.Linear(hidden_size, feed_forward_size) if gated else None
+        self.outer = nn.Linear(feed_forward_size, hidden_size)
+
+    def forward(
+        self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay
+    ) -> Float[Tensor, "batch length hidden"]:
+        if self.chunk_size == 0 or hidden.shape[1] <= self.chunk_size:
+            return self._transform(hidden)
+        return torch.cat([self._transform(chunk) for chunk in hidden.split(self.chunk_size, dim=1)], dim=1)
+
+    def _transform(self, hidden: Tensor) -> Tensor:
+        inner = self.activation(self.inner(hidden))
+        if self.gate is not None:
+            inner = inner * self.gate(hidden)
+        return self.outer(inner)

@@ -1,0 +1,34 @@
+"""Attention over everything: the baseline, and the better choice at short lengths."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+
+def full_attention(
+    query: Float[Tensor, "batch heads length head_dim"],
+    key: Float[Tensor, "batch heads length head_dim"],
+    value: Float[Tensor, "batch heads length head_dim"],
+    mask: Bool[Tensor, "batch length"] | None,
+    causal: bool,
+) -> Float[Tensor, "batch heads length head_dim"]:
+    """PyTorch's scaled dot-product attention over the real tokens; padding gives zeros.
+
+    Args:
+        mask: True for a real token; None where all are.
+        causal: see no later token.
+    """
+    if mask is None:
+        return scaled_dot_product_attention(query, key, value, is_causal=causal)
+    if not causal:
+        # A sequence without any real token looks at its padding; what it finds is dropped below.
+        seen = mask | ~mask.any(-1, keepdim=True)
+        output = scaled_dot_product_attention(query, key, value, attn_mask=seen[:, None, None])
+    else:
+        # With the real tokens in front, "nothing later" hides the padding too, and no mask of length^2 is needed.
+        order = (~mask).byte().argsort(dim=-1, stable=True)[:, None, :, None].expand_as(query)
+        packed = (vectors.gather(2, order) for vectors in (query, key, value))
+        output = scaled_dot_product_attention(*packed, is_causal=True)
+        output = torch.empty_like(output).scatter(2, order, output)
+    return output.masked_fill(~mask[:, None, :, None], 0)

@@ -1,0 +1,82 @@
+"""Positions: added to the embeddings (axial, learned, sinusoidal) or turned into queries and keys (rotary)."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class AxialPositions(nn.Module):
+    """A table of any number of sides: the position's digit on each side picks a part of the vector.
+
+    `prod(shape)` positions cost `sum(shape)` rows, and a table learned at one length serves every shorter one.
+    Source: Kitaev et al. 2020, appendix; Ho et al. 2019.
+
+    Args:
+        shape: the sides, slowest first.
+        widths: how wide the part of each side is.
+    """
+
+    def __init__(self, shape: Sequence[int], widths: Sequence[int]) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+        sides = [[1] * index + [side] + [1] * (len(shape) - 1 - index) for index, side in enumerate(shape)]
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.empty(*side, width).normal_(std=0.02)) for side, width in zip(sides, widths, strict=True)
+        )
+
+    def forward(self, positions: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length hidden"]:
+        parts, rest = [], positions
+        for side, weight in zip(reversed(self.shape), reversed(list(self.weights)), strict=True):
+            parts.append(weight.view(side, -1)[rest % side])
+            rest = rest // side
+        return torch.cat(parts[::-1], -1)
+
+
+class LearnedPositions(nn.Module):
+    """One learned vector for each position below `length`."""
+
+    def __init__(self, length: int, hidden_size: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(length, hidden_size)
+
+    def forward(self, positions: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length hidden"]:
+        return self.table(positions)
+
+
+class SinusoidalPositions(nn.Module):
+    """Sines, then cosines, of `position / base^(2 k / hidden_size)`; nothing is learned (Vaswani et al. 2017)."""
+
+    def __init__(self, hidden_size: int, base: float = 10000.0) -> None:
+        super().__init__()
+        self.hidden_size, self.base = hidden_size, base
+
+    def forward(self, positions: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length hidden"]:
+        cosine, sine = _waves(positions, self.hidden_size, self.base)
+        return torch.cat((sine, cosine), -1)
+
+
+def rotary_waves(
+    positions: Int[Tensor, "batch length"], head_dim: int, base: float = 10000.0
+) -> tuple[Float[Tensor, "batch 1 length half"], Float[Tensor, "batch 1 length half"]]:
+    """Cosines and sines for `rotate`, to be shared by all layers."""
+    cosine, sine = _waves(positions, head_dim, base)
+    return cosine[:, None], sine[:, None]
+
+
+def rotate(
+    vectors: Float[Tensor, "batch heads length head_dim"],
+    waves: tuple[Float[Tensor, "batch 1 length half"], Float[Tensor, "batch 1 length half"]],
+) -> Float[Tensor, "batch heads length head_dim"]:
+    """Turn pairs of coordinates by the position, so that a score depends on the distance (Su et al. 2021)."""
+    cosine, sine = (wave.to(vectors.dtype) for wave in waves)
+    left, right = vectors.chunk(2, -1)
+    return torch.cat((left * cosine - right * sine, right * cosine + left * sine), -1)
+
+
+def _waves(positions: Tensor, width: int, base: float) -> tuple[Tensor, Tensor]:
+    # float32 cannot tell position 10^9 from its neighbour.
+    half = torch.arange(0, width, 2, device=positions.device, dtype=torch.float64)
+    angles = positions[..., None] * base ** -(half / width)
+    return angles.cos().float(), angles.sin().float()

@@ -1,0 +1,48 @@
+"""What a sub-layer must repeat exactly when the reversible backward pass runs it again."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+class Replay:
+    """The chances and choices of one run of one sub-layer: its dropout, and values kept from the first run.
+
+    A reconstructed input differs from the original by rounding. Whatever would turn that into a large difference,
+    such as the bucket of a token near a boundary, is kept; dropout is drawn again from a seed of its own, so the
+    global random state is neither read nor set.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = seed
+        self._draws = 0
+        self._kept: dict[str, Tensor] = {}
+
+    def rewind(self) -> "Replay":
+        """Start again from the first draw, before the sub-layer runs again."""
+        self._draws = 0
+        return self
+
+    def keep(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """The value computed under this name in the first run."""
+        if name not in self._kept:
+            self._kept[name] = compute()
+        return self._kept[name]
+
+    def dropout(self, hidden: Tensor, probability: float) -> Tensor:
+        """Dropout that is equal in every run; none without a seed."""
+        if self.seed is None or probability == 0:
+            return hidden
+        generator = torch.Generator(hidden.device).manual_seed(self.seed + self._draws)
+        self._draws += 1
+        kept = torch.empty_like(hidden).bernoulli_(1 - probability, generator=generator)
+        return hidden * kept.div_(1 - probability)
+
+
+def replays(count: int, *, random: bool) -> list[Replay]:
+    """One replay for each sub-layer of a stack; `random` draws their seeds from the global generator."""
+    if not random:
+        return [Replay() for _ in range(count)]
+    first = int(torch.randint(1 << 48, ()))
+    return [Replay(first + (index << 8)) for index in range(count)]

@@ -1,0 +1,98 @@
+"""A stack of sub-layers on two residual streams, whose inputs the backward pass recomputes (`docs/math.md`, 12)."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from reformer.nn.replay import Replay, replays
+from reformer.nn.tokens import Tokens
+
+Streams = tuple[Tensor, Tensor]
+
+
+class ReversibleSequence(nn.Module):
+    """Runs `(x1, x2) -> (x2, x1 + f(x2))` for each sub-layer `f` in turn.
+
+    Training memory does not grow with the number of sub-layers: the backward pass finds each input again from the
+    output, `x1 = y2 - f(y1)`. With `reversible=False` the same function is differentiated as usual. Both give the
+    same gradients up to rounding, dropout included. Source: Kitaev et al. 2020, section 3, after Gomez et al. 2017.
+
+    Args:
+        sublayers: modules called as `f(hidden, tokens, replay)`, each a function of these alone.
+        reversible: recompute instead of keeping.
+    """
+
+    def __init__(self, sublayers: Iterable[nn.Module], reversible: bool = True) -> None:
+        super().__init__()
+        self.sublayers = nn.ModuleList(sublayers)
+        self.reversible = reversible
+
+    def forward(
+        self,
+        first: Float[Tensor, "batch length hidden"],
+        second: Float[Tensor, "batch length hidden"],
+        tokens: Tokens,
+    ) -> Streams:
+        """Both streams after the last sub-layer, each `[batch, length, hidden]`."""
+        sublayers = list(self.sublayers)
+        again = replays(len(sublayers), random=self.training and self._is_random())
+        parameters = [parameter for layer in sublayers for parameter in layer.parameters()]
+        needed = first.requires_grad or second.requires_grad or any(p.requires_grad for p in parameters)
+        if self.reversible and needed and torch.is_grad_enabled():
+            return _Recomputed.apply(first, second, (sublayers, tokens, again), *parameters)  # pyright: ignore
+        return _run(first, second, sublayers, tokens, again)
+
+    def _is_random(self) -> bool:
+        return any(getattr(layer, "dropout", 0) > 0 for layer in self.sublayers)
+
+
+def _run(first: Tensor, second: Tensor, sublayers: Sequence[nn.Module], tokens: Tokens, again: list[Replay]) -> Streams:
+    for sublayer, replay in zip(sublayers, again, strict=True):
+        first, second = second, first + sublayer(second, tokens, replay)
+    return first, second
+
+
+class _Recomputed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, first: Tensor, second: Tensor, stack: tuple, *parameters: Tensor) -> Streams:
+        ctx.stack = stack
+        device = first.device.type
+        ctx.autocast = {
+            "device_type": device,
+            "enabled": torch.is_autocast_enabled(device),
+            "dtype": torch.get_autocast_dtype(device),
+        }
+        first, second = _run(first, second, *stack)
+        ctx.save_for_backward(first, second)
+        return first, second
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_first: Tensor, grad_second: Tensor) -> tuple[Tensor | None, ...]:
+        first, second = ctx.saved_tensors
+        sublayers, tokens, again = ctx.stack
+        wanted = list(ctx.needs_input_grad[3:])
+        gradients: list[Tensor | None] = [None] * len(wanted)
+        end = len(wanted)
+        for sublayer, replay in zip(reversed(sublayers), reversed(again), strict=True):
+            parameters = list(sublayer.parameters())
+            begin = end - len(parameters)
+            trained = [index for index in range(begin, end) if wanted[index]]
+            with torch.enable_grad(), torch.autocast(**ctx.autocast):
+                hidden = first.detach().requires_grad_()
+                output = sublayer(hidden, tokens, replay.rewind())
+                found = torch.autograd.grad(
+                    output, [hidden, *(parameters[index - begin] for index in trained)], grad_second, allow_unused=True
+                )
+            for index, gradient in zip(trained, found[1:], strict=True):
+                gradients[index] = gradient
+            first, second = second - output.detach(), first
+            into_hidden = grad_first if found[0] is None else grad_first + found[0]
+            grad_first, grad_second = grad_second, into_hidden
+            end = begin
+        inputs = [grad_first if ctx.needs_input_grad[0] else None, grad_second if ctx.needs_input_grad[1] else None]
+        return *inputs, None, *gradients

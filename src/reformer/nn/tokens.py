@@ -1,0 +1,31 @@
+"""What every layer of one forward pass needs to know of its tokens."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from reformer.ops import position_slots
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Which tokens are real, and where they stand; the same for all layers of one pass."""
+
+    mask: Bool[Tensor, "batch length"]
+    """True for a real token."""
+    padded: bool
+    """Whether any token may be padding: False lets layers take the way without a mask."""
+    slots: Int[Tensor, "batch 1 1 length"]
+    """The position ordering."""
+    rotary: tuple[Float[Tensor, "batch 1 length half"], Float[Tensor, "batch 1 length half"]] | None = None
+    """Cosines and sines of the positions, where they are rotary."""
+
+    @classmethod
+    def of(cls, mask: Bool[Tensor, "batch length"], padded: bool = True) -> "Tokens":
+        return cls(mask, padded, position_slots(mask))
+
+    @property
+    def positions(self) -> Int[Tensor, "batch length"]:
+        """The index of every token among the real ones; 0 for padding."""
+        return self.slots[:, 0, 0].clamp_min(0)
