@@ -1,0 +1,23 @@
+"""Files in, documents with exact character offsets out; tokenizers and labels that keep the offsets."""
+
+from reformer.data.documents import Document, Span, drop_duplicates, join_documents, span_problem
+from reformer.data.errors import DataError
+from reformer.data.labels import IGNORED, bio_labels, decode_spans, label_id, token_tags
+from reformer.data.tokenizers import byte_tokenizer, character_tokenizer, load_tokenizer
+
+__all__ = [
+    "IGNORED",
+    "DataError",
+    "Document",
+    "Span",
+    "bio_labels",
+    "byte_tokenizer",
+    "character_tokenizer",
+    "decode_spans",
+    "drop_duplicates",
+    "join_documents",
+    "label_id",
+    "load_tokenizer",
+    "span_problem",
+    "token_tags",
+]

@@ -1,0 +1,102 @@
+"""From character spans to one BIO tag a token, and back."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from reformer.data.documents import Span
+from reformer.data.errors import DataError
+
+IGNORED = -100
+"""The tag of a token that stands for no character: the loss and the metrics pass over it."""
+
+
+def bio_labels(entity_types: Iterable[str]) -> list[str]:
+    """The labels of a BIO tagger: `O` first, then `B-` and `I-` of every type, the types sorted.
+
+    >>> bio_labels({"PER", "LOC"})
+    ['O', 'B-LOC', 'I-LOC', 'B-PER', 'I-PER']
+    """
+    return ["O", *(f"{prefix}-{name}" for name in sorted(set(entity_types)) for prefix in "BI")]
+
+
+def label_id(label: str, label_ids: Mapping[str, int], source: str = "") -> int:
+    """The number of `label`; a `DataError` at `source` that lists the known labels if it has none."""
+    try:
+        return label_ids[label]
+    except KeyError:
+        raise DataError.at(
+            source,
+            f"the label {label!r} was not seen in training; known are {', '.join(map(repr, sorted(label_ids)))}",
+            "correct the label, drop the document, or train again with it",
+        ) from None
+
+
+def token_tags(
+    spans: Iterable[Span],
+    offsets: Sequence[tuple[int, int]],
+    label_ids: Mapping[str, int],
+    source: str = "",
+) -> list[int]:
+    """One BIO tag a token, as numbers of `label_ids`.
+
+    `spans` are in order and do not overlap; `offsets` are the tokens' characters, in order, as a fast tokenizer
+    gives them. A span whose boundary falls inside a token is widened to the whole token; a token that two spans
+    meet in belongs to the first, and a second span left without a token of its own gets no tag. Of several
+    tokens of one character (bytes) the first of a span is `B-` and the others are `I-`. Tokens of length 0
+    (special tokens) get -100. An entity type that is not in `label_ids` is a `DataError` at `source`.
+
+    >>> token_tags([Span(1, 3, "LOC")], [(0, 0), (0, 1), (1, 2), (2, 3)], {"O": 0, "B-LOC": 1, "I-LOC": 2})
+    [-100, 0, 1, 2]
+    """
+    outside = label_id("O", label_ids, source)
+    tags = [IGNORED if start == end else outside for start, end in offsets]
+    token = 0
+    for span in spans:
+        begin = label_id(f"B-{span.label}", label_ids, source)
+        inside = label_id(f"I-{span.label}", label_ids, source)
+        tag = begin
+        while token < len(offsets) and offsets[token][0] < span.end:
+            start, end = offsets[token]
+            if start != end and end > span.start:
+                tags[token] = tag
+                tag = inside
+            token += 1
+    return tags
+
+
+def decode_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: str) -> list[Span]:
+    """The entities that BIO `tags` (the labels' names, one a token) mean, with exact offsets in `text`.
+
+    The reading is strict IOB2, that of `seqeval` with `mode="strict"`: only `B-X` starts an entity, `I-X` goes on
+    with one of the same type, and an `I-X` that follows neither is dropped. Tokens of length 0 are passed over.
+    Of several tokens of one character the first one's tag counts, so an entity never begins or ends inside a
+    character. White space at an entity's ends does not belong to it.
+
+    >>> decode_spans(["O", "B-LOC", "I-LOC", "I-PER"], [(0, 1), (1, 2), (2, 3), (3, 4)], "去北京了")
+    [Span(start=1, end=3, label='LOC')]
+    """
+    if len(tags) != len(offsets):
+        raise ValueError(f"{len(tags)} tags were given for {len(offsets)} tokens; there must be one tag a token")
+    found: list[Span] = []
+    current: Span | None = None
+    reached = 0
+    for tag, (start, end) in zip(tags, offsets, strict=True):
+        if start == end or start < reached:
+            continue
+        reached = end
+        prefix, _, name = tag.partition("-")
+        if prefix == "I" and current is not None and current.label == name:
+            current = Span(current.start, end, name)
+            continue
+        if current is not None:
+            found.append(current)
+        current = Span(start, end, name) if prefix == "B" else None
+    if current is not None:
+        found.append(current)
+    return [trimmed for span in found if (trimmed := _trim(span, text)) is not None]
+
+
+def _trim(span: Span, text: str) -> Span | None:
+    inside = text[span.start : span.end]
+    start = span.start + len(inside) - len(inside.lstrip())
+    end = span.end - (len(inside) - len(inside.rstrip()))
+    return Span(start, end, span.label) if start < end else None
