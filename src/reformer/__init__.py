@@ -1,3 +1,43 @@
 """Transformers over very long sequences on one ordinary machine."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+# Imported on first use, because torch and transformers take seconds and a command's --help needs neither.
+_HOMES = {
+    "hash_slots": "reformer.ops",
+    "hash_query_slots": "reformer.ops",
+    "position_slots": "reformer.ops",
+    "random_rotations": "reformer.ops",
+    "window_attention": "reformer.ops",
+    "Attention": "reformer.nn",
+    "ReversibleSequence": "reformer.nn",
+    "ReformerConfig": "reformer.models",
+    "ReformerModel": "reformer.models",
+    "ReformerForCausalLM": "reformer.models",
+    "ReformerForMaskedLM": "reformer.models",
+    "ReformerForQuestionAnswering": "reformer.models",
+    "ReformerForSequenceClassification": "reformer.models",
+    "ReformerForTokenClassification": "reformer.models",
+    "ReformerError": "reformer.errors",
+}
+
+if TYPE_CHECKING:
+    from reformer.errors import *
+    from reformer.models import *
+    from reformer.nn import *
+    from reformer.ops import *
+
+__all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'reformer' has no attribute {name!r}; it has {', '.join(_HOMES)}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,44 @@
+"""Hugging Face models; importing this registers them with transformers' `Auto` classes."""
+
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
+
+from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
+from reformer.models.configuration import ReformerConfig
+from reformer.models.heads import (
+    ReformerForCausalLM,
+    ReformerForMaskedLM,
+    ReformerForQuestionAnswering,
+    ReformerForSequenceClassification,
+    ReformerForTokenClassification,
+)
+
+AutoConfig.register(ReformerConfig.model_type, ReformerConfig)
+for _auto, _model in (
+    (AutoModel, ReformerModel),
+    (AutoModelForCausalLM, ReformerForCausalLM),
+    (AutoModelForMaskedLM, ReformerForMaskedLM),
+    (AutoModelForQuestionAnswering, ReformerForQuestionAnswering),
+    (AutoModelForSequenceClassification, ReformerForSequenceClassification),
+    (AutoModelForTokenClassification, ReformerForTokenClassification),
+):
+    # transformers has a configuration of the same name, for its own Reformer, which stays as it is.
+    _auto.register(ReformerConfig, _model, exist_ok=True)
+
+__all__ = [
+    "ReformerConfig",
+    "ReformerForCausalLM",
+    "ReformerForMaskedLM",
+    "ReformerForQuestionAnswering",
+    "ReformerForSequenceClassification",
+    "ReformerForTokenClassification",
+    "ReformerModel",
+    "ReformerPreTrainedModel",
+]

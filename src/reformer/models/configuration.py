@@ -93,7 +93,13 @@ class ReformerConfig(PreTrainedConfig):
         self._check_positions()
 
     def _check_sizes(self) -> None:
-        names = ("vocab_size", "hidden_size", "num_attention_heads", "attention_head_size", "feed_forward_size")
+        names = (
+            "vocab_size",
+            "hidden_size",
+            "num_attention_heads",
+            "attention_head_size",
+            "feed_forward_size",
+        )
         for name in (*names, "local_window", "lsh_window", "num_rounds", "max_position_embeddings"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")

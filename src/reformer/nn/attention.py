@@ -62,15 +62,19 @@ class Attention(nn.Module):
         if self.hashed and not shared:
             self.log_temperature = nn.Parameter(torch.full((heads,), 0.5 * math.log(head_dim)))
         self.bucket_factors = bucket_factors(buckets) if self.hashed else ()
-        self.reset_rotations()
+        for index, rotation in enumerate(self._draw()):
+            self.register_buffer(f"rotation_{index}", rotation)
 
-    def reset_rotations(self) -> None:
-        """Draw the rotations that evaluation uses."""
-        if self.hashed:
-            for index, rotation in enumerate(self._draw("cpu")):
-                self.register_buffer(f"rotation_{index}", rotation)
+    def reset_learned(self) -> None:
+        """Draw the rotations that evaluation uses, and set the temperatures to those of unscaled vectors."""
+        for index, rotation in enumerate(self._draw()):
+            self.get_buffer(f"rotation_{index}").copy_(rotation)
+        if self.hashed and not self.shared:
+            self.log_temperature.fill_(0.5 * math.log(self.head_dim))
 
-    def _draw(self, device: torch.device | str) -> Rotations:
+    def _draw(self, device: torch.device | None = None) -> Rotations:
+        if not self.hashed:
+            return ()
         return random_rotations(self.heads, self.rounds, self.head_dim, self.bucket_factors, device=device)
 
     def _rotations(self, device: torch.device) -> Rotations:

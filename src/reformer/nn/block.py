@@ -26,5 +26,4 @@ class SubLayer(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay
     ) -> Float[Tensor, "batch length hidden"]:
-        output = self.function(self.norm(hidden), tokens, replay)
-        return replay.dropout(output, self.dropout) if self.training else output
+        return replay.dropout(self.function(self.norm(hidden), tokens, replay), self.dropout)

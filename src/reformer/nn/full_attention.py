@@ -28,7 +28,7 @@ def full_attention(
     else:
         # With the real tokens in front, "nothing later" hides the padding too, and no mask of length^2 is needed.
         order = (~mask).byte().argsort(dim=-1, stable=True)[:, None, :, None].expand_as(query)
-        packed = (vectors.gather(2, order) for vectors in (query, key, value))
-        output = scaled_dot_product_attention(*packed, is_causal=True)
+        query, key, value = (vectors.gather(2, order) for vectors in (query, key, value))
+        output = scaled_dot_product_attention(query, key, value, is_causal=True)
         output = torch.empty_like(output).scatter(2, order, output)
     return output.masked_fill(~mask[:, None, :, None], 0)

@@ -86,7 +86,10 @@ class _Recomputed(torch.autograd.Function):
                 hidden = first.detach().requires_grad_()
                 output = sublayer(hidden, tokens, replay.rewind())
                 found = torch.autograd.grad(
-                    output, [hidden, *(parameters[index - begin] for index in trained)], grad_second, allow_unused=True
+                    output,
+                    [hidden, *(parameters[index - begin] for index in trained)],
+                    grad_second,
+                    allow_unused=True,
                 )
             for index, gradient in zip(trained, found[1:], strict=True):
                 gradients[index] = gradient
@@ -94,5 +97,8 @@ class _Recomputed(torch.autograd.Function):
             into_hidden = grad_first if found[0] is None else grad_first + found[0]
             grad_first, grad_second = grad_second, into_hidden
             end = begin
-        inputs = [grad_first if ctx.needs_input_grad[0] else None, grad_second if ctx.needs_input_grad[1] else None]
+        inputs = [
+            grad_first if ctx.needs_input_grad[0] else None,
+            grad_second if ctx.needs_input_grad[1] else None,
+        ]
         return *inputs, None, *gradients

@@ -137,7 +137,7 @@ def hash_buckets(
         buckets = torch.zeros((), dtype=torch.int64, device=vectors.device)
         for rotation in rotations:
             projected = torch.einsum("bhld,hrdf->bhrlf", vectors, rotation.to(vectors.device).float())
-            size, direction = projected.abs().max(-1)
+            direction = projected.abs().argmax(-1)
             opposite = projected.gather(-1, direction[..., None])[..., 0] < 0
             half = rotation.shape[-1]
             buckets = buckets * (2 * half) + direction + half * opposite

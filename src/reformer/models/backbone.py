@@ -1,0 +1,191 @@
+"""The stack that all heads share: embeddings, reversible layers, and the norm over both streams."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutput
+
+from reformer.models.configuration import ReformerConfig
+from reformer.models.strict_loading import StrictLoading
+from reformer.nn import (
+    Attention,
+    AxialPositions,
+    FeedForward,
+    LearnedPositions,
+    ReversibleSequence,
+    SeparableConvolution,
+    SinusoidalPositions,
+    SubLayer,
+    Tokens,
+)
+from reformer.nn.positions import rotary_waves
+
+
+class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
+    """What every Reformer shares with transformers: the configuration, saving, loading, initial weights."""
+
+    config: ReformerConfig
+    config_class = ReformerConfig
+    base_model_prefix = "reformer"
+    main_input_name = "input_ids"
+    accepts_loss_kwargs = True
+    _supports_sdpa = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        spread = self.config.initializer_range
+        super()._init_weights(module)
+        if isinstance(module, AxialPositions):
+            for weight in module.weights:
+                init.normal_(weight, std=spread)
+        elif isinstance(module, SeparableConvolution):
+            init.normal_(module.depthwise, std=module.kernel**-0.5)
+        elif isinstance(module, Attention):
+            module.reset_learned()
+
+
+class ReformerModel(ReformerPreTrainedModel):
+    """The bare Reformer: token ids or vectors in, both residual streams out, `[batch, length, 2 * hidden_size]`."""
+
+    def __init__(self, config: ReformerConfig) -> None:
+        super().__init__(config)
+        self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=None)
+        self.positions = _positions(config)
+        sublayers = [sublayer for kind in config.attention_layers for sublayer in _layer(config, kind)]
+        self.encoder = ReversibleSequence(sublayers, config.reversible)
+        self.norm = nn.LayerNorm(2 * config.hidden_size, eps=config.layer_norm_eps)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.embeddings
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.embeddings = value
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch length"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutput | tuple[Tensor]:
+        """Run the stack.
+
+        Args:
+            input_ids: token ids.
+            attention_mask: 1 or True for a real token, `[batch, length]`; all real if not given. Padding may stand
+                at either side and changes nothing.
+            inputs_embeds: vectors in place of `input_ids`, for continuous input.
+            return_dict: False for a plain tuple.
+
+        Raises:
+            ValueError: neither or both kinds of input, an id outside the vocabulary, a mask of another shape, or
+                more tokens than `max_position_embeddings`.
+        """
+        hidden = self._embed(input_ids, inputs_embeds)
+        tokens = self._tokens(attention_mask, hidden)
+        if self.positions is not None:
+            hidden = hidden + self.positions(tokens.positions).to(hidden.dtype)
+        hidden = nn.functional.dropout(hidden, self.config.hidden_dropout_prob, self.training)
+        hidden = self.norm(torch.cat(self.encoder(hidden, hidden, tokens), -1))
+        wants_dict = self.config.return_dict if return_dict is None else return_dict
+        return BaseModelOutput(last_hidden_state=hidden) if wants_dict else (hidden,)
+
+    def _embed(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give either input_ids or inputs_embeds, and not both")
+        if inputs_embeds is not None:
+            if inputs_embeds.dim() != 3 or inputs_embeds.shape[-1] != self.config.hidden_size:
+                raise ValueError(
+                    f"inputs_embeds has shape {tuple(inputs_embeds.shape)}, expected [batch, length, "
+                    f"hidden_size={self.config.hidden_size}]"
+                )
+            return inputs_embeds
+        assert input_ids is not None
+        if input_ids.dim() != 2:
+            raise ValueError(f"input_ids has shape {tuple(input_ids.shape)}, expected [batch, length]")
+        if input_ids.device.type == "cpu" and input_ids.numel() and not torch.compiler.is_compiling():
+            smallest, largest = (int(bound) for bound in input_ids.aminmax())
+            if smallest < 0 or largest >= self.config.vocab_size:
+                wrong = smallest if smallest < 0 else largest
+                raise ValueError(
+                    f"input_ids holds {wrong}, outside the vocabulary of {self.config.vocab_size}; "
+                    "was the text encoded with this model's own tokenizer?"
+                )
+        return self.embeddings(input_ids)
+
+    def _tokens(self, attention_mask: Tensor | None, hidden: Tensor) -> Tokens:
+        batch, length = hidden.shape[:2]
+        if attention_mask is not None and attention_mask.shape != (batch, length):
+            raise ValueError(f"attention_mask has shape {tuple(attention_mask.shape)}, expected {(batch, length)}")
+        if attention_mask is None:
+            mask, padded = torch.ones(batch, length, dtype=torch.bool, device=hidden.device), False
+        else:
+            mask = attention_mask.bool()
+            padded = torch.compiler.is_compiling() or not bool(mask.all())
+        longest = length if not padded or torch.compiler.is_compiling() else int(mask.sum(-1).max())
+        if longest > self.config.max_position_embeddings:
+            raise ValueError(
+                f"a sequence of {longest} tokens, longer than max_position_embeddings="
+                f"{self.config.max_position_embeddings}; split it, or load the model with a greater "
+                "max_position_embeddings where its positions allow it"
+            )
+        tokens = Tokens.of(mask, padded)
+        if self.config.position_embedding_type != "rotary":
+            return tokens
+        waves = rotary_waves(tokens.positions, self.config.attention_head_size, self.config.rope_theta)
+        return Tokens(mask, padded, tokens.slots, waves)
+
+
+def real_tokens(attention_mask: Tensor | None, hidden: Tensor) -> Bool[Tensor, "batch length"]:
+    """The attention mask as bools, all True where none was given."""
+    if attention_mask is None:
+        return torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
+    return attention_mask.bool()
+
+
+def _positions(config: ReformerConfig) -> nn.Module | None:
+    kind = config.position_embedding_type
+    if kind == "axial":
+        return AxialPositions(config.axial_pos_shape or (), config.axial_pos_embds_dim or ())
+    if kind == "learned":
+        return LearnedPositions(config.max_position_embeddings, config.hidden_size)
+    if kind == "sinusoidal":
+        return SinusoidalPositions(config.hidden_size)
+    return None
+
+
+def _layer(config: ReformerConfig, kind: str) -> list[SubLayer]:
+    """The sub-layers of one layer, in the order they run."""
+    functions: list[nn.Module] = [
+        Attention(
+            kind,
+            config.hidden_size,
+            config.num_attention_heads,
+            config.attention_head_size,
+            causal=config.is_decoder,
+            local_window=config.local_window,
+            lsh_window=config.lsh_window,
+            buckets=config.num_buckets,
+            rounds=config.num_rounds,
+            shared=config.shared_query_key,
+        ),
+        FeedForward(
+            config.hidden_size,
+            config.feed_forward_size,
+            config.hidden_act,
+            config.gated_feed_forward,
+            config.chunk_size_feed_forward,
+        ),
+    ]
+    if config.convolution_kernel:
+        functions.insert(0, SeparableConvolution(config.hidden_size, config.convolution_kernel, config.is_decoder))
+    return [
+        SubLayer(function, config.hidden_size, float(config.hidden_dropout_prob), config.layer_norm_eps)
+        for function in functions
+    ]

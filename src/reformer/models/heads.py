@@ -1,0 +1,236 @@
+"""The heads: a linear map of both streams for each task, and its loss."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from transformers.modeling_outputs import (
+    CausalLMOutput,
+    MaskedLMOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
+from transformers.utils.generic import ModelOutput
+
+from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel, real_tokens
+from reformer.models.configuration import ReformerConfig
+
+
+def _token_loss(
+    logits: Float[Tensor, "batch length classes"],
+    labels: Int[Tensor, "batch length"],
+    num_items_in_batch: Tensor | int | None,
+) -> Float[Tensor, ""]:
+    """Mean cross entropy over the labels that are not -100, or their sum over a count given from outside, as
+    gradient accumulation over unequal batches needs it."""
+    if labels.shape != logits.shape[:2]:
+        raise ValueError(f"labels have shape {tuple(labels.shape)}, expected {tuple(logits.shape[:2])}")
+    flat, targets = logits.flatten(0, 1).float(), labels.flatten()
+    if num_items_in_batch is not None:
+        return cross_entropy(flat, targets, reduction="sum") / num_items_in_batch
+    # A batch without any label has loss zero, not the mean of nothing.
+    return cross_entropy(flat, targets, reduction="sum") / (targets != -100).sum().clamp_min(1)
+
+
+class _Head(ReformerPreTrainedModel):
+    """A backbone named `reformer` and the way from its inputs to an output or a tuple."""
+
+    def __init__(self, config: ReformerConfig) -> None:
+        super().__init__(config)
+        self.reformer = ReformerModel(config)
+
+    def _encode(
+        self, input_ids: Tensor | None, attention_mask: Tensor | None, inputs_embeds: Tensor | None
+    ) -> Float[Tensor, "batch length streams"]:
+        return self.reformer(input_ids, attention_mask, inputs_embeds, return_dict=False)[0]
+
+    def _classifier_dropout(self) -> nn.Dropout:
+        given = self.config.classifier_dropout
+        return nn.Dropout(float(self.config.hidden_dropout_prob if given is None else given))
+
+    def _answer(self, output: ModelOutput, return_dict: bool | None) -> ModelOutput | tuple[Any, ...]:
+        wants_dict = self.config.return_dict if return_dict is None else return_dict
+        return output if wants_dict else output.to_tuple()
+
+
+class ReformerForTokenClassification(_Head):
+    """A label for every token: entities, parts of speech, word boundaries."""
+
+    def __init__(self, config: ReformerConfig) -> None:
+        super().__init__(config)
+        self.dropout = self._classifier_dropout()
+        self.classifier = nn.Linear(2 * config.hidden_size, config.num_labels or 2)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch length"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
+        labels: Int[Tensor, "batch length"] | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Logits `[batch, length, num_labels]`; with `labels` (-100 ignored) the loss too. See `ReformerModel`."""
+        hidden = self._encode(input_ids, attention_mask, inputs_embeds)
+        logits = self.classifier(self.dropout(hidden))
+        loss = None if labels is None else _token_loss(logits, labels, num_items_in_batch)
+        return self._answer(TokenClassifierOutput(loss=loss, logits=logits), return_dict)
+
+
+class ReformerForSequenceClassification(_Head):
+    """One label, several labels or one number for a whole document, read from a pooling of its tokens."""
+
+    def __init__(self, config: ReformerConfig) -> None:
+        super().__init__(config)
+        self.dropout = self._classifier_dropout()
+        self.classifier = nn.Linear(2 * config.hidden_size, config.num_labels or 2)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch length"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
+        labels: Tensor | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Logits `[batch, num_labels]`; with `labels` the loss too, chosen by `config.problem_type`, which if not
+        given follows from the labels: whole numbers are one class each, fractions a multi-label target, and with
+        one label a regression."""
+        hidden = self._encode(input_ids, attention_mask, inputs_embeds)
+        pooled = _pool(hidden, real_tokens(attention_mask, hidden), self.config.classifier_pooling)
+        logits = self.classifier(self.dropout(pooled))
+        loss = None if labels is None else self._loss(logits.float(), labels)
+        return self._answer(SequenceClassifierOutput(loss=loss, logits=logits), return_dict)
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        problem = self.config.problem_type
+        if problem is None:
+            one = "regression" if self.config.num_labels == 1 else "single_label_classification"
+            problem = "multi_label_classification" if one != "regression" and labels.is_floating_point() else one
+        if problem == "regression":
+            return mse_loss(logits.view(labels.shape), labels.float())
+        if problem == "multi_label_classification":
+            return binary_cross_entropy_with_logits(logits, labels.float())
+        return cross_entropy(logits, labels.view(-1))
+
+
+def _pool(
+    hidden: Float[Tensor, "batch length streams"], mask: Bool[Tensor, "batch length"], kind: str
+) -> Float[Tensor, "batch streams"]:
+    """One vector a sequence from its real tokens; zeros where it has none."""
+    real = mask[..., None]
+    if kind == "mean":
+        return hidden.masked_fill(~real, 0).sum(1) / real.sum(1).clamp_min(1)
+    any_real = real.any(1)
+    if kind == "max":
+        return hidden.masked_fill(~real, float("-inf")).amax(1).where(any_real, 0)
+    first = mask.byte().argmax(-1)
+    return hidden[torch.arange(len(hidden), device=hidden.device), first].where(any_real, 0)
+
+
+class ReformerForMaskedLM(_Head):
+    """The token that was masked, from both its sides."""
+
+    def __init__(self, config: ReformerConfig) -> None:
+        if config.is_decoder:
+            raise ValueError("is_decoder=True: a masked language model reads both sides; set it to False")
+        super().__init__(config)
+        self.lm_head = nn.Linear(2 * config.hidden_size, config.vocab_size)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.lm_head
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.lm_head = new_embeddings
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch length"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
+        labels: Int[Tensor, "batch length"] | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Logits `[batch, length, vocab_size]`; with `labels` (-100 ignored) the loss too."""
+        logits = self.lm_head(self._encode(input_ids, attention_mask, inputs_embeds))
+        loss = None if labels is None else _token_loss(logits, labels, num_items_in_batch)
+        return self._answer(MaskedLMOutput(loss=loss, logits=logits), return_dict)
+
+
+class ReformerForCausalLM(_Head):
+    """The next token, from those before it."""
+
+    def __init__(self, config: ReformerConfig) -> None:
+        if not config.is_decoder:
+            raise ValueError("is_decoder=False: a causal language model must not read ahead; set it to True")
+        super().__init__(config)
+        self.lm_head = nn.Linear(2 * config.hidden_size, config.vocab_size)
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.lm_head
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.lm_head = new_embeddings
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch length"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
+        labels: Int[Tensor, "batch length"] | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Logits `[batch, length, vocab_size]`; with `labels` the loss of predicting `labels[:, 1:]` from what
+        stands before each (-100 ignored)."""
+        logits = self.lm_head(self._encode(input_ids, attention_mask, inputs_embeds))
+        loss = None if labels is None else _token_loss(logits[:, :-1], labels[:, 1:], num_items_in_batch)
+        return self._answer(CausalLMOutput(loss=loss, logits=logits), return_dict)
+
+
+class ReformerForQuestionAnswering(_Head):
+    """Where in the text the answer begins and ends."""
+
+    def __init__(self, config: ReformerConfig) -> None:
+        super().__init__(config)
+        self.qa_outputs = nn.Linear(2 * config.hidden_size, 2)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch length"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
+        start_positions: Int[Tensor, " batch"] | None = None,
+        end_positions: Int[Tensor, " batch"] | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Start and end logits `[batch, length]`, -inf at padding; with both positions the mean of their losses.
+        A position outside the text is ignored."""
+        hidden = self._encode(input_ids, attention_mask, inputs_embeds)
+        logits = self.qa_outputs(hidden).masked_fill(~real_tokens(attention_mask, hidden)[..., None], float("-inf"))
+        start, end = logits.unbind(-1)
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            loss = (_position_loss(start, start_positions) + _position_loss(end, end_positions)) / 2
+        output = QuestionAnsweringModelOutput(loss=loss, start_logits=start, end_logits=end)  # pyright: ignore
+        return self._answer(output, return_dict)
+
+
+def _position_loss(logits: Float[Tensor, "batch length"], positions: Int[Tensor, " batch"]) -> Tensor:
+    inside = (positions >= 0) & (positions < logits.shape[1])
+    targets = positions.where(inside, -100)
+    return cross_entropy(logits.float(), targets, ignore_index=-100, reduction="sum") / inside.sum().clamp_min(1)
