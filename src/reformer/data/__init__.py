@@ -3,9 +3,11 @@
 from reformer.data.documents import Document, Span, drop_duplicates, join_documents, span_problem
 from reformer.data.errors import DataError
 from reformer.data.labels import IGNORED, bio_labels, decode_spans, label_id, token_tags
+from reformer.data.readers import FORMATS, read_documents
 from reformer.data.tokenizers import byte_tokenizer, character_tokenizer, load_tokenizer
 
 __all__ = [
+    "FORMATS",
     "IGNORED",
     "DataError",
     "Document",
@@ -18,6 +20,7 @@ __all__ = [
     "join_documents",
     "label_id",
     "load_tokenizer",
+    "read_documents",
     "span_problem",
     "token_tags",
 ]

@@ -124,8 +124,7 @@ def _flush(group: list[Document], separator: str) -> Iterator[Document]:
         spans: list[Span] = []
         offset = 0
         for document in group:
-            for span in document.spans or ():
-                spans.append(Span(span.start + offset, span.end + offset, span.label))
+            spans.extend(Span(span.start + offset, span.end + offset, span.label) for span in document.spans or ())
             offset += len(document.text) + len(separator)
         yield Document(
             text=separator.join(document.text for document in group),
