@@ -53,6 +53,7 @@ class ReformerModel(ReformerPreTrainedModel):
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
+        config.check()
         self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=None)
         self.positions = _positions(config)
         sublayers = [sublayer for kind in config.attention_layers for sublayer in _layer(config, kind)]

@@ -88,6 +88,10 @@ class ReformerConfig(PreTrainedConfig):
         self.attention_layers = list(self.attention_layers)
         self.num_hidden_layers = len(self.attention_layers)
         super().__post_init__(**kwargs)
+        self.check()
+
+    def check(self) -> None:
+        """Refuse what makes no sense. Loading may change single fields afterwards, so a model checks again."""
         self._check_sizes()
         self._check_layers()
         self._check_positions()

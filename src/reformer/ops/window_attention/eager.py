@@ -5,8 +5,9 @@ the few blocks that its windows can reach. Tiles are merged into the output by a
 backward pass recomputes them from the merged log-sum-exp, so nothing of size `length x window` outlives a chunk.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import torch
@@ -37,29 +38,19 @@ class _Row:
     absent: int
     """The place of an absent key; an absent query has the negative of it."""
     first_block: Tensor
-    parts: Tensor | None
-    """[rows, tiles]: where a tile's keys begin, and how many items they fill (one each if None)."""
+    """[rows, tiles]: where a tile's keys begin."""
 
     def items(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Chunks of work: flat tile numbers, and `[items, blocks_per_item]` flat block numbers.
-
-        A tile occurs at most once a chunk, so a chunk may write to its queries without adding.
-        """
+        """Chunks of work: flat tile numbers, and `[items, blocks_per_item]` flat block numbers."""
         tiles = self.first_block.shape[1]
         blocks = self.key_order.shape[1] // self.tile
         row = torch.arange(self.first_block.numel(), device=self.first_block.device) // tiles
         size = max(1, SCORES_AT_ONCE // (self.tile * self.tile * self.blocks_per_item))
         steps = torch.arange(self.blocks_per_item, device=row.device)
-        most = 1 if self.parts is None else int(self.parts.max())
-        for part in range(most):
-            if self.parts is None:
-                chosen = torch.arange(row.numel(), device=row.device)
-            else:
-                chosen = (self.parts.flatten() > part).nonzero()[:, 0]
-            for chunk in chosen.split(size):
-                block = self.first_block.flatten()[chunk, None] + part * self.blocks_per_item + steps
-                block = block.where((block >= 0) & (block < blocks - 1), blocks - 1)
-                yield chunk, row[chunk, None] * blocks + block
+        for chunk in torch.arange(row.numel(), device=row.device).split(size):
+            block = self.first_block.flatten()[chunk, None] + steps
+            block = block.where((block >= 0) & (block < blocks - 1), blocks - 1)
+            yield chunk, row[chunk, None] * blocks + block
 
 
 def _tile_size(window: int) -> int:
@@ -115,41 +106,60 @@ def _lay_out(query_slots: Tensor, key_slots: Tensor, window: int, causal: bool, 
     blocks = -(-count // tile)
     reach = -(-(window - 1) // tile)
     if query_slots is key_slots:
-        tiles = blocks
-        query_order = order
+        query_order = _pad(order, blocks * tile, count)
         dense_query = _unsort(dense, order, keys == FAR, -absent)
-        first_block = (torch.arange(tiles, device=order.device) - reach).expand(1, 1, tiles)
-        parts = None
+        first_block = (torch.arange(blocks, device=order.device) - reach).expand(1, 1, blocks)
     else:
         queries, query_order = _sorted(query_slots)
-        tiles = -(-queries.shape[-1] // tile)
-        keys = keys.expand(*torch.broadcast_shapes(keys.shape[:2], queries.shape[:2]), count).contiguous()
-        queries = queries.expand(*keys.shape[:2], queries.shape[-1]).contiguous()
+        leading = torch.broadcast_shapes(keys.shape[:2], queries.shape[:2])
+        keys, queries, query_order = (
+            each.expand(*leading, each.shape[-1]).contiguous() for each in (keys, queries, query_order)
+        )
         dense_query = _place_between(queries, keys, dense.expand_as(keys), window)
-        query_order = query_order.expand_as(queries)
         dense_query = _unsort(dense_query, query_order, queries == FAR, -absent)
-        spans = _pad(queries, tiles * tile, FAR).unflatten(-1, (tiles, tile))
-        last = spans.masked_fill(spans == FAR, -1).amax(-1)
-        first = torch.searchsorted(keys, (spans[..., 0] - (window - 1)).contiguous())
-        end = torch.searchsorted(keys, last if causal else last + window - 1, right=True)
-        end = end.where(last >= 0, first)
-        first_block = first // tile
-        parts = (end - first_block * tile).clamp_min(0) * (end > first)
-    blocks_per_item = 1 + reach * (1 if causal else 2)
-    if parts is not None:
-        parts = _rows(-(-parts // (blocks_per_item * tile)), batch, heads)
+        starts = torch.searchsorted(keys, queries - (window - 1)) // tile
+        starts = starts.clamp_max(blocks - 1).masked_fill(queries == FAR, blocks)
+        places, first_block = _tiles_by_start(starts, tile, blocks)
+        query_order = _pad(query_order, query_order.shape[-1] + 1, query_order.shape[-1]).gather(-1, places)
     return _Row(
         window=window,
         tile=tile,
-        blocks_per_item=blocks_per_item,
-        query_order=_rows(_pad(query_order, tiles * tile, query_order.shape[-1]), batch, heads),
+        blocks_per_item=1 + reach * (1 if causal else 2),
+        query_order=_rows(query_order, batch, heads),
         key_order=_rows(_pad(order, (blocks + 1) * tile, count), batch, heads),
         dense_query=_rows(dense_query, batch, heads),
         dense_key=_rows(dense_key, batch, heads),
         absent=absent,
         first_block=_rows(first_block, batch, heads),
-        parts=parts,
     )
+
+
+def _tiles_by_start(starts: Tensor, tile: int, blocks: int) -> tuple[Tensor, Tensor]:
+    """Tiles of sorted queries whose windows begin in one block of keys, so that one item holds all they see.
+
+    Args:
+        starts: `[batch, heads, queries]`, ascending: the block a query's window begins in; `blocks` for none.
+
+    Returns:
+        The places of each tile's queries, `[batch, heads, tiles * tile]`, the number of queries where there is
+        none, and the block that each tile begins in, `[batch, heads, tiles]`.
+    """
+    leading, queries = starts.shape[:2], starts.shape[2]
+    every_block = torch.arange(blocks, device=starts.device).expand(*leading, blocks).contiguous()
+    begin = torch.searchsorted(starts, every_block)
+    end = torch.searchsorted(starts, every_block, right=True)
+    tiles = (end - begin + tile - 1) // tile
+    upto = tiles.cumsum(-1)
+    # However the queries fall into blocks, there are no more tiles than this: shapes must not depend on the data.
+    most = -(-queries // tile) + blocks
+    number = torch.arange(most, device=starts.device).expand(*leading, most).contiguous()
+    block = torch.searchsorted(upto, number, right=True)
+    real = block < blocks
+    block = block.clamp_max(blocks - 1)
+    first = begin.gather(-1, block) + (number - (upto - tiles).gather(-1, block)) * tile
+    places = first[..., None] + torch.arange(tile, device=starts.device)
+    inside = (places < end.gather(-1, block)[..., None]) & real[..., None]
+    return places.where(inside, queries).flatten(-2), block
 
 
 @dataclass(frozen=True)
@@ -224,8 +234,20 @@ def _clear_absent(flat: Tensor, rows: list[_Row], dense: str) -> Tensor:
     return flat.masked_fill_(absent[:, None], 0)
 
 
+def _without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run in the dtypes that were chosen here: sums are float32 also where autocast would have products in less."""
+
+    @wraps(function)
+    def run(ctx: Any, tensor: Tensor, *rest: Any) -> Any:
+        with torch.autocast(tensor.device.type, enabled=False):
+            return function(ctx, tensor, *rest)
+
+    return run
+
+
 class _EagerWindowAttention(torch.autograd.Function):
     @staticmethod
+    @_without_autocast
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, plan: _Plan, own: Tensor | None) -> Tensor:
         dtype = torch.promote_types(query.dtype, torch.float32)
         q = _clear_absent(_flat(query, dtype), plan.rows, "dense_query").mul_(plan.scale)
@@ -242,7 +264,7 @@ class _EagerWindowAttention(torch.autograd.Function):
                 weights = scores.sub_(now[..., None]).exp_()
                 fade = (before - now).exp_()
                 flat = queries.flatten()
-                total[flat] = (total[queries] * fade + weights.sum(-1)).flatten()
+                total[flat] = (total[queries] * fade + weights.sum(-1, dtype=torch.float64).to(dtype)).flatten()
                 merged = torch.baddbmm(output[queries] * fade[..., None], weights, v[keys])
                 output[flat] = merged.flatten(0, 1)
                 largest[flat] = now.flatten()
@@ -260,6 +282,7 @@ class _EagerWindowAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @_without_autocast
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, output, log_sum = ctx.saved_tensors
         plan: _Plan = ctx.plan
@@ -325,4 +348,4 @@ def eager(
         rows.append(_lay_out(queries, keys, window, causal, batch, heads))
     plan = _Plan(rows, causal, attend_self, deduplicate, scale)
     own = None if attend_self else _own_key(query_slots, key_slots, batch, heads)
-    return _EagerWindowAttention.apply(query, key, value, plan, own)
+    return _EagerWindowAttention.apply(query, key, value, plan, own)  # pyright: ignore[reportReturnType]

@@ -1,0 +1,55 @@
+// Aligned memory that grows and is never copied or initialised behind one's back.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <utility>
+
+namespace reformer {
+
+constexpr size_t kAlignment = 64;
+
+template <class T>
+class Buffer {
+ public:
+  Buffer() = default;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  Buffer(Buffer&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  ~Buffer() { std::free(data_); }
+
+  // At least `size` elements, contents lost if it has to grow.
+  T* reserve(int64_t size) {
+    if (size > size_) {
+      std::free(data_);
+      data_ = nullptr;
+      size_ = 0;
+      size_t bytes = (static_cast<size_t>(size) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
+      data_ = static_cast<T*>(std::aligned_alloc(kAlignment, bytes));
+      if (!data_) throw std::bad_alloc();
+      size_ = size;
+    }
+    return data_;
+  }
+
+  T* reserve_zeroed(int64_t size) {
+    if (size > size_) {
+      reserve(size);
+      std::memset(static_cast<void*>(data_), 0, static_cast<size_t>(size) * sizeof(T));
+    }
+    return data_;
+  }
+
+  T* data() const { return data_; }
+  T& operator[](int64_t i) const { return data_[i]; }
+  int64_t size() const { return size_; }
+
+ private:
+  T* data_ = nullptr;
+  int64_t size_ = 0;
+};
+
+}  // namespace reformer

@@ -1,0 +1,153 @@
+// One ordering of one sequence: keys and queries by slot, and the run of keys that each query may see.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+
+#include "../native/memory.h"
+
+namespace reformer {
+
+// Slots of one ordering of one (batch, head), `step` elements apart.
+struct SlotRow {
+  const int64_t* data;
+  int64_t step;
+  int64_t size;
+  int64_t operator[](int64_t i) const { return data[i * step]; }
+};
+
+// The tokens that are present, in the order of their slots.
+class Sorted {
+ public:
+  int64_t count = 0;
+  const int64_t* slots() const { return slots_.data(); }
+  const int32_t* tokens() const { return tokens_.data(); }
+
+  void sort(SlotRow row) {
+    slots_.reserve(row.size);
+    tokens_.reserve(row.size);
+    bool ascending = true;
+    int64_t last = -1, most = 0;
+    count = 0;
+    for (int64_t i = 0; i < row.size; ++i) {
+      const int64_t slot = row[i];
+      if (slot < 0) continue;
+      ascending &= slot >= last;
+      last = slot;
+      most = std::max(most, slot);
+      slots_[count] = slot;
+      tokens_[count++] = static_cast<int32_t>(i);
+    }
+    if (ascending) return;
+    if ((most >> kBucketShift) <= 4 * row.size + 1024) {
+      scatter(row, (most >> kBucketShift) + 1);
+      if (std::is_sorted(slots_.data(), slots_.data() + count)) return;
+    }
+    compare(row);
+  }
+
+ private:
+  // The orderings of hash rounds keep a bucket's number in the high bits, and tokens of one bucket in order.
+  static constexpr int kBucketShift = 40;
+
+  void scatter(SlotRow row, int64_t buckets) {
+    places_.reserve(buckets + 1);
+    std::fill_n(places_.data(), buckets + 1, 0);
+    for (int64_t i = 0; i < row.size; ++i) {
+      if (row[i] >= 0) ++places_[(row[i] >> kBucketShift) + 1];
+    }
+    std::partial_sum(places_.data(), places_.data() + buckets + 1, places_.data());
+    for (int64_t i = 0; i < row.size; ++i) {
+      const int64_t slot = row[i];
+      if (slot < 0) continue;
+      const int64_t place = places_[slot >> kBucketShift]++;
+      slots_[place] = slot;
+      tokens_[place] = static_cast<int32_t>(i);
+    }
+  }
+
+  void compare(SlotRow row) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < row.size; ++i) {
+      if (row[i] >= 0) tokens_[n++] = static_cast<int32_t>(i);
+    }
+    std::sort(tokens_.data(), tokens_.data() + n, [row](int32_t a, int32_t b) {
+      return row[a] != row[b] ? row[a] < row[b] : a < b;
+    });
+    for (int64_t i = 0; i < n; ++i) slots_[i] = row[tokens_[i]];
+  }
+
+  Buffer<int64_t> slots_;
+  Buffer<int32_t> tokens_;
+  Buffer<int32_t> places_;
+};
+
+// In slot order, what a query sees is one run of keys: from `first[i]` up to but not including `end[i]`. Both grow
+// with i. Whether a pair met in an earlier ordering is then a question about one number and one run.
+struct Ordering {
+  Sorted keys;
+  int64_t queries = 0;
+  const int32_t* query_tokens = nullptr;
+  Buffer<int32_t> first, end;
+  // Where the key at a query's own slot stands in slot order, -1 for none; kept if selves have to be left out and
+  // are not simply the last that a query sees.
+  Buffer<int32_t> own;
+  bool has_own = false;
+  // The same by token: a key's place (-1 if absent), and a query's first key and number of keys.
+  Buffer<int32_t> place_of_key, first_of_query, size_of_query;
+
+  void build(SlotRow query_slots, SlotRow key_slots, bool shared, int64_t window, bool causal, bool attend_self,
+             bool by_token, int32_t* own_key) {
+    keys.sort(key_slots);
+    if (!shared) separate_.sort(query_slots);
+    const Sorted& sorted = shared ? keys : separate_;
+    queries = sorted.count;
+    query_tokens = sorted.tokens();
+    first.reserve(queries);
+    end.reserve(queries);
+    has_own = !attend_self && !(shared && causal);
+    if (!attend_self) own.reserve(queries);
+    const int64_t* slot = keys.slots();
+    int64_t from = 0, to = 0, at = 0;
+    for (int64_t i = 0; i < queries; ++i) {
+      const int64_t s = sorted.slots()[i];
+      while (from < keys.count && slot[from] <= s && s - slot[from] >= window) ++from;
+      if (causal) {
+        while (to < keys.count && slot[to] <= s) ++to;
+      } else {
+        while (to < keys.count && (slot[to] <= s || slot[to] - s < window)) ++to;
+      }
+      first[i] = static_cast<int32_t>(from);
+      end[i] = static_cast<int32_t>(to);
+      if (attend_self) continue;
+      while (at < keys.count && slot[at] < s) ++at;
+      const bool is_key = at < keys.count && slot[at] == s;
+      own[i] = is_key ? static_cast<int32_t>(at) : -1;
+      if (is_key) own_key[query_tokens[i]] = keys.tokens()[at];
+    }
+    if (by_token) place_tokens(query_slots.size, key_slots.size);
+    if (!attend_self && !has_own) {
+      for (int64_t i = 0; i < queries; ++i) end[i] -= end[i] > first[i];
+    }
+  }
+
+ private:
+  void place_tokens(int64_t query_count, int64_t key_count) {
+    place_of_key.reserve(key_count);
+    first_of_query.reserve(query_count);
+    size_of_query.reserve(query_count);
+    std::fill_n(place_of_key.data(), key_count, -1);
+    std::fill_n(first_of_query.data(), query_count, 0);
+    std::fill_n(size_of_query.data(), query_count, 0);
+    for (int64_t p = 0; p < keys.count; ++p) place_of_key[keys.tokens()[p]] = static_cast<int32_t>(p);
+    for (int64_t i = 0; i < queries; ++i) {
+      first_of_query[query_tokens[i]] = first[i];
+      size_of_query[query_tokens[i]] = end[i] - first[i];
+    }
+  }
+
+  Sorted separate_;
+};
+
+}  // namespace reformer

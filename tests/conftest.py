@@ -1,0 +1,15 @@
+"""What all tests share: one seed, and one thread, so that nothing depends on the machine."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _one_seed():
+    torch.manual_seed(0)
+    torch.set_num_threads(1)

@@ -1,0 +1,116 @@
+"""Every head and every kind of attention, small, for the properties that all of them must have."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from reformer.models import (
+    ReformerConfig,
+    ReformerForCausalLM,
+    ReformerForMaskedLM,
+    ReformerForQuestionAnswering,
+    ReformerForSequenceClassification,
+    ReformerForTokenClassification,
+    ReformerPreTrainedModel,
+)
+
+VOCABULARY, LABELS = 41, 5
+KINDS = ("full", "local", "lsh", "local+lsh")
+
+SMALL: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_attention_heads": 2,
+    "attention_head_size": 16,
+    "feed_forward_size": 48,
+    "local_window": 5,
+    "lsh_window": 6,
+    "num_buckets": [2, 4],
+    "num_rounds": 2,
+    "max_position_embeddings": 256,
+    "axial_pos_shape": [16, 16],
+    "axial_pos_embds_dim": [12, 20],
+    "num_labels": LABELS,
+    # Large weights make attention sharp, so that a wrongly seen token shows.
+    "initializer_range": 0.3,
+}
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "full": {"attention_layers": ["full"] * 3},
+    "local": {"attention_layers": ["local"] * 3},
+    "lsh": {"attention_layers": ["lsh"] * 3},
+    "local+lsh": {"attention_layers": ["local+lsh"] * 3},
+    "separate": {"attention_layers": ["lsh", "local+lsh", "lsh"], "shared_query_key": False},
+    "mixed": {
+        "attention_layers": ["local", "lsh", "full", "local+lsh"],
+        "convolution_kernel": 3,
+        "position_embedding_type": "axial",
+        "gated_feed_forward": True,
+        "chunk_size_feed_forward": 7,
+    },
+    "learned": {"attention_layers": ["local", "lsh"], "position_embedding_type": "learned", "hidden_act": "relu"},
+    "sinusoidal": {"attention_layers": ["lsh", "local"], "position_embedding_type": "sinusoidal"},
+    "none": {"attention_layers": ["local+lsh"], "position_embedding_type": "none", "hidden_act": "silu"},
+}
+"""Every attention kind alone, then together with every other option."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head, whether it may look ahead, and labels it can be trained on."""
+
+    model: type[ReformerPreTrainedModel]
+    causal: bool
+    labels: Callable[[Tensor], dict[str, Tensor]]
+
+    def build(self, variant: str = "local+lsh", **options: Any) -> Any:
+        config = ReformerConfig(**{**SMALL, "is_decoder": self.causal, **VARIANTS[variant], **options})
+        return self.model(config).eval()
+
+
+def _token_labels(ids: Tensor) -> dict[str, Tensor]:
+    return {"labels": ids % LABELS}
+
+
+def _positions(ids: Tensor) -> dict[str, Tensor]:
+    first = torch.zeros(len(ids), dtype=torch.int64)
+    return {"start_positions": first, "end_positions": first + ids.shape[1] // 2}
+
+
+HEADS = {
+    "causal-lm": Head(ReformerForCausalLM, True, lambda ids: {"labels": ids}),
+    "masked-lm": Head(ReformerForMaskedLM, False, lambda ids: {"labels": ids}),
+    "token-classification": Head(ReformerForTokenClassification, False, _token_labels),
+    "causal-token-classification": Head(ReformerForTokenClassification, True, _token_labels),
+    "sequence-classification": Head(
+        ReformerForSequenceClassification, False, lambda ids: {"labels": ids[:, 0] % LABELS}
+    ),
+    "question-answering": Head(ReformerForQuestionAnswering, False, _positions),
+}
+
+every_head = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS.keys())
+every_causal_head = pytest.mark.parametrize(
+    "head", [h for h in HEADS.values() if h.causal], ids=[n for n, h in HEADS.items() if h.causal]
+)
+every_variant = pytest.mark.parametrize("variant", VARIANTS)
+
+
+def random_ids(batch: int, length: int) -> Tensor:
+    return torch.randint(1, VOCABULARY, (batch, length))
+
+
+def outputs(model: Any, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+    """The output of any head as one tensor `[batch, ...]`."""
+    with torch.no_grad():
+        found = model(input_ids=ids, attention_mask=mask)
+    return found.logits if "logits" in found else torch.stack((found.start_logits, found.end_logits), -1)
+
+
+def token_outputs(model: Any, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+    """The backbone's streams, `[batch, length, 2 * hidden]`."""
+    with torch.no_grad():
+        return model.reformer(input_ids=ids, attention_mask=mask).last_hidden_state
