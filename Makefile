@@ -1,0 +1,51 @@
+# Everything is set up here: each target makes .venv with what it needs, pinned by constraints.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := src tests benchmarks examples
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow test-data check bench docs sanitize clean
+
+help:  ## what there is to make
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Reformer needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Say: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp for each set of extras, so that the demo does not wait for the documentation's tools.
+$(VENV)/ready-%: $(BIN)/python pyproject.toml setup.py constraints.txt $(wildcard src/reformer/ops/*/*.cpp src/reformer/ops/*/*.h)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.$(if $(filter-out plain,$*),[$*])'
+	@touch $@
+
+demo: $(VENV)/ready-plain  ## train on a newspaper, then label an article that was held out
+	$(BIN)/reformer train recipes/people-daily-demo.toml --output runs/demo
+	$(BIN)/reformer show runs/demo index:people-daily
+
+test: $(VENV)/ready-test  ## the tests, on both cores
+	$(BIN)/python -m pytest -n 2 -m 'not slow and not data'
+
+test-slow: $(VENV)/ready-test  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+test-data: $(VENV)/ready-test  ## the tests on real data sets, which are fetched
+	$(BIN)/python -m pytest -m data
+
+check: $(VENV)/ready-dev docs  ## format, lint, types, and the documentation, strictly
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(VENV)/ready-bench  ## time and memory beside the other implementations (minutes)
+	$(BIN)/python -m benchmarks.run --quick
+
+docs: $(VENV)/ready-dev  ## the documentation, into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+sanitize: $(VENV)/ready-test  ## the compiled kernels under the address, undefined-behaviour and thread sanitizers
+	$(BIN)/python -m tests.ops.sanitize
+
+clean:  ## remove what was made, data sets and runs excepted
+	rm -rf $(VENV) site build src/*.egg-info
