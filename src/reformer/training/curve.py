@@ -1,0 +1,52 @@
+"""The learning curve of a run as a picture."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+LOSS_COLOUR, SCORE_COLOUR = "#4c72b0", "#c44e52"
+
+
+def draw_curve(history: Sequence[Mapping[str, Any]], metric: str, path: Path) -> None:
+    """Draw losses and the score on the validation documents against minutes, with the steps above.
+
+    `history` is a Trainer's `log_history`, in which `DocumentTrainer` puts the minutes.
+    """
+    training = [(entry["minutes"], entry["loss"]) for entry in history if "loss" in entry]
+    losses = [(entry["minutes"], entry["eval_loss"]) for entry in history if "eval_loss" in entry]
+    scores = [(entry["minutes"], entry[f"eval_{metric}"]) for entry in history if f"eval_{metric}" in entry]
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    left = figure.subplots()
+    right = left.twinx()
+    left.plot(*_columns(training), color=LOSS_COLOUR, alpha=0.45, label="loss, training")
+    left.plot(*_columns(losses), color=LOSS_COLOUR, marker="o", label="loss, validation")
+    right.plot(*_columns(scores), color=SCORE_COLOUR, marker="s", label=f"{metric}, validation")
+    if scores:
+        minute, best = max(scores, key=lambda point: point[1])
+        right.annotate(f"{best:.3f}", (minute, best), xytext=(0, 6), textcoords="offset points", ha="center")
+    left.set(xlabel="minutes", ylabel="loss", ylim=(0, None))
+    right.set(ylabel=metric, ylim=(0, 1.05))
+    _add_steps(left, history)
+    lines = [*left.get_lines(), *right.get_lines()]
+    left.legend(lines, [str(line.get_label()) for line in lines], loc="center right")
+    left.grid(alpha=0.2)
+    figure.savefig(path, dpi=120)
+
+
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [point[0] for point in points], [point[1] for point in points]
+
+
+def _add_steps(axes: Any, history: Sequence[Mapping[str, Any]]) -> None:
+    """A second scale above: the steps at which a few of the minutes were reached."""
+    marks = [(entry["minutes"], entry["step"]) for entry in history if "eval_loss" in entry]
+    if not marks:
+        return
+    few = marks[:: max(1, len(marks) // 6)]
+    above = axes.secondary_xaxis("top")
+    above.set_ticks([minute for minute, _ in few], [f"{step:,}" for _, step in few])
+    above.xaxis.set_major_locator(above.xaxis.get_major_locator() or MaxNLocator(6))
+    above.set_xlabel("steps")

@@ -1,0 +1,109 @@
+"""How far a run has come, by steps or by the clock, and what follows: the learning rate, when to measure, the end."""
+
+import math
+import signal
+import threading
+import time
+from typing import Any
+
+import torch
+from torch import distributed
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+class Pace:
+    """The part of a run that is done, from 0 to 1, and the learning rate's factor there.
+
+    A run that is bounded in steps and in minutes is as far as the further of the two. It is given to PyTorch's
+    `LambdaLR` as its function, which keeps its attributes with the scheduler in every checkpoint, so that a resumed
+    run goes on where it stood. The time a run was interrupted for does not count.
+    """
+
+    def __init__(self, max_steps: int, max_minutes: float | None, warmup_ratio: float, evaluations: int):
+        self.max_steps = max_steps
+        self.max_seconds = None if max_minutes is None else 60 * max_minutes
+        self.warmup_ratio = warmup_ratio
+        self.evaluations = evaluations
+        self.seconds = 0.0
+        self.evaluated = 0
+
+    def done(self, step: int) -> float:
+        """The part of the run that is done after so many steps and `seconds`."""
+        by_clock = self.seconds / self.max_seconds if self.max_seconds is not None else 0.0
+        return min(1.0, max(step / self.max_steps, by_clock))
+
+    def __call__(self, step: int) -> float:
+        """The learning rate's factor: up to 1 in the warm-up, then straight down to 0 at the end."""
+        done = self.done(step)
+        if done < self.warmup_ratio:
+            # The first step has to move as well, whatever the clock says.
+            return min(1.0, max(done, 1 / self.max_steps) / self.warmup_ratio)
+        return (1 - done) / (1 - self.warmup_ratio)
+
+    def evaluation_due(self, step: int) -> bool:
+        """Whether the run has passed the next of its evenly spread evaluations; counts it if so."""
+        due = math.floor(self.done(step) * self.evaluations + 1e-9)
+        passed = due > self.evaluated
+        self.evaluated = max(due, self.evaluated)
+        return passed
+
+
+class PaceKeeper(TrainerCallback):
+    """Drives a `Trainer` by a `Pace`: reads the clock, asks for evaluations, and ends the run in time.
+
+    Ctrl-C ends the step that is under way, saves, and stops (`interrupted` is then set); a second one does not wait.
+    """
+
+    def __init__(self, pace: Pace):
+        self.pace = pace
+        self.interrupted = False
+        self._started = 0.0
+        self._handler: Any = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._started = time.perf_counter() - self.pace.seconds
+        # Python allows handlers in the main thread alone; elsewhere Ctrl-C is not ours to catch.
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGINT, self._interrupt)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give Ctrl-C back to whoever had it before the training."""
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
+            self._handler = None
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.pace.seconds, self.interrupted = _agreed(
+            time.perf_counter() - self._started, self.interrupted, args.device
+        )
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.interrupted:
+            control.should_save = control.should_training_stop = True
+        elif self.pace.evaluation_due(state.global_step):
+            control.should_log = control.should_evaluate = control.should_save = True
+        if self.pace.done(state.global_step) >= 1:
+            control.should_training_stop = True
+
+    def _interrupt(self, number: int, frame: Any) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+
+
+def _agreed(seconds: float, interrupted: bool, device: torch.device) -> tuple[float, bool]:
+    """The longest time and any interruption among all processes: they must turn and stop at the same step."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return seconds, interrupted
+    values = torch.tensor([seconds, float(interrupted)], dtype=torch.float64, device=device)
+    distributed.all_reduce(values, op=distributed.ReduceOp.MAX)
+    return float(values[0]), bool(values[1])

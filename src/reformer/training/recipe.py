@@ -1,0 +1,115 @@
+"""A recipe: every choice of one training run, checked before anything is read or computed."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+AtLeastOne = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Table(BaseModel):
+    """One table of the file: no field is unknown, none is converted, none changes later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class DataRecipe(_Table):
+    """Where the documents come from, and how long they are."""
+
+    source: str | None = Field(None, description="a data set of `reformer data list`, as `index:people-daily`")
+    train: str | None = Field(None, description="a file to learn from, instead of a source")
+    validation: str | None = Field(None, description="a file to choose the best weights with")
+    test: str | None = Field(None, description="a file to report on at the end")
+    format: str | None = Field(None, description="the files' format, if their names do not tell it")
+    text_column: str = Field("text", description="the column of a table, or the field of JSONL, that has the text")
+    label_column: str = Field("label", description="the one that has the label")
+    max_length: AtLeastOne | None = Field(
+        None, description="join neighbouring texts to documents of at most so many characters; none: do not join"
+    )
+    separator: str = Field("\n", description="what stands between joined texts")
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.05, description="how much of the training documents to hold out when there is no validation file"
+    )
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.source is None) == (self.train is None):
+            raise ValueError("expected either source or train")
+        files = sorted({"validation", "test", "format", "text_column", "label_column"} & self.model_fields_set)
+        if self.source is not None and files:
+            raise ValueError(f"a source has its own split and format; leave out {', '.join(files)}")
+        if self.source is not None and not self.source.startswith("index:"):
+            raise ValueError(f"source = {self.source!r}: expected index:NAME; for a file of yours give train")
+        return self
+
+
+class TokenizerRecipe(_Table):
+    """What a token is."""
+
+    kind: str = Field("character", description="character, byte, or the folder or name of a tokenizer")
+    vocab_size: AtLeastOne | None = Field(None, description="the most characters to know")
+    min_frequency: AtLeastOne = Field(1, description="how often a character must occur to be known")
+
+    @model_validator(mode="after")
+    def _only_characters_are_counted(self) -> Self:
+        counted = {"vocab_size", "min_frequency"} & self.model_fields_set
+        if self.kind != "character" and counted:
+            raise ValueError(f"{', '.join(sorted(counted))}: kind = {self.kind!r} has its own vocabulary; leave it out")
+        return self
+
+
+class TrainingRecipe(_Table):
+    """What is learned, for how long, and how."""
+
+    task: str = Field(description="a name in reformer.training.tasks.TASKS")
+    epochs: Positive | None = Field(None, description="end after so many passes over the training documents")
+    max_steps: AtLeastOne | None = Field(None, description="end after so many optimizer steps")
+    max_minutes: Positive | None = Field(
+        None, description="end after so many minutes, the learning rate having decayed by then"
+    )
+    learning_rate: Positive = Field(1e-3, description="the highest learning rate, met after the warm-up")
+    warmup_ratio: Fraction = Field(0.05, description="the part of the run in which the learning rate rises")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="AdamW's, on matrices alone")
+    batch_tokens: AtLeastOne | None = Field(
+        16384, description="the most tokens in a batch, padding included; a longer document is a batch of its own"
+    )
+    batch_size: AtLeastOne | None = Field(None, description="the most documents in a batch")
+    gradient_accumulation: AtLeastOne = Field(1, description="batches to an optimizer step")
+    clip: Annotated[float, Field(ge=0)] = Field(1.0, description="the greatest norm of a gradient; 0: any")
+    evaluations: AtLeastOne = Field(10, description="how often to measure and keep the weights, evenly over the run")
+    early_stopping_patience: AtLeastOne | None = Field(
+        None, description="end after so many evaluations without a better one"
+    )
+    log_steps: AtLeastOne = Field(10, description="steps between two recorded losses")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="of weights, order, dropout and split")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the products in the model")
+    device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
+    num_threads: AtLeastOne | None = Field(None, description="threads to compute with; none: PyTorch's choice")
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, task: str) -> str:
+        from reformer.training.tasks import TASKS
+
+        if task not in TASKS:
+            raise ValueError(f"expected one of {', '.join(TASKS)}")
+        return task
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.epochs is None and self.max_steps is None and self.max_minutes is None:
+            raise ValueError("nothing says when to end; give epochs, max_steps or max_minutes")
+        if self.batch_tokens is None and self.batch_size is None:
+            raise ValueError("nothing bounds a batch; give batch_tokens or batch_size")
+        return self
+
+
+class Recipe(_Table):
+    """A whole run. `model` holds fields of `ReformerConfig`, but for those that data and tokenizer decide."""
+
+    data: DataRecipe
+    tokenizer: TokenizerRecipe = Field(default_factory=lambda: TokenizerRecipe.model_validate({}))
+    model: dict[str, Any] = Field(default_factory=dict)
+    training: TrainingRecipe

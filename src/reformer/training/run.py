@@ -1,0 +1,151 @@
+"""The folder that a run leaves: model, tokenizer, recipe, metrics, learning curve."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers.trainer_utils import get_last_checkpoint
+
+from reformer.data import load_tokenizer
+from reformer.errors import ReformerError
+from reformer.training.recipe import Recipe
+from reformer.training.recipe_file import read_recipe, write_recipe
+from reformer.training.tasks import TASKS, Task
+
+RECIPE = "recipe.toml"
+METRICS = "metrics.json"
+CURVE = "learning_curve.png"
+CHECKPOINTS = "checkpoints"
+LOGS = "logs"
+NEEDED = ("config.json", "model.safetensors", "tokenizer.json", RECIPE)
+
+
+class RunError(ReformerError):
+    """A run folder that is not there, not whole, or in the way."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model with everything needed to use it."""
+
+    folder: Path
+    recipe: Recipe
+    task: Task
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels in the order of the model's outputs."""
+        # transformers makes the keys whole numbers when it reads config.json.
+        names: Any = self.model.config.id2label
+        return [names[index] for index in range(len(names))]
+
+
+def load_run(folder: str | Path) -> Run:
+    """Load a run folder, the model ready to predict.
+
+    Raises:
+        RunError: there is no such folder, or what it lacks or has broken, and what to do about it.
+    """
+    folder = Path(folder)
+    check_whole(folder)
+    recipe = read_recipe(folder / RECIPE)
+    task = TASKS[recipe.training.task]
+    try:
+        model = task.head.from_pretrained(folder, local_files_only=True)
+    # Truncated weights, a config of another class, JSON cut short: each means that the folder was damaged.
+    except Exception as error:
+        raise RunError(f"{folder}: its model cannot be loaded: {error}; train it again") from error
+    return Run(folder, recipe, task, model.eval(), load_tokenizer(folder))
+
+
+def check_whole(folder: Path) -> None:
+    """Raise `RunError` unless the folder holds all that a finished run leaves."""
+    if not folder.is_dir():
+        raise RunError(f"{folder}: there is no such run folder; `reformer train RECIPE --output {folder}` makes one")
+    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    if not missing:
+        return
+    remedy = (
+        "its training has not finished; go on with `reformer train RECIPE --resume`"
+        if (folder / CHECKPOINTS).is_dir()
+        else "give the folder that `reformer train` has written"
+    )
+    raise RunError(f"{folder}: this run folder is incomplete: it has no {', '.join(missing)}; {remedy}")
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Put model and tokenizer into the folder, each file whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as fresh:
+        model.save_pretrained(fresh)
+        tokenizer.save_pretrained(fresh)
+        for file in sorted(Path(fresh).iterdir()):
+            os.replace(file, folder / file.name)
+
+
+def write_metrics(metrics: Mapping[str, Any], folder: Path) -> None:
+    """Write `metrics.json`, whole or not at all."""
+    fresh = folder / f".{METRICS}"
+    fresh.write_text(json.dumps(metrics, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    os.replace(fresh, folder / METRICS)
+
+
+def check_free(folder: Path, *, overwrite: bool) -> None:
+    """Raise `RunError` if a new run in this folder would destroy something that was not said to be replaced."""
+    if not folder.exists():
+        return
+    held = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {folder.name}
+    # An attempt that ended before its first checkpoint holds nothing to lose.
+    begun_only = held <= {RECIPE, LOGS}
+    replaceable = overwrite and RECIPE in held
+    if not (begun_only or replaceable):
+        raise RunError(
+            f"{folder}: this exists already; take another --output, --resume to go on with an interrupted run, or "
+            "--overwrite to replace a run"
+        )
+
+
+def make_folder(folder: Path, recipe: Recipe) -> None:
+    """Make the folder, empty but for the recipe; `check_free` has allowed it."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    write_recipe(recipe, folder / RECIPE)
+
+
+def find_checkpoint(folder: Path, recipe: Recipe) -> str:
+    """The last checkpoint of the run that this recipe has begun in the folder.
+
+    Raises:
+        RunError: the run is finished, there is no checkpoint, or the recipe was another.
+    """
+    if (folder / METRICS).is_file():
+        raise RunError(f"{folder}: this run is finished; there is nothing to resume")
+    checkpoints = folder / CHECKPOINTS
+    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    if last is None or not (folder / RECIPE).is_file():
+        raise RunError(f"{folder}: there is no checkpoint to resume from; train without --resume")
+    before = read_recipe(folder / RECIPE)
+    if before != recipe:
+        changed = ", ".join(_differences(before.model_dump(), recipe.model_dump()))
+        raise RunError(
+            f"{folder}: this run was begun with another recipe ({changed}); resume it with the same one, or take "
+            "another --output"
+        )
+    return last
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{table}.{field} was {before[table].get(field)!r} and is {now[table].get(field)!r}"
+        for table in before
+        for field in sorted({*before[table], *now[table]})
+        if before[table].get(field) != now[table].get(field)
+    ]

@@ -1,0 +1,58 @@
+"""The documents that a recipe names: to learn from, to choose the best weights with, to report on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from reformer.data import DataError, Document, join_documents, load, read_documents
+from reformer.training.recipe import DataRecipe
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Documents by what they are for; `test` is empty where the recipe names none."""
+
+    train: list[Document]
+    validation: list[Document]
+    test: list[Document]
+
+
+def load_splits(recipe: DataRecipe, seed: int) -> Splits:
+    """Read and join the documents; without documents for validation, hold out a part that the seed chooses."""
+    if recipe.source is not None:
+        found = load(recipe.source.removeprefix("index:"))
+        parts = {name: found.get(name, []) for name in ("train", "validation", "test")}
+    else:
+        paths = {"train": recipe.train, "validation": recipe.validation, "test": recipe.test}
+        parts = {name: read_file(path, recipe) if path else [] for name, path in paths.items()}
+    train, validation, test = (list(joined(parts[name], recipe)) for name in ("train", "validation", "test"))
+    if not validation:
+        train, validation = _held_out(train, recipe, seed)
+    return Splits(train, validation, test)
+
+
+def read_file(path: str, recipe: DataRecipe) -> Iterable[Document]:
+    """A file of documents, read as the recipe says."""
+    return read_documents(path, format=recipe.format, text_column=recipe.text_column, label_column=recipe.label_column)
+
+
+def joined(documents: Iterable[Document], recipe: DataRecipe) -> Iterable[Document]:
+    """Neighbouring documents joined up to the recipe's length, if it has one."""
+    if recipe.max_length is None:
+        return documents
+    return join_documents(documents, recipe.max_length, recipe.separator)
+
+
+def _held_out(documents: list[Document], recipe: DataRecipe, seed: int) -> tuple[list[Document], list[Document]]:
+    if len(documents) < 2:
+        raise DataError(
+            recipe.train,
+            None,
+            f"there is {len(documents)} training document, too few to hold one out for validation",
+            "give more documents, a validation file, or a smaller data.max_length",
+        )
+    count = max(1, round(len(documents) * recipe.validation_fraction))
+    chosen = set(np.random.default_rng(seed).permutation(len(documents))[:count].tolist())
+    train = [document for index, document in enumerate(documents) if index not in chosen]
+    return train, [documents[index] for index in sorted(chosen)]

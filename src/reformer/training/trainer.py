@@ -1,0 +1,128 @@
+"""transformers' Trainer, for documents of any length and scores that are counted."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader, Dataset
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import EvalLoopOutput
+
+from reformer.errors import ReformerError
+from reformer.training.batches import TokenBatches
+from reformer.training.examples import Examples
+from reformer.training.metrics import Score
+from reformer.training.pace import Pace
+from reformer.training.recipe import TrainingRecipe
+from reformer.training.tasks import Task
+
+
+class DivergedError(ReformerError):
+    """The loss is no number any more."""
+
+
+class DocumentTrainer(Trainer):
+    """A `Trainer` whose batches are bounded in tokens, whose rate follows a `Pace`, and that scores as it goes.
+
+    Evaluation keeps counts and nothing else: no logits, no predictions, whatever the size of the set. On several
+    processes each measures its own share, and the counts are added up.
+    """
+
+    def __init__(self, *args: Any, recipe: TrainingRecipe, task: Task, labels: list[str], pace: Pace, **kwargs: Any):
+        super().__init__(*args, compute_loss_func=task.loss, **kwargs)
+        self.pace = pace
+        self._recipe, self._task, self._labels = recipe, task, labels
+        self._score: Score = task.score(labels)
+        # Summed loss, and over how many labels.
+        self._loss = torch.zeros(2, dtype=torch.float64)
+        self._order = self._batches(self.train_dataset, shuffle=True)
+        self.steps_in_epoch = math.ceil(len(self._order) / recipe.gradient_accumulation)
+        self.add_callback(_EpochOrder(self._order, self.steps_in_epoch))
+
+    def get_train_dataloader(self) -> DataLoader:
+        return self._loader(self.train_dataset, self._order)
+
+    def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader:
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        return self._loader(dataset, self._batches(dataset, shuffle=False))
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
+        if self.lr_scheduler is None:
+            optimizer = optimizer or self.optimizer
+            assert isinstance(optimizer, Optimizer)
+            self.lr_scheduler = LambdaLR(optimizer, self.pace)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if not math.isfinite(logs.get("loss", 0.0)):
+            raise DivergedError(
+                f"the loss is {logs['loss']} at step {self.state.global_step}; lower training.learning_rate, "
+                "raise training.warmup_ratio, or set training.clip"
+            )
+        super().log(logs | {"minutes": self.pace.seconds / 60}, start_time)
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor | Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[None, None, None]:
+        inputs = self._prepare_inputs(inputs)
+        labels = inputs.pop("labels")
+        with torch.no_grad(), self.compute_loss_context_manager():
+            outputs = model(**inputs)
+            loss = self._task.loss(outputs, labels, torch.ones((), device=labels.device))
+        self._loss += torch.tensor([float(loss), float((labels >= 0).sum())], dtype=torch.float64)
+        # Class numbers, not logits, come back from the device.
+        self._score.update(outputs["logits"].argmax(-1).cpu().numpy(), labels.cpu().numpy())
+        return None, None, None
+
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
+        self._score, self._loss = self._task.score(self._labels), torch.zeros(2, dtype=torch.float64)
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        self._score.counts = self._over_processes(torch.from_numpy(self._score.counts)).numpy()
+        loss, count = self._over_processes(self._loss).tolist()
+        metrics = {"loss": loss / max(count, 1), **self._score.result()}
+        assert output.metrics is not None
+        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in metrics.items()})
+        return output
+
+    def _over_processes(self, counts: Tensor) -> Tensor:
+        if self.args.world_size == 1:
+            return counts
+        total = self.accelerator.reduce(counts.to(self.args.device), reduction="sum")
+        assert isinstance(total, Tensor)
+        return total.cpu()
+
+    def _batches(self, dataset: Any, *, shuffle: bool) -> TokenBatches:
+        assert isinstance(dataset, Examples)
+        return TokenBatches(
+            dataset.lengths,
+            batch_tokens=self._recipe.batch_tokens,
+            batch_size=self._recipe.batch_size,
+            shuffle=shuffle,
+            seed=self._recipe.seed,
+            rank=self.args.process_index,
+            world_size=self.args.world_size,
+        )
+
+    def _loader(self, dataset: Any, batches: TokenBatches) -> DataLoader:
+        # A loader draws a number when it is iterated; with a generator of its own, not from the global one.
+        return DataLoader(dataset, batch_sampler=batches, collate_fn=self.data_collator, generator=torch.Generator())
+
+
+class _EpochOrder(TrainerCallback):
+    """Tells the batches which epoch begins, also when a resumed run begins in the middle of one."""
+
+    def __init__(self, batches: TokenBatches, steps_in_epoch: int):
+        self._batches, self._steps = batches, steps_in_epoch
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._batches.set_epoch(state.global_step // self._steps)
