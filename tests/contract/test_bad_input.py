@@ -1,0 +1,63 @@
+"""Bad input to a model is an error that says what was given and what was expected."""
+
+import pytest
+import torch
+
+from reformer.models import ReformerConfig, ReformerForCausalLM, ReformerForMaskedLM
+from tests.contract.models import HEADS, SMALL, random_ids
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, "either input_ids or inputs_embeds"),
+        ({"input_ids": random_ids(1, 3), "inputs_embeds": torch.zeros(1, 3, 32)}, "and not both"),
+        ({"input_ids": torch.tensor([[1, 41]])}, "holds 41, outside the vocabulary of 41"),
+        ({"input_ids": torch.tensor([[-1, 4]])}, "holds -1"),
+        ({"input_ids": torch.tensor([1, 4])}, r"shape \(2,\), expected \[batch, length\]"),
+        ({"inputs_embeds": torch.zeros(1, 3, 31)}, "hidden_size=32"),
+        ({"input_ids": random_ids(1, 3), "attention_mask": torch.ones(1, 4)}, r"attention_mask has shape \(1, 4\)"),
+        ({"input_ids": random_ids(1, 3), "labels": torch.zeros(1, 4).long()}, r"labels have shape \(1, 4\)"),
+    ],
+)
+def test_bad_inputs(inputs, message):
+    with pytest.raises(ValueError, match=message):
+        HEADS["token-classification"].build()(**inputs)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"attention_layers": ["local", "nearby"]}, "has 'nearby'; expected 'full', 'local', 'lsh', 'local\\+lsh'"),
+        ({"attention_layers": []}, "at least one layer"),
+        ({"num_buckets": 7}, "buckets=7: expected an even number"),
+        ({"num_buckets": [4, 3]}, "3 is not"),
+        ({"num_buckets": 2 * 1009}, "cannot be split into even factors"),
+        ({"num_rounds": 0}, "num_rounds=0: expected at least 1"),
+        ({"local_window": 0}, "local_window=0"),
+        ({"attention_head_size": 15}, "rotary positions need an even width"),
+        ({"position_embedding_type": "axial", "axial_pos_shape": [4, 4]}, "holds 16 positions"),
+        ({"position_embedding_type": "axial", "axial_pos_embds_dim": [12, 12]}, "adds up to 24"),
+        ({"position_embedding_type": "axial", "axial_pos_shape": None}, "need both"),
+        ({"hidden_dropout_prob": 1.0}, "expected a probability"),
+        ({"convolution_kernel": 4}, "an odd width"),
+        ({"tie_word_embeddings": True}, "cannot be one matrix"),
+        ({"chunk_size_feed_forward": -1}, "chunk_size_feed_forward=-1"),
+    ],
+)
+def test_bad_configurations(fields, message):
+    with pytest.raises(ValueError, match=message):
+        ReformerConfig(**{**SMALL, **fields})
+
+
+@pytest.mark.parametrize("fields", [{"hidden_act": "tanh"}, {"hidden_size": "wide"}, {"position_embedding_type": "x"}])
+def test_configurations_of_the_wrong_type(fields):
+    with pytest.raises(Exception, match=next(iter(fields))):
+        ReformerConfig(**{**SMALL, **fields})
+
+
+def test_heads_that_need_another_direction():
+    with pytest.raises(ValueError, match="is_decoder=False"):
+        ReformerForCausalLM(ReformerConfig(**SMALL))
+    with pytest.raises(ValueError, match="is_decoder=True"):
+        ReformerForMaskedLM(ReformerConfig(**SMALL, is_decoder=True))

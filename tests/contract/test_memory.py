@@ -1,0 +1,76 @@
+"""Memory of training is flat in depth but for parameters, their gradients and the bucket ids."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+
+from reformer.nn import reversible
+from tests.contract.models import HEADS, random_ids
+
+
+def _kept_bytes(model, ids, labels) -> int:
+    """What autograd and the layers hold between forward and backward, parameters excepted."""
+    kept: dict[int, int] = {}
+    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        loss = model(input_ids=ids, **labels).loss
+    loss.backward()
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize("kind", ["full", "local", "lsh", "local+lsh"])
+def test_what_autograd_keeps_does_not_grow_with_depth(kind):
+    head, ids = HEADS["token-classification"], random_ids(1, 200)
+    kept = {}
+    for reversible_stack in (True, False):
+        for depth in (2, 8):
+            model = head.build("local", attention_layers=[kind] * depth, reversible=reversible_stack).train()
+            kept[reversible_stack, depth] = _kept_bytes(model, ids, head.labels(ids))
+    assert kept[True, 8] == kept[True, 2]
+    assert kept[False, 8] > 3 * kept[False, 2]
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The replays of every forward pass, as they are drawn."""
+    found = []
+    draw = reversible.replays
+
+    def watched(count, *, random):
+        found.append(draw(count, random=random))
+        return found[-1]
+
+    monkeypatch.setattr(reversible, "replays", watched)
+    return found
+
+
+def test_the_bucket_ids_kept_are_small(drawn):
+    """Two bytes a token, head and round: the one thing that does grow with depth."""
+    head, ids = HEADS["token-classification"], random_ids(1, 100)
+    loss = head.build("lsh").train()(input_ids=ids, **head.labels(ids)).loss
+    kept = [tensor for replay in drawn[0] for tensor in replay._kept.values()]
+    assert len(kept) == 3
+    assert sum(tensor.nbytes for tensor in kept) == 3 * 2 * 2 * 100 * 2
+    loss.backward()
+
+
+def test_nothing_outlives_the_backward_pass(drawn):
+    head, ids = HEADS["token-classification"], random_ids(1, 50)
+    model = head.build("mixed").train()
+    loss = model(input_ids=ids, **head.labels(ids)).loss
+    replay = weakref.ref(drawn[0][0])
+    drawn.clear()
+    assert replay() is not None
+    loss.backward()
+    del loss
+    gc.collect()
+    assert replay() is None
