@@ -1,0 +1,30 @@
+"""The `reformer` command. A command is a function; what is heavy it imports when it is called."""
+
+import typer
+
+from reformer.cli.data import data
+from reformer.cli.environment import env
+from reformer.cli.errors import OneMessage
+from reformer.cli.evaluate import evaluate
+from reformer.cli.predict import predict
+from reformer.cli.show import show
+from reformer.cli.train import train
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    cls=OneMessage,
+    help="Transformers over very long sequences: train, evaluate and use them on whole documents.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+for _command in (train, evaluate, predict, show, env):
+    app.command()(_command)
+app.add_typer(data, name="data")
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="reformer")

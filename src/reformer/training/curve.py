@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 LOSS_COLOUR, SCORE_COLOUR = "#4c72b0", "#c44e52"
 
@@ -26,7 +25,7 @@ def draw_curve(history: Sequence[Mapping[str, Any]], metric: str, path: Path) ->
     right.plot(*_columns(scores), color=SCORE_COLOUR, marker="s", label=f"{metric}, validation")
     if scores:
         minute, best = max(scores, key=lambda point: point[1])
-        right.annotate(f"{best:.3f}", (minute, best), xytext=(0, 6), textcoords="offset points", ha="center")
+        right.annotate(f"{best:.3f}", (minute, best), xytext=(0, -14), textcoords="offset points", ha="center")
     left.set(xlabel="minutes", ylabel="loss", ylim=(0, None))
     right.set(ylabel=metric, ylim=(0, 1.05))
     _add_steps(left, history)
@@ -48,5 +47,4 @@ def _add_steps(axes: Any, history: Sequence[Mapping[str, Any]]) -> None:
     few = marks[:: max(1, len(marks) // 6)]
     above = axes.secondary_xaxis("top")
     above.set_ticks([minute for minute, _ in few], [f"{step:,}" for _, step in few])
-    above.xaxis.set_major_locator(above.xaxis.get_major_locator() or MaxNLocator(6))
     above.set_xlabel("steps")

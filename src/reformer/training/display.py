@@ -46,7 +46,8 @@ class Display(TrainerCallback):
 
     def close(self) -> None:
         """Take the bar away; the printed lines stay."""
-        self._bar.stop()
+        if self._bar.live.is_started:
+            self._bar.stop()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         now = time.perf_counter()

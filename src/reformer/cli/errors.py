@@ -1,0 +1,41 @@
+"""What is the user's to mend, said in one message: red, on standard error, with no traceback."""
+
+import errno
+import os
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from reformer.errors import ReformerError
+
+# What a shell reports of a program that Ctrl-C has ended.
+INTERRUPTED = 130
+
+
+class OneMessage(TyperGroup):
+    """A group of commands that turns the errors meant for the user into a message and an exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ReformerError as error:
+            say_error(str(error))
+            raise typer.Exit(getattr(error, "exit_status", 1)) from None
+        except KeyboardInterrupt:
+            say_error("stopped; what was written before is kept")
+            raise typer.Exit(INTERRUPTED) from None
+        except OSError as error:
+            # Whoever reads from a pipe may stop reading; typer ends quietly then.
+            if error.errno == errno.EPIPE:
+                raise
+            place = os.fspath(error.filename) if error.filename else "reading or writing"
+            say_error(f"{place}: {error.strerror or error}; what was written before is kept")
+            raise typer.Exit(1) from None
+
+
+def say_error(message: str) -> None:
+    """Print a message in red on standard error, as it is: not wrapped, not read as markup."""
+    from rich.console import Console
+
+    Console(stderr=True).print(message, style="red", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,50 @@
+"""`reformer train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="The run as a TOML file; see recipes/.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The run's folder; without it, runs/ and the recipe's name.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in that folder.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in that folder.")] = False,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="TABLE.FIELD=VALUE", help="Put a value over the recipe's; can be repeated."),
+    ] = None,
+) -> None:
+    """Train a model by a recipe, and leave model, tokenizer, recipe, metrics and learning curve in a folder.
+
+    Ctrl-C saves and stops; `--resume` goes on from there as if nothing had happened.
+    """
+    if resume and overwrite:
+        raise typer.BadParameter("--resume goes on with a run and --overwrite replaces it; give one of them")
+    # Before the heavy imports, so that a misspelt path is answered at once.
+    if not recipe.exists():
+        from reformer.errors import ReformerError
+
+        raise ReformerError(f"{recipe}: there is no such recipe; check the path")
+    from rich.console import Console
+
+    from reformer.training.recipe_file import read_recipe
+    from reformer.training.train import train as train_recipe
+
+    folder = output or Path("runs") / recipe.stem
+    console = Console(stderr=True)
+    metrics = train_recipe(
+        read_recipe(recipe, overrides or ()), folder, resume=resume, overwrite=overwrite, console=console
+    )
+    if not metrics:
+        return
+    for split in ("validation", "test"):
+        if metrics[split] is not None:
+            scores = "  ".join(
+                f"{name} {value:.4f}" for name, value in metrics[split].items() if isinstance(value, float)
+            )
+            console.print(f"{split:10}  {scores}", highlight=False, soft_wrap=True)
+    console.print(f"{folder}: model, tokenizer, recipe, metrics.json, learning_curve.png", highlight=False)
