@@ -1,0 +1,48 @@
+"""Dropout and choices that come out the same again."""
+
+import pytest
+import torch
+
+from reformer.nn import Replay
+from reformer.nn.replay import replays
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.9])
+def test_dropout_has_its_probability_and_keeps_the_mean(probability):
+    ones = torch.ones(300, 501)
+    dropped = Replay(3).dropout(ones, probability)
+    assert abs((dropped == 0).float().mean() - probability) < 0.005
+    assert abs(dropped.mean() - 1) < 0.02
+
+
+def test_a_rewound_replay_repeats_every_draw():
+    replay, ones = Replay(3), torch.ones(100)
+    first, second = replay.dropout(ones, 0.5), replay.dropout(ones, 0.5)
+    assert not torch.equal(first, second)
+    replay.rewind()
+    assert torch.equal(replay.dropout(ones, 0.5), first)
+    assert torch.equal(replay.dropout(ones, 0.5), second)
+
+
+def test_without_a_seed_nothing_is_dropped():
+    ones = torch.ones(10)
+    assert Replay().dropout(ones, 0.9) is ones
+
+
+def test_replaying_leaves_the_global_random_state_alone():
+    before = torch.get_rng_state()
+    Replay(3).dropout(torch.ones(10), 0.5)
+    replays(4, random=False)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_sub_layers_draw_differently():
+    first, second = replays(2, random=True)
+    assert not torch.equal(first.dropout(torch.ones(99), 0.5), second.dropout(torch.ones(99), 0.5))
+
+
+def test_what_is_kept_is_computed_once():
+    replay, calls = Replay(), []
+    for _ in range(2):
+        assert replay.keep("buckets", lambda: calls.append(1) or torch.tensor(7)) == 7
+    assert len(calls) == 1
