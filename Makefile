@@ -42,7 +42,7 @@ bench: $(VENV)/ready-bench  ## time and memory beside the other implementations 
 	$(BIN)/python -m benchmarks.run --quick
 
 docs: $(VENV)/ready-dev  ## the documentation, into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 sanitize: $(VENV)/ready-test  ## the compiled kernels under the address, undefined-behaviour and thread sanitizers
 	$(BIN)/python -m tests.ops.sanitize
