@@ -50,7 +50,7 @@ def predict(
         skipped += 1
         say_error(str(error))
 
-    documents = _read(files, format, text_column or loaded.recipe.data.text_column, skip)
+    documents = _read(files, format, text_column or loaded.recipe.data.text_column or "text", skip)
     with _destination(output, overwrite=overwrite) as stream, _progress(Console(stderr=True)) as count:
         for document, answer in answers(loaded, documents, skip):
             stream.write(json.dumps(as_json(document, answer, with_text=text), ensure_ascii=False) + "\n")

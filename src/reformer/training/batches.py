@@ -51,7 +51,7 @@ class TokenBatches(Sampler[list[int]]):
         generator = np.random.default_rng((self._seed, self._epoch))
         order = generator.permutation(len(self._steps)) if self._shuffle else np.arange(len(self._steps))
         order = order[np.argsort(self._steps[order], kind="stable")]
-        batches = np.split(order, np.cumsum(self._sizes)[:-1])
+        batches = np.split(order, np.cumsum(self._sizes))[:-1]
         turn = generator.permutation(len(batches)) if self._shuffle else np.arange(len(batches))
         if self._shuffle:
             turn = np.resize(turn, len(self) * self._world_size)

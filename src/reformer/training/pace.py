@@ -87,10 +87,11 @@ class PaceKeeper(TrainerCallback):
         )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        # An evaluation that is due is not left for the resumed run, where it would measure later weights.
+        if self.pace.evaluation_due(state.global_step):
+            control.should_log = control.should_evaluate = control.should_save = True
         if self.interrupted:
             control.should_save = control.should_training_stop = True
-        elif self.pace.evaluation_due(state.global_step):
-            control.should_log = control.should_evaluate = control.should_save = True
         if self.pace.done(state.global_step) >= 1:
             control.should_training_stop = True
 

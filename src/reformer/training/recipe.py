@@ -23,8 +23,10 @@ class DataRecipe(_Table):
     validation: str | None = Field(None, description="a file to choose the best weights with")
     test: str | None = Field(None, description="a file to report on at the end")
     format: str | None = Field(None, description="the files' format, if their names do not tell it")
-    text_column: str = Field("text", description="the column of a table, or the field of JSONL, that has the text")
-    label_column: str = Field("label", description="the one that has the label")
+    text_column: str | None = Field(
+        None, description="the column of a table, or the field of JSONL, that has the text; none: text"
+    )
+    label_column: str | None = Field(None, description="the one that has the label; none: label")
     max_length: AtLeastOne | None = Field(
         None, description="join neighbouring texts to documents of at most so many characters; none: do not join"
     )
@@ -37,7 +39,8 @@ class DataRecipe(_Table):
     def _one_origin(self) -> Self:
         if (self.source is None) == (self.train is None):
             raise ValueError("expected either source or train")
-        files = sorted({"validation", "test", "format", "text_column", "label_column"} & self.model_fields_set)
+        fields = ("validation", "test", "format", "text_column", "label_column")
+        files = [name for name in fields if getattr(self, name) is not None]
         if self.source is not None and files:
             raise ValueError(f"a source has its own split and format; leave out {', '.join(files)}")
         if self.source is not None and not self.source.startswith("index:"):
@@ -50,13 +53,15 @@ class TokenizerRecipe(_Table):
 
     kind: str = Field("character", description="character, byte, or the folder or name of a tokenizer")
     vocab_size: AtLeastOne | None = Field(None, description="the most characters to know")
-    min_frequency: AtLeastOne = Field(1, description="how often a character must occur to be known")
+    min_frequency: AtLeastOne | None = Field(
+        None, description="how often a character must occur to be known; none: once"
+    )
 
     @model_validator(mode="after")
     def _only_characters_are_counted(self) -> Self:
-        counted = {"vocab_size", "min_frequency"} & self.model_fields_set
+        counted = [name for name in ("vocab_size", "min_frequency") if getattr(self, name) is not None]
         if self.kind != "character" and counted:
-            raise ValueError(f"{', '.join(sorted(counted))}: kind = {self.kind!r} has its own vocabulary; leave it out")
+            raise ValueError(f"kind = {self.kind!r} has its own vocabulary; leave out {', '.join(counted)}")
         return self
 
 

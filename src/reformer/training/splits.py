@@ -46,8 +46,8 @@ def read_source(
         source,
         split=split if source.startswith("index:") else None,
         format=format,
-        text_column=text_column or recipe.text_column,
-        label_column=label_column or recipe.label_column,
+        text_column=text_column or recipe.text_column or "text",
+        label_column=label_column or recipe.label_column or "label",
     )
 
 

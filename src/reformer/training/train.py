@@ -128,9 +128,8 @@ def make_tokenizer(recipe: TokenizerRecipe, splits: Splits) -> PreTrainedTokeniz
         if tokenizer.pad_token_id is None:
             raise ReformerError(f"tokenizer.kind = {recipe.kind!r}: this tokenizer has no padding token; add one to it")
         return tokenizer
-    size = {} if recipe.vocab_size is None else {"vocab_size": recipe.vocab_size}
-    texts = (document.text for document in splits.train)
-    return character_tokenizer(texts, min_frequency=recipe.min_frequency, **size)
+    chosen = recipe.model_dump(include={"vocab_size", "min_frequency"}, exclude_none=True)
+    return character_tokenizer((document.text for document in splits.train), **chosen)
 
 
 def _config(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, labels: list[str]) -> ReformerConfig:

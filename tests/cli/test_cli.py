@@ -1,0 +1,212 @@
+"""The commands end to end, and one clear message for everything that can be wrong."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from reformer.cli import app
+from reformer.data import read_documents
+from reformer.training.recipe import Recipe
+from reformer.training.recipe_file import write_recipe
+from tests.training.tiny import ner_recipe, reviews_recipe, write_conll
+
+RUNNER = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"})
+
+
+def reformer(*arguments: object, status: int = 0):
+    """Run a command; whatever it answers, it never answers with a traceback."""
+    result = RUNNER.invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == status, result.output
+    assert "Traceback" not in result.output
+    return result
+
+
+def _written(tables: dict, path):
+    write_recipe(Recipe.model_validate(tables), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A labeller and a classifier, trained by the command."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, tables in (("ner", ner_recipe(folder, max_steps=40)), ("reviews", reviews_recipe(folder))):
+        recipe = _written(tables, folder / f"{name}.toml")
+        reformer("train", recipe, "--output", folder / name, "--set", "training.log_steps=1")
+    return folder
+
+
+def test_a_trained_labeller_is_measured_used_and_shown(runs, tmp_path):
+    result = reformer("evaluate", runs / "ner", runs / "test.conll", "--output", tmp_path / "scores.json")
+    assert "f1" in result.stdout
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["f1"] == json.loads((runs / "ner/metrics.json").read_text())["test"]["f1"] > 0.9
+
+    reformer("predict", runs / "ner", runs / "test.conll", "-o", tmp_path / "out.jsonl")
+    records = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    documents = list(read_documents(runs / "test.conll"))
+    assert [record["id"] for record in records] == [document.id for document in documents]
+    for record, document in zip(records, documents, strict=True):
+        assert record["text"] == document.text
+        assert record["spans"]
+        for span in record["spans"]:
+            assert record["text"][span["start"] : span["end"]] == span["text"]
+
+    shown = reformer("show", runs / "ner", runs / "test.conll").stdout
+    assert "entities found" in shown
+    assert "PER" in shown
+
+
+def test_a_trained_classifier_is_measured_used_and_shown(runs):
+    assert "accuracy" in reformer("evaluate", runs / "reviews", runs / "reviews.csv").stdout
+    lines = reformer("predict", runs / "reviews", runs / "reviews.csv", "--no-text").stdout.splitlines()
+    record = json.loads(lines[0])
+    assert len(lines) == 80
+    assert record["label"] in ("pos", "neg")
+    assert sum(record["scores"].values()) == pytest.approx(1)
+    assert "text" not in record
+    assert "%" in reformer("show", runs / "reviews", runs / "reviews.csv", "--number", 3).stdout
+
+
+def test_a_field_is_put_over_the_recipe(runs, tmp_path):
+    reformer("train", runs / "ner.toml", "-o", tmp_path / "run", "--set", "training.max_steps=1")
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["training"]["steps"] == 1
+
+
+def test_a_bad_document_is_reported_and_the_others_are_answered(runs, tmp_path):
+    (tmp_path / "mixed.jsonl").write_text('{"text": "张伟去了北京"}\nnot json\n{"text": "李华"}\n', encoding="utf-8")
+    files = [tmp_path / "mixed.jsonl", tmp_path / "missing.txt", runs / "test.conll"]
+    result = reformer("predict", runs / "ner", *files, "-o", tmp_path / "out.jsonl", status=1)
+    assert "mixed.jsonl:2" in result.stderr
+    assert "missing.txt" in result.stderr
+    assert "2 left out" in result.stderr
+    assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == 2 + 8
+
+
+def test_a_document_over_the_maximum_is_reported_and_the_next_is_read(runs, tmp_path):
+    reformer(
+        *("train", runs / "ner.toml", "-o", tmp_path / "run", "--set", "training.max_steps=1"),
+        *("--set", "model.max_position_embeddings=70"),
+    )
+    (tmp_path / "long.csv").write_text(f"text\n{'北' * 71}\n{'北' * 70}\n", encoding="utf-8")
+    result = reformer("predict", tmp_path / "run", tmp_path / "long.csv", status=1)
+    assert "long.csv:2: this document has 71 tokens, and the model takes at most 70" in result.stderr
+    assert len(result.stdout.splitlines()) == 1
+
+
+def test_a_finished_output_is_not_written_over_unasked(runs, tmp_path):
+    (tmp_path / "out.jsonl").write_text("dear\n", encoding="utf-8")
+    arguments = ("predict", runs / "ner", runs / "test.conll", "-o", tmp_path / "out.jsonl")
+    assert "exists already" in reformer(*arguments, status=1).stderr
+    assert (tmp_path / "out.jsonl").read_text(encoding="utf-8") == "dear\n"
+    reformer(*arguments, "--overwrite")
+
+
+def _training(**data: str) -> list[str]:
+    return [argument for field, value in data.items() for argument in ("--set", f"data.{field}={value}")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.conll", None, r"missing.conll"),
+        ("empty.conll", b"", r"empty.conll"),
+        ("latin.csv", "text,label\ncaf\xe9,pos\n".encode("latin-1"), r"latin.csv:2"),
+        ("broken.jsonl", b'{"text": "a", "label": "b"}\n{"text": \n', r"broken.jsonl:2"),
+        ("column.csv", b"words,label\na,b\n", r"column.csv"),
+        ("overlap.jsonl", '{"text": "北京市", "spans": [{"start": 0, "end": 2, "label": "A"}, '
+         '{"start": 1, "end": 3, "label": "A"}]}\n'.encode(), r"overlap.jsonl:1"),
+        ("outside.jsonl", '{"text": "北京", "spans": [{"start": 0, "end": 9, "label": "A"}]}\n'.encode(),
+         r"outside.jsonl:1"),
+        ("tags.conll", "北 X-LOC\n京 Q\n".encode(), r"tags.conll:1"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_a_bad_file_is_one_message_with_its_place(runs, tmp_path, command, name, content, message):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    if command == "train":
+        result = reformer("train", runs / "ner.toml", "-o", tmp_path / "run", *_training(train=path), status=1)
+        assert not (tmp_path / "run").exists()
+    else:
+        result = reformer("evaluate", runs / "ner", path, status=1)
+    assert message in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_label_unseen_in_training_is_named_with_its_line(runs, tmp_path):
+    path = write_conll(tmp_path / "planets.conll", 3)
+    path.write_text(path.read_text(encoding="utf-8").replace("LOC", "PLANET"), encoding="utf-8")
+    result = reformer("evaluate", runs / "ner", path, status=1)
+    assert (
+        "planets.conll:1: the label 'PLANET' was not seen in training; known are 'LOC', 'ORG', 'PER'" in result.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "status"),
+    [
+        (("train", "{tmp}/none.toml"), "there is no such recipe", 1),
+        (("train", "{runs}/ner.toml", "--set", "training.epoch=3"), "did you mean epochs?", 1),
+        (("train", "{runs}/ner.toml", "--set", "training.seed=x"), "expected a valid integer", 1),
+        (("train", "{runs}/ner.toml", "-o", "{runs}/ner"), "exists already", 1),
+        (("train", "{runs}/ner.toml", "-o", "{runs}/ner", "--resume"), "this run is finished", 1),
+        (("train", "{runs}/ner.toml", "--resume", "--overwrite"), "give one of them", 2),
+        (("train",), "Missing argument", 2),
+        (("evaluate", "{tmp}/none", "a.csv"), "there is no such run folder", 1),
+        (("predict", "{runs}", "a.csv"), "this run folder is incomplete: it has no config.json, model.safeten", 1),
+        (("show", "{runs}/ner", "{runs}/test.conll", "-n", "99"), "there is no document number 99", 1),
+        (("data", "fetch", "nonsense"), "nonsense", 1),
+        (("evaluate", "{runs}/ner", "index:nonsense"), "nonsense", 1),
+        (("predict", "{runs}/ner", "{runs}/test.conll", "--format", "pdf"), "pdf", 1),
+        (("predict", "{runs}/ner", "{runs}/test.conll", "-o", "{tmp}/no/such/out.jsonl"), "no/such/out.jsonl", 1),
+    ],
+)
+def test_a_wrong_command_is_one_message(runs, tmp_path, arguments, message, status):
+    filled = [argument.format(runs=runs, tmp=tmp_path) for argument in arguments]
+    assert message in reformer(*filled, status=status).stderr
+
+
+@pytest.mark.parametrize("damage", ["cut weights", "no tokenizer", "no weights"])
+def test_a_damaged_run_folder_is_one_message(runs, tmp_path, damage):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for file in (runs / "ner").iterdir():
+        if file.is_file():
+            (folder / file.name).write_bytes(file.read_bytes())
+    weights = folder / "model.safetensors"
+    if damage == "cut weights":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    elif damage == "no weights":
+        weights.unlink()
+    else:
+        (folder / "tokenizer.json").unlink()
+    expected = "its model cannot be loaded" if damage == "cut weights" else "this run folder is incomplete"
+    assert expected in reformer("predict", folder, runs / "test.conll", status=1).stderr
+
+
+def test_env_and_data_list_tell_what_is_here():
+    assert "torch" in reformer("env").stdout
+    assert "people-daily" in reformer("data", "list").stdout
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys\nfrom reformer.cli import app\n"
+        "try: app(['--help'])\nexcept SystemExit: pass\n"
+        "print([name for name in ('torch', 'transformers', 'numpy', 'pydantic') if name in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "predict" in found.stdout
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_package_runs_as_a_module():
+    found = subprocess.run([sys.executable, "-m", "reformer", "--help"], capture_output=True, text=True, check=True)
+    assert "evaluate" in found.stdout

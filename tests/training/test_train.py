@@ -1,0 +1,223 @@
+"""A run from recipe to folder; interrupted and resumed it is the run that was not interrupted."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from reformer.data import DataError, read_documents
+from reformer.training.pace import PaceKeeper
+from reformer.training.predict import evaluate
+from reformer.training.recipe import Recipe
+from reformer.training.run import RunError, load_run
+from reformer.training.train import InterruptedRunError, train
+from reformer.training.trainer import DivergedError
+from tests.training.tiny import ner_recipe, reviews_recipe, write_conll
+
+QUIET = Console(quiet=True)
+
+
+def _recipe(tables: dict) -> Recipe:
+    return Recipe.model_validate(tables)
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch):
+    """Press Ctrl-C at the end of a step."""
+
+    def press(step: int) -> None:
+        on_step_end = PaceKeeper.on_step_end
+
+        def pressed(self, args, state, control, **kwargs):
+            if state.global_step == step:
+                os.kill(os.getpid(), signal.SIGINT)
+            on_step_end(self, args, state, control, **kwargs)
+
+        monkeypatch.setattr(PaceKeeper, "on_step_end", pressed)
+
+    return press
+
+
+def test_a_labeller_learns_and_leaves_a_whole_folder(tmp_path):
+    recipe = _recipe(ner_recipe(tmp_path, max_steps=40))
+    metrics = train(recipe, tmp_path / "run", console=QUIET)
+    assert metrics["test"]["f1"] > 0.9
+    assert metrics["test"]["documents"] > 1
+    folder = tmp_path / "run"
+    assert {file.name for file in folder.iterdir()} == {
+        "config.json",
+        "learning_curve.png",
+        "logs",
+        "metrics.json",
+        "model.safetensors",
+        "recipe.toml",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    assert json.loads((folder / "config.json").read_text())["id2label"]["1"] == "B-LOC"
+    assert (folder / "learning_curve.png").read_bytes().startswith(b"\x89PNG")
+    assert any((folder / "logs").iterdir())
+    run = load_run(folder)
+    assert run.recipe == recipe
+    assert run.labels[:3] == ["O", "B-LOC", "I-LOC"]
+
+
+def test_a_classifier_learns_by_epochs(tmp_path):
+    metrics = train(_recipe(reviews_recipe(tmp_path)), tmp_path / "run", console=QUIET)
+    assert metrics["training"]["epochs"] == 2.0
+    assert metrics["validation"]["accuracy"] == 1.0
+    assert metrics["test"] is None
+
+
+def test_the_kept_weights_are_the_best_ones(tmp_path):
+    metrics = train(_recipe(ner_recipe(tmp_path)), tmp_path / "run", console=QUIET)
+    recipe, run = load_run(tmp_path / "run").recipe, load_run(tmp_path / "run")
+    from reformer.training.splits import load_splits
+
+    again = evaluate(run, load_splits(recipe.data, recipe.training.seed).validation)
+    assert again["f1"] == metrics["validation"]["f1"]
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize("step", [4, 7])
+def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at, monkeypatch, step, accumulation):
+    recipe = _recipe(ner_recipe(tmp_path, gradient_accumulation=accumulation))
+    whole = train(recipe, tmp_path / "whole", console=QUIET)
+    with monkeypatch.context():
+        interrupt_at(step)
+        with pytest.raises(InterruptedRunError, match=r"everything up to step \d+ is kept"):
+            train(recipe, tmp_path / "parts", console=QUIET)
+        monkeypatch.undo()
+    with pytest.raises(RunError, match=r"its training has not finished.*--resume"):
+        load_run(tmp_path / "parts")
+
+    loads = []
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: loads.append(kwargs) or load(*args, **kwargs))
+    parts = train(recipe, tmp_path / "parts", resume=True, console=QUIET)
+    assert loads, "the optimizer's and the generators' state was not read"
+    assert all(kwargs["weights_only"] for kwargs in loads), "a checkpoint must not be able to run code"
+
+    expected, found = load_file(tmp_path / "whole/model.safetensors"), load_file(tmp_path / "parts/model.safetensors")
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, found[name]), name
+    assert whole["validation"] == parts["validation"]
+    assert whole["test"] == parts["test"]
+    assert whole["training"]["tokens"] == parts["training"]["tokens"]
+
+
+def test_another_recipe_or_a_finished_run_is_not_resumed(tmp_path, interrupt_at):
+    tables = ner_recipe(tmp_path)
+    with pytest.raises(RunError, match="there is no checkpoint to resume from"):
+        train(_recipe(tables), tmp_path / "run", resume=True, console=QUIET)
+    interrupt_at(3)
+    with pytest.raises(InterruptedRunError):
+        train(_recipe(tables), tmp_path / "run", console=QUIET)
+    tables["training"]["learning_rate"] = 1e-3
+    with pytest.raises(RunError, match=r"training\.learning_rate was 0\.02 and is 0\.001"):
+        train(_recipe(tables), tmp_path / "run", resume=True, console=QUIET)
+
+
+def test_a_run_is_not_written_over_unasked(tmp_path):
+    recipe = _recipe(ner_recipe(tmp_path, max_steps=2))
+    train(recipe, tmp_path / "run", console=QUIET)
+    with pytest.raises(RunError, match=r"exists already; take another --output, --resume .* or --overwrite"):
+        train(recipe, tmp_path / "run", console=QUIET)
+    with pytest.raises(RunError, match="this run is finished"):
+        train(recipe, tmp_path / "run", resume=True, console=QUIET)
+    train(recipe, tmp_path / "run", overwrite=True, console=QUIET)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(RunError, match="exists already"):
+        train(recipe, tmp_path / "other", overwrite=True, console=QUIET)
+    assert (tmp_path / "other" / "thesis.txt").exists()
+
+
+def test_the_clock_ends_a_run(tmp_path):
+    recipe = _recipe(ner_recipe(tmp_path, max_steps=None, max_minutes=0.02, evaluations=2))
+    metrics = train(recipe, tmp_path / "run", console=QUIET)
+    assert 0.02 <= metrics["training"]["minutes"] < 0.2
+    assert metrics["training"]["steps"] >= 1
+
+
+def test_early_stopping_ends_a_run_that_gains_nothing(tmp_path):
+    # Without learning no evaluation is better than the first.
+    recipe = _recipe(ner_recipe(tmp_path, max_steps=60, evaluations=30, learning_rate=1e-12, early_stopping_patience=2))
+    assert train(recipe, tmp_path / "run", console=QUIET)["training"]["steps"] == 6
+
+
+def test_the_options_of_a_run_reach_it(tmp_path):
+    tables = ner_recipe(
+        tmp_path, max_steps=2, precision="bfloat16", num_threads=1, clip=0.0, weight_decay=0.0, log_steps=1, seed=5
+    )
+    tables["tokenizer"] = {"kind": "character", "vocab_size": 270, "min_frequency": 2}
+    tables["data"]["separator"] = "\n\n"
+    train(_recipe(tables), tmp_path / "run", console=QUIET)
+    run = load_run(tmp_path / "run")
+    assert run.model.config.vocab_size == len(run.tokenizer) <= 270
+    assert torch.get_num_threads() == 1
+
+
+def test_a_tokenizer_can_be_given_as_a_folder(tmp_path):
+    tables = ner_recipe(tmp_path, max_steps=2)
+    train(_recipe(tables), tmp_path / "first", console=QUIET)
+    tables["tokenizer"] = {"kind": str(tmp_path / "first")}
+    train(_recipe(tables), tmp_path / "second", console=QUIET)
+    first, second = load_run(tmp_path / "first"), load_run(tmp_path / "second")
+    assert first.tokenizer.get_vocab() == second.tokenizer.get_vocab()
+
+
+def test_training_leaves_no_trace_of_a_run_with_bad_data(tmp_path):
+    tables = ner_recipe(tmp_path)
+    test = Path(tables["data"]["test"])
+    test.write_text(test.read_text(encoding="utf-8").replace("-LOC", "-PLANET"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"test\.conll:1: the label 'B-PLANET' was not seen in training"):
+        train(_recipe(tables), tmp_path / "run", console=QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_document_over_the_maximum_is_named(tmp_path):
+    tables = ner_recipe(tmp_path)
+    tables["model"]["max_position_embeddings"] = 30
+    with pytest.raises(DataError, match=r"train\.conll:\d+: this document has \d+ tokens, .* at most 30"):
+        train(_recipe(tables), tmp_path / "run", console=QUIET)
+
+
+def test_text_without_entities_or_labels_is_no_training_data(tmp_path):
+    tables = ner_recipe(tmp_path)
+    tables["data"] = {"train": str(tmp_path / "plain.jsonl")}
+    (tmp_path / "plain.jsonl").write_text('{"text": "北京"}\n' * 4, encoding="utf-8")
+    with pytest.raises(DataError, match="the training documents have no entity at all"):
+        train(_recipe(tables), tmp_path / "run", console=QUIET)
+    tables = reviews_recipe(tmp_path)
+    tables["data"]["train"] = str(write_conll(tmp_path / "a.conll", 5))
+    with pytest.raises(DataError, match=r"a\.conll:\d+: this text has no label"):
+        train(_recipe(tables), tmp_path / "run", console=QUIET)
+
+
+def test_one_label_is_nothing_to_learn(tmp_path):
+    tables = reviews_recipe(tmp_path)
+    (tmp_path / "reviews.csv").write_text("text,label\n好,pos\n很好,pos\n真好,pos\n", encoding="utf-8")
+    with pytest.raises(DataError, match="every training document has the label 'pos'"):
+        train(_recipe(tables), tmp_path / "run", console=QUIET)
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
+    recipe = _recipe(ner_recipe(tmp_path, learning_rate=1e30, clip=0.0, log_steps=1, warmup_ratio=0.0))
+    with pytest.raises(DivergedError, match=r"the loss is (nan|inf) at step \d+; lower training\.learning_rate"):
+        train(recipe, tmp_path / "run", console=QUIET)
+
+
+def test_measuring_reads_a_validation_file(tmp_path):
+    tables = ner_recipe(tmp_path, max_steps=2)
+    del tables["data"]["validation_fraction"]
+    tables["data"]["validation"] = str(write_conll(tmp_path / "validation.conll", 4, seed=3))
+    train(_recipe(tables), tmp_path / "run", console=QUIET)
+    assert sum(1 for _ in read_documents(tmp_path / "validation.conll")) == 4

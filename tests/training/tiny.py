@@ -1,0 +1,92 @@
+"""Made-up documents and recipes that train in a second."""
+
+import random
+from pathlib import Path
+
+PEOPLE, PLACES, FIRMS = ("王小明", "李华", "张伟"), ("北京", "上海", "昌平区"), ("新华社", "人民日报社")
+
+MODEL = {
+    "hidden_size": 16,
+    "num_attention_heads": 2,
+    "attention_head_size": 8,
+    "feed_forward_size": 32,
+    "attention_layers": ["local", "lsh"],
+    "local_window": 8,
+    "lsh_window": 8,
+    "num_buckets": 4,
+    "hidden_dropout_prob": 0.1,
+    "convolution_kernel": 3,
+}
+
+
+def write_conll(path: Path, sentences: int, seed: int = 0) -> Path:
+    """Sentences of one pattern about people, places and firms, as characters and BIO tags."""
+    pick = random.Random(seed)
+    lines = []
+    for _ in range(sentences):
+        parts = [
+            (pick.choice(PEOPLE), "PER"),
+            ("去了", None),
+            (pick.choice(PLACES), "LOC"),
+            ("的", None),
+            (pick.choice(FIRMS), "ORG"),
+            ("。", None),
+        ]
+        for text, label in parts:
+            tags = ["O"] * len(text) if label is None else [f"B-{label}", *[f"I-{label}"] * (len(text) - 1)]
+            lines += [f"{character} {tag}" for character, tag in zip(text, tags, strict=True)]
+        lines.append("")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def write_reviews(path: Path, rows: int, seed: int = 0) -> Path:
+    """Reviews that say outright whether they are good."""
+    pick = random.Random(seed)
+    lines = ["text,label"]
+    for _ in range(rows):
+        label = pick.choice(("pos", "neg"))
+        words = "很好满意" if label == "pos" else "太差退货"
+        lines.append(f"{''.join(pick.choices(words, k=pick.randint(3, 12)))},{label}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def ner_recipe(folder: Path, **training: object) -> dict:
+    """A labeller's recipe as tables, with its files written into the folder."""
+    return {
+        "data": {
+            "train": str(write_conll(folder / "train.conll", 40)),
+            "test": str(write_conll(folder / "test.conll", 8, seed=1)),
+            "max_length": 60,
+            "validation_fraction": 0.2,
+        },
+        "model": dict(MODEL),
+        "training": {
+            "task": "token-classification",
+            "max_steps": 12,
+            "learning_rate": 2e-2,
+            "batch_tokens": 256,
+            "evaluations": 3,
+            "device": "cpu",
+            **training,
+        },
+    }
+
+
+def reviews_recipe(folder: Path, **training: object) -> dict:
+    """A classifier's recipe as tables, with its file written into the folder."""
+    return {
+        "data": {"train": str(write_reviews(folder / "reviews.csv", 80))},
+        "tokenizer": {"kind": "byte"},
+        "model": dict(MODEL),
+        "training": {
+            "task": "sequence-classification",
+            "epochs": 2,
+            "learning_rate": 2e-2,
+            "batch_size": 16,
+            "evaluations": 2,
+            "device": "cpu",
+            **training,
+        },
+    }
