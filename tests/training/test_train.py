@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from reformer.data import DataError, read_documents
 from reformer.training.pace import PaceKeeper
 from reformer.training.predict import evaluate
 from reformer.training.recipe import Recipe
+from reformer.training.recipe_file import write_recipe
 from reformer.training.run import RunError, load_run
 from reformer.training.train import InterruptedRunError, train
 from reformer.training.trainer import DivergedError
@@ -94,6 +97,9 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at, monkey
         with pytest.raises(InterruptedRunError, match=r"everything up to step \d+ is kept"):
             train(recipe, tmp_path / "parts", console=QUIET)
         monkeypatch.undo()
+    # The interruption is seen at the end of its step, or of the next one.
+    kept = [int(folder.name.removeprefix("checkpoint-")) for folder in (tmp_path / "parts/checkpoints").iterdir()]
+    assert max(kept) in (step, step + 1)
     with pytest.raises(RunError, match=r"its training has not finished.*--resume"):
         load_run(tmp_path / "parts")
 
@@ -111,6 +117,25 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at, monkey
     assert whole["validation"] == parts["validation"]
     assert whole["test"] == parts["test"]
     assert whole["training"]["tokens"] == parts["training"]["tokens"]
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_steps_of_one_with_two_batches(tmp_path):
+    tables = ner_recipe(tmp_path, gradient_accumulation=2)
+    # Each process draws its own dropout and rotations; without them both ways are one computation.
+    tables["model"] |= {"hidden_dropout_prob": 0.0, "attention_layers": ["local", "full"]}
+    alone = train(_recipe(tables), tmp_path / "alone", console=QUIET)
+    tables["training"]["gradient_accumulation"] = 1
+    write_recipe(_recipe(tables), tmp_path / "two.toml")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "reformer", "train"]
+    subprocess.run([*launch, tmp_path / "two.toml", "--output", tmp_path / "two"], check=True, timeout=120)
+    expected, found = load_file(tmp_path / "alone/model.safetensors"), load_file(tmp_path / "two/model.safetensors")
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, atol=1e-5, rtol=1e-4, msg=name)
+    metrics = json.loads((tmp_path / "two/metrics.json").read_text())
+    assert metrics["validation"]["f1"] == alone["validation"]["f1"]
+    assert metrics["training"]["processes"] == 2
+    assert metrics["training"]["tokens"] == alone["training"]["tokens"]
 
 
 def test_another_recipe_or_a_finished_run_is_not_resumed(tmp_path, interrupt_at):

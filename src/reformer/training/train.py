@@ -147,7 +147,8 @@ def _config(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, labels: list[str
 
 def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
     chosen = recipe.training
-    on_cpu = chosen.device == "cpu" or not torch.cuda.is_available()
+    # Without being told that it is on a CPU, Trainer would leave several processes unconnected, each on its own.
+    on_cpu = chosen.device == "cpu" or not torch.accelerator.is_available()
     return TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
         max_steps=NO_LIMIT,
@@ -162,12 +163,13 @@ def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         eval_steps=NO_LIMIT,
         save_strategy="steps",
         save_steps=NO_LIMIT,
-        save_total_limit=1,
+        # The best and the last: with 1, Trainer removes the last one when it stops.
+        save_total_limit=2,
         load_best_model_at_end=True,
         metric_for_best_model=TASKS[chosen.task].best_metric,
         greater_is_better=True,
         bf16=chosen.precision == "bfloat16",
-        use_cpu=chosen.device == "cpu",
+        use_cpu=on_cpu,
         ddp_backend="gloo" if on_cpu and distributed.is_torchelastic_launched() else None,
         ddp_find_unused_parameters=False,
         seed=chosen.seed,
