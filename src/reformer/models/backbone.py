@@ -7,9 +7,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.modeling_outputs import BaseModelOutput
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
+from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
+from reformer.models.streaming import Stream
 from reformer.models.strict_loading import StrictLoading
 from reformer.nn import (
     Attention,
@@ -72,9 +74,11 @@ class ReformerModel(ReformerPreTrainedModel):
         input_ids: Int[Tensor, "batch length"] | None = None,
         attention_mask: Tensor | None = None,
         inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
+        past_key_values: ReformerCache | None = None,
+        use_cache: bool | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
-    ) -> BaseModelOutput | tuple[Tensor]:
+    ) -> BaseModelOutputWithPast | tuple[Tensor]:
         """Run the stack.
 
         Args:
@@ -82,6 +86,9 @@ class ReformerModel(ReformerPreTrainedModel):
             attention_mask: 1 or True for a real token, `[batch, length]`; all real if not given. Padding may stand
                 at either side and changes nothing.
             inputs_embeds: vectors in place of `input_ids`, for continuous input.
+            past_key_values: what a causal model remembers of the tokens before these; the output then has it too.
+                No gradient is kept. A mask may cover all tokens so far or these alone.
+            use_cache: start to remember where there is nothing yet.
             return_dict: False for a plain tuple.
 
         Raises:
@@ -89,13 +96,31 @@ class ReformerModel(ReformerPreTrainedModel):
                 more tokens than `max_position_embeddings`.
         """
         hidden = self._embed(input_ids, inputs_embeds)
-        tokens = self._tokens(attention_mask, hidden)
+        cache = self._cache(past_key_values, use_cache)
+        tokens = self._tokens(attention_mask, hidden, cache)
         if self.positions is not None:
             hidden = hidden + self.positions(tokens.positions).to(hidden.dtype)
         hidden = nn.functional.dropout(hidden, self.config.hidden_dropout_prob, self.training)
-        hidden = self.norm(torch.cat(self.encoder(hidden, hidden, tokens), -1))
+        memories = None if cache is None else cache.memories
+        hidden = self.norm(torch.cat(self.encoder(hidden, hidden, tokens, memories), -1))
         wants_dict = self.config.return_dict if return_dict is None else return_dict
-        return BaseModelOutput(last_hidden_state=hidden) if wants_dict else (hidden,)
+        if not wants_dict:
+            return (hidden,)
+        return BaseModelOutputWithPast(last_hidden_state=hidden, past_key_values=cache)  # pyright: ignore
+
+    def stream(self) -> Stream:
+        """Begin to read a sequence in pieces; see `Stream`."""
+        return Stream(self)
+
+    def _cache(self, cache: ReformerCache | None, use_cache: bool | None) -> ReformerCache | None:
+        if cache is None and use_cache:
+            cache = ReformerCache(len(self.encoder.sublayers))
+        if cache is not None and not self.config.is_decoder:
+            raise ValueError(
+                "is_decoder=False: a model that reads both sides cannot go on from a cache, since what comes later "
+                "changes what came before; give it the whole sequence"
+            )
+        return cache
 
     def _embed(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
         if (input_ids is None) == (inputs_embeds is None):
@@ -120,8 +145,10 @@ class ReformerModel(ReformerPreTrainedModel):
                 )
         return self.embeddings(input_ids)
 
-    def _tokens(self, attention_mask: Tensor | None, hidden: Tensor) -> Tokens:
+    def _tokens(self, attention_mask: Tensor | None, hidden: Tensor, cache: ReformerCache | None) -> Tokens:
         batch, length = hidden.shape[:2]
+        if cache is not None and attention_mask is not None and attention_mask.shape[1] == cache.seen + length:
+            attention_mask = attention_mask[:, cache.seen :]
         if attention_mask is not None and attention_mask.shape != (batch, length):
             raise ValueError(f"attention_mask has shape {tuple(attention_mask.shape)}, expected {(batch, length)}")
         if attention_mask is None:
@@ -130,13 +157,17 @@ class ReformerModel(ReformerPreTrainedModel):
             mask = attention_mask.bool()
             padded = torch.compiler.is_compiling() or not bool(mask.all())
         longest = length if not padded or torch.compiler.is_compiling() else int(mask.sum(-1).max())
+        earlier = None
+        if cache is not None:
+            earlier = cache.earlier(mask)
+            longest += int(earlier.max())
         if longest > self.config.max_position_embeddings:
             raise ValueError(
                 f"a sequence of {longest} tokens, longer than max_position_embeddings="
                 f"{self.config.max_position_embeddings}; split it, or load the model with a greater "
                 "max_position_embeddings where its positions allow it"
             )
-        tokens = Tokens.of(mask, padded)
+        tokens = Tokens.of(mask, padded, earlier)
         if self.config.position_embedding_type != "rotary":
             return tokens
         waves = rotary_waves(tokens.positions, self.config.attention_head_size, self.config.rope_theta)

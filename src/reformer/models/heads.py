@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from transformers import GenerationMixin
 from transformers.modeling_outputs import (
-    CausalLMOutput,
+    CausalLMOutputWithPast,
     MaskedLMOutput,
     QuestionAnsweringModelOutput,
     SequenceClassifierOutput,
@@ -16,7 +17,9 @@ from transformers.modeling_outputs import (
 from transformers.utils.generic import ModelOutput
 
 from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel, real_tokens
+from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
+from reformer.models.streaming import Stream
 
 
 def _token_loss(
@@ -167,7 +170,7 @@ class ReformerForMaskedLM(_Head):
         return self._answer(MaskedLMOutput(loss=loss, logits=logits), return_dict)
 
 
-class ReformerForCausalLM(_Head):
+class ReformerForCausalLM(_Head, GenerationMixin):
     """The next token, from those before it."""
 
     def __init__(self, config: ReformerConfig) -> None:
@@ -183,21 +186,44 @@ class ReformerForCausalLM(_Head):
     def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
         self.lm_head = new_embeddings
 
+    def stream(self) -> Stream:
+        """Begin to read a sequence in pieces; see `Stream`."""
+        return Stream(self)
+
     def forward(
         self,
         input_ids: Int[Tensor, "batch length"] | None = None,
         attention_mask: Tensor | None = None,
         inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
         labels: Int[Tensor, "batch length"] | None = None,
+        past_key_values: ReformerCache | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int = 0,
         num_items_in_batch: Tensor | int | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Logits `[batch, length, vocab_size]`; with `labels` the loss of predicting `labels[:, 1:]` from what
-        stands before each (-100 ignored)."""
-        logits = self.lm_head(self._encode(input_ids, attention_mask, inputs_embeds))
-        loss = None if labels is None else _token_loss(logits[:, :-1], labels[:, 1:], num_items_in_batch)
-        return self._answer(CausalLMOutput(loss=loss, logits=logits), return_dict)
+        """Logits `[batch, length, vocab_size]`, of the last `logits_to_keep` tokens alone if that is not 0; with
+        `labels` the loss of predicting `labels[:, 1:]` from what stands before each (-100 ignored). For the cache see
+        `ReformerModel`."""
+        found = self.reformer(
+            input_ids,
+            attention_mask,
+            inputs_embeds,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            return_dict=True,
+        )
+        logits = self.lm_head(found.last_hidden_state[:, -logits_to_keep:])
+        loss = None
+        if labels is not None:
+            if logits_to_keep:
+                raise ValueError(
+                    f"logits_to_keep={logits_to_keep} with labels: the loss needs the logits of all tokens"
+                )
+            loss = _token_loss(logits[:, :-1], labels[:, 1:], num_items_in_batch)
+        output = CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=found.past_key_values)
+        return self._answer(output, return_dict)
 
 
 class ReformerForQuestionAnswering(_Head):

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from reformer.nn.full_attention import full_attention
+from reformer.nn.full_attention import continued_attention, full_attention
+from reformer.nn.memory import KeyTables, Memory, continued_places, continued_slots
 from reformer.nn.positions import rotate
 from reformer.nn.replay import Replay
 from reformer.nn.tokens import Tokens
@@ -83,18 +84,26 @@ class Attention(nn.Module):
         return tuple(self.get_buffer(f"rotation_{index}") for index in range(len(self.bucket_factors)))
 
     def forward(
-        self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay
+        self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
         query = self._split((self.query_key if self.shared else self.query)(hidden))
         key = query if self.shared else self._split(self.key(hidden))
         value = self._split(self.value(hidden))
-        query_slots, key_slots = self._slots(query, key, tokens, replay)
+        tables = None
+        if memory is not None and self.kind != "full":
+            tables = KeyTables(memory, self._tables)
+            tables.prepare(key)
+        query_slots, key_slots = self._slots(query, key, tokens, replay, tables)
         query, key, scale = self._scaled(query, key)
         if tokens.rotary is not None:
             query, key = rotate(query, tokens.rotary), rotate(key, tokens.rotary)
         if self.kind == "full":
-            seen = full_attention(query, key, value, tokens.mask if tokens.padded else None, self.causal)
+            seen = self._see_everything(query, key, value, tokens, memory)
         else:
+            if tables is not None:
+                key, value, key_slots = _with_earlier(
+                    key, value, query_slots, query_slots if key_slots is None else key_slots, tables
+                )
             seen = window_attention(
                 query,
                 key,
@@ -108,6 +117,19 @@ class Attention(nn.Module):
             )
         return self.output(seen.transpose(1, 2).flatten(2))
 
+    def _see_everything(
+        self, query: Tensor, key: Tensor, value: Tensor, tokens: Tokens, memory: Memory | None
+    ) -> Float[Tensor, "batch heads length head_dim"]:
+        mask = tokens.mask if tokens.padded else None
+        if memory is None:
+            return full_attention(query, key, value, mask, self.causal)
+        earlier = memory.tensors
+        if earlier:
+            key, value = torch.cat((earlier["key"], key), 2), torch.cat((earlier["value"], value), 2)
+        real = torch.cat((earlier["mask"], tokens.mask), 1) if earlier else tokens.mask
+        earlier.update(key=key, value=value, mask=real)
+        return continued_attention(query, key, value, real)
+
     def _split(self, vectors: Tensor) -> Float[Tensor, "batch heads length head_dim"]:
         return vectors.unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)
 
@@ -119,20 +141,31 @@ class Attention(nn.Module):
             query = normalize(query, dim=-1) * self.log_temperature.exp().to(query.dtype)[:, None, None]
         return query, key, 1.0
 
+    @property
+    def _tables(self) -> tuple[tuple[int, int], ...]:
+        """Buckets and window of each ordering."""
+        rounds = ((math.prod(self.bucket_factors), self.windows[-1]),) * self.rounds
+        return ((1, self.windows[0]), *rounds) if "local" in self.kind else rounds
+
     def _slots(
-        self, query: Tensor, key: Tensor, tokens: Tokens, replay: Replay
+        self, query: Tensor, key: Tensor, tokens: Tokens, replay: Replay, tables: KeyTables | None
     ) -> tuple[Int[Tensor, "batch heads orderings length"], Int[Tensor, "batch heads orderings length"] | None]:
         """The slots of queries and of keys; None for the latter where they are the same."""
         if not self.hashed:
-            return tokens.slots, None
+            slots = tokens.slots
+            return (slots if tables is None else slots.expand(-1, self.heads, -1, -1)), None
         mask = tokens.mask if tokens.padded else None
         vectors = (key,) if self.shared else (key, query)
         buckets = replay.keep("buckets", lambda: self._buckets(vectors))
-        key_slots = self._with_local(bucket_slots(buckets[0], mask), tokens)
-        if self.shared:
-            return key_slots, None
-        places = bucket_query_slots(buckets[1], buckets[0], mask, causal=self.causal)
-        return self._with_local(places, tokens), key_slots
+        key_slots = bucket_slots(buckets[0], mask)
+        places = None if self.shared else bucket_query_slots(buckets[1], buckets[0], mask, causal=self.causal)
+        if tables is not None:
+            earlier = tables.counts_of_rounds(len(self._tables) - self.rounds)
+            key_slots = continued_slots(key_slots, earlier)
+            if places is not None:
+                places = continued_places(places, buckets[1].long(), mask, earlier)
+        key_slots = self._with_local(key_slots, tokens)
+        return (key_slots, None) if places is None else (self._with_local(places, tokens), key_slots)
 
     def _buckets(self, vectors: tuple[Tensor, ...]) -> Tensor:
         """Buckets of keys (and queries), in the smallest integers, because they are kept until the backward pass."""
@@ -144,3 +177,17 @@ class Attention(nn.Module):
         if self.kind != "local+lsh":
             return slots
         return torch.cat((tokens.slots.expand(-1, self.heads, -1, -1), slots), 2)
+
+
+def _with_earlier(
+    key: Tensor, value: Tensor, query_slots: Tensor, key_slots: Tensor, tables: KeyTables
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Keys, values and slots of this piece, which the tables take in, and of what they still hold from before."""
+    if key.shape[2] == 1:
+        # One token looks only where it can see, at a cost that does not depend on the tables' size.
+        tables.update(key, value, key_slots)
+        return tables.near(query_slots)
+    keys, values, slots = tables.all()
+    found = torch.cat((keys, key), 2), torch.cat((values, value), 2), torch.cat((slots, key_slots), 3)
+    tables.update(key, value, key_slots)
+    return found

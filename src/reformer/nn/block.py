@@ -3,6 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from reformer.nn.memory import Memory
 from reformer.nn.replay import Replay
 from reformer.nn.tokens import Tokens
 
@@ -11,7 +12,7 @@ class SubLayer(nn.Module):
     """`dropout(function(norm(x)))`: what is added to a residual stream (pre-norm).
 
     Args:
-        function: a module called as `function(hidden, tokens, replay)`.
+        function: a module called as `function(hidden, tokens, replay, memory)`.
         hidden_size: the width of the stream.
         dropout: the probability; equal whenever the sub-layer is run again for one forward pass.
         eps: of the layer norm.
@@ -24,6 +25,6 @@ class SubLayer(nn.Module):
         self.dropout = dropout
 
     def forward(
-        self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay
+        self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
-        return replay.dropout(self.function(self.norm(hidden), tokens, replay), self.dropout)
+        return replay.dropout(self.function(self.norm(hidden), tokens, replay, memory), self.dropout)

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from reformer.nn.memory import Memory
 from reformer.nn.replay import Replay
 from reformer.nn.tokens import Tokens
 
@@ -37,7 +38,7 @@ class FeedForward(nn.Module):
         self.outer = nn.Linear(feed_forward_size, hidden_size)
 
     def forward(
-        self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay
+        self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
         if self.chunk_size == 0 or hidden.shape[1] <= self.chunk_size:
             return self._transform(hidden)

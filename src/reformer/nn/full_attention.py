@@ -32,3 +32,22 @@ def full_attention(
         output = scaled_dot_product_attention(query, key, value, is_causal=True)
         output = torch.empty_like(output).scatter(2, order, output)
     return output.masked_fill(~mask[:, None, :, None], 0)
+
+
+def continued_attention(
+    query: Float[Tensor, "batch heads queries head_dim"],
+    key: Float[Tensor, "batch heads length head_dim"],
+    value: Float[Tensor, "batch heads length head_dim"],
+    mask: Bool[Tensor, "batch length"],
+) -> Float[Tensor, "batch heads queries head_dim"]:
+    """Causal attention of the last tokens of a sequence, the queries, over all of it; padding gives zeros.
+
+    Args:
+        mask: True for a real key. The last `queries` of them are the queries' own.
+    """
+    queries, length = query.shape[2], key.shape[2]
+    before = torch.ones(queries, length, dtype=torch.bool, device=query.device).tril(length - queries)
+    seen = mask[:, None, None] & before
+    real = mask[:, None, length - queries :, None]
+    output = scaled_dot_product_attention(query, key, value, attn_mask=seen | ~real)
+    return output.masked_fill(~real, 0)

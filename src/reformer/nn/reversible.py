@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from reformer.nn.memory import Memory
 from reformer.nn.replay import Replay, replays
 from reformer.nn.tokens import Tokens
 
@@ -22,7 +23,7 @@ class ReversibleSequence(nn.Module):
     same gradients up to rounding, dropout included. Source: Kitaev et al. 2020, section 3, after Gomez et al. 2017.
 
     Args:
-        sublayers: modules called as `f(hidden, tokens, replay)`, each a function of these alone.
+        sublayers: modules called as `f(hidden, tokens, replay, memory)`, each a function of these alone.
         reversible: recompute instead of keeping.
     """
 
@@ -36,9 +37,18 @@ class ReversibleSequence(nn.Module):
         first: Float[Tensor, "batch length hidden"],
         second: Float[Tensor, "batch length hidden"],
         tokens: Tokens,
+        memories: Sequence[Memory] | None = None,
     ) -> Streams:
-        """Both streams after the last sub-layer, each `[batch, length, hidden]`."""
+        """Both streams after the last sub-layer, each `[batch, length, hidden]`.
+
+        With `memories`, one a sub-layer, the sequence goes on from where they are, and no gradient is kept.
+        """
         sublayers = list(self.sublayers)
+        if memories is not None:
+            with torch.no_grad():
+                for sublayer, memory in zip(sublayers, memories, strict=True):
+                    first, second = second, first + sublayer(second, tokens, Replay(), memory)
+            return first, second
         again = replays(len(sublayers), random=self.training and self._is_random())
         parameters = [parameter for layer in sublayers for parameter in layer.parameters()]
         needed = first.requires_grad or second.requires_grad or any(p.requires_grad for p in parameters)

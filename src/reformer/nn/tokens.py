@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -22,8 +23,14 @@ class Tokens:
     """Cosines and sines of the positions, where they are rotary."""
 
     @classmethod
-    def of(cls, mask: Bool[Tensor, "batch length"], padded: bool = True) -> "Tokens":
-        return cls(mask, padded, position_slots(mask))
+    def of(
+        cls, mask: Bool[Tensor, "batch length"], padded: bool = True, earlier: Int[Tensor, " batch"] | None = None
+    ) -> "Tokens":
+        """Tokens under a mask; `earlier` says how many real ones came before, where a sequence is read in pieces."""
+        slots = position_slots(mask)
+        if earlier is not None:
+            slots = torch.where(slots >= 0, slots + earlier[:, None, None, None], -1)
+        return cls(mask, padded, slots)
 
     @property
     def positions(self) -> Int[Tensor, "batch length"]:

@@ -1,0 +1,51 @@
+"""What a causal model remembers between calls, in the form that transformers' `generate` carries about."""
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from reformer.nn.memory import Memory
+
+
+class ReformerCache:
+    """The memory of every sub-layer, and how many real tokens each item of the batch has had.
+
+    Hashed and local layers keep what later tokens can still see, which does not grow with the text; full layers keep
+    everything. Reading on gives what reading all at once gives.
+    """
+
+    def __init__(self, sublayers: int) -> None:
+        self.memories = [Memory() for _ in range(sublayers)]
+        self.real: Int[Tensor, " batch"] | None = None
+        self.seen = 0
+
+    def earlier(self, mask: Tensor) -> Int[Tensor, " batch"]:
+        """How many real tokens each item had before a piece with this mask, which is counted in.
+
+        Raises:
+            ValueError: a batch of another size than before.
+        """
+        if self.real is None:
+            self.real = torch.zeros(len(mask), dtype=torch.int64, device=mask.device)
+        if len(self.real) != len(mask):
+            raise ValueError(f"a batch of {len(mask)} for a cache of {len(self.real)}; start a new cache")
+        before = self.real
+        self.real = before + mask.sum(-1)
+        self.seen += mask.shape[1]
+        return before
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """How many tokens were read, padding included."""
+        return self.seen
+
+    def reorder_cache(self, beam_idx: Int[Tensor, " batch"]) -> None:
+        """Let item `i` go on from where item `beam_idx[i]` was."""
+        for memory in self.memories:
+            memory.reorder(beam_idx)
+        if self.real is not None:
+            self.real = self.real.index_select(0, beam_idx.to(self.real.device))
+
+    @property
+    def nbytes(self) -> int:
+        """The size of all that is remembered."""
+        return sum(memory.nbytes for memory in self.memories)
