@@ -1,5 +1,7 @@
-"""Tensors in, tensors out: the orderings and the one attention over them."""
+"""Tensors in, tensors out: the orderings, the one attention over them, and the loss without the logits."""
 
+from reformer.ops.backends import backend_status
+from reformer.ops.linear_cross_entropy import linear_cross_entropy
 from reformer.ops.orderings import (
     bucket_query_slots,
     bucket_slots,
@@ -12,11 +14,13 @@ from reformer.ops.orderings import (
 from reformer.ops.window_attention import window_attention
 
 __all__ = [
+    "backend_status",
     "bucket_query_slots",
     "bucket_slots",
     "hash_buckets",
     "hash_query_slots",
     "hash_slots",
+    "linear_cross_entropy",
     "position_slots",
     "random_rotations",
     "window_attention",

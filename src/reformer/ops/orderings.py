@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from reformer.ops.native import hashing
+
 BUCKET_STRIDE = 1 << 40
 """How far apart two buckets of one hash round stand: no window may reach across."""
 
@@ -131,7 +133,13 @@ def hash_buckets(
 
     Returns:
         int64; `[..., r, i]` is the bucket of token `i` in round `r`.
+
+    Raises:
+        ValueError: rotations for another number of heads or another head_dim.
     """
+    _check_rotations(vectors, rotations)
+    if all(hashing.refusal(tensor) is None for tensor in (vectors, *rotations)):
+        return hashing.hash_buckets(vectors.detach(), [rotation.detach() for rotation in rotations])
     with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
         vectors = vectors.detach().float()
         buckets = torch.zeros((), dtype=torch.int64, device=vectors.device)
@@ -144,6 +152,21 @@ def hash_buckets(
     return buckets
 
 
+def _check_rotations(vectors: Tensor, rotations: Rotations) -> None:
+    if vectors.dim() != 4 or not rotations:
+        raise ValueError(
+            f"vectors {tuple(vectors.shape)} and {len(rotations)} rotations: expected [batch, heads, length, "
+            "head_dim] and at least one rotation"
+        )
+    expected = (vectors.shape[1], rotations[0].shape[1], vectors.shape[3])
+    for rotation in rotations:
+        if rotation.dim() != 4 or rotation.shape[:3] != expected:
+            raise ValueError(
+                f"a rotation has shape {tuple(rotation.shape)}, expected [heads, rounds, head_dim, factor / 2] = "
+                f"[{', '.join(map(str, expected))}, ...] for vectors {tuple(vectors.shape)}"
+            )
+
+
 def bucket_slots(
     buckets: Int[Tensor, "batch heads rounds length"], mask: Bool[Tensor, "batch length"] | None = None
 ) -> Int[Tensor, "batch heads rounds length"]:
@@ -152,7 +175,13 @@ def bucket_slots(
     Args:
         buckets: from `hash_buckets`; any integer type.
         mask: True for a real token; the others get -1 and are not counted.
+
+    Raises:
+        ValueError: a mask of another batch or length, or (compiled kernel) a bucket outside 0 to `MOST_BUCKETS` - 1.
     """
+    _check_mask("mask", mask, buckets)
+    if hashing.refusal(buckets) is None:
+        return hashing.bucket_slots(buckets, mask, MOST_BUCKETS)
     buckets = buckets.long()
     if mask is not None:
         # Absent keys gather in a bucket of their own, behind all others, where their ranks disturb nobody.
@@ -162,6 +191,12 @@ def bucket_slots(
     rank = place - _first_of_run(in_order, place)
     slots = torch.empty_like(order).scatter_(-1, order, in_order * BUCKET_STRIDE + rank)
     return slots if mask is None else slots.masked_fill(~mask[:, None, None], -1)
+
+
+def _check_mask(name: str, mask: Tensor | None, buckets: Tensor) -> None:
+    expected = (buckets.shape[0], buckets.shape[-1])
+    if mask is not None and (mask.shape != expected or mask.dtype != torch.bool):
+        raise ValueError(f"{name} is {mask.dtype} {tuple(mask.shape)}, expected torch.bool {expected}")
 
 
 def _first_of_run(in_order: Tensor, place: Tensor) -> Tensor:
@@ -181,16 +216,27 @@ def bucket_query_slots(
     query_mask: Bool[Tensor, "batch queries"] | None = None,
 ) -> Int[Tensor, "batch heads rounds queries"]:
     """Where queries that are not keys stand among the keys; see `hash_query_slots`."""
+    if query_buckets.shape[:-1] != key_buckets.shape[:-1]:
+        raise ValueError(
+            f"query_buckets {tuple(query_buckets.shape)} and key_buckets {tuple(key_buckets.shape)} must agree in "
+            "batch, heads and rounds"
+        )
+    if aligned and query_buckets.shape[-1] != key_buckets.shape[-1]:
+        raise ValueError(
+            f"{query_buckets.shape[-1]} queries and {key_buckets.shape[-1]} keys: aligned queries and keys "
+            "are one sequence and need one length; pass aligned=False for two sequences"
+        )
+    if query_mask is None and aligned:
+        query_mask = mask
+    _check_mask("mask", mask, key_buckets)
+    _check_mask("query_mask", query_mask, query_buckets)
+    if hashing.refusal(query_buckets) is None:
+        return hashing.bucket_query_slots(query_buckets, key_buckets, mask, query_mask, MOST_BUCKETS, causal, aligned)
     query_buckets, key_buckets = query_buckets.long(), key_buckets.long()
     if mask is None:
         mask = torch.ones(key_buckets.shape[0], key_buckets.shape[-1], dtype=torch.bool, device=key_buckets.device)
     if query_mask is None:
-        if aligned and query_buckets.shape[-1] != key_buckets.shape[-1]:
-            raise ValueError(
-                f"{query_buckets.shape[-1]} queries and {key_buckets.shape[-1]} keys: aligned queries and keys "
-                "are one sequence and need one length; pass aligned=False for two sequences"
-            )
-        query_mask = mask if aligned else mask.new_ones(query_buckets.shape[0], query_buckets.shape[-1])
+        query_mask = mask.new_ones(query_buckets.shape[0], query_buckets.shape[-1])
     before = _keys_in_bucket(query_buckets, key_buckets, mask, up_to_query=aligned)
     rank = before - 1 if aligned else before // 2
     absent = ~query_mask[:, None, None]

@@ -7,11 +7,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from reformer.ops.window_attention.cpu import cpu
+from reformer.ops.window_attention.cpu import refusal as cpu_refusal
 from reformer.ops.window_attention.eager import eager
 from reformer.ops.window_attention.reference import reference
 
-BACKENDS: dict[str, Callable[..., Tensor]] = {"eager": eager, "reference": reference}
+BACKENDS: dict[str, Callable[..., Tensor]] = {"cpu": cpu, "eager": eager, "reference": reference}
 """Every backend by name, fastest first."""
+
+REFUSALS: dict[str, Callable[[Tensor, Tensor], str | None]] = {"cpu": cpu_refusal}
+"""Of the backends that cannot serve every call: why they cannot serve this query and key, or None if they can."""
 
 
 def window_attention(
@@ -35,7 +40,7 @@ def window_attention(
     once (`docs/math.md`, equations 4 to 8). A query that sees nothing gives zeros.
 
     Args:
-        query, key, value: float32, or any floating dtype for the `reference` and `eager` backends.
+        query, key, value: any floating dtype; the `cpu` backend takes float32, float64 and bfloat16.
         query_slots: the place of every query in each ordering; negative means absent. Dimensions of size 1
             broadcast over batch and heads.
         key_slots: the slot of every key, unique in its ordering; the queries' own if not given.
@@ -65,10 +70,7 @@ def window_attention(
     _check(query, key, value, query_slots, key_slots)
     if query.shape[2] == 0 or key.shape[2] == 0:
         return torch.zeros_like(query)
-    name = backend or "eager"
-    if name not in BACKENDS:
-        raise ValueError(f"backend={name!r} is not one of {', '.join(map(repr, BACKENDS))}")
-    return BACKENDS[name](
+    return BACKENDS[_chosen(backend, query, key)](
         query,
         key,
         value,
@@ -80,6 +82,19 @@ def window_attention(
         deduplicate=deduplicate,
         scale=1 / math.sqrt(query.shape[-1]) if scale is None else scale,
     )
+
+
+def _chosen(backend: str | None, query: Tensor, key: Tensor) -> str:
+    if backend is None:
+        return next(name for name in BACKENDS if name not in REFUSALS or REFUSALS[name](query, key) is None)
+    if backend not in BACKENDS:
+        raise ValueError(f"backend={backend!r} is not one of {', '.join(map(repr, BACKENDS))}")
+    reason = REFUSALS[backend](query, key) if backend in REFUSALS else None
+    if reason is not None:
+        raise ValueError(
+            f"backend={backend!r} cannot serve this call: {reason}. Leave backend out to let one be chosen"
+        )
+    return backend
 
 
 def _checked_windows(window: int | Sequence[int], slots: Tensor) -> tuple[int, ...]:
@@ -122,4 +137,4 @@ def _check(query: Tensor, key: Tensor, value: Tensor, query_slots: Tensor, key_s
             )
 
 
-__all__ = ["BACKENDS", "window_attention"]
+__all__ = ["BACKENDS", "REFUSALS", "window_attention"]

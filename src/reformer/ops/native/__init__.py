@@ -1,0 +1,158 @@
+"""The compiled CPU kernels: finding the variant this processor runs best, and calling into it.
+
+`setup.py` compiles the same sources several times, for older and newer processors, as plain C libraries. They know
+nothing of torch: they are given pointers and sizes, use as many threads as `torch.get_num_threads()` says, and
+release the interpreter's lock. Where none was built, callers fall back on plain PyTorch.
+
+The environment variable `REFORMER_CPU_VARIANT` names the variant to use in place of the best one, or `none`.
+"""
+
+import ctypes
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reformer.errors import ReformerError
+
+VARIANTS = ("generic", "avx2", "avx512", "avx512_bf16")
+"""What may have been compiled, from the plainest to the fastest."""
+
+CHOICE = "REFORMER_CPU_VARIANT"
+
+DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
+"""The dtypes that kernels are built for, and their numbers there."""
+
+LONGEST = 2**31 - 1
+"""The most tokens a sequence may have: the kernels count places in a row with 32 bits."""
+
+
+def _open(variant: str) -> ctypes.CDLL | None:
+    path = Path(__file__).with_name(f"kernels_{variant}.so")
+    return ctypes.CDLL(str(path)) if path.exists() else None
+
+
+def _load() -> tuple[ctypes.CDLL | None, str]:
+    """The library to use and the name of its variant; or None and why there is none."""
+    wanted = os.environ.get(CHOICE)
+    if wanted == "none":
+        return None, f"{CHOICE}=none"
+    if wanted and wanted not in VARIANTS:
+        raise ReformerError(f"{CHOICE}={wanted}: expected one of {', '.join(VARIANTS)}, or none")
+    try:
+        generic = _open("generic")
+    except OSError as error:
+        return None, f"the compiled kernels cannot be loaded: {error}"
+    if generic is None:
+        return None, "the kernels were not compiled; install a C++17 compiler and install this package again"
+    for level, variant in reversed(list(enumerate(VARIANTS))):
+        if wanted and variant != wanted:
+            continue
+        library = _open(variant) if generic.reformer_processor_runs(level) else None
+        if library is not None:
+            return library, variant
+    raise ReformerError(f"{CHOICE}={wanted}: this variant was not compiled, or this processor cannot run it")
+
+
+class HashCall(ctypes.Structure):
+    """Mirrors `HashCall` in hashing.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("batch", "heads", "length", "dim")),
+        *((name, ctypes.c_int64) for name in ("rounds", "factors", "dtype", "threads")),
+        ("vectors", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("batch_step", "head_step", "token_step")),
+        ("rotations", ctypes.POINTER(ctypes.c_void_p)),
+        ("halves", ctypes.POINTER(ctypes.c_int64)),
+        ("buckets", ctypes.c_void_p),
+    )
+
+
+class SlotCall(ctypes.Structure):
+    """Mirrors `SlotCall` in hashing.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("batch", "rows", "queries", "keys")),
+        *((name, ctypes.c_int64) for name in ("most_buckets", "aligned", "causal", "threads")),
+        *((name, ctypes.c_void_p) for name in ("query_buckets", "key_buckets", "query_mask", "key_mask", "slots")),
+    )
+
+
+class ArrayArgument(ctypes.Structure):
+    """Mirrors `Array` in window_attention/cpu.cpp."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("batch", "head", "token")),
+    )
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> "ArrayArgument":
+        return cls(tensor.data_ptr(), *tensor.stride()[:3])
+
+
+class SlotsArgument(ctypes.Structure):
+    """Mirrors `SlotArray` in window_attention/cpu.cpp."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("batch", "head", "ordering", "token")),
+    )
+
+    @classmethod
+    def of(cls, slots: Tensor) -> "SlotsArgument":
+        steps = [step if size > 1 else 0 for size, step in zip(slots.shape, slots.stride(), strict=True)]
+        return cls(slots.data_ptr(), *steps)
+
+
+class AttentionCall(ctypes.Structure):
+    """Mirrors `Call` in window_attention/cpu.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("batch", "heads", "queries", "keys", "dim", "orderings")),
+        ("windows", ctypes.POINTER(ctypes.c_int64)),
+        *((name, ctypes.c_int64) for name in ("causal", "attend_self", "deduplicate", "shared", "dtype", "threads")),
+        ("scale", ctypes.c_double),
+        *((name, ArrayArgument) for name in ("query", "key", "value", "output")),
+        *((name, ArrayArgument) for name in ("grad_output", "grad_query", "grad_key", "grad_value")),
+        *((name, SlotsArgument) for name in ("query_slots", "key_slots")),
+        ("log_sum", ctypes.c_void_p),
+    )
+
+
+LIBRARY, VARIANT = _load()
+"""The library in use and the name of its variant; or None and the reason."""
+
+if LIBRARY is not None:
+    LIBRARY.reformer_hash_call_size.restype = ctypes.c_int64
+    LIBRARY.reformer_slot_call_size.restype = ctypes.c_int64
+    LIBRARY.reformer_window_attention_call_size.restype = ctypes.c_int64
+    expected = (ctypes.sizeof(HashCall), ctypes.sizeof(SlotCall), ctypes.sizeof(AttentionCall))
+    found = (
+        LIBRARY.reformer_hash_call_size(),
+        LIBRARY.reformer_slot_call_size(),
+        LIBRARY.reformer_window_attention_call_size(),
+    )
+    if expected != found:
+        LIBRARY, VARIANT = None, "the compiled kernels are older than the package; install it again"
+
+
+def integers(values: Sequence[int]) -> Any:
+    """A C array of 64-bit integers, to be kept alive during the call."""
+    return (ctypes.c_int64 * len(values))(*values)
+
+
+def call(function: str, argument: ctypes.Structure) -> None:
+    """Call a kernel; what it reports becomes an exception."""
+    if LIBRARY is None:
+        raise RuntimeError(f"{function}: {VARIANT}")
+    status = getattr(LIBRARY, function)(ctypes.byref(argument))
+    if status == 1:
+        raise MemoryError(f"{function}: not enough memory for its workspace")
+    if status == 4:
+        raise ValueError("buckets out of range: expected numbers from 0 up to the most that are kept a round")
+    if status:
+        raise RuntimeError(f"{function} failed with status {status}")

@@ -1,0 +1,889 @@
+// Window attention, forward and backward, one fused pass over the tiles of every ordering (docs/math.md, 4 to 8).
+//
+// The forward pass keeps one running maximum and sum a query; orderings are merged into the output, in token order,
+// as they come. The backward pass recomputes the weights from the merged log-sum-exp.
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <new>
+#include <vector>
+
+#include "../native/memory.h"
+#include "../native/threads.h"
+#include "../native/vector.h"
+#include "ordering.h"
+#include "tiles.h"
+
+namespace reformer {
+namespace {
+
+// Mirrored by `_Call` in cpu.py. Steps are in elements; the last dimension is always contiguous.
+struct Array {
+  void* data;
+  int64_t batch, head, token;
+};
+
+struct SlotArray {
+  const int64_t* data;
+  int64_t batch, head, ordering, token;
+};
+
+struct Call {
+  int64_t batch, heads, queries, keys, dim, orderings;
+  const int64_t* windows;
+  int64_t causal, attend_self, deduplicate, shared, dtype, threads;
+  double scale;
+  Array query, key, value, output;
+  Array grad_output, grad_query, grad_key, grad_value;
+  SlotArray query_slots, key_slots;
+  void* log_sum;
+};
+
+enum Dtype : int64_t { kFloat32 = 0, kFloat64 = 1, kBFloat16 = 2 };
+enum Status : int { kDone = 0, kNoMemory = 1, kFailed = 2, kUnknownDtype = 3 };
+
+// A longer run of keys is split, and then the rounding of a row may depend on the tile it lies in.
+constexpr int64_t kForwardKeys = 480;
+constexpr int64_t kBackwardKeys = 144;
+static_assert(kForwardKeys % 48 == 0 && kBackwardKeys % 48 == 0);
+
+#if defined(__AVX512BF16__)
+constexpr bool kNativePairs = true;
+#else
+constexpr bool kNativePairs = false;
+#endif
+
+template <class In>
+using Compute = std::conditional_t<std::is_same_v<In, double>, double, float>;
+
+template <class T>
+constexpr T kLowest = std::numeric_limits<T>::lowest();
+
+// Rows of one (batch, head) of an array.
+template <class In>
+struct Rows {
+  In* data = nullptr;
+  int64_t step = 0;
+  In* operator[](int64_t token) const { return data + token * step; }
+};
+
+template <class In>
+Rows<In> rows_of(const Array& array, int64_t batch, int64_t head) {
+  return {static_cast<In*>(array.data) + batch * array.batch + head * array.head, array.token};
+}
+
+inline void prefetch(const void* row, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(static_cast<const char*>(row) + at);
+}
+
+// Where results of several orderings meet: in the tensor itself, or in `sum` if that has too few digits.
+template <class In>
+struct Merged {
+  using T = Compute<In>;
+  Rows<In> out;
+  Rows<T> sum;
+
+  void put(int64_t token, const T* from, int64_t dim, T scale, bool add) const {
+    if (sum.data) {
+      T* to = sum[token];
+      if (add) {
+        for (int64_t d = 0; d < dim; ++d) to[d] += from[d] * scale;
+      } else {
+        for (int64_t d = 0; d < dim; ++d) to[d] = from[d] * scale;
+      }
+    } else {
+      In* to = out[token];
+      for (int64_t d = 0; d < dim; ++d) narrow(from[d] * scale, to[d]);
+    }
+  }
+
+  void clear(int64_t token, int64_t dim) const {
+    if (sum.data) {
+      std::fill_n(sum[token], dim, T{0});
+    } else {
+      std::fill_n(out[token], dim, In{});
+    }
+  }
+
+  void finish(int64_t begin, int64_t end, int64_t dim) const {
+    if constexpr (!std::is_same_v<In, T>) {
+      if (!sum.data) return;
+      for (int64_t i = begin; i < end; ++i) {
+        const T* from = sum[i];
+        In* to = out[i];
+        for (int64_t d = 0; d < dim; ++d) narrow(from[d], to[d]);
+      }
+    }
+  }
+};
+
+template <class In>
+Merged<In> merged(Rows<In> out, Buffer<Compute<In>>& space, int64_t count, int64_t dim, bool once) {
+  if constexpr (std::is_same_v<In, Compute<In>>) {
+    return {out, out};
+  } else {
+    if (once) return {out, {}};
+    return {out, {space.reserve(count * dim), dim}};
+  }
+}
+
+// What is known of one (batch, head) while it is worked on.
+template <class In>
+struct Sequence {
+  using T = Compute<In>;
+  int64_t batch, head;
+  std::vector<Ordering> orderings;
+  Buffer<int32_t> own_key;  // By query: the key that is the query itself, -1 for none.
+  Buffer<T> largest, total;
+  Buffer<T> space[3];
+
+  void start(const Call& call, int64_t number) {
+    batch = number / call.heads;
+    head = number % call.heads;
+    if (orderings.empty()) orderings = std::vector<Ordering>(call.orderings);
+    if (!call.attend_self) std::fill_n(own_key.reserve(call.queries), call.queries, -1);
+  }
+
+  SlotRow slots(const SlotArray& array, int64_t ordering, int64_t size) const {
+    return {array.data + batch * array.batch + head * array.head + ordering * array.ordering, array.token, size};
+  }
+
+  void order(const Call& call, int64_t r) {
+    const bool by_token = call.deduplicate && r + 1 < call.orderings;
+    orderings[r].build(slots(call.query_slots, r, call.queries), slots(call.key_slots, r, call.keys), call.shared,
+                       call.windows[r], call.causal, call.attend_self, by_token, own_key.data());
+  }
+};
+
+// Keys and values of a stretch of slots, gathered once and kept while tiles need them; with their gradients, which
+// leave when no later tile can add to them.
+template <class In, bool kPairs, bool kGradients>
+class Band {
+ public:
+  using T = Compute<In>;
+  using Unit = std::conditional_t<kPairs, Pair, T>;
+  using Raw = std::conditional_t<kPairs, uint32_t, T>;
+
+  int64_t key_step = 0, value_step = 0;
+
+  void start(Rows<In> keys, Rows<In> values, const Ordering& ordering, int64_t dim, int64_t begin) {
+    keys_ = keys;
+    values_ = values;
+    tokens_ = ordering.keys.tokens();
+    all_ = ordering.keys.count;
+    dim_ = dim;
+    value_step = round_up(dim, kLanes<T>);
+    key_step = kPairs ? round_up((dim + 1) / 2, kLanes<T>) : value_step;
+    base_ = end_ = even(begin);
+    released_ = begin;
+  }
+
+  // Where gradients go: rows below `limit` to the tensors, the others, which belong to a later stretch, to `spill`.
+  void gradients(const Merged<In>* key, const Merged<In>* value, bool add, int64_t limit, Buffer<T>* spill) {
+    grad_key_ = key;
+    grad_value_ = value;
+    add_ = add;
+    limit_ = limit;
+    spill_ = spill;
+    spilled = 0;
+  }
+  int64_t spilled = 0;
+
+  // Makes keys [from, to) available; those below `keep` are not needed any more, and where `from` leaves a gap, neither
+  // are those before it.
+  void need(int64_t keep, int64_t from, int64_t to) {
+    if (from > end_) {
+      release(from);
+      base_ = end_ = from;
+    }
+    if (to - base_ + kSlack > capacity_) {
+      if (keep > base_) {
+        release(keep);
+        slide(keep);
+      }
+      if (to - base_ + 4 * kTile > capacity_) grow(2 * (to - base_ + 4 * kTile));
+    }
+    for (; end_ < to; ++end_) load_row(end_);
+  }
+
+  const Unit* key(int64_t p) const { return reinterpret_cast<const Unit*>(k_.data() + (p - base_) * key_step); }
+  const Unit* value(int64_t p) const {
+    return reinterpret_cast<const Unit*>(v_.data() + (kPairs ? (p - base_) / 2 : p - base_) * value_step);
+  }
+  T* grad_key(int64_t p) { return dk_.data() + (p - base_) * value_step; }
+  T* grad_value(int64_t p) { return dv_.data() + (p - base_) * value_step; }
+
+  // Writes the gradients of all keys below `until`; keys that no query saw get zeros.
+  void release(int64_t until) {
+    if constexpr (kGradients) {
+      for (; released_ < until; ++released_) {
+        const bool here = released_ >= base_ && released_ < end_;
+        if (released_ >= limit_) {
+          spill(here);
+        } else if (here) {
+          grad_key_->put(tokens_[released_], grad_key(released_), dim_, 1, add_);
+          grad_value_->put(tokens_[released_], grad_value(released_), dim_, 1, add_);
+        } else if (!add_) {
+          grad_key_->clear(tokens_[released_], dim_);
+          grad_value_->clear(tokens_[released_], dim_);
+        }
+      }
+    }
+  }
+
+  void finish(int64_t owned) {
+    release(std::max(owned, end_));
+  }
+
+ private:
+  void load_row(int64_t p) {
+    const int64_t row = p - base_;
+    const In* key = keys_[tokens_[p]];
+    const In* value = values_[tokens_[p]];
+    if (p + kTile < all_) {
+      prefetch(keys_[tokens_[p + kTile]], dim_ * sizeof(In));
+      prefetch(values_[tokens_[p + kTile]], dim_ * sizeof(In));
+    }
+    Raw* k = k_.data() + row * key_step;
+    Raw* v = v_.data() + (kPairs ? row / 2 : row) * value_step;
+    if constexpr (kPairs) {
+      std::memcpy(k, key, dim_ * sizeof(In));
+      if (row % 2 == 0) {
+        for (int64_t d = 0; d < dim_; ++d) v[d] = value[d].bits;
+      } else {
+        for (int64_t d = 0; d < dim_; ++d) v[d] |= static_cast<uint32_t>(value[d].bits) << 16;
+      }
+    } else {
+      for (int64_t d = 0; d < dim_; ++d) k[d] = widen(key[d]);
+      for (int64_t d = 0; d < dim_; ++d) v[d] = widen(value[d]);
+    }
+    if constexpr (kGradients) {
+      std::fill_n(grad_key(p), value_step, T{0});
+      std::fill_n(grad_value(p), value_step, T{0});
+    }
+  }
+
+  void spill(bool here) {
+    const int64_t row = 2 * dim_ * spilled++;
+    T* to = spill_->data() + row;
+    if (here) {
+      std::copy_n(grad_key(released_), dim_, to);
+      std::copy_n(grad_value(released_), dim_, to + dim_);
+    } else {
+      std::fill_n(to, 2 * dim_, T{0});
+    }
+  }
+
+  void slide(int64_t to) {
+    const int64_t drop = to - base_, rest = end_ - to;
+    move(k_, drop * key_step, rest * key_step);
+    move(v_, (kPairs ? drop / 2 : drop) * value_step, (kPairs ? (rest + 1) / 2 : rest) * value_step);
+    if constexpr (kGradients) {
+      move(dk_, drop * value_step, rest * value_step);
+      move(dv_, drop * value_step, rest * value_step);
+    }
+    base_ = to;
+  }
+
+  template <class X>
+  static void move(Buffer<X>& rows, int64_t by, int64_t count) {
+    std::memmove(rows.data(), rows.data() + by, count * sizeof(X));
+  }
+
+  void grow(int64_t capacity) {
+    const int64_t rows = end_ - base_;
+    widen_rows(k_, key_step, capacity, rows);
+    widen_rows(v_, value_step, capacity, rows);
+    if constexpr (kGradients) {
+      widen_rows(dk_, value_step, capacity, rows);
+      widen_rows(dv_, value_step, capacity, rows);
+    }
+    capacity_ = capacity;
+  }
+
+  // All of it is zeroed, because blocks of rows read past the last key, and the padding of a row must be zero.
+  template <class X>
+  static void widen_rows(Buffer<X>& rows, int64_t step, int64_t capacity, int64_t used) {
+    Buffer<X> larger;
+    larger.reserve_zeroed((capacity + kSlack) * step);
+    std::copy_n(rows.data(), used * step, larger.data());
+    std::swap(rows, larger);
+  }
+
+  Rows<In> keys_, values_;
+  const int32_t* tokens_ = nullptr;
+  int64_t all_ = 0, dim_ = 0, capacity_ = 0, base_ = 0, end_ = 0, released_ = 0, limit_ = 0;
+  bool add_ = false;
+  const Merged<In>*grad_key_ = nullptr, *grad_value_ = nullptr;
+  Buffer<T>* spill_ = nullptr;
+  Buffer<Raw> k_, v_;
+  Buffer<T> dk_, dv_;
+};
+
+// Gathers rows of a tile, padded with zeros to whole vectors; rows past the last query are zero.
+template <class In, class T>
+void gather(Rows<In> from, const int32_t* tokens, int64_t count, int64_t ahead, int64_t dim, T scale, T* to,
+            int64_t step) {
+  for (int64_t i = 0; i < kTile; ++i, to += step) {
+    if (i >= count) {
+      std::fill_n(to, step, T{0});
+      continue;
+    }
+    if (i + kTile < ahead) prefetch(from[tokens[i + kTile]], dim * sizeof(In));
+    const In* row = from[tokens[i]];
+    for (int64_t d = 0; d < dim; ++d) to[d] = widen(row[d]) * scale;
+    std::fill_n(to + dim, step - dim, T{0});
+  }
+}
+
+// Scores of one block of keys against the vectors of queries that see any of them.
+template <class Unit, class T>
+inline void score_block(const Unit* keys, int64_t key_step, const Unit* queries, int64_t depth, T* scores, int from,
+                        int to) {
+  // Three vectors at most: blocks that are as high as the rows that are masked together.
+  for_blocks(from, to, 3, [&](int v, int width) {
+    product<true>(width, keys, key_step, queries + v * kLanes<T>, kTile, scores + v * kLanes<T>, kTile, depth, false);
+  });
+}
+
+// Zeros outside the vectors [from, to) of a block of rows.
+template <class T>
+inline void clear_outside(T* rows, int from, int to) {
+  for (int r = 0; r < kScoreRows; ++r, rows += kTile) {
+    for (int v = 0; v < from; ++v) store(rows + v * kLanes<T>, Vector<T>{});
+    for (int v = to; v < kTile / kLanes<T>; ++v) store(rows + v * kLanes<T>, Vector<T>{});
+  }
+}
+
+// output[query] (+)= sum over the keys of a query's run of weights[key, query] * rows[key].
+template <class Unit, class T>
+void sum_over_keys(const Tile<T>& tile, const Unit* weights, const Unit* rows, int64_t step, int64_t group, T* output,
+                   int64_t output_step, bool add) {
+  for_blocks(0, static_cast<int>(output_step / kLanes<T>), kBlockVectors, [&](int v, int width) {
+    const int height = block_rows(width);
+    for (int64_t q = 0; q < tile.count; q += height) {
+      const int64_t begin = (tile.first_of(q) - tile.from) / group;
+      const int64_t end = (tile.end_of(q + height - 1) - tile.from + group - 1) / group;
+      if (end <= begin && add) continue;
+      product<false>(width, weights + begin * kTile + q, kTile, rows + begin * step + v * kLanes<T>, step,
+                     output + q * output_step + v * kLanes<T>, output_step, std::max<int64_t>(end - begin, 0), add);
+    }
+  });
+}
+
+template <class In>
+class Forward {
+ public:
+  using T = Compute<In>;
+  static constexpr bool kPairs = kNativePairs && std::is_same_v<In, BFloat16>;
+  using Unit = std::conditional_t<kPairs, Pair, T>;
+  static constexpr int kVectors = kTile / kLanes<T>;
+
+  // Adds the sorted queries [begin, end) of one ordering to the output; `begin` starts a tile.
+  void run(const Call& call, Sequence<In>& sequence, const Merged<In>& output, int64_t r, int64_t begin,
+           int64_t end) {
+    const Ordering& ordering = sequence.orderings[r];
+    const Rows<In> query = rows_of<In>(call.query, sequence.batch, sequence.head);
+    if (begin >= end) return;
+    step_ = round_up(call.dim, kLanes<T>);
+    depth_ = kPairs ? (call.dim + 1) / 2 : call.dim;
+    const int64_t depth_step = round_up(depth_, kLanes<T>);
+    gathered_.reserve_zeroed(kTile * step_);
+    queries_.reserve_zeroed(step_ * kTile);
+    output_.reserve(kTile * step_);
+    scores_.reserve((kForwardKeys + kSlack) * kTile);
+    if constexpr (kPairs) weights_.reserve((kForwardKeys / 2 + kSlack) * kTile);
+    tile_.start(sequence.orderings.data(), r, call.deduplicate, kForwardKeys);
+    band_.start(rows_of<In>(call.key, sequence.batch, sequence.head),
+                rows_of<In>(call.value, sequence.batch, sequence.head), ordering, call.dim, ordering.first[begin]);
+    for (int64_t i = begin; i < end; i += kTile) {
+      tile_.open(i);
+      if constexpr (kPairs) {
+        for (int64_t q = 0; q < tile_.count; ++q) {
+          if (q + kTile < ordering.queries - i) prefetch(query[tile_.tokens[q + kTile]], call.dim * sizeof(In));
+          std::memcpy(gathered_.data() + q * depth_step, query[tile_.tokens[q]], call.dim * sizeof(In));
+        }
+        transpose(gathered_.data(), depth_step, kTile, depth_step, queries_.data(), kTile);
+      } else {
+        gather(query, tile_.tokens, tile_.count, ordering.queries - i, call.dim, static_cast<T>(call.scale),
+               gathered_.data(), step_);
+        transpose(gathered_.data(), step_, kTile, step_, queries_.data(), kTile);
+      }
+      attend(static_cast<T>(call.scale));
+      write(call, sequence, output, r);
+    }
+  }
+
+ private:
+  void attend(T scale) {
+    for (int v = 0; v < kVectors; ++v) {
+      largest_[v] = broadcast(kLowest<T>);
+      total_[v] = Vector<T>{};
+    }
+    bool begun = false;
+    while (tile_.next()) {
+      band_.need(tile_.keep, tile_.from, tile_.to);
+      Vector<T> before[kVectors];
+      for (int v = 0; v < kVectors; ++v) before[v] = largest_[v];
+      score(scale);
+      if (begun) {
+        fade(before);
+      }
+      weigh();
+      const int64_t from = tile_.from;
+      if constexpr (kPairs) {
+        pair_weights();
+        sum_over_keys(tile_, weights_.data(), band_.value(from), band_.value_step, 2, output_.data(), step_, begun);
+      } else {
+        sum_over_keys(tile_, scores_.data(), band_.value(from), band_.value_step, 1, output_.data(), step_, begun);
+      }
+      begun = true;
+    }
+    if (!begun) std::fill_n(output_.data(), kTile * step_, T{0});
+  }
+
+  void score(T scale) {
+    const int64_t rows = tile_.to - tile_.from;
+    for (int64_t row = 0; row < rows; row += kScoreRows) {
+      const int from = tile_.vector_from(row), to = tile_.vector_to(row);
+      T* block = scores_.data() + row * kTile;
+      score_block(band_.key(tile_.from + row), band_.key_step, reinterpret_cast<const Unit*>(queries_.data()),
+                  depth_, block, from, to);
+      tile_.masked(scores_.data(), row, from, to, [&](int64_t at, int v, Vector<T> x) {
+        if constexpr (kPairs) x = x * scale;
+        largest_[v] = x > largest_[v] ? x : largest_[v];
+        store(scores_.data() + at * kTile + v * kLanes<T>, x);
+      });
+    }
+  }
+
+  // A later chunk raised the maximum: what was added before weighs less.
+  void fade(const Vector<T>* before) {
+    alignas(kAlignment) T by[kTile];
+    for (int v = 0; v < kVectors; ++v) {
+      const Vector<T> factor = exponential<T>(before[v] - largest_[v]);
+      total_[v] *= factor;
+      store(by + v * kLanes<T>, factor);
+    }
+    for (int64_t q = 0; q < tile_.count; ++q) {
+      T* row = output_.data() + q * step_;
+      for (int64_t d = 0; d < step_; ++d) row[d] *= by[q];
+    }
+  }
+
+  void weigh() {
+    const int64_t rows = tile_.to - tile_.from;
+    for (int64_t block = 0; block < rows; block += kScoreRows) {
+      const int from = tile_.vector_from(block), to = tile_.vector_to(block);
+      T* at = scores_.data() + block * kTile;
+      clear_outside(at, from, to);
+      for (int v = from; v < to; ++v) {
+        // One chain of additions a query, in the order of its keys: where a tile begins cannot be noticed.
+        Vector<T> sum = total_[v];
+        for (int r = 0; r < kScoreRows; ++r) {
+          T* place = at + r * kTile + v * kLanes<T>;
+          const Vector<T> weight = exponential<T>(load(place) - largest_[v]);
+          sum += weight;
+          store(place, weight);
+        }
+        total_[v] = sum;
+      }
+    }
+  }
+
+  // Weights of two neighbouring keys side by side, rounded to the nearest bfloat16.
+  void pair_weights() {
+    const int64_t pairs = (tile_.to - tile_.from + 1) / 2;
+    for (int64_t i = 0; i < pairs * kTile; i += kLanes<T>) {
+      const T* low = scores_.data() + i / kTile * 2 * kTile + i % kTile;
+      const auto a = bit_cast<Vector<uint32_t>>(load(low)) + 0x8000u;
+      const auto b = bit_cast<Vector<uint32_t>>(load(low + kTile)) + 0x8000u;
+      store(reinterpret_cast<uint32_t*>(weights_.data()) + i, (a >> 16) | (b & 0xffff0000u));
+    }
+  }
+
+  void write(const Call& call, Sequence<In>& sequence, const Merged<In>& output, int64_t r) {
+    alignas(kAlignment) T old_largest[kTile], old_total[kTile], keep[kTile], put[kTile], largest[kTile], total[kTile];
+    for (int64_t q = 0; q < kTile; ++q) {
+      const bool known = r > 0 && q < tile_.count;
+      old_largest[q] = known ? sequence.largest[tile_.tokens[q]] : kLowest<T>;
+      old_total[q] = known ? sequence.total[tile_.tokens[q]] : 0;
+    }
+    for (int v = 0; v < kVectors; ++v) {
+      const int lane = v * kLanes<T>;
+      const Vector<T> was = load(old_largest + lane);
+      const Vector<T> now = was > largest_[v] ? was : largest_[v];
+      const Vector<T> mine = exponential<T>(largest_[v] - now);
+      const Vector<T> kept = exponential<T>(was - now) * load(old_total + lane);
+      const Vector<T> sum = kept + mine * total_[v];
+      const Vector<T> one = broadcast(static_cast<T>(1));
+      const Vector<T> inverse = one / (sum == static_cast<T>(0) ? one : sum);
+      store(keep + lane, kept * inverse);
+      store(put + lane, mine * inverse);
+      store(largest + lane, now);
+      store(total + lane, sum);
+    }
+    for (int64_t q = 0; q < tile_.count; ++q) {
+      const int64_t token = tile_.tokens[q];
+      sequence.largest[token] = largest[q];
+      sequence.total[token] = total[q];
+      if (keep[q] != 0) {
+        T* row = output.sum[token];
+        for (int64_t d = 0; d < call.dim; ++d) row[d] *= keep[q];
+        output.put(token, output_.data() + q * step_, call.dim, put[q], true);
+      } else {
+        output.put(token, output_.data() + q * step_, call.dim, put[q], false);
+      }
+    }
+  }
+
+  Tile<T> tile_;
+  Band<In, kPairs, false> band_;
+  int64_t step_ = 0, depth_ = 0;
+  Buffer<T> gathered_, queries_, output_, scores_;
+  Buffer<Unit> weights_;
+  Vector<T> largest_[kVectors], total_[kVectors];
+};
+
+// Queries that saw nothing: their own value if they are keys, else zeros. And the log-sum-exp of all.
+template <class In>
+void finish_forward(const Call& call, const Sequence<In>& sequence, const Merged<In>& output, int64_t begin,
+                    int64_t end) {
+  using T = Compute<In>;
+  const Rows<In> value = rows_of<In>(call.value, sequence.batch, sequence.head);
+  T* log_sum = static_cast<T*>(call.log_sum) + (sequence.batch * call.heads + sequence.head) * call.queries;
+  for (int64_t i = begin; i < end; ++i) {
+    if (sequence.total[i] == 0) {
+      // The backward pass gives a query with this log-sum-exp no weight.
+      log_sum[i] = std::numeric_limits<T>::infinity();
+      output.clear(i, call.dim);
+      const int64_t own = call.attend_self ? -1 : sequence.own_key[i];
+      if (own >= 0) {
+        for (int64_t d = 0; d < call.dim; ++d) {
+          if (output.sum.data) {
+            output.sum[i][d] = widen(value[own][d]);
+          } else {
+            output.out[i][d] = value[own][d];
+          }
+        }
+      }
+    } else {
+      log_sum[i] = sequence.largest[i] + std::log(sequence.total[i]);
+    }
+  }
+  output.finish(begin, end, call.dim);
+}
+
+// Rows that one thread takes whole; the others, too few to share out evenly, are worked on by all threads together.
+struct Shares {
+  int64_t alone, together;
+};
+
+Shares share_out(const Call& call) {
+  const int64_t rows = call.batch * call.heads;
+  const bool worth_it = call.threads > 1 && call.queries + call.keys >= 4096;
+  const int64_t together = worth_it ? rows % call.threads : 0;
+  return {rows - together, together};
+}
+
+template <class In>
+void forward(const Call& call) {
+  using T = Compute<In>;
+  const Shares shares = share_out(call);
+  std::vector<Sequence<In>> sequences(call.threads);
+  std::vector<Forward<In>> passes(call.threads);
+  auto begin = [&](Sequence<In>& sequence, int64_t row) {
+    sequence.start(call, row);
+    std::fill_n(sequence.largest.reserve(call.queries), call.queries, kLowest<T>);
+    std::fill_n(sequence.total.reserve(call.queries), call.queries, T{0});
+    return merged(rows_of<In>(call.output, sequence.batch, sequence.head), sequence.space[0], call.queries, call.dim,
+                  call.orderings == 1);
+  };
+  parallel(shares.alone, call.threads, [&](int64_t row, int64_t worker) {
+    Sequence<In>& sequence = sequences[worker];
+    const Merged<In> output = begin(sequence, row);
+    for (int64_t r = 0; r < call.orderings; ++r) {
+      sequence.order(call, r);
+      passes[worker].run(call, sequence, output, r, 0, sequence.orderings[r].queries);
+    }
+    finish_forward(call, sequence, output, 0, call.queries);
+  });
+  constexpr int64_t kJob = 64 * kTile;
+  for (int64_t row = shares.alone; row < shares.alone + shares.together; ++row) {
+    Sequence<In>& sequence = sequences[0];
+    const Merged<In> output = begin(sequence, row);
+    for (int64_t r = 0; r < call.orderings; ++r) {
+      sequence.order(call, r);
+      const int64_t queries = sequence.orderings[r].queries;
+      parallel((queries + kJob - 1) / kJob, call.threads, [&](int64_t job, int64_t worker) {
+        passes[worker].run(call, sequence, output, r, job * kJob, std::min(queries, (job + 1) * kJob));
+      });
+    }
+    parallel((call.queries + kJob - 1) / kJob, call.threads, [&](int64_t job, int64_t) {
+      finish_forward(call, sequence, output, job * kJob, std::min(call.queries, (job + 1) * kJob));
+    });
+  }
+}
+
+template <class In>
+struct Gradients {
+  Merged<In> query, key, value;
+};
+
+template <class In>
+class Backward {
+ public:
+  using T = Compute<In>;
+  static constexpr int kVectors = kTile / kLanes<T>;
+
+  // Gradients of gradients that reach keys of a later stretch, `[keys, 2, dim]`, to be added after it.
+  Buffer<T> spill;
+  int64_t spilled() const { return band_.spilled; }
+
+  // The sorted queries [begin, end) of one ordering, which owns the sorted keys [first_key, end_key).
+  void run(const Call& call, Sequence<In>& sequence, const Gradients<In>& gradients, int64_t r, int64_t begin,
+           int64_t end, int64_t first_key, int64_t end_key) {
+    const Ordering& ordering = sequence.orderings[r];
+    const int64_t batch = sequence.batch, head = sequence.head;
+    const Rows<In> query = rows_of<In>(call.query, batch, head);
+    const Rows<In> output = rows_of<In>(call.output, batch, head);
+    const Rows<In> grad_output = rows_of<In>(call.grad_output, batch, head);
+    const T* log_sum = static_cast<const T*>(call.log_sum) + (batch * call.heads + head) * call.queries;
+    step_ = round_up(call.dim, kLanes<T>);
+    dim_ = call.dim;
+    for (Buffer<T>* rows : {&queries_, &queries_across_, &grads_, &grads_across_}) rows->reserve_zeroed(kTile * step_);
+    grad_query_.reserve(kTile * step_);
+    weights_.reserve((kBackwardKeys + 2 * kSlack) * kTile);
+    grad_scores_.reserve((kBackwardKeys + 2 * kSlack) * kTile);
+    const int64_t beyond = begin < end ? ordering.end[end - 1] - end_key : 0;
+    if (beyond > 0) spill.reserve(2 * call.dim * beyond);
+    tile_.start(sequence.orderings.data(), r, call.deduplicate, kBackwardKeys);
+    band_.start(rows_of<In>(call.key, batch, head), rows_of<In>(call.value, batch, head), ordering, call.dim,
+                first_key);
+    band_.gradients(&gradients.key, &gradients.value, r > 0, end_key, &spill);
+    for (int64_t i = begin; i < end; i += kTile) {
+      tile_.open(i);
+      const int64_t ahead = ordering.queries - i;
+      gather(query, tile_.tokens, tile_.count, ahead, dim_, static_cast<T>(call.scale), queries_.data(), step_);
+      gather(grad_output, tile_.tokens, tile_.count, ahead, dim_, T{1}, grads_.data(), step_);
+      transpose(queries_.data(), step_, kTile, step_, queries_across_.data(), kTile);
+      transpose(grads_.data(), step_, kTile, step_, grads_across_.data(), kTile);
+      for (int64_t q = 0; q < kTile; ++q) {
+        log_sum_[q] = std::numeric_limits<T>::infinity();
+        delta_[q] = 0;
+        if (q >= tile_.count) continue;
+        log_sum_[q] = log_sum[tile_.tokens[q]];
+        if (q + kTile < ahead) prefetch(output[tile_.tokens[q + kTile]], dim_ * sizeof(In));
+        delta_[q] = dot(output[tile_.tokens[q]], grads_.data() + q * step_);
+      }
+      bool begun = false;
+      while (tile_.next()) {
+        band_.need(tile_.keep, tile_.from, tile_.to);
+        chunk(begun);
+        begun = true;
+      }
+      for (int64_t q = 0; q < tile_.count; ++q) {
+        if (begun) {
+          gradients.query.put(tile_.tokens[q], grad_query_.data() + q * step_, dim_, static_cast<T>(call.scale),
+                              r > 0);
+        } else if (r == 0) {
+          gradients.query.clear(tile_.tokens[q], dim_);
+        }
+      }
+    }
+    band_.finish(end_key);
+  }
+
+ private:
+  T dot(const In* output, const T* grad) const {
+    Vector<T> sums{};
+    int64_t d = 0;
+    if constexpr (std::is_same_v<In, T>) {
+      for (; d + kLanes<T> <= dim_; d += kLanes<T>) sums += load(output + d) * load(grad + d);
+    }
+    T sum = 0;
+    for (int i = 0; i < kLanes<T>; ++i) sum += sums[i];
+    for (; d < dim_; ++d) sum += widen(output[d]) * grad[d];
+    return sum;
+  }
+
+  void chunk(bool begun) {
+    const int64_t from = tile_.from, rows = tile_.to - from, padded = round_up(rows, kScoreRows);
+    T* weights = weights_.data();
+    T* grad_scores = grad_scores_.data();
+    for (int64_t row = 0; row < rows; row += kScoreRows) {
+      const int first = tile_.vector_from(row), last = tile_.vector_to(row);
+      score_block(band_.key(from + row), band_.key_step, queries_across_.data(), dim_, weights + row * kTile, first,
+                  last);
+      score_block(band_.value(from + row), band_.value_step, grads_across_.data(), dim_, grad_scores + row * kTile,
+                  first, last);
+      clear_outside(weights + row * kTile, first, last);
+      clear_outside(grad_scores + row * kTile, first, last);
+      tile_.masked(weights, row, first, last, [&](int64_t at, int v, Vector<T> score) {
+        const int64_t place = at * kTile + v * kLanes<T>;
+        const Vector<T> weight = exponential<T>(score - load(log_sum_ + v * kLanes<T>));
+        store(weights + place, weight);
+        store(grad_scores + place, weight * (load(grad_scores + place) - load(delta_ + v * kLanes<T>)));
+      });
+    }
+    std::fill_n(weights + padded * kTile, kSlack * kTile, T{0});
+    std::fill_n(grad_scores + padded * kTile, kSlack * kTile, T{0});
+    sum_over_keys(tile_, grad_scores, band_.key(from), band_.key_step, 1, grad_query_.data(), step_, begun);
+    sum_over_queries(grad_scores, queries_.data(), band_.grad_key(from), rows);
+    sum_over_queries(weights, grads_.data(), band_.grad_value(from), rows);
+  }
+
+  // output[key] += sum over the queries that see the key of weights[key, query] * rows[query].
+  void sum_over_queries(const T* weights, const T* rows, T* output, int64_t count) {
+    for_blocks(0, static_cast<int>(step_ / kLanes<T>), kBlockVectors, [&](int v, int width) {
+      const int height = block_rows(width);
+      for (int64_t row = 0; row < count; row += height) {
+        const int begin = tile_.query_from(row), end = tile_.query_to(row + height - 1);
+        if (end <= begin) continue;
+        product<true>(width, weights + row * kTile + begin, kTile, rows + begin * step_ + v * kLanes<T>, step_,
+                      output + row * step_ + v * kLanes<T>, step_, end - begin, true);
+      }
+    });
+  }
+
+  Tile<T> tile_;
+  Band<In, false, true> band_;
+  int64_t step_ = 0, dim_ = 0;
+  Buffer<T> queries_, queries_across_, grads_, grads_across_, grad_query_, weights_, grad_scores_;
+  alignas(kAlignment) T log_sum_[kTile], delta_[kTile];
+};
+
+// Tokens that the first ordering does not have start from zero.
+template <class In>
+void clear_absent(const Call& call, const Sequence<In>& sequence, const Gradients<In>& gradients) {
+  const SlotRow query_slots = sequence.slots(call.query_slots, 0, call.queries);
+  const SlotRow key_slots = sequence.slots(call.key_slots, 0, call.keys);
+  for (int64_t i = 0; i < call.queries; ++i) {
+    if (query_slots[i] < 0) gradients.query.clear(i, call.dim);
+  }
+  for (int64_t i = 0; i < call.keys; ++i) {
+    if (key_slots[i] >= 0) continue;
+    gradients.key.clear(i, call.dim);
+    gradients.value.clear(i, call.dim);
+  }
+}
+
+// Queries that output their own value hand their gradient to it.
+template <class In>
+void add_lonely(const Call& call, const Sequence<In>& sequence, const Gradients<In>& gradients) {
+  if (call.attend_self) return;
+  using T = Compute<In>;
+  const T* log_sum = static_cast<const T*>(call.log_sum) + (sequence.batch * call.heads + sequence.head) * call.queries;
+  const Rows<In> grad = rows_of<In>(call.grad_output, sequence.batch, sequence.head);
+  for (int64_t i = 0; i < call.queries; ++i) {
+    const int64_t own = sequence.own_key[i];
+    if (own < 0 || log_sum[i] != std::numeric_limits<T>::infinity()) continue;
+    T* to = gradients.value.sum[own];
+    for (int64_t d = 0; d < call.dim; ++d) to[d] += widen(grad[i][d]);
+  }
+}
+
+template <class In>
+void backward(const Call& call) {
+  const Shares shares = share_out(call);
+  std::vector<Sequence<In>> sequences(call.threads);
+  std::vector<Backward<In>> passes(call.threads);
+  auto begin = [&](Sequence<In>& sequence, int64_t row, bool alone) {
+    sequence.start(call, row);
+    const bool once = alone && call.orderings == 1 && call.attend_self;
+    auto target = [&](const Array& array, int space, int64_t count) {
+      return merged(rows_of<In>(array, sequence.batch, sequence.head), sequence.space[space], count, call.dim, once);
+    };
+    Gradients<In> gradients{target(call.grad_query, 0, call.queries), target(call.grad_key, 1, call.keys),
+                            target(call.grad_value, 2, call.keys)};
+    clear_absent(call, sequence, gradients);
+    return gradients;
+  };
+  parallel(shares.alone, call.threads, [&](int64_t row, int64_t worker) {
+    Sequence<In>& sequence = sequences[worker];
+    const Gradients<In> gradients = begin(sequence, row, true);
+    for (int64_t r = 0; r < call.orderings; ++r) {
+      sequence.order(call, r);
+      const Ordering& ordering = sequence.orderings[r];
+      passes[worker].run(call, sequence, gradients, r, 0, ordering.queries, 0, ordering.keys.count);
+    }
+    add_lonely(call, sequence, gradients);
+    gradients.query.finish(0, call.queries, call.dim);
+    gradients.key.finish(0, call.keys, call.dim);
+    gradients.value.finish(0, call.keys, call.dim);
+  });
+  for (int64_t row = shares.alone; row < shares.alone + shares.together; ++row) {
+    Sequence<In>& sequence = sequences[0];
+    const Gradients<In> gradients = begin(sequence, row, false);
+    for (int64_t r = 0; r < call.orderings; ++r) {
+      sequence.order(call, r);
+      const Ordering& ordering = sequence.orderings[r];
+      // One stretch of queries a thread. It owns the keys from its first to the first of the next stretch; what it
+      // adds to others waits in its spill, so that sums are always made in the same order.
+      const int64_t tiles = (ordering.queries + kTile - 1) / kTile;
+      std::vector<int64_t> starts(call.threads + 1), keys(call.threads + 1);
+      for (int64_t t = 0; t <= call.threads; ++t) {
+        starts[t] = std::min(ordering.queries, tiles * t / call.threads * kTile);
+        keys[t] = t == 0 ? 0 : starts[t] < ordering.queries ? ordering.first[starts[t]] : ordering.keys.count;
+      }
+      parallel(call.threads, call.threads, [&](int64_t t, int64_t) {
+        passes[t].run(call, sequence, gradients, r, starts[t], starts[t + 1], keys[t], keys[t + 1]);
+      });
+      for (int64_t t = 0; t < call.threads; ++t) {
+        for (int64_t i = 0; i < passes[t].spilled(); ++i) {
+          const int32_t token = ordering.keys.tokens()[keys[t + 1] + i];
+          const auto* from = passes[t].spill.data() + 2 * call.dim * i;
+          gradients.key.put(token, from, call.dim, 1, true);
+          gradients.value.put(token, from + call.dim, call.dim, 1, true);
+        }
+      }
+    }
+    add_lonely(call, sequence, gradients);
+    gradients.query.finish(0, call.queries, call.dim);
+    gradients.key.finish(0, call.keys, call.dim);
+    gradients.value.finish(0, call.keys, call.dim);
+  }
+}
+
+template <class Work>
+int guarded(const Work& work) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    return kNoMemory;
+  } catch (...) {
+    return kFailed;
+  }
+}
+
+}  // namespace
+}  // namespace reformer
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+EXPORT int64_t reformer_window_attention_call_size() { return sizeof(reformer::Call); }
+
+EXPORT int reformer_window_attention_forward(const reformer::Call* call) {
+  using namespace reformer;
+  return guarded([&] {
+    switch (call->dtype) {
+      case kFloat32: forward<float>(*call); return kDone;
+      case kFloat64: forward<double>(*call); return kDone;
+      case kBFloat16: forward<BFloat16>(*call); return kDone;
+      default: return kUnknownDtype;
+    }
+  });
+}
+
+EXPORT int reformer_window_attention_backward(const reformer::Call* call) {
+  using namespace reformer;
+  return guarded([&] {
+    switch (call->dtype) {
+      case kFloat32: backward<float>(*call); return kDone;
+      case kFloat64: backward<double>(*call); return kDone;
+      case kBFloat16: backward<BFloat16>(*call); return kDone;
+      default: return kUnknownDtype;
+    }
+  });
+}

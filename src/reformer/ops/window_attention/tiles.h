@@ -1,0 +1,166 @@
+// The walk over one ordering: tiles of queries in slot order, the keys they need, and which pairs count.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+
+#include "../native/memory.h"
+#include "../native/vector.h"
+#include "ordering.h"
+
+namespace reformer {
+
+// Queries of a tile lie along the lanes of vectors, keys along rows: maxima and sums then need no shuffles.
+constexpr int kTile = 48;
+constexpr int kScoreRows = block_rows(3);
+// A block of rows may reach this far past the last key.
+constexpr int kSlack = 8;
+
+static_assert(kTile % 6 == 0 && kTile % 8 == 0 && kTile % 16 == 0);
+
+inline int64_t round_up(int64_t x, int64_t unit) { return (x + unit - 1) / unit * unit; }
+inline int64_t even(int64_t x) { return x & ~int64_t{1}; }
+
+// Calls `work(first vector, number of vectors)` for blocks of at most `most` vectors, as equal as possible.
+template <class Work>
+inline void for_blocks(int begin, int end, int most, const Work& work) {
+  while (begin < end) {
+    const int blocks = (end - begin + most - 1) / most;
+    const int width = (end - begin + blocks - 1) / blocks;
+    work(begin, width);
+    begin += width;
+  }
+}
+
+// A tile of queries and the chunk of its keys that is being worked on.
+template <class T>
+class Tile {
+ public:
+  static constexpr int kTileVectors = kTile / kLanes<T>;
+
+  int64_t count = 0;                 // Queries in the tile.
+  const int32_t* tokens = nullptr;   // Which they are.
+  int64_t from = 0, to = 0;          // The chunk: keys in slot order, `from` even.
+
+  // `orderings[ordering]` is walked; pairs of those before it are left out if `deduplicate`.
+  void start(const Ordering* orderings, int64_t ordering, bool deduplicate, int64_t most_keys) {
+    orderings_ = orderings;
+    now_ = &orderings[ordering];
+    earlier_ = deduplicate ? ordering : 0;
+    most_keys_ = most_keys;
+    query_from_.reserve(most_keys + 2 * kSlack);
+    query_to_.reserve(most_keys + 2 * kSlack);
+    first_.reserve(kTile * (earlier_ + 1));
+    size_.reserve(kTile * (earlier_ + 1));
+    places_.reserve((most_keys + kSlack) * (earlier_ + 1));
+  }
+
+  void open(int64_t begin) {
+    count = std::min<int64_t>(kTile, now_->queries - begin);
+    tokens = now_->query_tokens + begin;
+    firsts_ = now_->first.data() + begin;
+    ends_ = now_->end.data() + begin;
+    for (int64_t i = 0; i < kTile; ++i) {
+      first_[i] = i < count ? firsts_[i] : 0;
+      size_[i] = i < count ? ends_[i] - firsts_[i] : 0;
+      own_[i] = now_->has_own && i < count ? now_->own[begin + i] : -1;
+    }
+    for (int64_t e = 0; e < earlier_; ++e) {
+      const Ordering& other = orderings_[e];
+      for (int64_t i = 0; i < kTile; ++i) {
+        first_[(e + 1) * kTile + i] = i < count ? other.first_of_query[tokens[i]] : 0;
+        size_[(e + 1) * kTile + i] = i < count ? other.size_of_query[tokens[i]] : 0;
+      }
+    }
+    for (int v = 0; v < kTileVectors; ++v) {
+      // Keys that every query of the vector sees need no mask; the queries that fill up a tile see nothing.
+      const int64_t last = std::min<int64_t>((v + 1) * kLanes<T>, count) - 1;
+      all_from_[v] = last == (v + 1) * kLanes<T> - 1 ? firsts_[last] : std::numeric_limits<int64_t>::max();
+      all_to_[v] = v * kLanes<T> < count ? ends_[v * kLanes<T>] : 0;
+    }
+    keep = even(firsts_[0]);
+    to = keep;
+    reached_ = 0;
+  }
+
+  // The first key that this tile or a later one needs.
+  int64_t keep = 0;
+
+  // Moves to the next chunk of keys that some query sees; false after the last.
+  bool next() {
+    while (reached_ < count && ends_[reached_] <= to) ++reached_;
+    if (reached_ == count) return false;
+    from = std::max(to, even(firsts_[reached_]));
+    to = std::min<int64_t>(ends_[count - 1], from + most_keys_);
+    const int64_t rows = round_up(to - from, kScoreRows) + kSlack;
+    int seen = 0, begun = 0;
+    for (int64_t row = 0; row < rows; ++row) {
+      while (seen < count && ends_[seen] <= from + row) ++seen;
+      while (begun < count && firsts_[begun] <= from + row) ++begun;
+      query_from_[row] = static_cast<uint8_t>(seen);
+      query_to_[row] = static_cast<uint8_t>(begun);
+    }
+    for (int64_t e = 0; e < earlier_; ++e) {
+      const int32_t* place = orderings_[e].place_of_key.data();
+      const int32_t* key = now_->keys.tokens() + from;
+      Int<T>* out = places_.data() + e * (most_keys_ + kSlack);
+      for (int64_t row = 0; row < to - from; ++row) out[row] = place[key[row]];
+      for (int64_t row = to - from; row < rows - kSlack; ++row) out[row] = -1;
+    }
+    return true;
+  }
+
+  int64_t first_of(int64_t query) const { return std::max<int64_t>(firsts_[query], from); }
+  int64_t end_of(int64_t query) const { return std::min<int64_t>(ends_[std::min(query, count - 1)], to); }
+
+  // Queries outside [query_from(row), query_to(row + rows - 1)) see none of some rows.
+  int query_from(int64_t row) const { return query_from_[row]; }
+  int query_to(int64_t row) const { return query_to_[row]; }
+  int vector_from(int64_t row) const { return query_from_[row] / kLanes<T>; }
+  int vector_to(int64_t row) const {
+    return std::max<int>(query_from_[row], query_to_[row + kScoreRows - 1] + kLanes<T> - 1) / kLanes<T>;
+  }
+
+  // Calls `work(row, vector, scores)` for a block of rows, scores of pairs that do not count being -infinity.
+  template <class Work>
+  void masked(const T* scores, int64_t block, int vector_from, int vector_to, const Work& work) const {
+    using Lanes = Vector<Int<T>>;
+    using Positive = Vector<Unsigned<T>>;
+    const Vector<T> nothing = broadcast(-std::numeric_limits<T>::infinity());
+    for (int v = vector_from; v < vector_to; ++v) {
+      const int64_t lane = v * kLanes<T>;
+      const bool all = all_from_[v] <= from + block && all_to_[v] >= from + block + kScoreRows &&
+                       from + block + kScoreRows <= to;
+      const Lanes first = load(first_.data() + lane);
+      const Positive size = (Positive)load(size_.data() + lane);
+      for (int64_t row = block; row < block + kScoreRows; ++row) {
+        Vector<T> x = load(scores + row * kTile + lane);
+        const Lanes place = broadcast(static_cast<Int<T>>(from + row));
+        if (!all) x = (Positive)(place - first) < size ? x : nothing;
+        if (now_->has_own) x = place == load(own_ + lane) ? nothing : x;
+        for (int64_t e = 0; e < earlier_; ++e) {
+          const Lanes other = broadcast(places_[e * (most_keys_ + kSlack) + row]);
+          const Lanes begin = load(first_.data() + (e + 1) * kTile + lane);
+          const Positive run = (Positive)load(size_.data() + (e + 1) * kTile + lane);
+          x = (Positive)(other - begin) < run ? nothing : x;
+        }
+        work(row, v, x);
+      }
+    }
+  }
+
+ private:
+  const Ordering* orderings_ = nullptr;
+  const Ordering* now_ = nullptr;
+  int64_t earlier_ = 0, most_keys_ = 0;
+  const int32_t *firsts_ = nullptr, *ends_ = nullptr;
+  int64_t reached_ = 0;
+  int64_t all_from_[kTileVectors], all_to_[kTileVectors];
+  alignas(kAlignment) Int<T> own_[kTile];
+  // Row 0 is the ordering that is walked, the others are those before it.
+  Buffer<Int<T>> first_, size_, places_;
+  Buffer<uint8_t> query_from_, query_to_;
+};
+
+}  // namespace reformer
