@@ -20,22 +20,22 @@ from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel, rea
 from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
 from reformer.models.streaming import Stream
+from reformer.ops import linear_cross_entropy
 
 
 def _token_loss(
-    logits: Float[Tensor, "batch length classes"],
+    hidden: Float[Tensor, "batch length streams"],
+    output: nn.Linear,
     labels: Int[Tensor, "batch length"],
     num_items_in_batch: Tensor | int | None,
 ) -> Float[Tensor, ""]:
     """Mean cross entropy over the labels that are not -100, or their sum over a count given from outside, as
-    gradient accumulation over unequal batches needs it."""
-    if labels.shape != logits.shape[:2]:
-        raise ValueError(f"labels have shape {tuple(labels.shape)}, expected {tuple(logits.shape[:2])}")
-    flat, targets = logits.flatten(0, 1).float(), labels.flatten()
-    if num_items_in_batch is not None:
-        return cross_entropy(flat, targets, reduction="sum") / num_items_in_batch
-    # A batch without any label has loss zero, not the mean of nothing.
-    return cross_entropy(flat, targets, reduction="sum") / (targets != -100).sum().clamp_min(1)
+    gradient accumulation over unequal batches needs it. The logits are never held whole."""
+    if labels.shape != hidden.shape[:2]:
+        raise ValueError(f"labels have shape {tuple(labels.shape)}, expected {tuple(hidden.shape[:2])}")
+    reduction = "mean" if num_items_in_batch is None else "sum"
+    loss = linear_cross_entropy(hidden.flatten(0, 1), output.weight, labels.flatten(), output.bias, reduction=reduction)
+    return loss if num_items_in_batch is None else loss / num_items_in_batch
 
 
 class _Head(ReformerPreTrainedModel):
@@ -53,6 +53,9 @@ class _Head(ReformerPreTrainedModel):
     def _classifier_dropout(self) -> nn.Dropout:
         given = self.config.classifier_dropout
         return nn.Dropout(float(self.config.hidden_dropout_prob if given is None else given))
+
+    def _wants_logits(self, labels: Tensor | None, asked: bool | None) -> bool:
+        return (labels is None or not self.training) if asked is None else asked
 
     def _answer(self, output: ModelOutput, return_dict: bool | None) -> ModelOutput | tuple[Any, ...]:
         wants_dict = self.config.return_dict if return_dict is None else return_dict
@@ -80,8 +83,9 @@ class ReformerForTokenClassification(_Head):
     ) -> Any:
         """Logits `[batch, length, num_labels]`; with `labels` (-100 ignored) the loss too. See `ReformerModel`."""
         hidden = self._encode(input_ids, attention_mask, inputs_embeds)
-        logits = self.classifier(self.dropout(hidden))
-        loss = None if labels is None else _token_loss(logits, labels, num_items_in_batch)
+        hidden = self.dropout(hidden)
+        loss = None if labels is None else _token_loss(hidden, self.classifier, labels, num_items_in_batch)
+        logits = self.classifier(hidden)
         return self._answer(TokenClassifierOutput(loss=loss, logits=logits), return_dict)
 
 
@@ -161,12 +165,15 @@ class ReformerForMaskedLM(_Head):
         inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
         labels: Int[Tensor, "batch length"] | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        return_logits: bool | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Logits `[batch, length, vocab_size]`; with `labels` (-100 ignored) the loss too."""
-        logits = self.lm_head(self._encode(input_ids, attention_mask, inputs_embeds))
-        loss = None if labels is None else _token_loss(logits, labels, num_items_in_batch)
+        """Logits `[batch, length, vocab_size]`; with `labels` (-100 ignored) the loss too. In training with labels
+        there are no logits unless `return_logits` asks for them: memory must not grow with length x vocabulary."""
+        hidden = self._encode(input_ids, attention_mask, inputs_embeds)
+        loss = None if labels is None else _token_loss(hidden, self.lm_head, labels, num_items_in_batch)
+        logits = self.lm_head(hidden) if self._wants_logits(labels, return_logits) else None
         return self._answer(MaskedLMOutput(loss=loss, logits=logits), return_dict)
 
 
@@ -200,12 +207,14 @@ class ReformerForCausalLM(_Head, GenerationMixin):
         use_cache: bool | None = None,
         logits_to_keep: int = 0,
         num_items_in_batch: Tensor | int | None = None,
+        return_logits: bool | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
         """Logits `[batch, length, vocab_size]`, of the last `logits_to_keep` tokens alone if that is not 0; with
-        `labels` the loss of predicting `labels[:, 1:]` from what stands before each (-100 ignored). For the cache see
-        `ReformerModel`."""
+        `labels` the loss of predicting `labels[:, 1:]` from what stands before each (-100 ignored). In training with
+        labels there are no logits unless `return_logits` asks for them: memory must not grow with length x
+        vocabulary. For the cache see `ReformerModel`."""
         found = self.reformer(
             input_ids,
             attention_mask,
@@ -214,14 +223,15 @@ class ReformerForCausalLM(_Head, GenerationMixin):
             use_cache=use_cache,
             return_dict=True,
         )
-        logits = self.lm_head(found.last_hidden_state[:, -logits_to_keep:])
+        hidden = found.last_hidden_state
         loss = None
         if labels is not None:
-            if logits_to_keep:
-                raise ValueError(
-                    f"logits_to_keep={logits_to_keep} with labels: the loss needs the logits of all tokens"
-                )
-            loss = _token_loss(logits[:, :-1], labels[:, 1:], num_items_in_batch)
+            # What follows the last token is not known.
+            following = nn.functional.pad(labels[:, 1:], (0, 1), value=-100)
+            loss = _token_loss(hidden, self.lm_head, following, num_items_in_batch)
+        logits = None
+        if self._wants_logits(labels, return_logits):
+            logits = self.lm_head(hidden[:, -logits_to_keep:])
         output = CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=found.past_key_values)
         return self._answer(output, return_dict)
 
