@@ -1,0 +1,1 @@
+"""Time and memory beside the other implementations: `python -m benchmarks.run --help`."""

@@ -1,0 +1,173 @@
+"""Our window attention over hash orderings, hashing and ordering included."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from benchmarks.case import Action, Contender, ContractError
+from benchmarks.contenders.vectors import (
+    CHECK_LENGTH,
+    HEAD_DIM,
+    WINDOW,
+    bucket_number,
+    core_actions,
+    finite_and_causal,
+    random_leaves,
+)
+from reformer.ops import bucket_slots, hash_buckets, hash_slots, native, random_rotations, window_attention
+from reformer.ops.orderings import BUCKET_STRIDE
+
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 3e-2}
+"""How far from the definition in float64, as a part of its greatest number."""
+
+
+def without_kernels() -> None:
+    """What a machine without a compiler has: hashing and ordering in plain PyTorch too. For a whole process."""
+    native.LIBRARY, native.VARIANT = None, "switched off to measure plain PyTorch"
+
+
+def ours(
+    name: str,
+    *,
+    rounds: int,
+    heads: int = 8,
+    backend: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    actions: Callable[["Hashed"], dict[str, Action]] | None = None,
+    **options: object,
+) -> Contender:
+    """A contender; `actions` makes others than the two of a core from it."""
+
+    def hashed(length: int) -> Hashed:
+        if backend == "eager":
+            without_kernels()
+        return Hashed(length, heads, rounds, backend, dtype)
+
+    def build(length: int) -> dict[str, Action]:
+        made = hashed(length)
+        if actions is not None:
+            return actions(made)
+        return core_actions(lambda: made.core(*made.leaves), made.leaves, nn.Identity())
+
+    return Contender(
+        name,
+        "ours" if backend == "cpu" else backend,
+        build,
+        lambda: hashed(CHECK_LENGTH).check(),
+        {"rounds": rounds, "heads": heads, "dtype": str(dtype).removeprefix("torch."), "backend": backend},
+        **options,  # pyright: ignore[reportArgumentType]
+    )
+
+
+class Hashed:
+    """Our attention as a hashed layer with shared queries and keys runs it between its projections."""
+
+    def __init__(self, length: int, heads: int, rounds: int, backend: str, dtype: torch.dtype) -> None:
+        # As projections leave them: heads beside each other in a token's row.
+        self.leaves = random_leaves(1, length, heads * HEAD_DIM, dtype=dtype)
+        self.length, self.heads, self.rounds, self.backend, self.dtype = length, heads, rounds, backend, dtype
+
+    def rotations(self) -> tuple[Tensor, ...]:
+        return random_rotations(self.heads, self.rounds, HEAD_DIM, bucket_number(self.length))
+
+    def split(self, rows: Tensor) -> Tensor:
+        return rows.unflatten(-1, (self.heads, HEAD_DIM)).transpose(1, 2)
+
+    def core(self, query_key: Tensor, value: Tensor) -> Tensor:
+        """Draw rotations, hash, order, normalise the keys, attend."""
+        query = self.split(query_key)
+        slots = hash_slots(query, self.rotations())
+        return self.attend(query, normalize(query, dim=-1), self.split(value), slots).transpose(1, 2).flatten(2)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, slots: Tensor, backend: str | None = None) -> Tensor:
+        return window_attention(
+            query,
+            key,
+            value,
+            slots,
+            window=WINDOW,
+            causal=True,
+            attend_self=False,
+            scale=1.0,
+            backend=backend or self.backend,
+        )
+
+    def check(self) -> str:
+        """Values and gradients against the definition in float64; then causality."""
+        error = max(self._errors())
+        if error > TOLERANCE[self.dtype]:
+            raise ContractError(f"{error:.1e} from the reference, at most {TOLERANCE[self.dtype]:.0e} is allowed")
+        seen = finite_and_causal(self.core, self.leaves, 1, must_be_causal=True)
+        return f"{error:.1e} from the reference, values and gradients, at length {self.length}; {seen}"
+
+    def _errors(self) -> list[float]:
+        query, value = (self.split(leaf.detach()) for leaf in self.leaves)
+        slots = hash_slots(query, self.rotations())
+        key = normalize(query, dim=-1)
+        given = [tensor.clone().requires_grad_() for tensor in (query, key, value)]
+        exact = [tensor.double().requires_grad_() for tensor in (query, key, value)]
+        output, expected = self.attend(*given, slots), self.attend(*exact, slots, backend="reference")
+        grad = torch.randn_like(output)
+        found = [output, *torch.autograd.grad(output, given, grad)]
+        wanted = [expected, *torch.autograd.grad(expected, exact, grad.double())]
+        pairs = zip(found, wanted, strict=True)
+        return [float((a - b).detach().abs().max() / b.detach().abs().max()) for a, b in pairs]
+
+
+def parts(hashed: Hashed) -> dict[str, Action]:
+    """The steps of `Hashed.core` one by one, and the backward pass of the attention alone."""
+    query, value = (hashed.split(leaf.detach()) for leaf in hashed.leaves)
+    rotations = hashed.rotations()
+    buckets = hash_buckets(query, rotations)
+    slots = bucket_slots(buckets)
+    key = normalize(query, dim=-1)
+    forward = products(slots)
+    leaves = [tensor.detach().requires_grad_() for tensor in (query, key, value)]
+    grad = torch.randn_like(query)
+
+    def attended() -> Tensor:
+        return hashed.attend(leaves[0], leaves[1], leaves[2], slots)
+
+    def attend(_: None) -> None:
+        with torch.no_grad():
+            hashed.attend(query, key, value, slots)
+
+    return {
+        "hash": Action(lambda _: _ignore(hash_buckets(query, rotations))),
+        "order": Action(lambda _: _ignore(bucket_slots(buckets))),
+        "normalise": Action(lambda _: _ignore(normalize(query, dim=-1))),
+        "attend": Action(attend, facts=forward),
+        "attend backward": Action(
+            lambda output: _ignore(torch.autograd.grad(output, leaves, grad)),
+            attended,
+            # Two products forward; five backward, of which the first is the forward's again.
+            {name: count * 5 // 2 for name, count in forward.items()},
+        ),
+    }
+
+
+def attend_only(hashed: Hashed) -> dict[str, Action]:
+    """The whole forward pass, and the attention in it."""
+    whole = core_actions(lambda: hashed.core(*hashed.leaves), hashed.leaves, nn.Identity())
+    return {"forward": whole["forward"], "attend": parts(hashed)["attend"]}
+
+
+def products(slots: Tensor) -> dict[str, int]:
+    """The floating point operations of the two forward products, counted from the slots in two ways.
+
+    `flops`: in each row, sorted by slot, queries and keys are cut into blocks of 64; a block of queries with a block
+    of keys counts whole where at least one pair in it is seen. `pair_flops`: the pairs that are seen alone.
+    """
+    in_order = slots.sort(-1).values
+    starts, ends = in_order[..., WINDOW::WINDOW], in_order[..., WINDOW - 1 : -1 : WINDOW]
+    # Sorted, two neighbouring blocks are nearest where they meet; blocks further apart are a window apart.
+    blocks = in_order[..., ::WINDOW].numel() + int((starts - ends < WINDOW).sum())
+    # Of earlier keys in the bucket; a token that has none sees itself.
+    pairs = int((slots % BUCKET_STRIDE).clamp(1, WINDOW - 1).sum())
+    return {"flops": blocks * 4 * WINDOW * WINDOW * HEAD_DIM, "pair_flops": pairs * 4 * HEAD_DIM}
+
+
+def _ignore(_: object) -> None:
+    return None
