@@ -1,0 +1,142 @@
+"""The pictures of the documentation: time and memory against length, both axes logarithmic."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from benchmarks.markdown import per_token
+from benchmarks.table import Row, duration, in_order, short, size
+
+COLOURS = {
+    "ours": "#0b6e99",
+    "eager": "#6fb1cf",
+    "transformers": "#c8553d",
+    "reformer-pytorch": "#d99a2b",
+    "full": "#5f5f5f",
+}
+"""By family; settings of one family differ in their lines."""
+
+STYLES = ("-", "--", ":", "-.")
+
+Value = Callable[[Row], float | None]
+
+
+def draw(result: dict[str, Any], folder: Path) -> list[Path]:
+    """The pictures of one case; none if it has none."""
+    drawing = DRAWINGS.get(result["case"])
+    if drawing is None:
+        return []
+    # One result, one picture, byte for byte.
+    settings = {"svg.hashsalt": "reformer", "svg.fonttype": "path", "font.size": 9, "axes.spines.top": False}
+    with matplotlib.rc_context(settings | {"axes.spines.right": False}):
+        figure = drawing(result)
+        path = folder / f"{result['case']}.svg"
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
+        plt.close(figure)
+    return [path]
+
+
+def _lines(axes: Axes, rows: list[Row], value: Value) -> None:
+    """A line a contender, against length."""
+    used: dict[str, int] = {}
+    for name in dict.fromkeys(row["contender"] for row in rows):
+        mine = [row for row in rows if row["contender"] == name]
+        points = [(row["length"], value(row)) for row in mine if value(row)]
+        family = mine[0]["family"]
+        style = STYLES[used.get(family, 0) % len(STYLES)]
+        used[family] = used.get(family, 0) + 1
+        axes.plot(
+            [point[0] for point in points],
+            [point[1] for point in points],
+            style,
+            marker="o",
+            markersize=3.5,
+            color=COLOURS[family],
+            label=name,
+        )
+    lengths = sorted({row["length"] for row in rows})
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(lengths, [short(length) for length in lengths])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("tokens")
+    axes.grid(True, which="major", alpha=0.25, linewidth=0.6)
+
+
+def _logarithmic(axes: Axes, told: Callable[[float], str], title: str) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: told(number)))
+    axes.yaxis.set_minor_formatter(FuncFormatter(lambda number, _: ""))
+    axes.set_title(title, loc="left", fontsize=10)
+
+
+def _plain(seconds: float) -> str:
+    return duration(seconds).replace(".00", "").replace(".0 ", " ")
+
+
+def _plain_size(count: float) -> str:
+    return size(int(count)).replace(".00", "").replace(".0 ", " ")
+
+
+def _time_and_memory(result: dict[str, Any]) -> Any:
+    action = result["actions"][-1]
+    rows = [row for row in in_order(result) if row["action"] == action]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4))
+    _lines(left, rows, lambda row: row["median_seconds"])
+    _logarithmic(left, _plain, f"{action}: time")
+    _lines(right, rows, lambda row: (row["peak_bytes"] or 0) / 2**20)
+    _logarithmic(right, lambda number: _plain_size(number * 2**20), f"{action}: peak memory over the bare process")
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False, bbox_to_anchor=(0.5, -0.13))
+    figure.tight_layout()
+    return figure
+
+
+def _speed_and_memory(result: dict[str, Any]) -> Any:
+    rows = in_order(result)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
+    _lines(left, rows, lambda row: 1 / per_token(row))
+    _logarithmic(left, lambda number: f"{number:,.0f}", "training: tokens a second")
+    _lines(right, rows, lambda row: (row["peak_bytes"] or 0) / 2**20)
+    _logarithmic(right, lambda number: _plain_size(number * 2**20), "training: peak memory over the bare process")
+    handles, labels = left.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False, bbox_to_anchor=(0.5, -0.1))
+    figure.tight_layout()
+    return figure
+
+
+def _per_token(result: dict[str, Any]) -> Any:
+    figure, panels = plt.subplots(1, len(result["actions"]), figsize=(10, 3.2), squeeze=False)
+    for axes, action in zip(panels[0], result["actions"], strict=True):
+        rows = [row for row in in_order(result) if row["action"] == action]
+        _lines(axes, rows, lambda row: per_token(row) * 1e9)
+        axes.set_ylim(bottom=0)
+        axes.set_title(f"{action}: nanoseconds per token", loc="left", fontsize=10)
+        axes.legend(frameon=False)
+    figure.tight_layout()
+    return figure
+
+
+def _crossing(result: dict[str, Any]) -> Any:
+    figure, panels = plt.subplots(1, len(result["actions"]), figsize=(10, 3.6), squeeze=False)
+    for axes, action in zip(panels[0], result["actions"], strict=True):
+        _lines(axes, [row for row in in_order(result) if row["action"] == action], lambda row: row["median_seconds"])
+        _logarithmic(axes, _plain, f"{action}: time")
+    panels[0][0].legend(frameon=False)
+    figure.tight_layout()
+    return figure
+
+
+DRAWINGS = {
+    "attention": _time_and_memory,
+    "training-step": _speed_and_memory,
+    "scaling": _per_token,
+    "crossover": _crossing,
+}

@@ -1,0 +1,78 @@
+"""`python -m benchmarks.report`: write the tables and pictures of docs/benchmarks.md from the results."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks import markdown, results
+from benchmarks.machine import ROOT
+from benchmarks.registry import CASES
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+IMAGES = ROOT / "docs" / "images"
+
+TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
+    "attention": ("attention", markdown.attention),
+    "contracts": ("attention", markdown.contracts),
+    "attention-bf16": ("attention-bf16", markdown.bfloat16),
+    "hashing": ("hashing", markdown.hashing),
+    "scaling": ("scaling", markdown.scaling),
+    "training-step": ("training-step", markdown.training_step),
+    "eager": ("eager", markdown.times_only),
+    "crossover": ("crossover", markdown.crossover),
+    "crf": ("crf", markdown.crf),
+}
+"""What can stand in the page, the case it is made from, and how."""
+
+_PLACE = re.compile(r"<!-- table: (?P<name>[a-z0-9-]+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def fill(page: str, folder: Path = results.FOLDER) -> str:
+    """The page with everything between `<!-- table: NAME -->` and `<!-- end -->` made anew."""
+
+    def replace(place: re.Match[str]) -> str:
+        name = place["name"]
+        return f"<!-- table: {name} -->\n\n{_table(name, folder)}\n\n<!-- end -->"
+
+    return _PLACE.sub(replace, page)
+
+
+def _table(name: str, folder: Path) -> str:
+    if name == "machine":
+        return markdown.machine({case: found for case in CASES if (found := results.load(case, folder))})
+    case, made = TABLES[name]
+    result = results.load(case, folder)
+    if result is None or not result["rows"]:
+        return f"Not measured yet: `python -m benchmarks.run {case}`."
+    return made(result)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if the page's tables are not these")
+    parser.add_argument("--results", type=Path, default=results.FOLDER, help="the folder with the JSON files")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    given = parser.parse_args(arguments)
+    before = given.page.read_text(encoding="utf-8")
+    after = fill(before, given.results)
+    if given.check:
+        if before != after:
+            print(f"{given.page} does not show {given.results}; run python -m benchmarks.report", file=sys.stderr)
+        return int(before != after)
+    given.page.write_text(after, encoding="utf-8")
+    # Drawing is needed only here, and takes long to import.
+    from benchmarks.plots import draw
+
+    for case in CASES:
+        result = results.load(case, given.results)
+        for path in draw(result, IMAGES if given.page == PAGE else given.page.parent / "images") if result else []:
+            print(f"drew {path}")
+    print(f"wrote {given.page}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
