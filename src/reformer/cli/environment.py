@@ -10,8 +10,9 @@ def env() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from reformer import __version__, ops
+    from reformer import __version__
     from reformer.data import cache_folder
+    from reformer.ops import backend_status
 
     table = Table(show_header=False, box=None)
     table.add_row("reformer", __version__)
@@ -22,6 +23,6 @@ def env() -> None:
     table.add_row("threads", str(torch.get_num_threads()))
     table.add_row("gpu", torch.cuda.get_device_name() if torch.cuda.is_available() else "none")
     table.add_row("data sets in", str(cache_folder()))
-    for backend, status in getattr(ops, "backend_status", dict)().items():
+    for backend, status in backend_status().items():
         table.add_row(f"attention: {backend}", status)
     Console().print(table)

@@ -1,0 +1,1 @@
+"""Recipes in, trained models out; and what a trained model is good for: evaluation and prediction."""

@@ -12,7 +12,7 @@ from reformer.training.run import Run
 from reformer.training.tasks import Answer
 
 # A batch of this many tokens, padding included, unless one document has more.
-BATCH_TOKENS = 16384
+BATCH_TOKENS = 8192
 # So much is read ahead to find documents of about one length to put into a batch.
 TOKENS_AHEAD = 8 * BATCH_TOKENS
 DOCUMENTS_AHEAD = 1024

@@ -143,11 +143,8 @@ def _check_model(path: Path, fields: Mapping[str, Any]) -> None:
     try:
         ReformerConfig(**fields)
     except StrictDataclassError as error:
-        raise RecipeError(f"{path}: [model] {_innermost(error)}") from None
+        # It says twice what it expected: in short, and then type by type.
+        short = " ".join(str(error).split()).rpartition("TypeError: ")[2].partition(" Errors:")[0]
+        raise RecipeError(f"{path}: [model] {short}") from None
     except ValueError as error:
         raise RecipeError(f"{path}: [model] {error}") from None
-
-
-def _innermost(error: BaseException) -> str:
-    """The message of a strict dataclass on one line: its field, what it expected and what it got."""
-    return " ".join(str(error).split())
