@@ -21,7 +21,7 @@ $(VENV)/ready-%: $(BIN)/python pyproject.toml setup.py constraints.txt $(wildcar
 	@touch $@
 
 demo: $(VENV)/ready-plain  ## train on a newspaper, then label an article that was held out
-	$(BIN)/reformer train recipes/people-daily-demo.toml --output runs/demo
+	$(BIN)/reformer train recipes/people-daily-demo.toml --output runs/demo --overwrite
 	$(BIN)/reformer show runs/demo index:people-daily
 
 test: $(VENV)/ready-test  ## the tests, on both cores
