@@ -1,5 +1,6 @@
 """How much memory this process holds, and held at most."""
 
+import ctypes
 import gc
 from pathlib import Path
 
@@ -18,8 +19,12 @@ def peak() -> int | None:
 
 
 def forget_peak() -> None:
-    """Begin a new peak, where the system allows it."""
+    """Give back what is free and begin a new peak, where the system allows it."""
     gc.collect()
+    # glibc keeps freed memory for later, which would hide what is allocated next.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
     if CLEAR.exists():
         CLEAR.write_text("5")
 

@@ -75,7 +75,9 @@ def _measure(
 def _check(case: Case, contender: Contender, workshop: Workshop, console: Console) -> tuple[bool, str]:
     kept, seen = workshop.check(case, contender)
     mark = "contract" if kept else "CONTRACT BROKEN, not measured"
-    console.print(f"{case.name}: {mark}: {contender.name}: {seen}", style=None if kept else "red", highlight=False)
+    console.print(
+        f"{case.name}: {mark}: {contender.name}: {seen}", style=None if kept else "red", highlight=False, soft_wrap=True
+    )
     return kept, seen
 
 

@@ -62,9 +62,7 @@ class _Session:
 
     def __init__(self, contender: Contender, length: int, warm_up: int | None) -> None:
         if warm_up is not None:
-            for name, action in contender.build(min(warm_up, length)).items():
-                if contender.reaches(length, name):
-                    take_turn(action, at_least=0)
+            _warm_up(contender, min(warm_up, length))
         memory.forget_peak()
         self.bare = memory.resident()
         self.actions = {
@@ -81,6 +79,12 @@ class _Session:
         """By how much the peak since `forget_peak` is above the bare process."""
         peak = memory.peak()
         return None if peak is None or self.bare is None else peak - self.bare
+
+
+def _warm_up(contender: Contender, length: int) -> None:
+    """Load what is loaded on first use. A function of its own, so that nothing of it stays in memory."""
+    for action in contender.build(length).values():
+        take_turn(action, at_least=0)
 
 
 def check(connection: Connection, case: str, name: str, threads: int) -> None:

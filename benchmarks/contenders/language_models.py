@@ -44,7 +44,10 @@ def transformers_model(length: int) -> nn.Module:
     # Imported here, so that the other contenders can be measured where it is missing.
     from transformers.models.reformer.configuration_reformer import ReformerConfig
     from transformers.models.reformer.modeling_reformer import ReformerModelWithLMHead
+    from transformers.utils import logging
 
+    # It warns of its own default loss.
+    logging.set_verbosity_error()
     return ReformerModelWithLMHead(
         ReformerConfig(
             **SHAPE,
@@ -125,7 +128,7 @@ def _step(
         loss = model(input_ids=ids, labels=ids).loss
     loss.backward()
     optimizer.step()
-    return {"loss": float(loss)}
+    return {"loss": loss.item()}
 
 
 def _check(model: nn.Module, autocast: Callable[[], AbstractContextManager[Any]], must_be_causal: bool) -> str:
