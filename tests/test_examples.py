@@ -1,0 +1,25 @@
+"""Every example runs, and says what it promises."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+
+SAYS = {
+    "attention": "of its attention",
+    "stream": "5000 tokens read",
+    "label": "乌鲁木齐",
+}
+"""What must be in an example's output."""
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_it_runs(example, capsys):
+    runpy.run_path(str(example), run_name="__main__")
+    assert SAYS[example.stem] in capsys.readouterr().out
+
+
+def test_there_are_examples():
+    assert {path.stem for path in EXAMPLES} == set(SAYS)
