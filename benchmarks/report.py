@@ -27,6 +27,14 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
 }
 """What can stand in the page, the case it is made from, and how."""
 
+PICTURES = {
+    "attention": "Time and memory of one attention against length",
+    "scaling": "Time per token against length",
+    "training-step": "Training speed and memory against length",
+    "crossover": "Time of hashed and of full attention at short lengths",
+}
+"""The tables that a picture stands over, and what it shows."""
+
 _PLACE = re.compile(r"<!-- table: (?P<name>[a-z0-9-]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -47,7 +55,8 @@ def _table(name: str, folder: Path) -> str:
     result = results.load(case, folder)
     if result is None or not result["rows"]:
         return f"Not measured yet: `python -m benchmarks.run {case}`."
-    return made(result)
+    picture = f"![{PICTURES[name]}](images/{case}.svg)\n\n" if name in PICTURES else ""
+    return picture + made(result)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from benchmarks import memory
-from benchmarks.case import Action, ContractError
+from benchmarks.case import Action, Contender, ContractError
 from benchmarks.contenders.ours import ours, products
 from benchmarks.contenders.vectors import finite_and_causal, random_leaves
 from benchmarks.registry import CASES
 from benchmarks.turns import Effort, Workshop
-from benchmarks.worker import take_turn
+from benchmarks.worker import _Session, take_turn
 from reformer.ops import hash_slots, random_rotations
 from reformer.ops.window_attention.reference import times_seen
 
@@ -131,3 +131,15 @@ def test_a_failure_is_recorded_and_the_others_go_on():
     assert [row.action for row in rows] == ["build"]
     assert "Traceback" in rows[0].error
     assert "error" in rows[0].record()
+
+
+@pytest.mark.skipif(memory.peak() is None, reason="the system does not tell")
+def test_nothing_of_the_warm_up_hides_what_a_contender_needs():
+    def build(length):
+        held = torch.ones(16 << 20)
+        return {"forward": Action(lambda _: (held.add_(1), None)[1])}
+
+    session = _Session(Contender("heavy", "ours", build, str), 128, warm_up=128)
+    session.forget_peak()
+    session.turn("forward")
+    assert 60 << 20 <= session.growth() < 100 << 20
