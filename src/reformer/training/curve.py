@@ -30,7 +30,8 @@ def draw_curve(history: Sequence[Mapping[str, Any]], metric: str, path: Path) ->
     right.set(ylabel=metric, ylim=(0, 1.05))
     _add_steps(left, history)
     lines = [*left.get_lines(), *right.get_lines()]
-    left.legend(lines, [str(line.get_label()) for line in lines], loc="center right")
+    labels = [str(line.get_label()) for line in lines]
+    figure.legend(lines, labels, loc="outside lower center", ncols=3, frameon=False)
     left.grid(alpha=0.2)
     figure.savefig(path, dpi=120)
 
