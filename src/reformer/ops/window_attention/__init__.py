@@ -19,6 +19,10 @@ REFUSALS: dict[str, Callable[[Tensor, Tensor], str | None]] = {"cpu": cpu_refusa
 """Of the backends that cannot serve every call: why they cannot serve this query and key, or None if they can."""
 
 
+WIDEST = 1 << 61
+"""Wider windows are cut to this: no two slots are further apart, and twice as much still fits in 64 bits."""
+
+
 def window_attention(
     query: Float[Tensor, "batch heads queries head_dim"],
     key: Float[Tensor, "batch heads length head_dim"],
@@ -106,7 +110,7 @@ def _checked_windows(window: int | Sequence[int], slots: Tensor) -> tuple[int, .
         raise ValueError(f"window={list(windows)} has {len(windows)} entries for {orderings} orderings; give one each")
     if not windows or min(windows) < 1:
         raise ValueError(f"window={window}: expected at least one ordering and windows of at least 1")
-    return windows
+    return tuple(min(window, WIDEST) for window in windows)
 
 
 def _check(query: Tensor, key: Tensor, value: Tensor, query_slots: Tensor, key_slots: Tensor) -> None:

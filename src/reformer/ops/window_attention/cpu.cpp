@@ -46,6 +46,8 @@ enum Status : int { kDone = 0, kNoMemory = 1, kFailed = 2, kUnknownDtype = 3 };
 // A longer run of keys is split, and then the rounding of a row may depend on the tile it lies in.
 constexpr int64_t kForwardKeys = 480;
 constexpr int64_t kBackwardKeys = 144;
+// Rows that are fetched ahead at a time.
+constexpr int kFetched = 8;
 static_assert(kForwardKeys % 48 == 0 && kBackwardKeys % 48 == 0);
 
 #if defined(__AVX512BF16__)
@@ -73,10 +75,6 @@ Rows<In> rows_of(const Array& array, int64_t batch, int64_t head) {
   return {static_cast<In*>(array.data) + batch * array.batch + head * array.head, array.token};
 }
 
-inline void prefetch(const void* row, int64_t bytes) {
-  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(static_cast<const char*>(row) + at);
-}
-
 // Where results of several orderings meet: in the tensor itself, or in `sum` if that has too few digits.
 template <class In>
 struct Merged {
@@ -96,6 +94,10 @@ struct Merged {
       In* to = out[token];
       for (int64_t d = 0; d < dim; ++d) narrow(from[d] * scale, to[d]);
     }
+  }
+
+  const void* row(int64_t token) const {
+    return sum.data ? static_cast<const void*>(sum[token]) : static_cast<const void*>(out[token]);
   }
 
   void clear(int64_t token, int64_t dim) const {
@@ -214,6 +216,15 @@ class Band {
   T* grad_key(int64_t p) { return dk_.data() + (p - base_) * value_step; }
   T* grad_value(int64_t p) { return dv_.data() + (p - base_) * value_step; }
 
+  // Names the `count` keys after those that are here, which the next tile is likely to need.
+  void look_ahead(int64_t count, Ahead& ahead) const {
+    const int64_t until = std::min(all_, end_ + count);
+    for (int64_t p = end_; p < until; ++p) {
+      ahead.read(keys_[tokens_[p]]);
+      ahead.read(values_[tokens_[p]]);
+    }
+  }
+
   // Writes the gradients of all keys below `until`; keys that no query saw get zeros.
   void release(int64_t until) {
     if constexpr (kGradients) {
@@ -241,10 +252,6 @@ class Band {
     const int64_t row = p - base_;
     const In* key = keys_[tokens_[p]];
     const In* value = values_[tokens_[p]];
-    if (p + kTile < all_) {
-      prefetch(keys_[tokens_[p + kTile]], dim_ * sizeof(In));
-      prefetch(values_[tokens_[p + kTile]], dim_ * sizeof(In));
-    }
     Raw* k = k_.data() + row * key_step;
     Raw* v = v_.data() + (kPairs ? row / 2 : row) * value_step;
     if constexpr (kPairs) {
@@ -323,14 +330,12 @@ class Band {
 
 // Gathers rows of a tile, padded with zeros to whole vectors; rows past the last query are zero.
 template <class In, class T>
-void gather(Rows<In> from, const int32_t* tokens, int64_t count, int64_t ahead, int64_t dim, T scale, T* to,
-            int64_t step) {
+void gather(Rows<In> from, const int32_t* tokens, int64_t count, int64_t dim, T scale, T* to, int64_t step) {
   for (int64_t i = 0; i < kTile; ++i, to += step) {
     if (i >= count) {
       std::fill_n(to, step, T{0});
       continue;
     }
-    if (i + kTile < ahead) prefetch(from[tokens[i + kTile]], dim * sizeof(In));
     const In* row = from[tokens[i]];
     for (int64_t d = 0; d < dim; ++d) to[d] = widen(row[d]) * scale;
     std::fill_n(to + dim, step - dim, T{0});
@@ -359,12 +364,13 @@ inline void clear_outside(T* rows, int from, int to) {
 // output[query] (+)= sum over the keys of a query's run of weights[key, query] * rows[key].
 template <class Unit, class T>
 void sum_over_keys(const Tile<T>& tile, const Unit* weights, const Unit* rows, int64_t step, int64_t group, T* output,
-                   int64_t output_step, bool add) {
+                   int64_t output_step, bool add, Ahead& ahead) {
   for_blocks(0, static_cast<int>(output_step / kLanes<T>), kBlockVectors, [&](int v, int width) {
     const int height = block_rows(width);
     for (int64_t q = 0; q < tile.count; q += height) {
       const int64_t begin = (tile.first_of(q) - tile.from) / group;
       const int64_t end = (tile.end_of(q + height - 1) - tile.from + group - 1) / group;
+      ahead.fetch(kFetched);
       if (end <= begin && add) continue;
       product<false>(width, weights + begin * kTile + q, kTile, rows + begin * step + v * kLanes<T>, step,
                      output + q * output_step + v * kLanes<T>, output_step, std::max<int64_t>(end - begin, 0), add);
@@ -394,6 +400,7 @@ class Forward {
     output_.reserve(kTile * step_);
     scores_.reserve((kForwardKeys + kSlack) * kTile);
     if constexpr (kPairs) weights_.reserve((kForwardKeys / 2 + kSlack) * kTile);
+    ahead_.start(call.dim * sizeof(In));
     tile_.start(sequence.orderings.data(), r, call.deduplicate, kForwardKeys);
     band_.start(rows_of<In>(call.key, sequence.batch, sequence.head),
                 rows_of<In>(call.value, sequence.batch, sequence.head), ordering, call.dim, ordering.first[begin]);
@@ -401,14 +408,18 @@ class Forward {
       tile_.open(i);
       if constexpr (kPairs) {
         for (int64_t q = 0; q < tile_.count; ++q) {
-          if (q + kTile < ordering.queries - i) prefetch(query[tile_.tokens[q + kTile]], call.dim * sizeof(In));
           std::memcpy(gathered_.data() + q * depth_step, query[tile_.tokens[q]], call.dim * sizeof(In));
         }
         transpose(gathered_.data(), depth_step, kTile, depth_step, queries_.data(), kTile);
       } else {
-        gather(query, tile_.tokens, tile_.count, ordering.queries - i, call.dim, static_cast<T>(call.scale),
+        gather(query, tile_.tokens, tile_.count, call.dim, static_cast<T>(call.scale),
                gathered_.data(), step_);
         transpose(gathered_.data(), step_, kTile, step_, queries_.data(), kTile);
+      }
+      ahead_.clear();
+      for (int64_t q = 0; q < tile_.count; ++q) ahead_.write(output.row(tile_.tokens[q]));
+      for (int64_t q = i + kTile; q < std::min(i + 2 * kTile, end); ++q) {
+        ahead_.read(query[ordering.query_tokens[q]]);
       }
       attend(static_cast<T>(call.scale));
       write(call, sequence, output, r);
@@ -424,6 +435,7 @@ class Forward {
     bool begun = false;
     while (tile_.next()) {
       band_.need(tile_.keep, tile_.from, tile_.to);
+      if (!begun) band_.look_ahead(kTile, ahead_);
       Vector<T> before[kVectors];
       for (int v = 0; v < kVectors; ++v) before[v] = largest_[v];
       score(scale);
@@ -434,9 +446,11 @@ class Forward {
       const int64_t from = tile_.from;
       if constexpr (kPairs) {
         pair_weights();
-        sum_over_keys(tile_, weights_.data(), band_.value(from), band_.value_step, 2, output_.data(), step_, begun);
+        sum_over_keys(tile_, weights_.data(), band_.value(from), band_.value_step, 2, output_.data(), step_, begun,
+                      ahead_);
       } else {
-        sum_over_keys(tile_, scores_.data(), band_.value(from), band_.value_step, 1, output_.data(), step_, begun);
+        sum_over_keys(tile_, scores_.data(), band_.value(from), band_.value_step, 1, output_.data(), step_, begun,
+                      ahead_);
       }
       begun = true;
     }
@@ -447,6 +461,7 @@ class Forward {
     const int64_t rows = tile_.to - tile_.from;
     for (int64_t row = 0; row < rows; row += kScoreRows) {
       const int from = tile_.vector_from(row), to = tile_.vector_to(row);
+      ahead_.fetch(kFetched);
       T* block = scores_.data() + row * kTile;
       score_block(band_.key(tile_.from + row), band_.key_step, reinterpret_cast<const Unit*>(queries_.data()),
                   depth_, block, from, to);
@@ -539,6 +554,7 @@ class Forward {
   }
 
   Tile<T> tile_;
+  Ahead ahead_;
   Band<In, kPairs, false> band_;
   int64_t step_ = 0, depth_ = 0;
   Buffer<T> gathered_, queries_, output_, scores_;
@@ -658,15 +674,15 @@ class Backward {
     grad_scores_.reserve((kBackwardKeys + 2 * kSlack) * kTile);
     const int64_t beyond = begin < end ? ordering.end[end - 1] - end_key : 0;
     if (beyond > 0) spill.reserve(2 * call.dim * beyond);
+    ahead_.start(call.dim * sizeof(In));
     tile_.start(sequence.orderings.data(), r, call.deduplicate, kBackwardKeys);
     band_.start(rows_of<In>(call.key, batch, head), rows_of<In>(call.value, batch, head), ordering, call.dim,
                 first_key);
     band_.gradients(&gradients.key, &gradients.value, r > 0, end_key, &spill);
     for (int64_t i = begin; i < end; i += kTile) {
       tile_.open(i);
-      const int64_t ahead = ordering.queries - i;
-      gather(query, tile_.tokens, tile_.count, ahead, dim_, static_cast<T>(call.scale), queries_.data(), step_);
-      gather(grad_output, tile_.tokens, tile_.count, ahead, dim_, T{1}, grads_.data(), step_);
+      gather(query, tile_.tokens, tile_.count, dim_, static_cast<T>(call.scale), queries_.data(), step_);
+      gather(grad_output, tile_.tokens, tile_.count, dim_, T{1}, grads_.data(), step_);
       transpose(queries_.data(), step_, kTile, step_, queries_across_.data(), kTile);
       transpose(grads_.data(), step_, kTile, step_, grads_across_.data(), kTile);
       for (int64_t q = 0; q < kTile; ++q) {
@@ -674,12 +690,20 @@ class Backward {
         delta_[q] = 0;
         if (q >= tile_.count) continue;
         log_sum_[q] = log_sum[tile_.tokens[q]];
-        if (q + kTile < ahead) prefetch(output[tile_.tokens[q + kTile]], dim_ * sizeof(In));
         delta_[q] = dot(output[tile_.tokens[q]], grads_.data() + q * step_);
+      }
+      ahead_.clear();
+      for (int64_t q = 0; q < tile_.count; ++q) ahead_.write(gradients.query.row(tile_.tokens[q]));
+      for (int64_t q = i + kTile; q < std::min(i + 2 * kTile, end); ++q) {
+        const int32_t token = ordering.query_tokens[q];
+        ahead_.read(query[token]);
+        ahead_.read(grad_output[token]);
+        ahead_.read(output[token]);
       }
       bool begun = false;
       while (tile_.next()) {
         band_.need(tile_.keep, tile_.from, tile_.to);
+        if (!begun) band_.look_ahead(kTile, ahead_);
         chunk(begun);
         begun = true;
       }
@@ -714,6 +738,7 @@ class Backward {
     T* grad_scores = grad_scores_.data();
     for (int64_t row = 0; row < rows; row += kScoreRows) {
       const int first = tile_.vector_from(row), last = tile_.vector_to(row);
+      ahead_.fetch(kFetched);
       score_block(band_.key(from + row), band_.key_step, queries_across_.data(), dim_, weights + row * kTile, first,
                   last);
       score_block(band_.value(from + row), band_.value_step, grads_across_.data(), dim_, grad_scores + row * kTile,
@@ -729,7 +754,8 @@ class Backward {
     }
     std::fill_n(weights + padded * kTile, kSlack * kTile, T{0});
     std::fill_n(grad_scores + padded * kTile, kSlack * kTile, T{0});
-    sum_over_keys(tile_, grad_scores, band_.key(from), band_.key_step, 1, grad_query_.data(), step_, begun);
+    sum_over_keys(tile_, grad_scores, band_.key(from), band_.key_step, 1, grad_query_.data(), step_, begun,
+                  ahead_);
     sum_over_queries(grad_scores, queries_.data(), band_.grad_key(from), rows);
     sum_over_queries(weights, grads_.data(), band_.grad_value(from), rows);
   }
@@ -748,6 +774,7 @@ class Backward {
   }
 
   Tile<T> tile_;
+  Ahead ahead_;
   Band<In, false, true> band_;
   int64_t step_ = 0, dim_ = 0;
   Buffer<T> queries_, queries_across_, grads_, grads_across_, grad_query_, weights_, grad_scores_;

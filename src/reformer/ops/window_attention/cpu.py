@@ -48,7 +48,7 @@ def _argument(
         keys=key.shape[2],
         dim=dim,
         orderings=len(windows),
-        windows=native.integers([min(window, 1 << 62) for window in windows]),
+        windows=native.integers(windows),
         causal=causal,
         attend_self=attend_self,
         deduplicate=deduplicate,

@@ -104,7 +104,7 @@ def _lay_out(query_slots: Tensor, key_slots: Tensor, window: int, causal: bool, 
     dense = _dense(keys, window)
     dense_key = _unsort(dense, order, keys == FAR, absent)
     blocks = -(-count // tile)
-    reach = -(-(window - 1) // tile)
+    reach = min(-(-(window - 1) // tile), blocks)
     if query_slots is key_slots:
         query_order = _pad(order, blocks * tile, count)
         dense_query = _unsort(dense, order, keys == FAR, -absent)

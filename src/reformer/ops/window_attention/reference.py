@@ -6,8 +6,8 @@ from torch import Tensor
 
 
 def times_seen(
-    query_slots: Int[Tensor, "batch heads orderings queries"],
-    key_slots: Int[Tensor, "batch heads orderings length"],
+    query_slots: Int[Tensor, "#batch #heads orderings queries"],
+    key_slots: Int[Tensor, "#batch #heads orderings length"],
     windows: tuple[int, ...],
     causal: bool,
 ) -> tuple[Tensor, Tensor]:
@@ -28,8 +28,8 @@ def reference(
     query: Float[Tensor, "batch heads queries head_dim"],
     key: Float[Tensor, "batch heads length head_dim"],
     value: Float[Tensor, "batch heads length head_dim"],
-    query_slots: Int[Tensor, "batch heads orderings queries"],
-    key_slots: Int[Tensor, "batch heads orderings length"],
+    query_slots: Int[Tensor, "#batch #heads orderings queries"],
+    key_slots: Int[Tensor, "#batch #heads orderings length"],
     *,
     windows: tuple[int, ...],
     causal: bool,

@@ -33,6 +33,33 @@ inline void for_blocks(int begin, int end, int most, const Work& work) {
   }
 }
 
+// Rows that the next tile will need, fetched a few at a time between products, so that memory is never waited for.
+class Ahead {
+ public:
+  void start(int64_t bytes) { bytes_ = bytes; }
+  void clear() { reads_ = writes_ = done_reads_ = done_writes_ = 0; }
+  void read(const void* row) {
+    if (reads_ < kMost) read_[reads_++] = static_cast<const char*>(row);
+  }
+  void write(const void* row) {
+    if (writes_ < kMost) write_[writes_++] = static_cast<const char*>(row);
+  }
+  void fetch(int rows) {
+    for (int end = std::min(reads_, done_reads_ + rows); done_reads_ < end; ++done_reads_) {
+      for (int64_t at = 0; at < bytes_; at += 64) __builtin_prefetch(read_[done_reads_] + at, 0, 3);
+    }
+    for (int end = std::min(writes_, done_writes_ + rows / 3 + 1); done_writes_ < end; ++done_writes_) {
+      for (int64_t at = 0; at < bytes_; at += 64) __builtin_prefetch(write_[done_writes_] + at, 1, 3);
+    }
+  }
+
+ private:
+  static constexpr int kMost = 6 * kTile;
+  const char *read_[kMost], *write_[kMost];
+  int reads_ = 0, writes_ = 0, done_reads_ = 0, done_writes_ = 0;
+  int64_t bytes_ = 0;
+};
+
 // A tile of queries and the chunk of its keys that is being worked on.
 template <class T>
 class Tile {
@@ -61,17 +88,15 @@ class Tile {
     tokens = now_->query_tokens + begin;
     firsts_ = now_->first.data() + begin;
     ends_ = now_->end.data() + begin;
-    for (int64_t i = 0; i < kTile; ++i) {
-      first_[i] = i < count ? firsts_[i] : 0;
-      size_[i] = i < count ? ends_[i] - firsts_[i] : 0;
-      own_[i] = now_->has_own && i < count ? now_->own[begin + i] : -1;
+    fill_runs(0, [this](int64_t i) { return firsts_[i]; }, [this](int64_t i) { return ends_[i] - firsts_[i]; });
+    if (now_->has_own) {
+      const int32_t* own = now_->own.data() + begin;
+      for (int64_t i = 0; i < kTile; ++i) own_[i] = i < count ? own[i] : -1;
     }
     for (int64_t e = 0; e < earlier_; ++e) {
-      const Ordering& other = orderings_[e];
-      for (int64_t i = 0; i < kTile; ++i) {
-        first_[(e + 1) * kTile + i] = i < count ? other.first_of_query[tokens[i]] : 0;
-        size_[(e + 1) * kTile + i] = i < count ? other.size_of_query[tokens[i]] : 0;
-      }
+      const int32_t* first = orderings_[e].first_of_query.data();
+      const int32_t* size = orderings_[e].size_of_query.data();
+      fill_runs(e + 1, [&](int64_t i) { return first[tokens[i]]; }, [&](int64_t i) { return size[tokens[i]]; });
     }
     for (int v = 0; v < kTileVectors; ++v) {
       // Keys that every query of the vector sees need no mask; the queries that fill up a tile see nothing.
@@ -151,6 +176,16 @@ class Tile {
   }
 
  private:
+  template <class First, class Size>
+  void fill_runs(int64_t row, const First& first, const Size& size) {
+    Int<T>* firsts = first_.data() + row * kTile;
+    Int<T>* sizes = size_.data() + row * kTile;
+    for (int64_t i = 0; i < count; ++i) firsts[i] = first(i);
+    for (int64_t i = 0; i < count; ++i) sizes[i] = size(i);
+    std::fill(firsts + count, firsts + kTile, 0);
+    std::fill(sizes + count, sizes + kTile, 0);
+  }
+
   const Ordering* orderings_ = nullptr;
   const Ordering* now_ = nullptr;
   int64_t earlier_ = 0, most_keys_ = 0;
