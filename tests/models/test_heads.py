@@ -57,8 +57,11 @@ def test_a_classifier_takes_classes_several_labels_or_a_number(labels, options, 
     model = ReformerForSequenceClassification(
         ReformerConfig(**{**SMALL, "attention_layers": ["local"], **options})
     ).eval()
-    found = model(input_ids=random_ids(2, 7), labels=labels)
+    ids = random_ids(2, 7)
+    found = model(input_ids=ids, labels=labels)
     assert torch.isclose(found.loss, loss(found.logits, labels))
+    counted = model(input_ids=ids, labels=labels, num_items_in_batch=8).loss
+    assert torch.isclose(counted, found.loss * 2 / 8)
 
 
 def test_question_answering_ignores_positions_outside_and_padding():

@@ -104,6 +104,7 @@ class ReformerForSequenceClassification(_Head):
         attention_mask: Tensor | None = None,
         inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
         labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
@@ -113,19 +114,22 @@ class ReformerForSequenceClassification(_Head):
         hidden = self._encode(input_ids, attention_mask, inputs_embeds)
         pooled = _pool(hidden, real_tokens(attention_mask, hidden), self.config.classifier_pooling)
         logits = self.classifier(self.dropout(pooled))
-        loss = None if labels is None else self._loss(logits.float(), labels)
+        loss = None
+        if labels is not None:
+            losses = self._losses(logits.float(), labels)
+            loss = losses.mean() if num_items_in_batch is None else losses.sum() / num_items_in_batch
         return self._answer(SequenceClassifierOutput(loss=loss, logits=logits), return_dict)
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _losses(self, logits: Tensor, labels: Tensor) -> Float[Tensor, " batch"]:
         problem = self.config.problem_type
         if problem is None:
             one = "regression" if self.config.num_labels == 1 else "single_label_classification"
             problem = "multi_label_classification" if one != "regression" and labels.is_floating_point() else one
         if problem == "regression":
-            return mse_loss(logits.view(labels.shape), labels.float())
+            return mse_loss(logits, labels.view(logits.shape).float(), reduction="none").mean(-1)
         if problem == "multi_label_classification":
-            return binary_cross_entropy_with_logits(logits, labels.float())
-        return cross_entropy(logits, labels.view(-1))
+            return binary_cross_entropy_with_logits(logits, labels.float(), reduction="none").mean(-1)
+        return cross_entropy(logits, labels.view(-1), reduction="none")
 
 
 def _pool(

@@ -3,17 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, label_id, token_tags
 from reformer.models import ReformerForSequenceClassification, ReformerForTokenClassification
+from reformer.training.decoding import best_tags
 from reformer.training.metrics import ClassScore, EntityScore, Score
 
 Offsets = Sequence[tuple[int, int]]
@@ -61,21 +60,9 @@ class Task(ABC):
     def answer(self, logits: np.ndarray, offsets: Offsets, text: str, labels: Sequence[str]) -> Answer:
         """What one document's outputs mean; `logits` has no padding."""
 
-    def loss(
-        self,
-        outputs: Any,
-        labels: Int[Tensor, "batch ..."],
-        num_items_in_batch: Tensor | int | None = None,
-    ) -> Float[Tensor, ""]:
-        """The mean cross entropy of everything that has a label in the whole optimizer step.
-
-        Batches hold unequally many labels, so a mean of their means would weigh them wrongly; the sum is divided by
-        the number of labels in all the step's batches on all processes.
-        """
-        logits = outputs["logits"].float().flatten(0, -2)
-        total = cross_entropy(logits, labels.flatten(), ignore_index=IGNORED, reduction="sum")
-        count = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
-        return total / max(float(count), 1)
+    def numbers(self, logits: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        """The labels' numbers that one document's outputs mean, in the form of its target."""
+        return logits.argmax(-1)
 
 
 class TokenClassification(Task):
@@ -116,9 +103,11 @@ class TokenClassification(Task):
         score.update_spans(answer.spans, true)
 
     def answer(self, logits: np.ndarray, offsets: Offsets, text: str, labels: Sequence[str]) -> Answer:
-        best: list[int] = logits.argmax(-1).tolist()
-        tags = [labels[index] for index in best]
+        tags = [labels[number] for number in self.numbers(logits, labels)]
         return Answer(spans=tuple(decode_spans(tags, offsets, text)))
+
+    def numbers(self, logits: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        return best_tags(logits, labels)
 
     @staticmethod
     def _spans(document: Document) -> tuple[Span, ...]:

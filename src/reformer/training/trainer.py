@@ -32,7 +32,7 @@ class DocumentTrainer(Trainer):
     """
 
     def __init__(self, *args: Any, recipe: TrainingRecipe, task: Task, labels: list[str], pace: Pace, **kwargs: Any):
-        super().__init__(*args, compute_loss_func=task.loss, **kwargs)
+        super().__init__(*args, **kwargs)
         self.pace = pace
         self._recipe, self._task, self._labels = recipe, task, labels
         self._score: Score = task.score(labels)
@@ -73,13 +73,13 @@ class DocumentTrainer(Trainer):
         ignore_keys: list[str] | None = None,
     ) -> tuple[None, None, None]:
         inputs = self._prepare_inputs(inputs)
-        labels = inputs.pop("labels")
+        labels = inputs["labels"]
         with torch.no_grad(), self.compute_loss_context_manager():
-            outputs = model(**inputs)
-            loss = self._task.loss(outputs, labels, torch.ones((), device=labels.device))
-        self._loss += torch.tensor([float(loss), float((labels >= 0).sum())], dtype=torch.float64)
-        # Class numbers, not logits, come back from the device.
-        self._score.update(outputs["logits"].argmax(-1).cpu().numpy(), labels.cpu().numpy())
+            # Counted as one item, the loss is the sum over all labels.
+            outputs = model(**inputs, num_items_in_batch=1)
+        self._loss += torch.tensor([float(outputs.loss), float((labels >= 0).sum())], dtype=torch.float64)
+        for row, target in zip(outputs.logits.float().cpu().numpy(), labels.cpu().numpy(), strict=True):
+            self._score.update(self._task.numbers(row, self._labels)[None], target[None])
         return None, None, None
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
