@@ -5,7 +5,15 @@ from reformer.data.errors import DataError
 from reformer.data.index import DATA_SETS, SPLITS, DataSet, cache_folder, fetch, load, load_source
 from reformer.data.labels import IGNORED, bio_labels, decode_spans, label_id, token_tags
 from reformer.data.readers import FORMATS, read_documents
-from reformer.data.tokenizers import byte_tokenizer, character_tokenizer, load_tokenizer
+from reformer.data.texts import Stretch, find_text, load_texts, open_text, read_bytes, split_text, text_pieces
+from reformer.data.token_ids import TokenIds, encode_piece, token_ids
+from reformer.data.tokenizers import (
+    byte_ids_begin,
+    byte_tokenizer,
+    character_tokenizer,
+    load_tokenizer,
+    token_bytes,
+)
 
 __all__ = [
     "DATA_SETS",
@@ -16,19 +24,31 @@ __all__ = [
     "DataSet",
     "Document",
     "Span",
+    "Stretch",
+    "TokenIds",
     "bio_labels",
+    "byte_ids_begin",
     "byte_tokenizer",
     "cache_folder",
     "character_tokenizer",
     "decode_spans",
     "drop_duplicates",
+    "encode_piece",
     "fetch",
+    "find_text",
     "join_documents",
     "label_id",
     "load",
     "load_source",
+    "load_texts",
     "load_tokenizer",
+    "open_text",
+    "read_bytes",
     "read_documents",
     "span_problem",
+    "split_text",
+    "text_pieces",
+    "token_bytes",
+    "token_ids",
     "token_tags",
 ]

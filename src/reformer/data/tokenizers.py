@@ -64,6 +64,28 @@ def byte_tokenizer() -> PreTrainedTokenizerFast:
     return _fast_tokenizer([])
 
 
+def token_bytes(tokenizer: PreTrainedTokenizerFast) -> list[bytes] | None:
+    """The bytes that each token of a character or byte tokenizer stands for, none for special tokens.
+
+    None for a tokenizer of another kind, whose tokens do not stand for bytes one by one.
+
+    >>> token_bytes(byte_tokenizer())[200]
+    b'\xc3'
+    """
+    first = len(_SPECIAL_TOKENS)
+    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    if tokens[:first] != list(_SPECIAL_TOKENS.values()) or tokens[first : first + 256] != _BYTE_TOKENS:
+        return None
+    characters = tokens[first + 256 :]
+    return [b""] * first + [bytes([byte]) for byte in range(256)] + [token.encode() for token in characters]
+
+
+def byte_ids_begin(tokenizer: PreTrainedTokenizerFast) -> int | None:
+    """The id of byte 0 where every token is a byte; None for a tokenizer of another kind."""
+    first = len(_SPECIAL_TOKENS)
+    return first if len(tokenizer) == first + 256 and token_bytes(tokenizer) is not None else None
+
+
 def load_tokenizer(name_or_path: str | os.PathLike[str]) -> PreTrainedTokenizerFast:
     """The tokenizer of a folder, or else of that name on the Hugging Face hub.
 
