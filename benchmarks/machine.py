@@ -15,8 +15,11 @@ ROOT = Path(__file__).parent.parent
 
 def describe(threads: int) -> dict[str, Any]:
     """Everything that a reader needs in order to judge the numbers."""
+    import torch
+
     from reformer.ops import backend_status
 
+    torch.set_num_threads(threads)
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),

@@ -9,7 +9,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from benchmarks.markdown import per_token
 from benchmarks.table import Row, duration, in_order, short, size
@@ -72,6 +72,9 @@ def _lines(axes: Axes, rows: list[Row], value: Value) -> None:
 
 def _logarithmic(axes: Axes, told: Callable[[float], str], title: str) -> None:
     axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    # Over few decades the powers of ten alone would be too few numbers to read by.
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0,) if high / low > 1000 else (1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: told(number)))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda number, _: ""))
     axes.set_title(title, loc="left", fontsize=10)
@@ -94,7 +97,7 @@ def _time_and_memory(result: dict[str, Any]) -> Any:
     _lines(right, rows, lambda row: (row["peak_bytes"] or 0) / 2**20)
     _logarithmic(right, lambda number: _plain_size(number * 2**20), f"{action}: peak memory over the bare process")
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False, bbox_to_anchor=(0.5, -0.13))
+    figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False, bbox_to_anchor=(0.5, -0.17))
     figure.tight_layout()
     return figure
 
@@ -107,7 +110,7 @@ def _speed_and_memory(result: dict[str, Any]) -> Any:
     _lines(right, rows, lambda row: (row["peak_bytes"] or 0) / 2**20)
     _logarithmic(right, lambda number: _plain_size(number * 2**20), "training: peak memory over the bare process")
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False, bbox_to_anchor=(0.5, -0.1))
+    figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False, bbox_to_anchor=(0.5, -0.12))
     figure.tight_layout()
     return figure
 

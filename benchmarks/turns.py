@@ -23,15 +23,13 @@ PRELOADED = [
 REST = 0.02
 """Seconds between turns, in which the threads of the last one go to sleep."""
 
-START_TIMEOUT = 600
-
 
 @dataclass(frozen=True)
 class Effort:
     """How long to measure one action of one contender."""
 
     turns: int = 5
-    seconds: float = 20.0
+    seconds: float = 12.0
     """No further turn is begun once the turns took this long together."""
 
 
