@@ -3,18 +3,15 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <new>
 #include <vector>
 
+#include "interface.h"
 #include "memory.h"
 #include "threads.h"
 #include "vector.h"
 
 namespace reformer {
 namespace {
-
-enum Dtype : int64_t { kFloat32 = 0, kFloat64 = 1, kBFloat16 = 2 };
-enum Status : int { kDone = 0, kNoMemory = 1, kFailed = 2, kUnknownDtype = 3, kOutOfRange = 4 };
 
 // Mirrored by `_HashCall` in native/__init__.py. Steps are in elements; the last dimension is contiguous.
 struct HashCall {
@@ -33,12 +30,8 @@ struct SlotCall {
   int64_t* slots;
 };
 
-constexpr int kTile = 48;
-constexpr int kRows = block_rows(3);
-constexpr int kVectors = kTile / kLanes<float>;
+constexpr int kHashVectors = kTile / kLanes<float>;
 constexpr int kBucketShift = 40;
-
-inline int64_t round_up(int64_t x, int64_t unit) { return (x + unit - 1) / unit * unit; }
 
 struct HashSpace {
   Buffer<float> rotations, rows, across;
@@ -50,10 +43,10 @@ void pack(const HashCall& call, int64_t head, HashSpace& space) {
   if (space.head == head) return;
   space.head = head;
   int64_t size = 0;
-  for (int64_t f = 0; f < call.factors; ++f) size += call.rounds * call.dim * round_up(call.halves[f], kRows);
+  for (int64_t f = 0; f < call.factors; ++f) size += call.rounds * call.dim * round_up(call.halves[f], kBlockRows);
   float* to = space.rotations.reserve(size);
   for (int64_t f = 0; f < call.factors; ++f) {
-    const int64_t half = call.halves[f], step = round_up(half, kRows);
+    const int64_t half = call.halves[f], step = round_up(half, kBlockRows);
     const float* from = call.rotations[f] + head * call.rounds * call.dim * half;
     for (int64_t i = 0; i < call.rounds * call.dim; ++i, from += half, to += step) {
       std::copy_n(from, half, to);
@@ -66,23 +59,23 @@ void pack(const HashCall& call, int64_t head, HashSpace& space) {
 void hash_tile(const HashCall& call, int64_t round, const float* rotations, const float* across, int64_t count,
                int64_t* out) {
   using Lanes = Vector<int32_t>;
-  Lanes bucket[kVectors] = {};
+  Lanes bucket[kHashVectors] = {};
   for (int64_t f = 0; f < call.factors; ++f) {
     const int32_t half = static_cast<int32_t>(call.halves[f]);
-    const int64_t step = round_up(half, kRows);
+    const int64_t step = round_up(half, kBlockRows);
     const float* rotation = rotations + round * call.dim * step;
     rotations += call.rounds * call.dim * step;
-    Vector<float> best[kVectors];
-    Lanes which[kVectors] = {};
+    Vector<float> best[kHashVectors];
+    Lanes which[kHashVectors] = {};
     for (auto& x : best) x = broadcast(-1.0f);
-    for (int64_t column = 0; column < half; column += kRows) {
-      alignas(kAlignment) float projected[kRows * kTile];
-      for (int v = 0; v < kVectors; v += 3) {
+    for (int64_t column = 0; column < half; column += kBlockRows) {
+      alignas(kAlignment) float projected[kBlockRows * kTile];
+      for (int v = 0; v < kHashVectors; v += 3) {
         product<false>(3, rotation + column, step, across + v * kLanes<float>, kTile, projected + v * kLanes<float>,
                        kTile, call.dim, false);
       }
-      for (int v = 0; v < kVectors; ++v) {
-        for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kHashVectors; ++v) {
+        for (int r = 0; r < kBlockRows; ++r) {
           const Vector<float> x = load(projected + r * kTile + v * kLanes<float>);
           const Vector<float> size = x < 0.0f ? -x : x;
           const int32_t index = static_cast<int32_t>(column) + r;
@@ -92,7 +85,7 @@ void hash_tile(const HashCall& call, int64_t round, const float* rotations, cons
         }
       }
     }
-    for (int v = 0; v < kVectors; ++v) bucket[v] = bucket[v] * (2 * half) + which[v];
+    for (int v = 0; v < kHashVectors; ++v) bucket[v] = bucket[v] * (2 * half) + which[v];
   }
   for (int64_t i = 0; i < count; ++i) out[i] = bucket[i / kLanes<float>][i % kLanes<float>];
 }
@@ -188,27 +181,21 @@ bool query_slots(const SlotCall& call, int64_t row, Counter& counter) {
 }  // namespace
 }  // namespace reformer
 
-#define EXPORT extern "C" __attribute__((visibility("default")))
-
 EXPORT int reformer_hash_buckets(const reformer::HashCall* call) {
   using namespace reformer;
-  try {
+  return guarded([&] {
     switch (call->dtype) {
       case kFloat32: hash<float>(*call); return kDone;
       case kFloat64: hash<double>(*call); return kDone;
       case kBFloat16: hash<BFloat16>(*call); return kDone;
       default: return kUnknownDtype;
     }
-  } catch (const std::bad_alloc&) {
-    return kNoMemory;
-  } catch (...) {
-    return kFailed;
-  }
+  });
 }
 
 EXPORT int reformer_bucket_slots(const reformer::SlotCall* call) {
   using namespace reformer;
-  try {
+  return guarded([&] {
     std::atomic<bool> in_range{true};
     std::vector<Counter> counters(call->threads);
     parallel(call->batch * call->rows, call->threads, [&](int64_t row, int64_t worker) {
@@ -217,11 +204,7 @@ EXPORT int reformer_bucket_slots(const reformer::SlotCall* call) {
       if (!fine) in_range = false;
     });
     return in_range ? kDone : kOutOfRange;
-  } catch (const std::bad_alloc&) {
-    return kNoMemory;
-  } catch (...) {
-    return kFailed;
-  }
+  });
 }
 
 EXPORT int64_t reformer_hash_call_size() { return sizeof(reformer::HashCall); }

@@ -32,6 +32,14 @@ constexpr bool kManyRegisters = false;
 constexpr int kBlockVectors = kManyRegisters ? 4 : 3;
 constexpr int block_rows(int vectors) { return !kManyRegisters ? 4 : vectors == 4 ? 6 : 8; }
 
+// Tokens of a tile lie along the lanes of vectors, so that a maximum or a sum for each needs no shuffles. What is
+// compared with them, keys or directions, lies along rows, in blocks.
+constexpr int kTile = 48;
+constexpr int kBlockRows = block_rows(3);
+static_assert(kTile % 6 == 0 && kTile % 8 == 0 && kTile % 16 == 0);
+
+inline int64_t round_up(int64_t x, int64_t unit) { return (x + unit - 1) / unit * unit; }
+
 struct BFloat16 {
   uint16_t bits;
 };

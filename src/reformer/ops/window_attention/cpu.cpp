@@ -6,9 +6,9 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <new>
 #include <vector>
 
+#include "../native/interface.h"
 #include "../native/memory.h"
 #include "../native/threads.h"
 #include "../native/vector.h"
@@ -39,9 +39,6 @@ struct Call {
   SlotArray query_slots, key_slots;
   void* log_sum;
 };
-
-enum Dtype : int64_t { kFloat32 = 0, kFloat64 = 1, kBFloat16 = 2 };
-enum Status : int { kDone = 0, kNoMemory = 1, kFailed = 2, kUnknownDtype = 3 };
 
 // A longer run of keys is split, and then the rounding of a row may depend on the tile it lies in.
 constexpr int64_t kForwardKeys = 480;
@@ -355,7 +352,7 @@ inline void score_block(const Unit* keys, int64_t key_step, const Unit* queries,
 // Zeros outside the vectors [from, to) of a block of rows.
 template <class T>
 inline void clear_outside(T* rows, int from, int to) {
-  for (int r = 0; r < kScoreRows; ++r, rows += kTile) {
+  for (int r = 0; r < kBlockRows; ++r, rows += kTile) {
     for (int v = 0; v < from; ++v) store(rows + v * kLanes<T>, Vector<T>{});
     for (int v = to; v < kTile / kLanes<T>; ++v) store(rows + v * kLanes<T>, Vector<T>{});
   }
@@ -459,7 +456,7 @@ class Forward {
 
   void score(T scale) {
     const int64_t rows = tile_.to - tile_.from;
-    for (int64_t row = 0; row < rows; row += kScoreRows) {
+    for (int64_t row = 0; row < rows; row += kBlockRows) {
       const int from = tile_.vector_from(row), to = tile_.vector_to(row);
       ahead_.fetch(kFetched);
       T* block = scores_.data() + row * kTile;
@@ -489,14 +486,14 @@ class Forward {
 
   void weigh() {
     const int64_t rows = tile_.to - tile_.from;
-    for (int64_t block = 0; block < rows; block += kScoreRows) {
+    for (int64_t block = 0; block < rows; block += kBlockRows) {
       const int from = tile_.vector_from(block), to = tile_.vector_to(block);
       T* at = scores_.data() + block * kTile;
       clear_outside(at, from, to);
       for (int v = from; v < to; ++v) {
         // One chain of additions a query, in the order of its keys: where a tile begins cannot be noticed.
         Vector<T> sum = total_[v];
-        for (int r = 0; r < kScoreRows; ++r) {
+        for (int r = 0; r < kBlockRows; ++r) {
           T* place = at + r * kTile + v * kLanes<T>;
           const Vector<T> weight = exponential<T>(load(place) - largest_[v]);
           sum += weight;
@@ -733,10 +730,10 @@ class Backward {
   }
 
   void chunk(bool begun) {
-    const int64_t from = tile_.from, rows = tile_.to - from, padded = round_up(rows, kScoreRows);
+    const int64_t from = tile_.from, rows = tile_.to - from, padded = round_up(rows, kBlockRows);
     T* weights = weights_.data();
     T* grad_scores = grad_scores_.data();
-    for (int64_t row = 0; row < rows; row += kScoreRows) {
+    for (int64_t row = 0; row < rows; row += kBlockRows) {
       const int first = tile_.vector_from(row), last = tile_.vector_to(row);
       ahead_.fetch(kFetched);
       score_block(band_.key(from + row), band_.key_step, queries_across_.data(), dim_, weights + row * kTile, first,
@@ -873,21 +870,8 @@ void backward(const Call& call) {
   }
 }
 
-template <class Work>
-int guarded(const Work& work) {
-  try {
-    return work();
-  } catch (const std::bad_alloc&) {
-    return kNoMemory;
-  } catch (...) {
-    return kFailed;
-  }
-}
-
 }  // namespace
 }  // namespace reformer
-
-#define EXPORT extern "C" __attribute__((visibility("default")))
 
 EXPORT int64_t reformer_window_attention_call_size() { return sizeof(reformer::Call); }
 

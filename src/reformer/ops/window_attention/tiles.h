@@ -11,15 +11,9 @@
 
 namespace reformer {
 
-// Queries of a tile lie along the lanes of vectors, keys along rows: maxima and sums then need no shuffles.
-constexpr int kTile = 48;
-constexpr int kScoreRows = block_rows(3);
 // A block of rows may reach this far past the last key.
 constexpr int kSlack = 8;
 
-static_assert(kTile % 6 == 0 && kTile % 8 == 0 && kTile % 16 == 0);
-
-inline int64_t round_up(int64_t x, int64_t unit) { return (x + unit - 1) / unit * unit; }
 inline int64_t even(int64_t x) { return x & ~int64_t{1}; }
 
 // Calls `work(first vector, number of vectors)` for blocks of at most `most` vectors, as equal as possible.
@@ -118,7 +112,7 @@ class Tile {
     if (reached_ == count) return false;
     from = std::max(to, even(firsts_[reached_]));
     to = std::min<int64_t>(ends_[count - 1], from + most_keys_);
-    const int64_t rows = round_up(to - from, kScoreRows) + kSlack;
+    const int64_t rows = round_up(to - from, kBlockRows) + kSlack;
     int seen = 0, begun = 0;
     for (int64_t row = 0; row < rows; ++row) {
       while (seen < count && ends_[seen] <= from + row) ++seen;
@@ -144,7 +138,7 @@ class Tile {
   int query_to(int64_t row) const { return query_to_[row]; }
   int vector_from(int64_t row) const { return query_from_[row] / kLanes<T>; }
   int vector_to(int64_t row) const {
-    return std::max<int>(query_from_[row], query_to_[row + kScoreRows - 1] + kLanes<T> - 1) / kLanes<T>;
+    return std::max<int>(query_from_[row], query_to_[row + kBlockRows - 1] + kLanes<T> - 1) / kLanes<T>;
   }
 
   // Calls `work(row, vector, scores)` for a block of rows, scores of pairs that do not count being -infinity.
@@ -155,11 +149,11 @@ class Tile {
     const Vector<T> nothing = broadcast(-std::numeric_limits<T>::infinity());
     for (int v = vector_from; v < vector_to; ++v) {
       const int64_t lane = v * kLanes<T>;
-      const bool all = all_from_[v] <= from + block && all_to_[v] >= from + block + kScoreRows &&
-                       from + block + kScoreRows <= to;
+      const bool all = all_from_[v] <= from + block && all_to_[v] >= from + block + kBlockRows &&
+                       from + block + kBlockRows <= to;
       const Lanes first = load(first_.data() + lane);
       const Positive size = (Positive)load(size_.data() + lane);
-      for (int64_t row = block; row < block + kScoreRows; ++row) {
+      for (int64_t row = block; row < block + kBlockRows; ++row) {
         Vector<T> x = load(scores + row * kTile + lane);
         const Lanes place = broadcast(static_cast<Int<T>>(from + row));
         if (!all) x = (Positive)(place - first) < size ? x : nothing;

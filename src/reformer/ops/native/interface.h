@@ -1,0 +1,27 @@
+// What every entry of the library has in common: names of dtypes, and what a call reports.
+#pragma once
+
+#include <cstdint>
+#include <new>
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+namespace reformer {
+
+// The numbers of `DTYPES` and `call` in native/__init__.py.
+enum Dtype : int64_t { kFloat32 = 0, kFloat64 = 1, kBFloat16 = 2 };
+enum Status : int { kDone = 0, kNoMemory = 1, kFailed = 2, kUnknownDtype = 3, kOutOfRange = 4 };
+
+// No exception may leave a C function.
+template <class Work>
+int guarded(const Work& work) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    return kNoMemory;
+  } catch (...) {
+    return kFailed;
+  }
+}
+
+}  // namespace reformer

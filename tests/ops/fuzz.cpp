@@ -1,0 +1,315 @@
+// Random calls of the kernels beside a plain loop, to be compiled with sanitizers (see sanitize.py).
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <map>
+#include <random>
+#include <vector>
+
+#include "window_attention/cpu.cpp"
+
+#include "native/hashing.cpp"
+
+namespace {
+
+std::mt19937 generator;
+
+int64_t number(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(generator); }
+
+template <class T>
+T one_of(std::initializer_list<T> choices) {
+  return choices.begin()[number(0, static_cast<int64_t>(choices.size()) - 1)];
+}
+
+struct Problem {
+  int64_t batch, heads, queries, keys, dim, orderings, token_gap;
+  bool causal, attend_self, deduplicate, shared;
+  std::vector<int64_t> windows, query_slots, key_slots;
+  std::vector<double> query, key, value, grad;
+
+  int64_t rows() const { return batch * heads; }
+};
+
+std::vector<double> normal(int64_t size) {
+  std::vector<double> values(size);
+  std::normal_distribution<double> distribution;
+  for (double& x : values) x = distribution(generator);
+  return values;
+}
+
+// Slots as hash rounds make them, some tokens absent; or any order with gaps.
+void draw_slots(int64_t* slots, int64_t size, bool keys) {
+  if (keys && number(0, 4) == 0) {
+    for (int64_t i = 0, slot = 0; i < size; ++i, slot += number(1, 9)) slots[i] = slot;
+    std::shuffle(slots, slots + size, generator);
+    return;
+  }
+  const int64_t buckets = number(1, 6), absent = number(0, 3);
+  std::map<int64_t, int64_t> counts;
+  for (int64_t i = 0; i < size; ++i) {
+    const int64_t bucket = number(0, buckets - 1);
+    const bool gone = absent > 0 && number(0, 3) < absent;
+    const int64_t rank = keys ? (gone ? 0 : counts[bucket]++) : number(0, std::max<int64_t>(size / buckets, 1));
+    slots[i] = gone ? -1 : (bucket << 40) + rank;
+  }
+}
+
+Problem draw() {
+  Problem p;
+  p.batch = number(1, 2);
+  p.heads = number(1, 3);
+  p.dim = one_of<int64_t>({1, 5, 16, 33, 64, 80});
+  p.keys = one_of<int64_t>({number(1, 20), number(1, 200), number(1, 700), number(4200, 4500)});
+  p.shared = number(0, 1);
+  p.queries = p.shared ? p.keys : number(1, p.keys);
+  p.orderings = number(1, p.keys > 1000 ? 2 : 3);
+  p.causal = number(0, 1);
+  p.attend_self = !p.shared || number(0, 1);
+  p.deduplicate = number(0, 1);
+  p.token_gap = number(0, 3);
+  for (int64_t r = 0; r < p.orderings; ++r) p.windows.push_back(one_of<int64_t>({1, 3, 17, 64, 300, int64_t{1} << 61}));
+  if (p.keys > 1000) for (int64_t& w : p.windows) w = std::min<int64_t>(w, 64);
+  p.key_slots.resize(p.rows() * p.orderings * p.keys);
+  p.query_slots.resize(p.rows() * p.orderings * p.queries);
+  for (int64_t i = 0; i < p.rows() * p.orderings; ++i) {
+    draw_slots(p.key_slots.data() + i * p.keys, p.keys, true);
+    if (!p.shared) draw_slots(p.query_slots.data() + i * p.queries, p.queries, false);
+  }
+  if (p.shared) p.query_slots = p.key_slots;
+  p.query = normal(p.rows() * p.queries * p.dim);
+  p.key = normal(p.rows() * p.keys * p.dim);
+  p.value = normal(p.rows() * p.keys * p.dim);
+  p.grad = normal(p.rows() * p.queries * p.dim);
+  return p;
+}
+
+struct Results {
+  std::vector<double> output, grad_query, grad_key, grad_value;
+};
+
+// The definition, pair by pair.
+Results define(const Problem& p, double scale) {
+  Results r;
+  r.output.assign(p.query.size(), 0);
+  r.grad_query.assign(p.query.size(), 0);
+  r.grad_key.assign(p.key.size(), 0);
+  r.grad_value.assign(p.key.size(), 0);
+  std::vector<double> weight(p.keys), grad_weight(p.keys);
+  for (int64_t row = 0; row < p.rows(); ++row) {
+    for (int64_t i = 0; i < p.queries; ++i) {
+      const double* q = &p.query[(row * p.queries + i) * p.dim];
+      const double* g = &p.grad[(row * p.queries + i) * p.dim];
+      double largest = -std::numeric_limits<double>::infinity(), total = 0, delta = 0;
+      int64_t own = -1;
+      std::vector<int> count(p.keys, 0);
+      for (int64_t o = 0; o < p.orderings; ++o) {
+        const int64_t s = p.query_slots[(row * p.orderings + o) * p.queries + i];
+        for (int64_t j = 0; s >= 0 && j < p.keys; ++j) {
+          const int64_t t = p.key_slots[(row * p.orderings + o) * p.keys + j];
+          if (t < 0) continue;
+          if (!p.attend_self && s == t) own = j;
+          const bool near = p.causal ? s >= t && s - t < p.windows[o] : std::abs(s - t) < p.windows[o];
+          count[j] += near && (p.attend_self || s != t);
+        }
+      }
+      if (own >= 0) count[own] = 0;
+      bool any = false;
+      for (int64_t j = 0; j < p.keys; ++j) any = any || count[j];
+      if (!any && own >= 0) count[own] = 1;
+      for (int64_t j = 0; j < p.keys; ++j) {
+        if (!count[j]) continue;
+        weight[j] = 0;
+        for (int64_t d = 0; d < p.dim; ++d) weight[j] += scale * q[d] * p.key[(row * p.keys + j) * p.dim + d];
+        largest = std::max(largest, weight[j]);
+      }
+      for (int64_t j = 0; j < p.keys; ++j) {
+        if (!count[j]) continue;
+        weight[j] = std::exp(weight[j] - largest) * (p.deduplicate ? 1 : count[j]);
+        total += weight[j];
+      }
+      for (int64_t j = 0; j < p.keys; ++j) {
+        if (!count[j]) continue;
+        weight[j] /= total;
+        grad_weight[j] = 0;
+        for (int64_t d = 0; d < p.dim; ++d) {
+          const int64_t at = (row * p.keys + j) * p.dim + d;
+          r.output[(row * p.queries + i) * p.dim + d] += weight[j] * p.value[at];
+          r.grad_value[at] += weight[j] * g[d];
+          grad_weight[j] += p.value[at] * g[d];
+        }
+        delta += weight[j] * grad_weight[j];
+      }
+      for (int64_t j = 0; j < p.keys; ++j) {
+        if (!count[j]) continue;
+        const double slope = scale * weight[j] * (grad_weight[j] - delta);
+        for (int64_t d = 0; d < p.dim; ++d) {
+          r.grad_query[(row * p.queries + i) * p.dim + d] += slope * p.key[(row * p.keys + j) * p.dim + d];
+          r.grad_key[(row * p.keys + j) * p.dim + d] += slope * q[d];
+        }
+      }
+    }
+  }
+  return r;
+}
+
+// Numbers laid out with a gap after every token, in exactly as much memory as they need.
+template <class T>
+struct Laid {
+  std::vector<T> data;
+  int64_t rows, length, dim, step;
+
+  Laid(int64_t rows, int64_t length, int64_t dim, int64_t gap)
+      : data(rows * length * (dim + gap) - gap), rows(rows), length(length), dim(dim), step(dim + gap) {
+    T nothing;
+    reformer::narrow(std::numeric_limits<reformer::Compute<T>>::quiet_NaN(), nothing);
+    std::fill(data.begin(), data.end(), nothing);
+  }
+
+  Laid(const std::vector<double>& from, int64_t rows, int64_t length, int64_t dim, int64_t gap)
+      : Laid(rows, length, dim, gap) {
+    for (int64_t i = 0; i < rows * length; ++i) {
+      for (int64_t d = 0; d < dim; ++d) {
+        reformer::narrow(static_cast<reformer::Compute<T>>(from[i * dim + d]), data[i * step + d]);
+      }
+    }
+  }
+
+  reformer::Array array(int64_t heads) { return {data.data(), heads * length * step, length * step, step}; }
+
+  std::vector<double> values() const {
+    std::vector<double> result;
+    for (int64_t i = 0; i < rows * length; ++i) {
+      for (int64_t d = 0; d < dim; ++d) result.push_back(reformer::widen(data[i * step + d]));
+    }
+    return result;
+  }
+};
+
+double difference(const std::vector<double>& a, const std::vector<double>& b) {
+  double largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double now = std::abs(a[i] - b[i]) / (1 + std::abs(b[i]));
+    largest = now <= largest ? largest : now;  // A NaN stays.
+  }
+  return largest;
+}
+
+template <class T>
+bool check(const Problem& p, reformer::Dtype dtype, double bound) {
+  const double scale = 1 / std::sqrt(static_cast<double>(p.dim));
+  auto laid = [&](const std::vector<double>& from, int64_t length) {
+    return Laid<T>(from, p.rows(), length, p.dim, p.token_gap);
+  };
+  Laid<T> query = laid(p.query, p.queries), key = laid(p.key, p.keys), value = laid(p.value, p.keys);
+  Laid<T> grad = laid(p.grad, p.queries);
+  Laid<T> output(p.rows(), p.queries, p.dim, p.token_gap), grad_query(p.rows(), p.queries, p.dim, p.token_gap);
+  Laid<T> grad_key(p.rows(), p.keys, p.dim, p.token_gap), grad_value(p.rows(), p.keys, p.dim, p.token_gap);
+  std::vector<reformer::Compute<T>> log_sum(p.rows() * p.queries);
+  reformer::Call call{};
+  call.batch = p.batch;
+  call.heads = p.heads;
+  call.queries = p.queries;
+  call.keys = p.keys;
+  call.dim = p.dim;
+  call.orderings = p.orderings;
+  call.windows = p.windows.data();
+  call.causal = p.causal;
+  call.attend_self = p.attend_self;
+  call.deduplicate = p.deduplicate;
+  call.shared = p.shared;
+  call.dtype = dtype;
+  call.threads = number(1, 4);
+  call.scale = scale;
+  call.query = query.array(p.heads);
+  call.key = key.array(p.heads);
+  call.value = value.array(p.heads);
+  call.output = output.array(p.heads);
+  call.grad_output = grad.array(p.heads);
+  call.grad_query = grad_query.array(p.heads);
+  call.grad_key = grad_key.array(p.heads);
+  call.grad_value = grad_value.array(p.heads);
+  auto slots = [&](const std::vector<int64_t>& data, int64_t size) {
+    return reformer::SlotArray{data.data(), p.heads * p.orderings * size, p.orderings * size, size, 1};
+  };
+  call.query_slots = slots(p.query_slots, p.queries);
+  call.key_slots = slots(p.key_slots, p.keys);
+  call.log_sum = log_sum.data();
+  if (reformer_window_attention_forward(&call) || reformer_window_attention_backward(&call)) return false;
+  Problem rounded = p;
+  rounded.query = query.values();
+  rounded.key = key.values();
+  rounded.value = value.values();
+  rounded.grad = grad.values();
+  const Results expected = define(rounded, scale);
+  const double worst[] = {
+      difference(output.values(), expected.output), difference(grad_query.values(), expected.grad_query),
+      difference(grad_key.values(), expected.grad_key), difference(grad_value.values(), expected.grad_value)};
+  for (double x : worst) {
+    if (!(x < bound)) {
+      std::printf("dtype %d: output %g, gradients %g %g %g; %ld queries, %ld keys, dim %ld, %ld threads\n",
+                  static_cast<int>(dtype), worst[0], worst[1], worst[2], worst[3], p.queries, p.keys, p.dim,
+                  call.threads);
+      return false;
+    }
+  }
+  return true;
+}
+
+bool check_hashing() {
+  const int64_t batch = number(1, 2), heads = number(1, 3), length = number(0, 4000), dim = number(1, 70);
+  const int64_t rounds = number(1, 3), factors = number(1, 2);
+  std::vector<float> vectors(batch * heads * length * dim);
+  for (float& x : vectors) x = static_cast<float>(number(-1000, 1000));
+  std::vector<std::vector<float>> rotations;
+  std::vector<const float*> pointers;
+  std::vector<int64_t> halves;
+  int64_t most = 1;
+  for (int64_t f = 0; f < factors; ++f) {
+    halves.push_back(number(1, 12));
+    most *= 2 * halves.back();
+    rotations.emplace_back(heads * rounds * dim * halves.back());
+    for (float& x : rotations.back()) x = static_cast<float>(number(-1000, 1000));
+  }
+  for (const auto& rotation : rotations) pointers.push_back(rotation.data());
+  std::vector<int64_t> buckets(batch * heads * rounds * length, -1), slots(buckets.size(), -2);
+  reformer::HashCall hash{batch, heads, length, dim, rounds, factors, 0, number(1, 4), vectors.data(),
+                          heads * length * dim, length * dim, dim, pointers.data(), halves.data(), buckets.data()};
+  if (reformer_hash_buckets(&hash)) return false;
+  std::vector<uint8_t> mask(batch * length);
+  for (uint8_t& x : mask) x = number(0, 3) > 0;
+  reformer::SlotCall call{batch, heads * rounds, 0, length, most, 0, 0, number(1, 4), nullptr,
+                          buckets.data(), nullptr, mask.data(), slots.data()};
+  if (reformer_bucket_slots(&call)) return false;
+  for (int64_t row = 0; row < batch * heads * rounds; ++row) {
+    std::map<int64_t, int64_t> counts;
+    for (int64_t i = 0; i < length; ++i) {
+      const int64_t bucket = buckets[row * length + i];
+      const bool real = mask[row / (heads * rounds) * length + i];
+      if (bucket < 0 || bucket >= most) return false;
+      if (slots[row * length + i] != (real ? (bucket << 40) + counts[bucket]++ : -1)) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  const int64_t rounds = count > 1 ? std::atoll(arguments[1]) : 100;
+  for (int64_t i = 0; i < rounds; ++i) {
+    generator.seed(static_cast<uint32_t>(i));
+    const Problem problem = draw();
+    const bool fine = check<double>(problem, reformer::kFloat64, 1e-11) &&
+                      check<float>(problem, reformer::kFloat32, 2e-5) &&
+                      check<reformer::BFloat16>(problem, reformer::kBFloat16, 8e-2) && check_hashing();
+    if (!fine) {
+      std::printf("problem %ld failed\n", i);
+      return 1;
+    }
+  }
+  std::printf("%ld problems\n", rounds);
+  return 0;
+}
