@@ -38,7 +38,7 @@ def take_turn(action: Action, at_least: float = TURN_SECONDS) -> Turn:
 
 
 def serve(connection: Connection, case: str, name: str, length: int, threads: int) -> None:
-    """Answer requests until told to end: every answer is the result, or the traceback as a string."""
+    """Answer requests until nobody asks any more: every answer is the result, or the traceback as a string."""
     import torch
 
     from benchmarks.registry import CASES
@@ -50,7 +50,12 @@ def serve(connection: Connection, case: str, name: str, length: int, threads: in
         connection.send(traceback.format_exc())
         return
     connection.send(list(session.actions))
-    while (request := connection.recv()) is not None:
+    while True:
+        try:
+            request = connection.recv()
+        except EOFError:
+            # Whoever asked is gone.
+            return
         try:
             connection.send(getattr(session, request[0])(*request[1:]))
         except Exception:
