@@ -68,6 +68,26 @@ def test_generation_in_a_batch_equals_generation_alone(variant):
     assert torch.equal(together, model.generate(input_ids=alone, **options)[0, 9:])
 
 
+@every_variant
+def test_a_stream_goes_on_from_its_state_exactly(variant):
+    model, ids = HEADS["causal-lm"].build(variant), random_ids(2, 90)
+    stream = model.stream()
+    stream(ids[:, :50])
+    state, again = stream.state(), model.stream()
+    # What the first one reads after that is none of the second one's business.
+    expected = stream(ids[:, 50:]).logits
+    again.restore(state)
+    assert torch.equal(again(ids[:, 50:]).logits, expected)
+    again.restore({})
+    assert again.cache.get_seq_length() == 0
+
+
+def test_the_state_of_another_model_is_refused():
+    state = {"real": torch.ones(1), "seen": torch.tensor(1), "99.key": torch.ones(1)}
+    with pytest.raises(ValueError, match=r"the state holds '99\.key', and this model has \d+ sub-layers"):
+        HEADS["causal-lm"].build("lsh").stream().restore(state)
+
+
 def test_a_model_that_reads_both_sides_cannot_stream():
     with pytest.raises(ValueError, match="reads both sides"):
         HEADS["masked-lm"].build().reformer.stream()(random_ids(1, 3))

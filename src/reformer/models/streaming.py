@@ -1,5 +1,6 @@
 """Reading a sequence in pieces of any size, with a state that does not grow."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -29,3 +30,31 @@ class Stream:
     def __call__(self, input_ids: Tensor | None = None, **inputs: Any) -> Any:
         """Read `[batch, length]` more tokens; takes what the model's `forward` takes."""
         return self._model(input_ids=input_ids, past_key_values=self.cache, use_cache=True, **inputs)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that is remembered, as tensors by name; a new stream of the same model goes on from it by `restore`."""
+        if self.cache.real is None:
+            return {}
+        state = {"real": self.cache.real, "seen": torch.tensor(self.cache.seen)}
+        for number, memory in enumerate(self.cache.memories):
+            state |= {f"{number}.{name}": tensor for name, tensor in memory.tensors.items()}
+        return {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a `state`, in place of whatever was read so far.
+
+        Raises:
+            ValueError: it is the state of a model with other layers.
+        """
+        cache = ReformerCache(len(self.cache.memories))
+        device = self._model.device
+        for key, tensor in state.items():
+            number, _, name = key.partition(".")
+            if name and not (number.isdecimal() and int(number) < len(cache.memories)):
+                raise ValueError(f"the state holds {key!r}, and this model has {len(cache.memories)} sub-layers")
+            if name:
+                # A stream writes into its tensors, and the given ones are not its own.
+                cache.memories[int(number)].tensors[name] = tensor.to(device, copy=True)
+        if state:
+            cache.real, cache.seen = state["real"].to(device, copy=True), int(state["seen"])
+        self.cache = cache
