@@ -7,10 +7,10 @@ from rich.console import Console
 from reformer.data import DataError, Document, Span
 from reformer.models import ReformerForTokenClassification
 from reformer.training import predict as module
+from reformer.training.document_tasks import Answer
 from reformer.training.predict import as_json, evaluate, predict
 from reformer.training.recipe import Recipe
 from reformer.training.run import load_run
-from reformer.training.tasks import Answer
 from reformer.training.train import train
 from tests.training.tiny import ner_recipe
 

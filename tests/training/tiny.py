@@ -90,3 +90,30 @@ def reviews_recipe(folder: Path, **training: object) -> dict:
             **training,
         },
     }
+
+
+def write_text(path: Path, characters: int, seed: int = 0) -> Path:
+    """Running text of a few words, Chinese ones among them."""
+    pick = random.Random(seed)
+    words = ("the ", "river ", "北京 ", "runs ", "é\n")
+    text = "".join(pick.choices(words, k=characters // 3))[:characters]
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def language_recipe(folder: Path, **training: object) -> dict:
+    """A language model's recipe as tables, with its text written into the folder."""
+    return {
+        "data": {"train": str(write_text(folder / "text.txt", 6000)), "sequence_length": 128},
+        "tokenizer": {"kind": "byte"},
+        "model": dict(MODEL) | {"hidden_dropout_prob": 0.0},
+        "training": {
+            "task": "language-modelling",
+            "max_steps": 12,
+            "learning_rate": 1e-2,
+            "batch_tokens": 512,
+            "evaluations": 3,
+            "device": "cpu",
+            **training,
+        },
+    }

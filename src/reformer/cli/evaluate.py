@@ -26,11 +26,12 @@ def evaluate(
     from rich.console import Console
     from rich.table import Table
 
+    from reformer.training.document_tasks import DocumentTask
     from reformer.training.predict import evaluate as score
     from reformer.training.run import load_run
     from reformer.training.splits import joined, read_source
 
-    loaded = load_run(run)
+    loaded = load_run(run, DocumentTask)
     documents = read_source(
         data, loaded.recipe.data, split=split, format=format, text_column=text_column, label_column=label_column
     )

@@ -38,11 +38,12 @@ def predict(
     """
     from rich.console import Console
 
+    from reformer.training.document_tasks import DocumentTask
     from reformer.training.predict import as_json
     from reformer.training.predict import predict as answers
     from reformer.training.run import load_run
 
-    loaded = load_run(run)
+    loaded = load_run(run, DocumentTask)
     skipped = 0
 
     def skip(error: "DataError") -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reformer.data import Document, Span
-    from reformer.training.tasks import Answer
+    from reformer.training.document_tasks import Answer
 
 COLOURS = ("green", "magenta", "cyan", "yellow", "blue", "red")
 
@@ -33,11 +33,12 @@ def show(
     """
     from rich.console import Console
 
+    from reformer.training.document_tasks import DocumentTask
     from reformer.training.predict import predict
     from reformer.training.run import load_run
     from reformer.training.splits import joined, read_source
 
-    loaded = load_run(run)
+    loaded = load_run(run, DocumentTask)
     documents = read_source(data, loaded.recipe.data, split=split, format=format, text_column=text_column)
     found = list(islice(joined(documents, loaded.recipe.data), number - 1, number))
     if not found:

@@ -1,6 +1,7 @@
 """Batches of documents of about one length, bounded by their tokens, in an order that a seed decides."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -10,7 +11,18 @@ from torch.utils.data import Sampler
 STEPS_TO_A_DOUBLING = 8
 
 
-class TokenBatches(Sampler[list[int]]):
+class Batches(Sampler[list[int]]):
+    """What one process reads in an epoch, batch by batch; each epoch may have another order, and has equally many."""
+
+    @abstractmethod
+    def set_epoch(self, epoch: int) -> None:
+        """Which order the next iteration takes."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+
+class TokenBatches(Batches):
     """Indices of documents, batch by batch.
 
     Documents of nearly equal length go together, so little is padded, and a batch holds at most `batch_tokens`
@@ -39,7 +51,6 @@ class TokenBatches(Sampler[list[int]]):
         self._rank, self._world_size = rank, world_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Which order the next iteration takes."""
         self._epoch = epoch
 
     def __len__(self) -> int:

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 LOSS_COLOUR, SCORE_COLOUR = "#4c72b0", "#c44e52"
 
 
-def draw_curve(history: Sequence[Mapping[str, Any]], metric: str, path: Path) -> None:
-    """Draw losses and the score on the validation documents against minutes, with the steps above.
+def draw_curve(history: Sequence[Mapping[str, Any]], metric: str, path: Path, *, greater_is_better: bool) -> None:
+    """Draw losses and the validation score against minutes, with the steps above.
 
-    `history` is a Trainer's `log_history`, in which `DocumentTrainer` puts the minutes.
+    `history` is a Trainer's `log_history`, in which `PacedTrainer` puts the minutes.
     """
     training = [(entry["minutes"], entry["loss"]) for entry in history if "loss" in entry]
     losses = [(entry["minutes"], entry["eval_loss"]) for entry in history if "eval_loss" in entry]
@@ -24,10 +24,11 @@ def draw_curve(history: Sequence[Mapping[str, Any]], metric: str, path: Path) ->
     left.plot(*_columns(losses), color=LOSS_COLOUR, marker="o", label="loss, validation")
     right.plot(*_columns(scores), color=SCORE_COLOUR, marker="s", label=f"{metric}, validation")
     if scores:
-        minute, best = max(scores, key=lambda point: point[1])
+        minute, best = (max if greater_is_better else min)(scores, key=lambda point: point[1])
         right.annotate(f"{best:.3f}", (minute, best), xytext=(0, -14), textcoords="offset points", ha="center")
     left.set(xlabel="minutes", ylabel="loss", ylim=(0, None))
-    right.set(ylabel=metric, ylim=(0, 1.05))
+    # What is to become great is a part of one; what is to become small has no bound.
+    right.set(ylabel=metric, ylim=(0, 1.05 if greater_is_better else None))
     _add_steps(left, history)
     lines = [*left.get_lines(), *right.get_lines()]
     labels = [str(line.get_label()) for line in lines]

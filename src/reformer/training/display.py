@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from reformer.training.material import Material, Task
 from reformer.training.pace import Pace
 
 # Where there is no terminal to draw a bar in, the loss is printed this often.
@@ -16,8 +17,8 @@ SECONDS_BETWEEN_LINES = 15
 class Display(TrainerCallback):
     """Shows a run's progress on one console, from the first process alone."""
 
-    def __init__(self, console: Console, pace: Pace, metric: str):
-        self._console, self._pace, self._metric = console, pace, metric
+    def __init__(self, console: Console, pace: Pace, task: Task, material: Material):
+        self._console, self._pace, self._task, self._material = console, pace, task, material
         self._bar = Progress(
             TextColumn("{task.percentage:3.0f}%"),
             BarColumn(bar_width=30),
@@ -25,7 +26,7 @@ class Display(TrainerCallback):
             console=console,
             transient=True,
         )
-        self._task: TaskID = self._bar.add_task("first step", total=1.0)
+        self._row: TaskID = self._bar.add_task("first step", total=1.0)
         self._loss, self._score = float("nan"), float("nan")
         self._printed = time.perf_counter()
         self._tokens, self._since = 0, 0.0
@@ -53,7 +54,7 @@ class Display(TrainerCallback):
         now = time.perf_counter()
         speed = (state.num_input_tokens_seen - self._tokens) / (now - self._since)
         status = f"{self._line(state)}  {speed:,.0f} tokens/s"
-        self._bar.update(self._task, completed=self._pace.done(state.global_step), description=status)
+        self._bar.update(self._row, completed=self._pace.done(state.global_step), description=status)
         overdue = now - self._printed > SECONDS_BETWEEN_LINES
         if overdue and not self._console.is_terminal and state.is_world_process_zero:
             self._print(status)
@@ -78,15 +79,17 @@ class Display(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         assert metrics is not None
-        score = metrics[f"eval_{self._metric}"]
-        best = state.best_metric is None or score > state.best_metric
+        score = metrics[f"eval_{self._task.best_metric}"]
+        best = state.best_metric is None or (
+            score > state.best_metric if self._task.greater_is_better else score < state.best_metric
+        )
         self._score = score
         if state.is_world_process_zero:
             self._print(f"{self._line(state)}  measured{'  best so far' if best else ''}")
 
     def _line(self, state: TrainerState) -> str:
-        score = "" if self._score != self._score else f"  {self._metric} {self._score:.4f}"
-        loss = "" if self._loss != self._loss else f"  loss {self._loss:.4f}"
+        score = "" if self._score != self._score else f"  {self._task.best_metric} {self._score:.4f}"
+        loss = "" if self._loss != self._loss else f"  {self._material.progress(self._loss)}"
         return f"{self._pace.seconds / 60:5.1f} min  step {state.global_step:,}{loss}{score}"
 
     def _print(self, line: str) -> None:

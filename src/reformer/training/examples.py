@@ -1,6 +1,6 @@
 """Documents as numbers: tokenised once, padded batch by batch."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,9 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from reformer.data import DataError, Document
-from reformer.training.tasks import Offsets, Task
+
+Offsets = Sequence[tuple[int, int]]
+Target = Callable[[Document, Offsets], np.ndarray]
 
 # Handed to the tokenizer at a time: enough for its threads, few enough to hold with every token's offsets.
 TEXTS_AT_A_TIME = 256
@@ -83,17 +85,16 @@ class Examples(Dataset[Example]):
         self,
         documents: Iterable[Document],
         tokenizer: PreTrainedTokenizerFast,
-        task: Task,
-        label_ids: dict[str, int],
+        target: Target,
         longest: int,
     ):
-        """Raises `DataError` at the first document that is too long or has a label that `label_ids` lacks."""
+        """`target` says what the model should say of a document; its `DataError` is raised, as is that of the first
+        document that is too long."""
         self._examples = []
         for encoded in encode(documents, tokenizer, longest):
             if isinstance(encoded, DataError):
                 raise encoded
-            target = task.target(encoded.document, encoded.offsets, label_ids)
-            self._examples.append(Example(encoded.ids, target))
+            self._examples.append(Example(encoded.ids, target(encoded.document, encoded.offsets)))
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -116,16 +117,3 @@ def pad(ids: Sequence[np.ndarray], pad_token_id: int) -> dict[str, Tensor]:
         row[: len(values)] = values
         mask[: len(values)] = 1
     return {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(attention_mask)}
-
-
-@dataclass(frozen=True, slots=True)
-class Collator:
-    """Examples to a batch of tensors."""
-
-    task: Task
-    pad_token_id: int
-
-    def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
-        batch = pad([example.ids for example in examples], self.pad_token_id)
-        length = batch["input_ids"].shape[1]
-        return batch | {"labels": self.task.stack([example.target for example in examples], length)}

@@ -1,6 +1,8 @@
 """Scores kept as counts, so that measuring a million documents takes the memory of one batch."""
 
+import math
 from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +10,16 @@ from numpy.typing import NDArray
 from reformer.data import IGNORED, Span
 
 Integers = NDArray[np.integer]
+
+
+class Score(Protocol):
+    """Counts, which add up over batches and processes, and what follows from them."""
+
+    counts: NDArray[Any]
+
+    def result(self) -> dict[str, float]:
+        """The measures by name."""
+        ...
 
 
 class EntityScore:
@@ -94,7 +106,41 @@ class ClassScore:
         }
 
 
-Score = EntityScore | ClassScore
+class TextScore:
+    """How well a text was foreseen: bits for each of its bytes, and perplexity over its tokens.
+
+    Args:
+        bytes_per_token: of the whole text, so that measures do not depend on what a token is.
+    """
+
+    def __init__(self, bytes_per_token: float):
+        self._bytes_per_token = bytes_per_token
+        # The sum of the tokens' losses, in nats, and how many they are.
+        self.counts = np.zeros(2, dtype=np.float64)
+
+    def update(self, loss: float, tokens: int) -> None:
+        """Count a batch by its summed loss."""
+        self.counts += (loss, tokens)
+
+    def result(self) -> dict[str, float]:
+        """`bits_per_byte`, `perplexity`, and over how many `tokens`."""
+        loss, tokens = self.counts.tolist()
+        mean = loss / tokens if tokens else math.nan
+        return {
+            "bits_per_byte": bits_per_byte(mean, self._bytes_per_token),
+            "perplexity": perplexity(mean),
+            "tokens": int(tokens),
+        }
+
+
+def bits_per_byte(loss: float, bytes_per_token: float) -> float:
+    """A mean loss in nats a token as bits a byte of text."""
+    return loss / math.log(2) / bytes_per_token
+
+
+def perplexity(loss: float) -> float:
+    """The exponential of a mean loss; infinite where that is too large for a number."""
+    return math.exp(loss) if loss < 709 else math.inf
 
 
 def _rates(counts: Integers) -> tuple[float, float, float]:

@@ -1,15 +1,17 @@
 """Answers about documents in a stream: in their order, exact to the character, in constant memory."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from reformer.data import DataError, Document
 from reformer.training.batches import TokenBatches
 from reformer.training.examples import Encoded, encode, pad
-from reformer.training.run import Run
-from reformer.training.tasks import Answer
+
+if TYPE_CHECKING:
+    from reformer.training.document_tasks import Answer, DocumentTask
+    from reformer.training.run import Run
 
 # A batch of this many tokens, padding included, unless one document has more.
 BATCH_TOKENS = 8192
@@ -19,12 +21,12 @@ DOCUMENTS_AHEAD = 1024
 
 
 def predict(
-    run: Run,
+    run: "Run[DocumentTask]",
     documents: Iterable[Document],
     on_error: Callable[[DataError], object] | None = None,
     *,
     batch_tokens: int = BATCH_TOKENS,
-) -> Iterator[tuple[Document, Answer]]:
+) -> "Iterator[tuple[Document, Answer]]":
     """Each document with the model's answer, in the documents' order.
 
     No text is cut: a document goes through the model in one pass. However many documents there are, only a few
@@ -48,7 +50,9 @@ def predict(
     yield from _answers(run, portion, batch_tokens)
 
 
-def _answers(run: Run, portion: Sequence[Encoded], batch_tokens: int) -> Iterator[tuple[Document, Answer]]:
+def _answers(
+    run: "Run[DocumentTask]", portion: Sequence[Encoded], batch_tokens: int
+) -> "Iterator[tuple[Document, Answer]]":
     answers: list[Answer | None] = [None] * len(portion)
     labels = run.labels
     pad_token_id = run.model.config.pad_token_id
@@ -66,7 +70,7 @@ def _answers(run: Run, portion: Sequence[Encoded], batch_tokens: int) -> Iterato
         yield encoded.document, answer
 
 
-def evaluate(run: Run, documents: Iterable[Document]) -> dict[str, float]:
+def evaluate(run: "Run[DocumentTask]", documents: Iterable[Document]) -> dict[str, float]:
     """Score the model on documents whose answer is known, by characters, in constant memory.
 
     Raises:
@@ -81,7 +85,7 @@ def evaluate(run: Run, documents: Iterable[Document]) -> dict[str, float]:
     return {"documents": documents_read, "characters": characters, **score.result()}
 
 
-def as_json(document: Document, answer: Answer, *, with_text: bool = True) -> dict[str, Any]:
+def as_json(document: Document, answer: "Answer", *, with_text: bool = True) -> dict[str, Any]:
     """A document's answer as an object for JSON: `text[start:end]` of each span is its entity, exactly."""
     record: dict[str, Any] = {"id": document.id}
     if with_text:

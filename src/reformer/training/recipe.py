@@ -19,7 +19,9 @@ class DataRecipe(_Table):
     """Where the documents come from, and how long they are."""
 
     source: str | None = Field(None, description="a data set of `reformer data list`, as `index:people-daily`")
-    train: str | None = Field(None, description="a file to learn from, instead of a source")
+    train: str | None = Field(
+        None, description="a file to learn from, instead of a source; for language models a folder of texts, too"
+    )
     validation: str | None = Field(None, description="a file to choose the best weights with")
     test: str | None = Field(None, description="a file to report on at the end")
     format: str | None = Field(None, description="the files' format, if their names do not tell it")
@@ -32,7 +34,18 @@ class DataRecipe(_Table):
     )
     separator: str = Field("\n", description="what stands between joined texts")
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.05, description="how much of the training documents to hold out when there is no validation file"
+        0.05,
+        description="how much of the training documents, or of the text's end, to hold out when there is no "
+        "validation file",
+    )
+
+    sequence_length: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="for language models: cut running text into sequences of so many tokens"
+    )
+    measure_tokens: AtLeastOne | None = Field(
+        None,
+        description="for language models: measure on about so many tokens of the validation text and of the test "
+        "text, spread over them evenly; none: on all",
     )
 
     @model_validator(mode="after")
@@ -78,9 +91,10 @@ class TrainingRecipe(_Table):
     warmup_ratio: Fraction = Field(0.05, description="the part of the run in which the learning rate rises")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="AdamW's, on matrices alone")
     batch_tokens: AtLeastOne | None = Field(
-        16384, description="the most tokens in a batch, padding included; a longer document is a batch of its own"
+        16384,
+        description="the most tokens in a batch, padding included; a longer document or sequence is one of its own",
     )
-    batch_size: AtLeastOne | None = Field(None, description="the most documents in a batch")
+    batch_size: AtLeastOne | None = Field(None, description="the most documents or sequences in a batch")
     gradient_accumulation: AtLeastOne = Field(1, description="batches to an optimizer step")
     clip: Annotated[float, Field(ge=0)] = Field(1.0, description="the greatest norm of a gradient; 0: any")
     evaluations: AtLeastOne = Field(10, description="how often to measure and keep the weights, evenly over the run")
@@ -118,3 +132,10 @@ class Recipe(_Table):
     tokenizer: TokenizerRecipe = Field(default_factory=lambda: TokenizerRecipe.model_validate({}))
     model: dict[str, Any] = Field(default_factory=dict)
     training: TrainingRecipe
+
+    @model_validator(mode="after")
+    def _as_the_task_needs(self) -> Self:
+        from reformer.training.tasks import TASKS
+
+        TASKS[self.training.task].check(self)
+        return self

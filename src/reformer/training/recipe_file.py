@@ -102,6 +102,8 @@ def _problem(item: Mapping[str, Any], overrides: Mapping[tuple[str, ...], str]) 
     if item["type"] == "missing":
         return f"{field}: this has to be given"
     message = item["msg"].removeprefix("Value error, ")
+    if not place:
+        return message
     if isinstance(item["input"], dict):
         return f"[{field}] {message}"
     message = message.replace("Input should be", "expected", 1)

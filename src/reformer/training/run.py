@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.trainer_utils import get_last_checkpoint
@@ -16,9 +16,10 @@ from transformers.utils import logging
 
 from reformer.data import load_tokenizer
 from reformer.errors import ReformerError
+from reformer.training.material import Task
 from reformer.training.recipe import Recipe
 from reformer.training.recipe_file import read_recipe, write_recipe
-from reformer.training.tasks import TASKS, Task
+from reformer.training.tasks import TASKS
 
 RECIPE = "recipe.toml"
 METRICS = "metrics.json"
@@ -26,6 +27,7 @@ CURVE = "learning_curve.png"
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
 NEEDED = ("config.json", "model.safetensors", "tokenizer.json", RECIPE)
+AnyTask = TypeVar("AnyTask", bound=Task, covariant=True)
 
 
 class RunError(ReformerError):
@@ -33,12 +35,12 @@ class RunError(ReformerError):
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Generic[AnyTask]):
     """A trained model with everything needed to use it."""
 
     folder: Path
     recipe: Recipe
-    task: Task
+    task: AnyTask
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
 
@@ -50,16 +52,28 @@ class Run:
         return [names[index] for index in range(len(names))]
 
 
-def load_run(folder: str | Path) -> Run:
-    """Load a run folder, the model ready to predict.
+@overload
+def load_run(folder: str | Path) -> Run[Task]: ...
+@overload
+def load_run(folder: str | Path, kind: type[AnyTask]) -> Run[AnyTask]: ...
+def load_run(folder: str | Path, kind: type[Task] = Task) -> Run[Task]:
+    """Load a run folder, the model ready to use.
+
+    Args:
+        folder: what `train` has written.
+        kind: what the run must have learned: documents (`DocumentTask`) or language (`LanguageModelling`).
 
     Raises:
-        RunError: there is no such folder, or what it lacks or has broken, and what to do about it.
+        RunError: there is no such folder, it has learned another task, or what it lacks or has broken, and what to
+            do about it.
     """
     folder = Path(folder)
     check_whole(folder)
     recipe = read_recipe(folder / RECIPE)
     task = TASKS[recipe.training.task]
+    if not isinstance(task, kind):
+        fitting = " or ".join(name for name, other in TASKS.items() if isinstance(other, kind))
+        raise RunError(f"{folder}: this run has learned {recipe.training.task}; give one that has learned {fitting}")
     try:
         with no_progress_bars():
             model = task.head.from_pretrained(folder, local_files_only=True)

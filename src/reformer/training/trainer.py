@@ -1,4 +1,4 @@
-"""transformers' Trainer, for documents of any length and scores that are counted."""
+"""transformers' Trainer, for batches of any lengths and scores that are counted."""
 
 import math
 from typing import Any
@@ -12,30 +12,34 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_utils import EvalLoopOutput
 
 from reformer.errors import ReformerError
-from reformer.training.batches import TokenBatches
-from reformer.training.examples import Examples
-from reformer.training.metrics import Score
+from reformer.training.batches import Batches
+from reformer.training.material import Material
 from reformer.training.pace import Pace
 from reformer.training.recipe import TrainingRecipe
-from reformer.training.tasks import Task
 
 
 class DivergedError(ReformerError):
     """The loss is no number any more."""
 
 
-class DocumentTrainer(Trainer):
-    """A `Trainer` whose batches are bounded in tokens, whose rate follows a `Pace`, and that scores as it goes.
+class PacedTrainer(Trainer):
+    """A `Trainer` whose batches are those of its material, whose rate follows a `Pace`, and that scores as it goes.
 
     Evaluation keeps counts and nothing else: no logits, no predictions, whatever the size of the set. On several
     processes each measures its own share, and the counts are added up.
     """
 
-    def __init__(self, *args: Any, recipe: TrainingRecipe, task: Task, labels: list[str], pace: Pace, **kwargs: Any):
-        super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, recipe: TrainingRecipe, material: Material, pace: Pace, **kwargs: Any):
+        super().__init__(
+            *args,
+            data_collator=material.collate,
+            train_dataset=material.train,
+            eval_dataset=material.validation,
+            **kwargs,
+        )
         self.pace = pace
-        self._recipe, self._task, self._labels = recipe, task, labels
-        self._score: Score = task.score(labels)
+        self._recipe, self._material = recipe, material
+        self._score = material.score()
         # Summed loss, and over how many labels.
         self._loss = torch.zeros(2, dtype=torch.float64)
         self._order = self._batches(self.train_dataset, shuffle=True)
@@ -73,17 +77,13 @@ class DocumentTrainer(Trainer):
         ignore_keys: list[str] | None = None,
     ) -> tuple[None, None, None]:
         inputs = self._prepare_inputs(inputs)
-        labels = inputs["labels"]
         with torch.no_grad(), self.compute_loss_context_manager():
-            # Counted as one item, the loss is the sum over all labels.
-            outputs = model(**inputs, num_items_in_batch=1)
-        self._loss += torch.tensor([float(outputs.loss), float((labels >= 0).sum())], dtype=torch.float64)
-        for row, target in zip(outputs.logits.float().cpu().numpy(), labels.cpu().numpy(), strict=True):
-            self._score.update(self._task.numbers(row, self._labels)[None], target[None])
+            measured = self._material.measure(model, inputs, self._score)
+        self._loss += torch.tensor(measured, dtype=torch.float64)
         return None, None, None
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
-        self._score, self._loss = self._task.score(self._labels), torch.zeros(2, dtype=torch.float64)
+        self._score, self._loss = self._material.score(), torch.zeros(2, dtype=torch.float64)
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         self._score.counts = self._over_processes(torch.from_numpy(self._score.counts)).numpy()
         loss, count = self._over_processes(self._loss).tolist()
@@ -99,19 +99,16 @@ class DocumentTrainer(Trainer):
         assert isinstance(total, Tensor)
         return total.cpu()
 
-    def _batches(self, dataset: Any, *, shuffle: bool) -> TokenBatches:
-        assert isinstance(dataset, Examples)
-        return TokenBatches(
-            dataset.lengths,
-            batch_tokens=self._recipe.batch_tokens,
-            batch_size=self._recipe.batch_size,
+    def _batches(self, dataset: Any, *, shuffle: bool) -> Batches:
+        return self._material.batches(
+            dataset,
+            self._recipe,
             shuffle=shuffle,
-            seed=self._recipe.seed,
             rank=self.args.process_index,
             world_size=self.args.world_size,
         )
 
-    def _loader(self, dataset: Any, batches: TokenBatches) -> DataLoader:
+    def _loader(self, dataset: Any, batches: Batches) -> DataLoader:
         # A loader draws a number when it is iterated; with a generator of its own, not from the global one.
         return DataLoader(dataset, batch_sampler=batches, collate_fn=self.data_collator, generator=torch.Generator())
 
@@ -119,7 +116,7 @@ class DocumentTrainer(Trainer):
 class _EpochOrder(TrainerCallback):
     """Tells the batches which epoch begins, also when a resumed run begins in the middle of one."""
 
-    def __init__(self, batches: TokenBatches, steps_in_epoch: int):
+    def __init__(self, batches: Batches, steps_in_epoch: int):
         self._batches, self._steps = batches, steps_in_epoch
 
     def on_epoch_begin(

@@ -1,0 +1,167 @@
+"""What can be learned from documents: each task's labels, targets, score and answer."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, label_id, token_tags
+from reformer.models import ReformerForSequenceClassification, ReformerForTokenClassification
+from reformer.training.decoding import best_tags
+from reformer.training.document_material import DocumentMaterial
+from reformer.training.examples import Offsets
+from reformer.training.material import Task
+from reformer.training.metrics import ClassScore, EntityScore, Score
+from reformer.training.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model says of one document: its entities, or its class with every class's probability."""
+
+    spans: tuple[Span, ...] | None = None
+    label: str | None = None
+    scores: dict[str, float] | None = None
+
+
+class DocumentTask(Task):
+    """A way to learn from documents and to answer about new ones; training, evaluation and prediction follow."""
+
+    def check(self, recipe: Recipe) -> None:
+        for field in ("sequence_length", "measure_tokens"):
+            if getattr(recipe.data, field) is not None:
+                raise ValueError(f"data.{field} is for running text; leave it out for documents")
+
+    def prepare(self, recipe: Recipe) -> DocumentMaterial:
+        return DocumentMaterial(self, recipe)
+
+    @abstractmethod
+    def labels(self, documents: Iterable[Document]) -> list[str]:
+        """The labels that the documents teach, in the order of the model's outputs."""
+
+    @abstractmethod
+    def target(self, document: Document, offsets: Offsets, label_ids: dict[str, int]) -> np.ndarray:
+        """What the model should say of a document; a `DataError` if the document does not tell, or not this."""
+
+    @abstractmethod
+    def stack(self, targets: Sequence[np.ndarray], length: int) -> Int[Tensor, "batch ..."]:
+        """The targets of documents that are padded to `length` tokens."""
+
+    @abstractmethod
+    def score(self, labels: Sequence[str]) -> Score:
+        """An empty score over these labels."""
+
+    @abstractmethod
+    def count(self, score: Score, answer: Answer, document: Document) -> None:
+        """Count one answer against what is known of its document."""
+
+    @abstractmethod
+    def answer(self, logits: np.ndarray, offsets: Offsets, text: str, labels: Sequence[str]) -> Answer:
+        """What one document's outputs mean; `logits` has no padding."""
+
+    def numbers(self, logits: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        """The labels' numbers that one document's outputs mean, in the form of its target."""
+        return logits.argmax(-1)
+
+
+class TokenClassification(DocumentTask):
+    """Entities in a text: one BIO tag a token, scored as whole entities."""
+
+    head = ReformerForTokenClassification
+    best_metric = "f1"
+
+    def labels(self, documents: Iterable[Document]) -> list[str]:
+        types = {span.label for document in documents for span in document.spans or ()}
+        if not types:
+            raise DataError(
+                None,
+                None,
+                "the training documents have no entity at all",
+                "give CoNLL tags or JSONL with spans; for one label a text, training.task is sequence-classification",
+            )
+        return bio_labels(types)
+
+    def target(self, document: Document, offsets: Offsets, label_ids: dict[str, int]) -> np.ndarray:
+        return np.array(token_tags(self._spans(document), offsets, label_ids, document.source), dtype=np.int64)
+
+    def stack(self, targets: Sequence[np.ndarray], length: int) -> Int[Tensor, "batch length"]:
+        stacked = np.full((len(targets), length), IGNORED, dtype=np.int64)
+        for row, target in zip(stacked, targets, strict=True):
+            row[: len(target)] = target
+        return torch.from_numpy(stacked)
+
+    def score(self, labels: Sequence[str]) -> EntityScore:
+        return EntityScore(labels)
+
+    def count(self, score: Score, answer: Answer, document: Document) -> None:
+        assert isinstance(score, EntityScore)
+        assert answer.spans is not None
+        true = self._spans(document)
+        for span in true:
+            label_id(span.label, score.type_ids, document.source)
+        score.update_spans(answer.spans, true)
+
+    def answer(self, logits: np.ndarray, offsets: Offsets, text: str, labels: Sequence[str]) -> Answer:
+        tags = [labels[number] for number in self.numbers(logits, labels).tolist()]
+        return Answer(spans=tuple(decode_spans(tags, offsets, text)))
+
+    def numbers(self, logits: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+        return best_tags(logits, labels)
+
+    @staticmethod
+    def _spans(document: Document) -> tuple[Span, ...]:
+        if document.spans is None:
+            raise DataError.at(
+                document.source,
+                "nothing says which entities this text has",
+                'give CoNLL tags, or "spans" in JSONL, an empty list where there are none',
+            )
+        return document.spans
+
+
+class SequenceClassification(DocumentTask):
+    """One label for a whole text."""
+
+    head = ReformerForSequenceClassification
+    best_metric = "macro_f1"
+
+    def labels(self, documents: Iterable[Document]) -> list[str]:
+        labels = sorted({self._label(document) for document in documents})
+        if len(labels) < 2:
+            raise DataError(
+                None,
+                None,
+                f"every training document has the label {', '.join(map(repr, labels))}",
+                "give documents of at least two labels, and check label_column",
+            )
+        return labels
+
+    def target(self, document: Document, offsets: Offsets, label_ids: dict[str, int]) -> np.ndarray:
+        return np.array(label_id(self._label(document), label_ids, document.source), dtype=np.int64)
+
+    def stack(self, targets: Sequence[np.ndarray], length: int) -> Int[Tensor, " batch"]:
+        return torch.from_numpy(np.stack(targets))
+
+    def score(self, labels: Sequence[str]) -> ClassScore:
+        return ClassScore(labels)
+
+    def count(self, score: Score, answer: Answer, document: Document) -> None:
+        assert isinstance(score, ClassScore)
+        assert answer.label is not None
+        ids = {label: index for index, label in enumerate(score.labels)}
+        score.update(np.array([ids[answer.label]]), self.target(document, (), ids)[None])
+
+    def answer(self, logits: np.ndarray, offsets: Offsets, text: str, labels: Sequence[str]) -> Answer:
+        weights = np.exp(logits.astype(np.float64) - logits.max())
+        scores = dict(zip(labels, (weights / weights.sum()).tolist(), strict=True))
+        return Answer(label=max(scores, key=scores.__getitem__), scores=scores)
+
+    @staticmethod
+    def _label(document: Document) -> str:
+        if document.label is None:
+            raise DataError.at(document.source, "this text has no label", "give it one, and check label_column")
+        return document.label
