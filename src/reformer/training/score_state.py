@@ -1,0 +1,90 @@
+"""The file from which an interrupted scoring goes on: tensors and plain numbers, written whole or not at all."""
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from reformer.errors import ReformerError
+
+# The entry of the file's metadata that has the numbers, and the layout they are in.
+ENTRY, LAYOUT = "reformer-score", 1
+
+
+@dataclass
+class ScoreState:
+    """How far a scoring has come.
+
+    Args:
+        run: the fingerprint of the model and its tokenizer.
+        piece: how many bytes are read at a time.
+        done: the results of the texts that are read, each with the `digest` of its bytes.
+        digest, totals: of the text in the middle of which it stands; none between two texts.
+        per_token: how long the file of all tokens' surprises is by now; none without one.
+        tensors: the model's memory of that text.
+    """
+
+    run: str
+    piece: int
+    done: list[dict[str, Any]] = field(default_factory=list)
+    digest: str | None = None
+    totals: dict[str, float] | None = None
+    per_token: int | None = None
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Put the state in the place of the one before, in one step.
+
+        Raises:
+            ReformerError: the disk refuses it; the state before stays.
+        """
+        numbers = asdict(self) | {"layout": LAYOUT}
+        del numbers["tensors"]
+        data = save(self.tensors, {ENTRY: json.dumps(numbers)})
+        try:
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".unfinished-", delete=False) as fresh:
+                try:
+                    fresh.write(data)
+                    fresh.flush()
+                    os.fsync(fresh.fileno())
+                    os.replace(fresh.name, path)
+                finally:
+                    Path(fresh.name).unlink(missing_ok=True)
+        except OSError as error:
+            raise ReformerError(
+                f"{path}: the state cannot be written ({error.strerror or error}); the one before, if any, is kept; "
+                "make room, then give the same command again"
+            ) from None
+
+
+def read_state(path: Path, run: str, piece: int) -> ScoreState:
+    """The state in a file, made by the run with that fingerprint and for pieces of that size.
+
+    Raises:
+        ReformerError: it is no such state.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            numbers = json.loads(file.metadata()[ENTRY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if numbers.pop("layout") != LAYOUT:
+            raise ValueError
+        state = ScoreState(**numbers, tensors=tensors)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        raise ReformerError(
+            f"{path}: this is no state that `reformer score` has written; give another --state, or delete it"
+        ) from None
+    if state.run != run:
+        raise ReformerError(f"{path}: this state was made with another model; give that run, or another --state")
+    if state.piece != piece:
+        raise ReformerError(
+            f"{path}: this state was made with --piece {state.piece}; give the same, so that every number stays the "
+            "same, or another --state"
+        )
+    return state
