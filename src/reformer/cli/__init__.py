@@ -6,7 +6,9 @@ from reformer.cli.data import data
 from reformer.cli.environment import env
 from reformer.cli.errors import OneMessage
 from reformer.cli.evaluate import evaluate
+from reformer.cli.generate import generate
 from reformer.cli.predict import predict
+from reformer.cli.score import score
 from reformer.cli.show import show
 from reformer.cli.train import train
 
@@ -14,13 +16,13 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     cls=OneMessage,
-    help="Transformers over very long sequences: train, evaluate and use them on whole documents.",
+    help="Transformers over very long sequences: train, evaluate and use them on documents and texts of any length.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for _command in (train, evaluate, predict, show, env):
+for _command in (train, evaluate, predict, show, generate, score, env):
     app.command()(_command)
 app.add_typer(data, name="data")
 

@@ -1,0 +1,96 @@
+"""`reformer score`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reformer.cli.options import RunFolder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from reformer.data import Stretch
+
+
+def score(
+    run: RunFolder,
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Texts of any size, also .gz.")],
+    state: Annotated[
+        Path | None,
+        typer.Option(help="Keep here what is needed to go on; if it is there, go on from it. A safetensors file."),
+    ] = None,
+    per_token: Annotated[
+        Path | None, typer.Option(help="Write every token's bytes and bits here, .jsonl or .parquet.")
+    ] = None,
+    piece: Annotated[int, typer.Option(min=1, help="How many bytes to read at a time.")] = 16384,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the scores as JSON here, too.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --per-token.")] = False,
+) -> None:
+    """Bits a byte and perplexity of texts, each read in one pass from its first byte to its last.
+
+    With local and hashed layers the memory does not grow with the text. Ctrl-C stops; with `--state`, the same command
+    goes on from there, and every number is as if it had not been stopped.
+    """
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from reformer.training.language_modelling import LanguageModelling
+    from reformer.training.run import load_run
+    from reformer.training.score import find_texts
+    from reformer.training.score import score as score_texts
+
+    texts = find_texts(files)
+    loaded = load_run(run, LanguageModelling)
+    console = Console(stderr=True)
+    if "full" in loaded.model.config.attention_layers:
+        console.print("this model has full attention: its memory grows with the text", highlight=False)
+    with _progress(console, texts) as show:
+        results = score_texts(
+            loaded, texts, piece=piece, state=state, per_token=per_token, overwrite=overwrite, on_progress=show
+        )
+    table = Table()
+    table.add_column("file", overflow="fold")
+    for name in ("bytes", "tokens", "bits/byte", "perplexity"):
+        table.add_column(name, justify="right")
+    for result in results:
+        table.add_row(
+            result["file"],
+            f"{result['bytes']:,}",
+            f"{result['tokens']:,}",
+            f"{result['bits_per_byte']:.4f}",
+            f"{result['perplexity']:.4f}",
+        )
+    Console().print(table)
+    if output is not None:
+        output.write_text(json.dumps(results, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _progress(console: "Console", texts: "list[Stretch]") -> "Iterator[Callable[[Stretch, dict[str, Any]], None]]":
+    """A bar over the bytes of all texts, with the figure of the text that is being read."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.percentage:3.0f}%"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.description}"),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    before = {id(text): sum(map(len, texts[:number])) for number, text in enumerate(texts)}
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("loading", total=sum(map(len, texts)))
+
+        def show(text: "Stretch", result: dict[str, Any]) -> None:
+            bar.update(
+                task,
+                completed=before[id(text)] + result["bytes"],
+                description=f"{text.name}  {result['bits_per_byte']:.4f} bits/byte",
+            )
+
+        yield show
