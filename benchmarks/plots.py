@@ -25,7 +25,7 @@ COLOURS = {
 
 STYLES = ("-", "--", ":", "-.")
 
-Value = Callable[[Row], float | None]
+Value = Callable[[Row], float]
 
 
 def draw(result: dict[str, Any], folder: Path) -> list[Path]:
@@ -34,7 +34,12 @@ def draw(result: dict[str, Any], folder: Path) -> list[Path]:
     if drawing is None:
         return []
     # One result, one picture, byte for byte.
-    settings = {"svg.hashsalt": "reformer", "svg.fonttype": "path", "font.size": 9, "axes.spines.top": False}
+    settings: dict[Any, Any] = {
+        "svg.hashsalt": "reformer",
+        "svg.fonttype": "path",
+        "font.size": 9,
+        "axes.spines.top": False,
+    }
     with matplotlib.rc_context(settings | {"axes.spines.right": False}):
         figure = drawing(result)
         path = folder / f"{result['case']}.svg"
@@ -49,7 +54,7 @@ def _lines(axes: Axes, rows: list[Row], value: Value) -> None:
     used: dict[str, int] = {}
     for name in dict.fromkeys(row["contender"] for row in rows):
         mine = [row for row in rows if row["contender"] == name]
-        points = [(row["length"], value(row)) for row in mine if value(row)]
+        points = [(row["length"], found) for row in mine if (found := value(row))]
         family = mine[0]["family"]
         style = STYLES[used.get(family, 0) % len(STYLES)]
         used[family] = used.get(family, 0) + 1

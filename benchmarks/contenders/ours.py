@@ -108,7 +108,8 @@ class Hashed:
         key = normalize(query, dim=-1)
         given = [tensor.clone().requires_grad_() for tensor in (query, key, value)]
         exact = [tensor.double().requires_grad_() for tensor in (query, key, value)]
-        output, expected = self.attend(*given, slots), self.attend(*exact, slots, backend="reference")
+        output = self.attend(given[0], given[1], given[2], slots)
+        expected = self.attend(exact[0], exact[1], exact[2], slots, backend="reference")
         grad = torch.randn_like(output)
         found = [output, *torch.autograd.grad(output, given, grad)]
         wanted = [expected, *torch.autograd.grad(expected, exact, grad.double())]
