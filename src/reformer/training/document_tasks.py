@@ -106,7 +106,7 @@ class TokenClassification(DocumentTask):
         score.update_spans(answer.spans, true)
 
     def answer(self, logits: np.ndarray, offsets: Offsets, text: str, labels: Sequence[str]) -> Answer:
-        tags = [labels[number] for number in self.numbers(logits, labels).tolist()]
+        tags = [labels[int(number)] for number in self.numbers(logits, labels)]
         return Answer(spans=tuple(decode_spans(tags, offsets, text)))
 
     def numbers(self, logits: np.ndarray, labels: Sequence[str]) -> np.ndarray:
