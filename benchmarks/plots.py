@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 
@@ -34,13 +34,13 @@ def draw(result: dict[str, Any], folder: Path) -> list[Path]:
     if drawing is None:
         return []
     # One result, one picture, byte for byte.
-    settings: dict[Any, Any] = {
+    settings = {
         "svg.hashsalt": "reformer",
         "svg.fonttype": "path",
         "font.size": 9,
         "axes.spines.top": False,
     }
-    with matplotlib.rc_context(settings | {"axes.spines.right": False}):
+    with matplotlib.rc_context(cast(Any, settings | {"axes.spines.right": False})):
         figure = drawing(result)
         path = folder / f"{result['case']}.svg"
         folder.mkdir(parents=True, exist_ok=True)

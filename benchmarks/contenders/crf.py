@@ -1,7 +1,7 @@
 """A linear-chain conditional random field over ordinary window features: what a labeller has to beat."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.case import Action, Contender, ContractError
 
