@@ -11,7 +11,12 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 OPS = Path("src/reformer/ops")
-SOURCES = [OPS / "native/features.cpp", OPS / "native/hashing.cpp", OPS / "window_attention/cpu.cpp"]
+SOURCES = [
+    OPS / "native/features.cpp",
+    OPS / "native/hashing.cpp",
+    OPS / "native/unit_vectors.cpp",
+    OPS / "window_attention/cpu.cpp",
+]
 FLAGS = [
     "-std=c++17",
     "-O3",

@@ -16,7 +16,7 @@ PROCESSORS = {"plain": [], "avx2": ["-mavx2", "-mfma"], "this processor": ["-mar
 
 
 def main() -> int:
-    calls = sys.argv[1] if len(sys.argv) > 1 else "40"
+    calls = sys.argv[1] if len(sys.argv) > 1 else "30"
     compiler = os.environ.get("CXX", "g++")
     with tempfile.TemporaryDirectory() as folder:
         for sanitizer, flags in SANITIZERS.items():

@@ -11,6 +11,7 @@ from reformer.ops.orderings import (
     position_slots,
     random_rotations,
 )
+from reformer.ops.unit_vectors import unit_vectors
 from reformer.ops.window_attention import window_attention
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "linear_cross_entropy",
     "position_slots",
     "random_rotations",
+    "unit_vectors",
     "window_attention",
 ]

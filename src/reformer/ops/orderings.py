@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from reformer.ops import native
 from reformer.ops.native import hashing
 
 BUCKET_STRIDE = 1 << 40
@@ -138,7 +139,7 @@ def hash_buckets(
         ValueError: rotations for another number of heads or another head_dim.
     """
     _check_rotations(vectors, rotations)
-    if all(hashing.refusal(tensor) is None for tensor in (vectors, *rotations)):
+    if all(native.refusal(tensor) is None for tensor in (vectors, *rotations)):
         return hashing.hash_buckets(vectors.detach(), [rotation.detach() for rotation in rotations])
     with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
         vectors = vectors.detach().float()
@@ -180,7 +181,7 @@ def bucket_slots(
         ValueError: a mask of another batch or length, or (compiled kernel) a bucket outside 0 to `MOST_BUCKETS` - 1.
     """
     _check_mask("mask", mask, buckets)
-    if hashing.refusal(buckets) is None:
+    if native.refusal(buckets) is None:
         return hashing.bucket_slots(buckets, mask, MOST_BUCKETS)
     buckets = buckets.long()
     if mask is not None:
@@ -230,7 +231,7 @@ def bucket_query_slots(
         query_mask = mask
     _check_mask("mask", mask, key_buckets)
     _check_mask("query_mask", query_mask, query_buckets)
-    if hashing.refusal(query_buckets) is None:
+    if native.refusal(query_buckets) is None:
         return hashing.bucket_query_slots(query_buckets, key_buckets, mask, query_mask, MOST_BUCKETS, causal, aligned)
     query_buckets, key_buckets = query_buckets.long(), key_buckets.long()
     if mask is None:

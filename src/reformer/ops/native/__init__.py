@@ -123,21 +123,71 @@ class AttentionCall(ctypes.Structure):
     )
 
 
+class UnitCall(ctypes.Structure):
+    """Mirrors `UnitCall` in unit_vectors.cpp."""
+
+    _fields_ = (
+        *((name, ctypes.c_int64) for name in ("batch", "heads", "length", "dim", "dtype", "threads")),
+        ("shortest", ctypes.c_double),
+        *((name, ArrayArgument) for name in ("vectors", "units", "grad_vectors")),
+    )
+
+
+_SIZES = {
+    "reformer_hash_call_size": HashCall,
+    "reformer_slot_call_size": SlotCall,
+    "reformer_unit_call_size": UnitCall,
+    "reformer_window_attention_call_size": AttentionCall,
+}
+
+
+def _matches(library: ctypes.CDLL) -> bool:
+    """Whether the library was compiled from the sources that this package has."""
+    for function, structure in _SIZES.items():
+        if not hasattr(library, function):
+            return False
+        getattr(library, function).restype = ctypes.c_int64
+        if getattr(library, function)() != ctypes.sizeof(structure):
+            return False
+    return True
+
+
 LIBRARY, VARIANT = _load()
 """The library in use and the name of its variant; or None and the reason."""
 
+if LIBRARY is not None and not _matches(LIBRARY):
+    LIBRARY, VARIANT = None, "the compiled kernels are older than the package; install it again"
 if LIBRARY is not None:
-    LIBRARY.reformer_hash_call_size.restype = ctypes.c_int64
-    LIBRARY.reformer_slot_call_size.restype = ctypes.c_int64
-    LIBRARY.reformer_window_attention_call_size.restype = ctypes.c_int64
-    expected = (ctypes.sizeof(HashCall), ctypes.sizeof(SlotCall), ctypes.sizeof(AttentionCall))
-    found = (
-        LIBRARY.reformer_hash_call_size(),
-        LIBRARY.reformer_slot_call_size(),
-        LIBRARY.reformer_window_attention_call_size(),
-    )
-    if expected != found:
-        LIBRARY, VARIANT = None, "the compiled kernels are older than the package; install it again"
+    LIBRARY.reformer_prefer_large_pages.argtypes = (ctypes.c_void_p, ctypes.c_int64)
+    LIBRARY.reformer_prefer_large_pages.restype = None
+
+WORTH_LARGE_PAGES = 4 << 20
+"""Bytes from which new memory is asked for in large pages."""
+
+
+def refusal(tensor: Tensor) -> str | None:
+    """Why no kernel can work on this tensor; None if one can."""
+    if LIBRARY is None:
+        return VARIANT
+    if tensor.device.type != "cpu":
+        return f"the tensor is on {tensor.device}, the kernels are for the CPU"
+    if tensor.is_floating_point() and tensor.dtype not in DTYPES:
+        return f"the dtype is {tensor.dtype}; the kernels take {', '.join(map(str, DTYPES))}"
+    return None
+
+
+def rows(tensor: Tensor) -> Tensor:
+    """The tensor itself if its vectors are contiguous: everything else about its layout is honoured."""
+    return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
+
+
+def empty_like(tensor: Tensor) -> Tensor:
+    """`torch.empty_like`, in large pages where that pays."""
+    empty = torch.empty_like(tensor)
+    storage = empty.untyped_storage()
+    if LIBRARY is not None and storage.nbytes() >= WORTH_LARGE_PAGES:
+        LIBRARY.reformer_prefer_large_pages(storage.data_ptr(), storage.nbytes())
+    return empty
 
 
 def integers(values: Sequence[int]) -> Any:

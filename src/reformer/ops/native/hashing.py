@@ -8,23 +8,12 @@ from torch import Tensor
 from reformer.ops import native
 
 
-def refusal(tensor: Tensor) -> str | None:
-    """Why the kernels cannot hash or order this tensor; None if they can."""
-    if native.LIBRARY is None:
-        return native.VARIANT
-    if tensor.device.type != "cpu":
-        return f"the tensor is on {tensor.device}"
-    if tensor.is_floating_point() and tensor.dtype not in native.DTYPES:
-        return f"the dtype is {tensor.dtype}"
-    return None
-
-
 @torch.library.custom_op("reformer::hash_buckets_cpu", mutates_args=())
 def hash_buckets(vectors: Tensor, rotations: list[Tensor]) -> Tensor:
     """`orderings.hash_buckets` in one pass."""
     batch, heads, length, dim = vectors.shape
     rounds = rotations[0].shape[1]
-    vectors = vectors if vectors.stride(-1) == 1 else vectors.contiguous()
+    vectors = native.rows(vectors)
     rotations = [rotation.float().contiguous() for rotation in rotations]
     buckets = torch.empty(batch, heads, rounds, length, dtype=torch.int64)
     native.call(

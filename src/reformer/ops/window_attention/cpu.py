@@ -10,20 +10,12 @@ from reformer.ops import native
 
 def refusal(query: Tensor, key: Tensor) -> str | None:
     """Why the kernel cannot serve this call; None if it can."""
-    if native.LIBRARY is None:
-        return native.VARIANT
-    if query.device.type != "cpu":
-        return f"the tensors are on {query.device}; move them to the CPU"
-    if query.dtype not in native.DTYPES:
-        return f"the dtype is {query.dtype}; it takes {', '.join(map(str, native.DTYPES))}"
+    reason = native.refusal(query)
+    if reason is not None:
+        return reason
     if max(query.shape[2], key.shape[2]) > native.LONGEST:
         return f"a length is over {native.LONGEST}"
     return None
-
-
-def _rows(tensor: Tensor) -> Tensor:
-    """The tensor itself if its vectors are contiguous: everything else about its layout is honoured."""
-    return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
 
 
 def _argument(
@@ -79,8 +71,9 @@ def _forward(
     shared: bool,
     scale: float,
 ) -> tuple[Tensor, Tensor]:
-    query, key, value = _rows(query), _rows(key), _rows(value)
-    output, log_sum = _empty_results(query)
+    query, key, value = native.rows(query), native.rows(key), native.rows(value)
+    # The output keeps the layout of the query, so that heads can be joined again without a copy.
+    output, log_sum = native.empty_like(query), _empty_log_sum(query)
     argument = _argument(
         query,
         key,
@@ -100,15 +93,15 @@ def _forward(
     return output, log_sum
 
 
-def _empty_results(query: Tensor) -> tuple[Tensor, Tensor]:
-    # The output keeps the layout of the query, so that heads can be joined again without a copy.
+def _empty_log_sum(query: Tensor) -> Tensor:
     dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
-    return torch.empty_like(query), query.new_empty(query.shape[:3], dtype=dtype)
+    return query.new_empty(query.shape[:3], dtype=dtype)
 
 
 @_forward.register_fake
 def _(query: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    return _empty_results(_rows(query))
+    query = native.rows(query)
+    return torch.empty_like(query), _empty_log_sum(query)
 
 
 @torch.library.custom_op("reformer::window_attention_cpu_backward", mutates_args=())
@@ -128,8 +121,8 @@ def _backward(
     shared: bool,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    query, key, value, grad_output = _rows(query), _rows(key), _rows(value), _rows(grad_output)
-    gradients = torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+    query, key, value, grad_output = (native.rows(tensor) for tensor in (query, key, value, grad_output))
+    gradients = native.empty_like(query), native.empty_like(key), native.empty_like(value)
     argument = _argument(
         query,
         key,
@@ -154,8 +147,9 @@ def _backward(
 
 
 @_backward.register_fake
-def _(grad_output: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(_rows(query)), torch.empty_like(_rows(key)), torch.empty_like(_rows(value))
+def _(_: Tensor, query: Tensor, key: Tensor, value: Tensor, *__: Any) -> tuple[Tensor, Tensor, Tensor]:
+    query, key, value = native.rows(query), native.rows(key), native.rows(value)
+    return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
