@@ -6,14 +6,20 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from reformer.nn.full_attention import continued_attention, full_attention
 from reformer.nn.memory import KeyTables, Memory, continued_places, continued_slots
 from reformer.nn.positions import rotate
 from reformer.nn.replay import Replay
 from reformer.nn.tokens import Tokens
-from reformer.ops import bucket_query_slots, bucket_slots, hash_buckets, random_rotations, window_attention
+from reformer.ops import (
+    bucket_query_slots,
+    bucket_slots,
+    hash_buckets,
+    random_rotations,
+    unit_vectors,
+    window_attention,
+)
 from reformer.ops.orderings import Rotations, bucket_count, bucket_factors
 
 
@@ -136,9 +142,9 @@ class Attention(nn.Module):
     def _scaled(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, float]:
         if not self.hashed:
             return query, key, 1 / math.sqrt(self.head_dim)
-        key = normalize(key, dim=-1)
+        key = unit_vectors(key)
         if not self.shared:
-            query = normalize(query, dim=-1) * self.log_temperature.exp().to(query.dtype)[:, None, None]
+            query = unit_vectors(query) * self.log_temperature.exp().to(query.dtype)[:, None, None]
         return query, key, 1.0
 
     @property
