@@ -92,7 +92,8 @@ def _label(labeller: Any, documents: Sequence[Any]) -> dict[str, Any]:
 
     predicted = [list(labeller.predict_single(list(features(document.text)))) for document in documents]
     true = [tags(document) for document in documents]
-    precision, recall, f1, entities = precision_recall_fscore_support(true, predicted, average="micro", scheme=IOB2)
+    scores = cast(Any, precision_recall_fscore_support(true, predicted, average="micro", scheme=IOB2))
+    precision, recall, f1, entities = scores
     return {
         "precision": float(precision),
         "recall": float(recall),
