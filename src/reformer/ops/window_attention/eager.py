@@ -258,15 +258,15 @@ class _EagerWindowAttention(torch.autograd.Function):
         output = torch.zeros_like(q)
         for ordering in range(len(plan.rows)):
             for queries, keys, _, mine in plan.tokens(ordering):
-                scores = torch.bmm(q[queries], k[keys].transpose(1, 2)).masked_fill_(~mine, float("-inf"))
+                scores = torch.bmm(_take(q, queries), _take(k, keys).transpose(1, 2)).masked_fill_(~mine, float("-inf"))
                 before = largest[queries]
                 now = torch.maximum(before, scores.amax(-1))
                 weights = scores.sub_(now[..., None]).exp_()
                 fade = (before - now).exp_()
                 flat = queries.flatten()
                 total[flat] = (total[queries] * fade + weights.sum(-1, dtype=torch.float64).to(dtype)).flatten()
-                merged = torch.baddbmm(output[queries] * fade[..., None], weights, v[keys])
-                output[flat] = merged.flatten(0, 1)
+                merged = torch.baddbmm(_take(output, queries) * fade[..., None], weights, _take(v, keys))
+                output.index_copy_(0, flat, merged.flatten(0, 1))
                 largest[flat] = now.flatten()
         output /= total.where(total > 0, 1)[:, None]
         # A query that saw nothing keeps a log-sum-exp of +inf, so that the backward pass gives it no weight.
@@ -297,12 +297,13 @@ class _EagerWindowAttention(torch.autograd.Function):
             blocks_shape = (row.key_order.numel() // row.tile, row.tile * q.shape[-1])
             block_k, block_v = q.new_zeros(blocks_shape), q.new_zeros(blocks_shape)
             for queries, keys, blocks, mine in plan.tokens(ordering):
-                q_tile, k_tile, grad_tile = q[queries], k[keys], grad[queries]
+                q_tile, k_tile, grad_tile = _take(q, queries), _take(k, keys), _take(grad, queries)
                 scores = torch.bmm(q_tile, k_tile.transpose(1, 2)).masked_fill_(~mine, float("-inf"))
                 weights = scores.sub_(log_sum[queries][..., None]).exp_()
-                grad_scores = torch.bmm(grad_tile, v[keys].transpose(1, 2))
+                grad_scores = torch.bmm(grad_tile, _take(v, keys).transpose(1, 2))
                 grad_scores.sub_(delta[queries][..., None]).mul_(weights)
-                grad_q[queries.flatten()] += torch.bmm(grad_scores, k_tile).flatten(0, 1)
+                added = torch.baddbmm(_take(grad_q, queries), grad_scores, k_tile)
+                grad_q.index_copy_(0, queries.flatten(), added.flatten(0, 1))
                 where = blocks.flatten()
                 block_k.index_add_(0, where, torch.bmm(grad_scores.transpose(1, 2), q_tile).view(len(where), -1))
                 block_v.index_add_(0, where, torch.bmm(weights.transpose(1, 2), grad_tile).view(len(where), -1))
@@ -316,6 +317,11 @@ class _EagerWindowAttention(torch.autograd.Function):
             grad_v.index_add_(0, keys, grad[queries])
         grad_q.mul_(plan.scale)
         return _unflat(grad_q, query), _unflat(grad_k, key), _unflat(grad_v, value), None, None
+
+
+def _take(vectors: Tensor, numbers: Tensor) -> Tensor:
+    """`vectors[numbers]`, whole rows at a time, which on a CPU is several times faster than indexing."""
+    return vectors.index_select(0, numbers.flatten()).view(*numbers.shape, -1)
 
 
 def _lonely(own: Tensor, total: Tensor, keys: int) -> tuple[Tensor, Tensor]:
