@@ -52,6 +52,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "gated_feed_forward": True,
         "chunk_size_feed_forward": 7,
     },
+    "ngrams": {"attention_layers": ["local", "lsh"], "ngram_sizes": [2, 3], "ngram_rows": 97, "ngram_width": 8},
     "learned": {"attention_layers": ["local", "lsh"], "position_embedding_type": "learned", "hidden_act": "relu"},
     "sinusoidal": {"attention_layers": ["lsh", "local"], "position_embedding_type": "sinusoidal"},
     "none": {"attention_layers": ["local+lsh"], "position_embedding_type": "none", "hidden_act": "silu"},
@@ -69,7 +70,12 @@ class Head:
 
     def build(self, variant: str = "local+lsh", **options: Any) -> Any:
         config = ReformerConfig(**{**SMALL, "is_decoder": self.causal, **VARIANTS[variant], **options})
-        return self.model(config).eval()
+        model = self.model(config).eval()
+        if config.ngram_sizes:
+            # It starts at zero, where a wrong row would not show.
+            with torch.no_grad():
+                model.get_submodule("reformer.ngrams").table.normal_()  # pyright: ignore
+        return model
 
 
 def _token_labels(ids: Tensor) -> dict[str, Tensor]:

@@ -81,3 +81,9 @@ def test_a_tuple_on_request():
     loss, logits = model(input_ids=ids, labels=ids % 5, return_dict=False)
     assert loss.dim() == 0
     assert logits.shape == (1, 4, 5)
+
+
+def test_groups_of_tokens_need_ids():
+    model = HEADS["token-classification"].build("ngrams")
+    with pytest.raises(ValueError, match="groups of tokens need their ids"):
+        model(inputs_embeds=torch.zeros(1, 4, 32))

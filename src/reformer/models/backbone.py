@@ -18,6 +18,7 @@ from reformer.nn import (
     AxialPositions,
     FeedForward,
     LearnedPositions,
+    NgramEmbedding,
     ReversibleSequence,
     SeparableConvolution,
     SinusoidalPositions,
@@ -46,6 +47,8 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
                 init.normal_(weight, std=spread)
         elif isinstance(module, SeparableConvolution):
             init.normal_(module.depthwise, std=module.kernel**-0.5)
+        elif isinstance(module, NgramEmbedding):
+            init.zeros_(module.table)
         elif isinstance(module, Attention):
             module.reset_learned()
 
@@ -57,6 +60,7 @@ class ReformerModel(ReformerPreTrainedModel):
         super().__init__(config)
         config.check()
         self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=None)
+        self.ngrams = _ngrams(config)
         self.positions = _positions(config)
         sublayers = [sublayer for kind in config.attention_layers for sublayer in _layer(config, kind)]
         self.encoder = ReversibleSequence(sublayers, config.reversible)
@@ -98,11 +102,15 @@ class ReformerModel(ReformerPreTrainedModel):
         hidden = self._embed(input_ids, inputs_embeds)
         cache = self._cache(past_key_values, use_cache)
         tokens = self._tokens(attention_mask, hidden, cache)
+        memories = None if cache is None else cache.memories
+        if self.ngrams is not None:
+            if input_ids is None:
+                raise ValueError("inputs_embeds with ngram_sizes: groups of tokens need their ids; give input_ids")
+            hidden = hidden + self.ngrams(input_ids, tokens, memories and memories[-1]).to(hidden.dtype)
         if self.positions is not None:
             hidden = hidden + self.positions(tokens.positions).to(hidden.dtype)
         hidden = nn.functional.dropout(hidden, self.config.hidden_dropout_prob, self.training)
-        memories = None if cache is None else cache.memories
-        hidden = self.norm(torch.cat(self.encoder(hidden, hidden, tokens, memories), -1))
+        hidden = self.norm(torch.cat(self.encoder(hidden, hidden, tokens, memories and memories[:-1]), -1))
         wants_dict = self.config.return_dict if return_dict is None else return_dict
         if not wants_dict:
             return (hidden,)
@@ -112,9 +120,13 @@ class ReformerModel(ReformerPreTrainedModel):
         """Begin to read a sequence in pieces; see `Stream`."""
         return Stream(self)
 
+    def new_cache(self) -> ReformerCache:
+        """A cache that has read nothing: a memory for each sub-layer, and one for the embeddings."""
+        return ReformerCache(len(self.encoder.sublayers) + 1)
+
     def _cache(self, cache: ReformerCache | None, use_cache: bool | None) -> ReformerCache | None:
         if cache is None and use_cache:
-            cache = ReformerCache(len(self.encoder.sublayers))
+            cache = self.new_cache()
         if cache is not None and not self.config.is_decoder:
             raise ValueError(
                 "is_decoder=False: a model that reads both sides cannot go on from a cache, since what comes later "
@@ -179,6 +191,14 @@ def real_tokens(attention_mask: Tensor | None, hidden: Tensor) -> Bool[Tensor, "
     if attention_mask is None:
         return torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
     return attention_mask.bool()
+
+
+def _ngrams(config: ReformerConfig) -> NgramEmbedding | None:
+    if not config.ngram_sizes:
+        return None
+    return NgramEmbedding(
+        config.ngram_sizes, config.ngram_rows, config.ngram_width, config.hidden_size, float(config.ngram_dropout)
+    )
 
 
 def _positions(config: ReformerConfig) -> nn.Module | None:

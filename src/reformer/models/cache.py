@@ -8,14 +8,14 @@ from reformer.nn.memory import Memory
 
 
 class ReformerCache:
-    """The memory of every sub-layer, and how many real tokens each item of the batch has had.
+    """The memory of every sub-layer and of the embeddings, and how many real tokens each item of the batch has had.
 
     Hashed and local layers keep what later tokens can still see, which does not grow with the text; full layers keep
     everything. Reading on gives what reading all at once gives.
     """
 
-    def __init__(self, sublayers: int) -> None:
-        self.memories = [Memory() for _ in range(sublayers)]
+    def __init__(self, memories: int) -> None:
+        self.memories = [Memory() for _ in range(memories)]
         self.real: Int[Tensor, " batch"] | None = None
         self.seen = 0
 

@@ -33,6 +33,10 @@ class ReformerConfig(PreTrainedConfig):
         shared_query_key: in hashed layers, one projection for queries and keys (the paper's), a token seeing itself
             only when it sees nothing else. False: two, both of unit length, with a learned temperature per head.
         convolution_kernel: the odd width of a depth-wise separable convolution before each attention; 0 for none.
+        ngram_sizes: add embeddings of the groups of so many tokens that end at each token, such as `[2, 3]`; empty for
+            none. They take part in training as ordinary weights and need token ids as input.
+        ngram_rows, ngram_width: rows of the table the groups are hashed into, and how wide they are.
+        ngram_dropout: the probability with which a group is left out in training.
         position_embedding_type: "axial", "rotary", "learned", "sinusoidal" or "none".
         axial_pos_shape, axial_pos_embds_dim: for axial positions, the table's sides, whose product bounds the
             length, and their widths, which add up to `hidden_size`.
@@ -67,6 +71,10 @@ class ReformerConfig(PreTrainedConfig):
     num_rounds: int = 2
     shared_query_key: bool = True
     convolution_kernel: int = 0
+    ngram_sizes: list[int] | tuple[int, ...] = ()
+    ngram_rows: int = 131072
+    ngram_width: int = 64
+    ngram_dropout: float | int = 0.0
     position_embedding_type: Literal["axial", "rotary", "learned", "sinusoidal", "none"] = "rotary"
     axial_pos_shape: list[int] | tuple[int, ...] | None = None
     axial_pos_embds_dim: list[int] | tuple[int, ...] | None = None
@@ -104,10 +112,11 @@ class ReformerConfig(PreTrainedConfig):
             "attention_head_size",
             "feed_forward_size",
         )
-        for name in (*names, "local_window", "lsh_window", "num_rounds", "max_position_embeddings"):
+        names += ("local_window", "lsh_window", "num_rounds", "max_position_embeddings", "ngram_rows", "ngram_width")
+        for name in names:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
-        for name in ("hidden_dropout_prob", "classifier_dropout"):
+        for name in ("hidden_dropout_prob", "classifier_dropout", "ngram_dropout"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ValueError(f"{name}={value}: expected a probability, at least 0 and below 1")
@@ -116,6 +125,8 @@ class ReformerConfig(PreTrainedConfig):
         kernel = self.convolution_kernel
         if kernel < 0 or (kernel and kernel % 2 == 0):
             raise ValueError(f"convolution_kernel={kernel}: expected 0 (none) or an odd width")
+        if self.ngram_sizes and (min(self.ngram_sizes) < 2 or len(set(self.ngram_sizes)) < len(self.ngram_sizes)):
+            raise ValueError(f"ngram_sizes={list(self.ngram_sizes)}: expected different sizes of at least 2")
         if self.tie_word_embeddings:
             raise ValueError(
                 f"tie_word_embeddings=True: heads read both streams, {2 * self.hidden_size} wide, and embeddings "

@@ -6,8 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reformer.models.cache import ReformerCache
-
 
 class Stream:
     """A causal model in the middle of a sequence.
@@ -24,7 +22,7 @@ class Stream:
 
     def __init__(self, model: Any) -> None:
         self._model = model
-        self.cache = ReformerCache(len(model.base_model.encoder.sublayers))
+        self.cache = model.base_model.new_cache()
 
     @torch.no_grad()
     def __call__(self, input_ids: Tensor | None = None, **inputs: Any) -> Any:
@@ -46,12 +44,12 @@ class Stream:
         Raises:
             ValueError: it is the state of a model with other layers.
         """
-        cache = ReformerCache(len(self.cache.memories))
+        cache = self._model.base_model.new_cache()
         device = self._model.device
         for key, tensor in state.items():
             number, _, name = key.partition(".")
             if name and not (number.isdecimal() and int(number) < len(cache.memories)):
-                raise ValueError(f"the state holds {key!r}, and this model has {len(cache.memories)} sub-layers")
+                raise ValueError(f"the state holds {key!r}, and this model has {len(cache.memories)} memories")
             if name:
                 # A stream writes into its tensors, and the given ones are not its own.
                 cache.memories[int(number)].tensors[name] = tensor.to(device, copy=True)

@@ -1,0 +1,74 @@
+"""Embeddings of the token groups that end at each token, in a table that the groups are hashed into."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from reformer.nn.memory import Memory
+from reformer.nn.tokens import Tokens
+
+# Odd constants of 64-bit mixing functions: the golden ratio's digits, and those of MurmurHash3's finalizer.
+SPREAD = 0x9E3779B97F4A7C15 - (1 << 64)
+MIX = 0xFF51AFD7ED558CCD - (1 << 64)
+LOW_BITS = (1 << 31) - 1
+
+
+class NgramEmbedding(nn.Module):
+    """What the last two, three, ... tokens up to each token say together.
+
+    Every group is hashed to a row of one table; the rows of a token's groups are added up and mapped to the hidden
+    width (`docs/math.md`, equation 22). Two groups may share a row. The table starts at zero, so a group that was
+    never trained says nothing. Source: hashed word n-grams, Joulin et al. 2017, section 2.
+
+    Args:
+        sizes: how many tokens the groups have, such as `(2, 3)`.
+        rows: how many rows the table has.
+        width: how wide a row is.
+        hidden_size: how wide the result is.
+        dropout: the probability with which a group is left out in training.
+    """
+
+    def __init__(self, sizes: Sequence[int], rows: int, width: int, hidden_size: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.sizes, self.rows, self.dropout = tuple(sizes), rows, dropout
+        self.table = nn.Parameter(torch.zeros(rows, width))
+        self.projection = nn.Linear(width, hidden_size, bias=False)
+
+    def forward(
+        self, ids: Int[Tensor, "batch length"], tokens: Tokens, memory: Memory | None = None
+    ) -> Float[Tensor, "batch length hidden"]:
+        groups = self.hashed(ids, tokens, memory)
+        batch, length, sizes = groups.shape
+        kept = None
+        if self.training and self.dropout:
+            kept = torch.rand(batch * length, sizes, device=ids.device, dtype=self.table.dtype)
+            kept = (kept >= self.dropout).to(kept.dtype) / (1 - self.dropout)
+        # One bag a token adds its rows up without holding them one by one.
+        groups = groups.view(batch * length, sizes)
+        bags = nn.functional.embedding_bag(groups, self.table, mode="sum", per_sample_weights=kept)
+        return self.projection(bags.view(batch, length, -1))
+
+    def hashed(
+        self, ids: Int[Tensor, "batch length"], tokens: Tokens, memory: Memory | None = None
+    ) -> Int[Tensor, "batch length sizes"]:
+        """The row of each group. Padding and what lies before the text are one more token, so that a padded text
+        gives what it gives bare."""
+        longest, length = max(self.sizes), ids.shape[1]
+        known = ids + 1
+        if tokens.padded:
+            known = known.masked_fill(~tokens.mask, 0)
+        before = ids.new_zeros(len(ids), longest - 1)
+        if memory is not None:
+            before = memory.tensors.get("ids", before)
+        known = torch.cat((before, known), 1)
+        if memory is not None:
+            memory.tensors["ids"] = known[:, known.shape[1] - (longest - 1) :].clone()
+        found, mixed = {}, torch.zeros_like(ids)
+        for back in range(longest):
+            # The shift brings high bits down, which products alone never do.
+            mixed = (mixed + known[:, longest - 1 - back :][:, :length]) * SPREAD
+            mixed = (mixed ^ (mixed >> 29)) * MIX
+            found[back + 1] = (mixed >> 32 & LOW_BITS) % self.rows
+        return torch.stack([found[size] for size in self.sizes], -1)
