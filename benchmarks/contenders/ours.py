@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from benchmarks.case import Action, Contender, ContractError
 from benchmarks.contenders.vectors import (
@@ -16,7 +15,15 @@ from benchmarks.contenders.vectors import (
     finite_and_causal,
     random_leaves,
 )
-from reformer.ops import bucket_slots, hash_buckets, hash_slots, native, random_rotations, window_attention
+from reformer.ops import (
+    bucket_slots,
+    hash_buckets,
+    hash_slots,
+    native,
+    random_rotations,
+    unit_vectors,
+    window_attention,
+)
 from reformer.ops.orderings import BUCKET_STRIDE
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 3e-2}
@@ -79,7 +86,7 @@ class Hashed:
         """Draw rotations, hash, order, normalise the keys, attend."""
         query = self.split(query_key)
         slots = hash_slots(query, self.rotations())
-        return self.attend(query, normalize(query, dim=-1), self.split(value), slots).transpose(1, 2).flatten(2)
+        return self.attend(query, unit_vectors(query), self.split(value), slots).transpose(1, 2).flatten(2)
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, slots: Tensor, backend: str | None = None) -> Tensor:
         return window_attention(
@@ -105,7 +112,7 @@ class Hashed:
     def _errors(self) -> list[float]:
         query, value = (self.split(leaf.detach()) for leaf in self.leaves)
         slots = hash_slots(query, self.rotations())
-        key = normalize(query, dim=-1)
+        key = unit_vectors(query)
         given = [tensor.clone().requires_grad_() for tensor in (query, key, value)]
         exact = [tensor.double().requires_grad_() for tensor in (query, key, value)]
         output = self.attend(given[0], given[1], given[2], slots)
@@ -123,7 +130,7 @@ def parts(hashed: Hashed) -> dict[str, Action]:
     rotations = hashed.rotations()
     buckets = hash_buckets(query, rotations)
     slots = bucket_slots(buckets)
-    key = normalize(query, dim=-1)
+    key = unit_vectors(query)
     forward = products(slots)
     leaves = [tensor.detach().requires_grad_() for tensor in (query, key, value)]
     grad = torch.randn_like(query)
@@ -138,7 +145,7 @@ def parts(hashed: Hashed) -> dict[str, Action]:
     return {
         "hash": Action(lambda _: _ignore(hash_buckets(query, rotations))),
         "order": Action(lambda _: _ignore(bucket_slots(buckets))),
-        "normalise": Action(lambda _: _ignore(normalize(query, dim=-1))),
+        "normalise": Action(lambda _: _ignore(unit_vectors(query))),
         "attend": Action(attend, facts=forward),
         "attend backward": Action(
             lambda output: _ignore(torch.autograd.grad(output, leaves, grad)),
