@@ -59,8 +59,12 @@ class Case:
         question: what the numbers tell, in a sentence.
         actions: the names of the actions in the order they are measured, the lightest on memory first.
         lengths, quick_lengths: of the sequences, in full and for `--quick`.
+        axis: what is counted by them, where it is not tokens.
         warm_up: at which length every action runs once before anything is measured; None for not at all.
         alone: too long to be among `--all`; measured when it is named.
+        apart: one contender at a time, each length in a fresh process: for what needs most of the memory or hours.
+            What would not fit by what the lengths before it took is not run, and the results say so.
+        turns: the most turns of each action.
     """
 
     name: str
@@ -69,8 +73,11 @@ class Case:
     actions: Sequence[str]
     lengths: Sequence[int]
     quick_lengths: Sequence[int]
+    axis: str = "tokens"
     warm_up: int | None = 256
     alone: bool = False
+    apart: bool = False
+    turns: int = 5
 
     def contender(self, name: str) -> Contender:
         return next(contender for contender in self.contenders if contender.name == name)

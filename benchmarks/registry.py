@@ -4,17 +4,48 @@ from functools import partial
 
 import torch
 
-from benchmarks.case import Case
+from benchmarks.case import Case, Contender
 from benchmarks.contenders.crf import crf
+from benchmarks.contenders.decoding import decoding
+from benchmarks.contenders.duplication import EVALUATED_WITH, trained_with
 from benchmarks.contenders.full import full
-from benchmarks.contenders.language_models import full_model, hashed_model, training_step, transformers_model
+from benchmarks.contenders.language_models import (
+    full_model,
+    hashed_model,
+    million_model,
+    training_step,
+    transformers_model,
+)
 from benchmarks.contenders.ours import attend_only, ours, parts
 from benchmarks.contenders.products import machine_products
 from benchmarks.contenders.reformer_pytorch_lsh import reformer_pytorch_lsh
+from benchmarks.contenders.streaming import pieced, reading
 from benchmarks.contenders.transformers_lsh import transformers_lsh
 
 KILO = 1024
 BOTH = ("forward", "forward+backward")
+
+
+def _steps(tokens: int | None = None, mark: str = "", long: bool = False) -> list[Contender]:
+    """A training step of everybody whose memory is compared; without full attention where it would take too long."""
+    ours_too = [
+        training_step(f"ours{mark}", "ours", hashed_model, tokens=tokens),
+        training_step(f"ours, not reversible{mark}", "plain", partial(hashed_model, reversible=False), tokens=tokens),
+        training_step(f"transformers{mark}", "transformers", transformers_model, must_be_causal=False, tokens=tokens),
+    ]
+    plain, checkpointed = (
+        partial(full_model, reversible=False, checkpointed=checkpointed) for checkpointed in (False, True)
+    )
+    return (
+        ours_too
+        if long
+        else [
+            *ours_too,
+            training_step(f"full attention{mark}", "full", plain, tokens=tokens),
+            training_step(f"full attention, checkpointed{mark}", "checkpointed", checkpointed, tokens=tokens),
+        ]
+    )
+
 
 _CASES = (
     Case(
@@ -113,16 +144,119 @@ _CASES = (
         warm_up=128,
     ),
     Case(
+        "depth",
+        "How does the memory of training grow with the number of layers?",
+        _steps(16 * KILO, ", 16k"),
+        ("step",),
+        [4, 6, 12, 24, 48],
+        [2, 4],
+        axis="layers",
+        warm_up=2,
+        alone=True,
+        apart=True,
+        turns=2,
+    ),
+    Case(
+        "depth-64k",
+        "How does the memory of training on 64k tokens grow with the number of layers?",
+        _steps(64 * KILO, ", 64k", long=True),
+        ("step",),
+        [6, 12, 24],
+        [2],
+        axis="layers",
+        warm_up=2,
+        alone=True,
+        apart=True,
+        turns=1,
+    ),
+    Case(
+        "length",
+        "How does the memory of training grow with the length?",
+        _steps(),
+        ("step",),
+        [4 * KILO, 16 * KILO, 64 * KILO, 256 * KILO, 1024 * KILO],
+        [KILO, 2 * KILO],
+        alone=True,
+        apart=True,
+        turns=2,
+    ),
+    Case(
+        "million",
+        "What does a training step on one sequence of a million tokens take?",
+        [
+            training_step("ours", "ours", million_model),
+            training_step("ours, bfloat16 autocast", "ours", million_model, bfloat16=True),
+        ],
+        ("step",),
+        [16 * KILO, 64 * KILO, 256 * KILO, 1024 * KILO],
+        [4 * KILO, 16 * KILO],
+        warm_up=4 * KILO,
+        alone=True,
+        apart=True,
+    ),
+    Case(
+        "decoding",
+        "Does a new token take longer the more there was before it?",
+        [
+            decoding("ours", "ours", ["local", "lsh"] * 3),
+            decoding("ours, local+lsh", "ours", ["local+lsh"] * 6),
+            decoding("full attention", "full", ["full"] * 6, longest=64 * KILO),
+        ],
+        ("token",),
+        [KILO, 4 * KILO, 16 * KILO, 64 * KILO, 256 * KILO],
+        [KILO, 4 * KILO],
+        alone=True,
+        apart=True,
+    ),
+    Case(
+        "streaming",
+        "How fast is a stream read, and does its memory grow with what was read?",
+        [reading("ours, 2 layers of 32")],
+        ("read",),
+        [10**5, 10**6, 10**7, 10**8],
+        [10**5, 10**6],
+        warm_up=10**5,
+        alone=True,
+        apart=True,
+        turns=1,
+    ),
+    Case(
+        "pieces",
+        "Does it matter in what pieces a stream of 64k tokens is read?",
+        [pieced("ours, 2 layers of 32")],
+        ("compare",),
+        [1, 7, 1000, 16384],
+        [1000],
+        axis="tokens a piece",
+        warm_up=None,
+        alone=True,
+        apart=True,
+        turns=1,
+    ),
+    Case(
+        "duplication",
+        "With which attention is the duplication task learned, and with which is it then solved?",
+        [trained_with(kind) for kind in EVALUATED_WITH if kind != "LSH-8"],
+        ("train",),
+        [256, 1024],
+        [64],
+        warm_up=None,
+        alone=True,
+        apart=True,
+        turns=1,
+    ),
+    Case(
         "crf",
         "What F1 has a linear-chain conditional random field on the newspaper?",
         [crf("sklearn-crfsuite")],
         ("train", "label"),
         [100_000],
         [200],
+        axis="paragraphs",
         warm_up=None,
         alone=True,
+        turns=1,
     ),
 )
 
 CASES = {case.name: case for case in _CASES}
-"""Lengths are tokens; of `crf`, the most paragraphs that are read of each split."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,25 @@ class ResultFile:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{header['case']}.json"
         self.partial = folder / f"{header['case']}.partial.json"
-        self.result = header | {"rows": []}
+        self.result = header | {"contracts": {}, "rows": []}
+
+    def see(self, contracts: Mapping[str, str]) -> None:
+        """Keep what was seen of each contender's contract."""
+        self.result["contracts"] |= contracts
+
+    def resume(self) -> None:
+        """Go on from what an interrupted run has left, without what failed in it; each start is kept."""
+        if not self.partial.exists():
+            return
+        left = json.loads(self.partial.read_text(encoding="utf-8"))
+        left["resumed"] = [*left.get("resumed", []), self.result["machine"]]
+        left["rows"] = [row for row in left["rows"] if "error" not in row]
+        self.result = left
+
+    def has(self, contender: str, length: int, actions: Sequence[str]) -> bool:
+        """Whether all of these are there, measured or left out for a reason."""
+        there = {(row["contender"], row["length"], row["action"]) for row in self.result["rows"]}
+        return all((contender, length, action) in there for action in actions)
 
     def add(self, row: Result) -> None:
         self.result["rows"].append(row)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import results, table
+from benchmarks import memory, results, table
 from benchmarks.case import Case, Contender
+from benchmarks.foresight import refusal
 from benchmarks.machine import ROOT, describe
 from benchmarks.registry import CASES
-from benchmarks.turns import Effort, Workshop
+from benchmarks.turns import Effort, Row, Workshop
 
 DRAFTS = ROOT / "build" / "benchmarks"
 """Where results go that are not a whole case's: they must not take the place of those in the documentation."""
@@ -29,12 +30,14 @@ def main(arguments: list[str] | None = None) -> int:
     cases = _cases(given)
     threads = given.threads or os.cpu_count() or 1
     machine = describe(threads) | {"command": _command(arguments)}
-    workshop = Workshop(threads)
+    workshop = Workshop(threads, given.device)
     folder = given.output or (results.FOLDER if _is_whole(given) else DRAFTS)
     begun, sound = time.perf_counter(), True
     for case in cases:
-        header = {"case": case.name, "question": case.question, "actions": list(case.actions), "machine": machine}
-        file = results.ResultFile(folder, header)
+        header = {"case": case.name, "question": case.question, "axis": case.axis, "actions": list(case.actions)}
+        file = results.ResultFile(folder, header | {"machine": machine})
+        if given.resume:
+            file.resume()
         try:
             sound &= _measure(case, given, workshop, file, console)
         except KeyboardInterrupt:
@@ -52,23 +55,57 @@ def _measure(
     case: Case, given: argparse.Namespace, workshop: Workshop, file: results.ResultFile, console: Console
 ) -> bool:
     """One case into its file; whether nothing failed."""
+    lengths = given.lengths or (case.quick_lengths if given.quick else case.lengths)
     chosen = [each for each in case.contenders if given.only is None or each.family in (*given.only, "machine")]
+    chosen = [each for each in chosen if any(_left(case, each, length, file) for length in lengths)]
     contracts = {each.name: _check(case, each, workshop, console) for each in chosen}
-    file.result["contracts"] = {name: seen for name, (_, seen) in contracts.items()}
+    file.see({name: seen for name, (_, seen) in contracts.items()})
     chosen = [each for each in chosen if contracts[each.name][0]]
     sound = all(kept for kept, _ in contracts.values())
     effort = Effort() if not given.quick else QUICK
-    effort = Effort(given.repeats or effort.turns, effort.seconds if given.seconds is None else given.seconds)
-    if case.alone:
-        effort = Effort(turns=1)
-    for length in given.lengths or (case.quick_lengths if given.quick else case.lengths):
-        for row in workshop.measure(case, chosen, length, effort):
-            record = row.record()
-            file.add(record)
-            sound &= row.error is None
-            what = f"{table.short(length):>5} {row.action:17} {row.contender.name:32}"
-            told = "failed" if row.error is not None else table.duration(record["median_seconds"])
-            console.print(f"{case.name}: {what} {told}", style=None if row.error is None else "red")
+    most = given.repeats or min(case.turns, effort.turns)
+    effort = Effort(most, effort.seconds if given.seconds is None else given.seconds)
+    for length in lengths:
+        left = [each for each in chosen if _left(case, each, length, file)]
+        turns = [[each] for each in left] if case.apart else [left]
+        for together in filter(None, turns):
+            sound &= _measure_together(case, together, length, effort, workshop, file, console)
+    return sound
+
+
+def _left(case: Case, contender: Contender, length: int, file: results.ResultFile) -> list[str]:
+    """The actions that are still to be measured at a length."""
+    actions = [action for action in case.actions if contender.reaches(length, action)]
+    return [] if file.has(contender.name, length, actions) else actions
+
+
+def _measure_together(
+    case: Case,
+    contenders: list[Contender],
+    length: int,
+    effort: Effort,
+    workshop: Workshop,
+    file: results.ResultFile,
+    console: Console,
+) -> bool:
+    """Some contenders in turns at one length into the file, or why one alone is not run; whether nothing failed."""
+    if case.apart:
+        [alone] = contenders
+        reason = refusal(file.result["rows"], alone, length, case.actions, memory.most())
+        if reason is not None:
+            for action in _left(case, alone, length, file):
+                row = Row(alone, length, action).common() | {"skipped": reason}
+                file.add(row)
+            console.print(f"{case.name}: {table.short(length):>5} {alone.name}: {reason}", style="yellow")
+            return True
+    sound = True
+    for row in workshop.measure(case, contenders, length, effort):
+        record = row.record()
+        file.add(record)
+        sound &= row.error is None
+        what = f"{table.short(length):>5} {row.action:17} {row.contender.name:32}"
+        told = "failed" if row.error is not None else table.duration(record["median_seconds"])
+        console.print(f"{case.name}: {what} {told}", style=None if row.error is None else "red")
     return sound
 
 
@@ -90,7 +127,7 @@ def _cases(given: argparse.Namespace) -> list[Case]:
 def _is_whole(given: argparse.Namespace) -> bool:
     """Whether every case is measured as it is registered."""
     changed = (given.quick, given.lengths, given.only, given.repeats, given.seconds, given.threads)
-    return not any(value for value in changed)
+    return given.device == "cpu" and not any(value for value in changed)
 
 
 def _command(arguments: list[str] | None) -> str:
@@ -112,13 +149,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, help="the most turns for each action")
     parser.add_argument("--seconds", type=float, help="no further turn is begun after so long for each action")
     parser.add_argument("--threads", type=int, help="for everybody; all cores if not given")
+    parser.add_argument(
+        "--device", default="cpu", help="where tensors are made, such as cuda; the processor if not given"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from CASE.partial.json of an interrupted run")
     parser.add_argument("--output", type=Path, help="a folder for the JSON files")
     return parser
 
 
 def _length(text: str) -> int:
     units = {"k": 1 << 10, "M": 1 << 20}
-    return int(text[:-1]) * units[text[-1]] if text[-1] in units else int(text)
+    if text[-1] in units:
+        return int(text[:-1]) * units[text[-1]]
+    return int(float(text)) if "e" in text else int(text)
 
 
 if __name__ == "__main__":

@@ -12,17 +12,23 @@ OURS = "ours"
 
 
 def short(length: int) -> str:
-    """65536 as "64k", 1048576 as "1M"."""
+    """65536 as "64k", 1048576 as "1M", 1000000 as "10^6"."""
+    power = len(str(length)) - 1
+    if power > 3 and length == 10**power:
+        return f"10^{power}"
     for unit, letter in ((1 << 20, "M"), (1 << 10, "k")):
         if length >= unit and length % unit == 0:
             return f"{length // unit}{letter}"
     return str(length)
 
 
+_UNITS = ((2 * 86400.0, 86400.0, "days"), (7200.0, 3600.0, "hours"), (600.0, 60.0, "minutes"), (1.0, 1.0, "s"))
+
+
 def duration(seconds: float) -> str:
     """Three digits, in the unit that fits."""
-    for unit, name in ((1.0, "s"), (1e-3, "ms")):
-        if seconds >= unit:
+    for least, unit, name in (*_UNITS, (1e-3, 1e-3, "ms")):
+        if seconds >= least:
             return f"{_three(seconds / unit)} {name}"
     return f"{_three(seconds * 1e6)} us"
 
@@ -44,7 +50,7 @@ def _three(number: float) -> str:
 
 
 def measured(rows: Iterable[Row]) -> list[Row]:
-    return [row for row in rows if "error" not in row]
+    return [row for row in rows if "error" not in row and "skipped" not in row]
 
 
 def in_order(result: dict[str, Any]) -> list[Row]:
@@ -72,7 +78,16 @@ def print_result(result: dict[str, Any], console: Console) -> None:
     """A table of everything that was measured, and what failed."""
     rows = measured(result["rows"])
     table = Table(title=f"{result['case']}: {result['question']}", title_justify="left")
-    for name in ("length", "action", "contender", "time", "least - most", "CPU time", "peak memory", "and"):
+    for name in (
+        result.get("axis", "tokens"),
+        "action",
+        "contender",
+        "time",
+        "least - most",
+        "CPU time",
+        "peak memory",
+        "and",
+    ):
         table.add_column(name, justify="left" if name in ("action", "contender", "and") else "right")
     previous = None
     for row in in_order(result):
@@ -92,9 +107,11 @@ def print_result(result: dict[str, Any], console: Console) -> None:
         )
     console.print(table)
     for row in result["rows"]:
+        what = f"{row['contender']} at {short(row['length'])}, {row['action']}"
         if "error" in row:
-            lines = row["error"].strip().splitlines()
-            console.print(f"{row['contender']} at {short(row['length'])}, {row['action']}: {lines[-1]}", style="red")
+            console.print(f"{what}: {row['error'].strip().splitlines()[-1]}", style="red")
+        if "skipped" in row:
+            console.print(f"{what}: {row['skipped']}", style="yellow")
 
 
 def _remarks(row: Row, rows: list[Row]) -> Iterator[str]:
@@ -102,7 +119,7 @@ def _remarks(row: Row, rows: list[Row]) -> Iterator[str]:
     if "flops" in facts:
         yield f"{facts['flops'] / row['median_seconds'] / 1e9:.0f} GFLOP/s"
     if row["action"] == "step":
-        yield f"{row['length'] / row['median_seconds']:.0f} tokens/s"
+        yield f"{facts.get('tokens', row['length']) / row['median_seconds']:,.0f} tokens/s"
     if "f1" in facts:
         yield f"strict micro-F1 {facts['f1']:.4f}"
     for mine, ratio in speedups(row, rows):

@@ -50,15 +50,19 @@ class Row:
     facts: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
 
-    def record(self) -> dict[str, Any]:
-        """As it stands in the results."""
-        common = {
+    def common(self) -> dict[str, Any]:
+        """What was to be measured."""
+        return {
             "contender": self.contender.name,
             "family": self.contender.family,
             **self.contender.options,
             "length": self.length,
             "action": self.action,
         }
+
+    def record(self) -> dict[str, Any]:
+        """As it stands in the results."""
+        common = self.common()
         if self.error is not None:
             return common | {"error": self.error}
         return common | {
@@ -76,15 +80,19 @@ class Row:
 class Workshop:
     """Starts processes that are copies of one which has only imported."""
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, threads: int, device: str = "cpu") -> None:
+        self.threads, self.device = threads, device
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(PRELOADED)
+
+    @property
+    def settings(self) -> worker.Settings:
+        return worker.Settings(self.threads, self.device)
 
     def check(self, case: Case, contender: Contender) -> tuple[bool, str]:
         """Whether the contender keeps its contract, and what was seen."""
         here, there = self.context.Pipe()
-        process = self.context.Process(target=worker.check, args=(there, case.name, contender.name, self.threads))
+        process = self.context.Process(target=worker.check, args=(there, case.name, contender.name, self.settings))
         process.start()
         there.close()
         try:
@@ -119,7 +127,7 @@ class _Worker:
         self.actions: list[str] = []
         self.error: str | None = None
         self.here, there = workshop.context.Pipe()
-        arguments = (there, case.name, contender.name, length, workshop.threads)
+        arguments = (there, case.name, contender.name, length, workshop.settings)
         self.process = workshop.context.Process(target=worker.serve, args=arguments, daemon=True)
         self.process.start()
         there.close()

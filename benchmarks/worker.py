@@ -14,6 +14,22 @@ TURN_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
+class Settings:
+    """What a worker sets before it builds anything."""
+
+    threads: int
+    device: str = "cpu"
+    """Where tensors are made that name no device."""
+
+    def apply(self) -> None:
+        import torch
+
+        torch.set_num_threads(self.threads)
+        if self.device != "cpu":
+            torch.set_default_device(self.device)
+
+
+@dataclass(frozen=True)
 class Turn:
     """The calls of one turn."""
 
@@ -28,8 +44,10 @@ def take_turn(action: Action, at_least: float = TURN_SECONDS) -> Turn:
     begun = time.perf_counter()
     while not turn.seconds or time.perf_counter() - begun < at_least:
         given = action.prepare()
+        memory.wait()
         cpu, wall = time.process_time(), time.perf_counter()
         facts = action.run(given)
+        memory.wait()
         turn.seconds.append(time.perf_counter() - wall)
         turn.cpu_seconds.append(time.process_time() - cpu)
         turn.facts.update(facts or {})
@@ -37,13 +55,11 @@ def take_turn(action: Action, at_least: float = TURN_SECONDS) -> Turn:
     return turn
 
 
-def serve(connection: Connection, case: str, name: str, length: int, threads: int) -> None:
+def serve(connection: Connection, case: str, name: str, length: int, settings: Settings) -> None:
     """Answer requests until nobody asks any more: every answer is the result, or the traceback as a string."""
-    import torch
-
     from benchmarks.registry import CASES
 
-    torch.set_num_threads(threads)
+    settings.apply()
     try:
         session = _Session(CASES[case].contender(name), length, CASES[case].warm_up)
     except Exception:
@@ -92,13 +108,13 @@ def _warm_up(contender: Contender, length: int) -> None:
         take_turn(action, at_least=0)
 
 
-def check(connection: Connection, case: str, name: str, threads: int) -> None:
+def check(connection: Connection, case: str, name: str, settings: Settings) -> None:
     """Check one contender's contract and answer what was seen, or the error."""
     import torch
 
     from benchmarks.registry import CASES
 
-    torch.set_num_threads(threads)
+    settings.apply()
     torch.manual_seed(0)
     try:
         connection.send((True, CASES[case].contender(name).check()))

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from benchmarks.case import Action, Contender, ContractError
 from benchmarks.contenders.transformers_lsh import factored_buckets
@@ -29,17 +30,37 @@ ROUNDS = 2
 CHECK_LENGTH = 256
 
 
-def hashed_model(length: int) -> nn.Module:
-    """Ours, local and hashed attention in turns, reversible."""
-    return _ours(length, ["local", "lsh"] * (LAYERS // 2), reversible=True)
+def hashed_model(length: int, layers: int = LAYERS, *, reversible: bool = True, **changes: Any) -> nn.Module:
+    """Ours, local and hashed attention in turns."""
+    return _ours(length, ["local", "lsh"] * (layers // 2), reversible=reversible, **changes)
 
 
-def full_model(length: int, *, reversible: bool) -> nn.Module:
-    """The same with full attention in every layer."""
-    return _ours(length, ["full"] * LAYERS, reversible=reversible)
+def full_model(length: int, layers: int = LAYERS, *, reversible: bool, checkpointed: bool = False) -> nn.Module:
+    """The same with full attention in every layer; `checkpointed` keeps the input of each sub-layer alone and runs it
+    again in the backward pass, as is usual where layers are not reversible."""
+    made = _ours(length, ["full"] * layers, reversible=reversible)
+    if checkpointed:
+        for sublayer in made.get_submodule("reformer.encoder.sublayers").children():
+            sublayer.forward = partial(checkpoint, sublayer.forward, use_reentrant=False)
+    return made
 
 
-def transformers_model(length: int) -> nn.Module:
+def million_model(length: int, **changes: Any) -> nn.Module:
+    """The model of `recipes/enwik8-1m.toml`, whatever the length: 256 buckets, rotary positions, chunks of the
+    feed-forward."""
+    settings: dict[str, Any] = {
+        "attention_layers": ["local", "lsh"] * (LAYERS // 2),
+        "hidden_act": "gelu",
+        "position_embedding_type": "rotary",
+        "axial_pos_embds_dim": None,
+        "axial_pos_shape": None,
+        "num_buckets": 256,
+        "chunk_size_feed_forward": 16384,
+    }
+    return _ours(length, **(settings | changes))
+
+
+def transformers_model(length: int, layers: int = LAYERS) -> nn.Module:
     """transformers' Reformer: local and hashed attention in turns, always reversible."""
     # Imported here, so that the other contenders can be measured where it is missing.
     from transformers.models.reformer.configuration_reformer import ReformerConfig
@@ -51,7 +72,7 @@ def transformers_model(length: int) -> nn.Module:
     return ReformerModelWithLMHead(
         ReformerConfig(
             **SHAPE,
-            attn_layers=["local", "lsh"] * (LAYERS // 2),
+            attn_layers=["local", "lsh"] * (layers // 2),
             axial_pos_shape=_axial_shape(length),
             max_position_embeddings=length,
             num_buckets=factored_buckets(length),
@@ -64,23 +85,20 @@ def transformers_model(length: int) -> nn.Module:
     )
 
 
-def _ours(length: int, attention_layers: list[str], *, reversible: bool) -> nn.Module:
+def _ours(length: int, attention_layers: list[str], **changes: Any) -> nn.Module:
     from reformer.models import ReformerConfig, ReformerForCausalLM
 
-    return ReformerForCausalLM(
-        ReformerConfig(
-            **SHAPE,
-            attention_layers=attention_layers,
-            position_embedding_type="axial",
-            axial_pos_shape=_axial_shape(length),
-            max_position_embeddings=length,
-            num_buckets=bucket_number(length),
-            num_rounds=ROUNDS,
-            local_window=64,
-            lsh_window=64,
-            reversible=reversible,
-        )
-    )
+    settings = SHAPE | {
+        "attention_layers": attention_layers,
+        "position_embedding_type": "axial",
+        "axial_pos_shape": _axial_shape(length),
+        "max_position_embeddings": length,
+        "num_buckets": bucket_number(length),
+        "num_rounds": ROUNDS,
+        "local_window": 64,
+        "lsh_window": 64,
+    }
+    return ReformerForCausalLM(ReformerConfig(**(settings | changes)))
 
 
 def _axial_shape(length: int) -> list[int]:
@@ -92,29 +110,49 @@ def _axial_shape(length: int) -> list[int]:
 def training_step(
     name: str,
     family: str,
-    make: Callable[[int], nn.Module],
+    make: Callable[..., nn.Module],
     *,
     bfloat16: bool = False,
     must_be_causal: bool = True,
+    tokens: int | None = None,
     longest: int = 1 << 62,
 ) -> Contender:
-    """Forward, backward and an AdamW step over one sequence of random bytes."""
-    autocast = partial(torch.autocast, "cpu", torch.bfloat16) if bfloat16 else nullcontext
+    """Forward, backward and an AdamW step over one sequence of random bytes.
 
-    def build(length: int) -> dict[str, Action]:
+    Args:
+        make: the model for a length.
+        tokens: the length, where a case varies the number of layers, which is then given to `make` too.
+    """
+    autocast = partial(_half, torch.bfloat16) if bfloat16 else nullcontext
+
+    def build(size: int) -> dict[str, Action]:
         torch.manual_seed(0)
-        model = make(length).train()
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-        ids = torch.randint(2, VOCABULARY, (1, length))
+        model = (make(size) if tokens is None else make(tokens, size)).train()
+        optimizer = _optimizer(model)
+        ids = torch.randint(2, VOCABULARY, (1, tokens or size))
         step = partial(_step, model, optimizer, ids, autocast)
-        return {"step": Action(lambda _: step())}
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        return {"step": Action(lambda _: step(), facts={"tokens": ids.numel(), "parameters": parameters})}
 
     def check() -> str:
-        model = make(CHECK_LENGTH)
-        return _check(model, autocast, must_be_causal)
+        return _check(make(CHECK_LENGTH), autocast, must_be_causal)
 
     options = {"dtype": "bfloat16 autocast" if bfloat16 else "float32"}
     return Contender(name, family, build, check, options, longest)
+
+
+def _half(dtype: torch.dtype) -> AbstractContextManager[Any]:
+    return torch.autocast(torch.get_default_device().type, dtype)
+
+
+def _optimizer(model: nn.Module) -> torch.optim.Optimizer:
+    """AdamW with its state made already, so that the first step that is measured needs the memory of any other."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return optimizer
 
 
 def _step(

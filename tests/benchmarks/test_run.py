@@ -73,3 +73,43 @@ def test_lengths_have_units():
 def test_the_long_case_is_measured_only_when_named():
     assert "crf" not in [case.name for case in run._cases(run._parser().parse_args(["--all"]))]
     assert [case.name for case in run._cases(run._parser().parse_args(["crf"]))] == ["crf"]
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path, monkeypatch):
+    arguments = ["crossover", "--lengths", "128", "256", "--only", "full", "--output", str(tmp_path)]
+    measured = []
+
+    def measure(self, case, contenders, length, effort):
+        from benchmarks.turns import Row
+
+        for action in case.actions:
+            if len(measured) == 1 and length == 256:
+                measured.append("interrupted")
+                raise KeyboardInterrupt
+            yield Row(contenders[0], length, action, seconds=[1.0], cpu_seconds=[1.0])
+        measured.append(length)
+
+    monkeypatch.setattr(run.Workshop, "measure", measure)
+    monkeypatch.setattr(run.Workshop, "check", lambda self, case, contender: (True, "seen"))
+    assert run.main(arguments) == run.INTERRUPTED
+    assert run.main([*arguments, "--resume"]) == 0
+    assert measured == [128, "interrupted", 256]
+    found = results.load("crossover", tmp_path)
+    assert [(row["length"], row["action"]) for row in found["rows"]] == [
+        (length, action) for length in (128, 256) for action in ("forward", "forward+backward")
+    ]
+    assert len(found["resumed"]) == 1
+
+
+def test_what_does_not_fit_is_written_down_and_not_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run, "refusal", lambda *given: "does not fit")
+    monkeypatch.setattr(run.Workshop, "check", lambda self, case, contender: (True, "seen"))
+    arguments = ["length", "--quick", "--only", "ours", "--output", str(tmp_path)]
+    assert run.main(arguments) == 0
+    found = results.load("length", tmp_path)
+    assert {row["skipped"] for row in found["rows"]} == {"does not fit"}
+    assert "does not fit" in capsys.readouterr().out
+
+
+def test_lengths_may_be_powers_of_ten():
+    assert run._parser().parse_args(["--lengths", "1e5", "1e9"]).lengths == [10**5, 10**9]

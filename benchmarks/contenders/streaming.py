@@ -1,0 +1,106 @@
+"""A small language model that reads a stream: how fast, in how much memory, and whether pieces change anything."""
+
+import time
+from typing import Any
+
+import torch
+
+from benchmarks import memory
+from benchmarks.case import Action, Contender, ContractError
+from benchmarks.learning import SAY_SECONDS
+
+PIECE = 1 << 14
+WHOLE = 1 << 16
+"""The length at which a stream is compared with one pass."""
+
+CHECK_LENGTH = 2000
+TOLERANCE = 1e-4
+
+
+def small_model() -> Any:
+    """Two layers of 32, a local and a hashed one; its positions are a table of three sides that reaches 10^9."""
+    from reformer.models import ReformerConfig, ReformerForCausalLM
+
+    torch.manual_seed(0)
+    return ReformerForCausalLM(
+        ReformerConfig(
+            vocab_size=256,
+            hidden_size=32,
+            num_attention_heads=2,
+            attention_head_size=16,
+            feed_forward_size=64,
+            hidden_act="relu",
+            is_decoder=True,
+            attention_layers=["local", "lsh"],
+            local_window=16,
+            lsh_window=16,
+            num_buckets=16,
+            num_rounds=1,
+            position_embedding_type="axial",
+            axial_pos_shape=[1000, 1000, 1000],
+            axial_pos_embds_dim=[8, 8, 16],
+            max_position_embeddings=10**9,
+        )
+    ).eval()
+
+
+def reading(name: str) -> Contender:
+    """Reads so many random bytes in pieces of 16,384, with the logits of the last one."""
+
+    def build(length: int) -> dict[str, Action]:
+        model = small_model()
+        return {"read": Action(lambda _: _read(model.stream(), length))}
+
+    return Contender(name, "ours", build, _check, {"dtype": "float32", "piece": PIECE})
+
+
+def _read(stream: Any, length: int) -> dict[str, int]:
+    begun = said = time.perf_counter()
+    for begin in range(0, length, PIECE):
+        stream(torch.randint(0, 256, (1, min(PIECE, length - begin))), logits_to_keep=1)
+        now = time.perf_counter()
+        if now - said > SAY_SECONDS:
+            said, read = now, begin + PIECE
+            rate = read / (now - begun)
+            left = (length - read) / rate / 60
+            print(f"  read {read:,} of {length:,} tokens, {rate:,.0f} a second, {left:.1f} minutes to go", flush=True)
+    return {"state_bytes": stream.cache.nbytes, "process_bytes": memory.peak() or 0, "tokens": length}
+
+
+def pieced(name: str) -> Contender:
+    """64k tokens read in pieces, beside one pass over them; the size is that of the pieces."""
+
+    def build(piece: int) -> dict[str, Action]:
+        model = small_model()
+        return {"compare": Action(lambda _: compare(model, WHOLE, piece))}
+
+    return Contender(name, "ours", build, _check, {"dtype": "float32"})
+
+
+def compare(model: Any, length: int, piece: int) -> dict[str, float | int]:
+    """The greatest difference between the logits of both, and at how many tokens it is above the tolerance."""
+    ids = torch.randint(0, 256, (1, length), generator=torch.Generator().manual_seed(0))
+    ids = ids.to(model.device)
+    with torch.no_grad():
+        whole = model(input_ids=ids).logits
+    stream = model.stream()
+    differences = [
+        (stream(part).logits - expected).abs().amax((0, 2))
+        for part, expected in zip(ids.split(piece, dim=1), whole.split(piece, dim=1), strict=True)
+    ]
+    found = torch.cat(differences)
+    return {"difference": float(found.max()), "above": int((found > TOLERANCE).sum()), "tokens": length}
+
+
+def _check() -> str:
+    """The same numbers as in one pass, and a state that does not grow."""
+    model = small_model()
+    differences = {piece: compare(model, CHECK_LENGTH, piece)["difference"] for piece in (1, 7, 1000)}
+    greatest = max(differences.values())
+    if greatest > TOLERANCE:
+        raise ContractError(f"pieces differ from one pass by {differences}, at most {TOLERANCE:.0e} is allowed")
+    stream = model.stream()
+    states = {_read(stream, length)["state_bytes"] for length in (10, 1000, PIECE + 1)}
+    if len(states) > 1:
+        raise ContractError(f"the state grows: {sorted(states)} bytes")
+    return f"pieces of 1, 7 and 1000 differ from one pass by {greatest:.1e}; a state of {states.pop():,} bytes"

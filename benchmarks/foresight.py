@@ -1,0 +1,55 @@
+"""What a measurement would take, by what the sizes before it took: so that nothing is begun that cannot end."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from benchmarks.case import Contender
+from benchmarks.table import duration, measured, short, size
+
+SHARE = 0.9
+"""Of the memory, beyond which a contender is not begun."""
+
+MOST_SECONDS = 1200.0
+"""A single call that would take longer is not begun."""
+
+
+def refusal(
+    rows: Iterable[dict[str, Any]], contender: Contender, length: int, actions: Sequence[str], most_bytes: int | None
+) -> str | None:
+    """Why a contender is not run at a length, for all its actions; None where it is.
+
+    Memory and time are carried on from the two greatest lengths below it, as a power of the length that
+    is at least its first and at most its second. An action that was left out at a smaller length is left out here too.
+    """
+    rows = [row for row in rows if row["contender"] == contender.name and row["length"] < length]
+    left_out = [row["skipped"] for row in rows if "skipped" in row]
+    if left_out:
+        return left_out[-1]
+    for action in actions:
+        mine = sorted(
+            (row for row in measured(rows) if row["action"] == action and row["median_seconds"]),
+            key=lambda row: row["length"],
+        )
+        if not mine:
+            continue
+        by = f"by what {short(mine[-1]['length'])} took"
+        needed = carried_on(mine, "peak_bytes", length)
+        if needed is not None and most_bytes is not None and needed > SHARE * most_bytes:
+            return f"does not fit: about {size(int(needed))} {by}, of {size(most_bytes)}"
+        seconds = carried_on(mine, "median_seconds", length)
+        if seconds is not None and seconds > MOST_SECONDS:
+            return f"too long: about {duration(seconds)} a call {by}"
+    return None
+
+
+def carried_on(rows: list[dict[str, Any]], what: str, length: int) -> float | None:
+    """A figure at a greater length, from rows in the order of theirs."""
+    known = [(row["length"], row[what]) for row in rows if row[what]]
+    if not known:
+        return None
+    power = 1.0
+    if len(known) > 1:
+        (before, less), (last, more) = known[-2:]
+        power = min(2.0, max(1.0, math.log(more / less) / math.log(last / before)))
+    return known[-1][1] * (length / known[-1][0]) ** power
