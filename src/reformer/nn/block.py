@@ -1,10 +1,14 @@
 """One layer of the stack as its sub-layers: each normalises its input, transforms it and drops out."""
 
+from collections.abc import Sequence
+
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from reformer.nn.memory import Memory
 from reformer.nn.replay import Replay
+from reformer.nn.reversible import pullback
 from reformer.nn.tokens import Tokens
 
 
@@ -28,3 +32,35 @@ class SubLayer(nn.Module):
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
         return replay.dropout(self.function(self.norm(hidden), tokens, replay, memory), self.dropout)
+
+    def pullback(
+        self,
+        hidden: Float[Tensor, "batch length hidden"],
+        tokens: Tokens,
+        replay: Replay,
+        grad_output: Float[Tensor, "batch length hidden"],
+        parameters: Sequence[Tensor],
+    ) -> tuple[Tensor, Tensor | None, Sequence[Tensor | None]]:
+        """As `reformer.nn.reversible.pullback`; a function with a `chunk_size` looks at each token alone, and so many
+        tokens at a time are run and differentiated, that its inner width is never held for a whole long sequence."""
+        size = getattr(self.function, "chunk_size", 0)
+        if not 0 < size < hidden.shape[1]:
+            return pullback(self, hidden, tokens, replay, grad_output, parameters)
+        # Dropout is a product with its mask, forward and backward.
+        grad_output = replay.rewind().dropout(grad_output, self.dropout)
+        output, of_hidden = grad_output.new_empty(0), torch.zeros_like(hidden)
+        total: list[Tensor | None] = [None] * len(parameters)
+        for begin in range(0, hidden.shape[1], size):
+            part = slice(begin, begin + size)
+            with torch.enable_grad():
+                given = hidden[:, part].detach().requires_grad_()
+                made = self.function(self.norm(given), tokens, replay)
+                found = torch.autograd.grad(made, [given, *parameters], grad_output[:, part], allow_unused=True)
+            output = output if output.numel() else made.new_empty(hidden.shape)
+            output[:, part] = made.detach()
+            if found[0] is not None:
+                of_hidden[:, part] = found[0]
+            for index, gradient in enumerate(found[1:]):
+                earlier = total[index]
+                total[index] = gradient if earlier is None else earlier.add_(gradient)
+        return replay.rewind().dropout(output, self.dropout), of_hidden, total

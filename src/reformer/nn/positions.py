@@ -1,6 +1,7 @@
 """Positions: added to the embeddings (axial, learned, sinusoidal) or turned into queries and keys (rotary)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -71,6 +72,24 @@ def rotate(
 ) -> Float[Tensor, "batch heads length head_dim"]:
     """Turn pairs of coordinates by the position, so that a score depends on the distance (Su et al. 2021)."""
     cosine, sine = (wave.to(vectors.dtype) for wave in waves)
+    return _Rotation.apply(vectors, cosine, sine)  # pyright: ignore[reportReturnType]
+
+
+class _Rotation(torch.autograd.Function):
+    """Its backward pass turns the gradient back, so that no vector is kept for it."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+        ctx.save_for_backward(cosine, sine)
+        return _turn(vectors, cosine, sine)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
+        cosine, sine = ctx.saved_tensors
+        return _turn(grad_output, cosine, -sine), None, None
+
+
+def _turn(vectors: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     left, right = vectors.chunk(2, -1)
     return torch.cat((left * cosine - right * sine, right * cosine + left * sine), -1)
 

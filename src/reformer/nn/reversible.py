@@ -1,6 +1,7 @@
 """A stack of sub-layers on two residual streams, whose inputs the backward pass recomputes (`docs/math.md`, 12)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -66,6 +67,25 @@ def _run(first: Tensor, second: Tensor, sublayers: Sequence[nn.Module], tokens: 
     return first, second
 
 
+def pullback(
+    function: Callable[..., Tensor],
+    hidden: Tensor,
+    tokens: Tokens,
+    replay: Replay,
+    grad_output: Tensor,
+    parameters: Sequence[Tensor],
+) -> tuple[Tensor, Tensor | None, Sequence[Tensor | None]]:
+    """Run a sub-layer again: its output, and the gradients of its input and of some of its parameters.
+
+    A sub-layer that can do it in less memory has a method of this name.
+    """
+    with torch.enable_grad():
+        hidden = hidden.detach().requires_grad_()
+        output = function(hidden, tokens, replay.rewind())
+        found = torch.autograd.grad(output, [hidden, *parameters], grad_output, allow_unused=True)
+    return output.detach(), found[0], found[1:]
+
+
 class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, first: Tensor, second: Tensor, stack: tuple, *parameters: Tensor) -> Streams:
@@ -84,6 +104,8 @@ class _Recomputed(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_first: Tensor, grad_second: Tensor) -> tuple[Tensor | None, ...]:
         first, second = ctx.saved_tensors
+        # Unless the graph is kept, nothing else needs them, and they are as long as the sequence.
+        ctx.maybe_clear_saved_tensors()
         sublayers, tokens, again = ctx.stack
         wanted = list(ctx.needs_input_grad[3:])
         gradients: list[Tensor | None] = [None] * len(wanted)
@@ -92,20 +114,17 @@ class _Recomputed(torch.autograd.Function):
             parameters = list(sublayer.parameters())
             begin = end - len(parameters)
             trained = [index for index in range(begin, end) if wanted[index]]
-            with torch.enable_grad(), torch.autocast(**ctx.autocast):
-                hidden = first.detach().requires_grad_()
-                output = sublayer(hidden, tokens, replay.rewind())
-                found = torch.autograd.grad(
-                    output,
-                    [hidden, *(parameters[index - begin] for index in trained)],
-                    grad_second,
-                    allow_unused=True,
+            back = getattr(sublayer, "pullback", None) or partial(pullback, sublayer)
+            with torch.autocast(**ctx.autocast):
+                output, of_hidden, found = back(
+                    first, tokens, replay, grad_second, [parameters[index - begin] for index in trained]
                 )
-            for index, gradient in zip(trained, found[1:], strict=True):
+            for index, gradient in zip(trained, found, strict=True):
                 gradients[index] = gradient
-            first, second = second - output.detach(), first
-            into_hidden = grad_first if found[0] is None else grad_first + found[0]
-            grad_first, grad_second = grad_second, into_hidden
+            first, second = second - output, first
+            del output
+            grad_first, grad_second = grad_second, grad_first if of_hidden is None else grad_first + of_hidden
+            del of_hidden
             end = begin
         inputs = [
             grad_first if ctx.needs_input_grad[0] else None,
