@@ -5,6 +5,7 @@ from functools import partial
 import torch
 
 from benchmarks.case import Case, Contender
+from benchmarks.contenders.byte_lm import byte_lm
 from benchmarks.contenders.crf import crf
 from benchmarks.contenders.decoding import decoding
 from benchmarks.contenders.duplication import EVALUATED_WITH, trained_with
@@ -20,6 +21,7 @@ from benchmarks.contenders.ours import attend_only, ours, parts
 from benchmarks.contenders.products import machine_products
 from benchmarks.contenders.reformer_pytorch_lsh import reformer_pytorch_lsh
 from benchmarks.contenders.streaming import pieced, reading
+from benchmarks.contenders.synthetic import KINDS, TASKS, synthetic
 from benchmarks.contenders.transformers_lsh import transformers_lsh
 
 KILO = 1024
@@ -87,7 +89,7 @@ _CASES = (
             ours("ours in plain PyTorch", rounds=1, backend="eager", actions=parts),
             *machine_products(),
         ],
-        ("hash", "order", "normalise", "attend", "attend backward", "product"),
+        ("hash", "order", "attend", "attend backward", "product"),
         [4 * KILO, 16 * KILO, 64 * KILO],
         [4 * KILO],
     ),
@@ -240,6 +242,30 @@ _CASES = (
         ("train",),
         [256, 1024],
         [64],
+        warm_up=None,
+        alone=True,
+        apart=True,
+        turns=1,
+    ),
+    Case(
+        "synthetic",
+        "What can each attention reach: the next number, a copy half a sequence back, a needle in a haystack?",
+        [synthetic(task, kind) for task in TASKS for kind in KINDS],
+        ("train",),
+        [4 * KILO],
+        [128],
+        warm_up=None,
+        alone=True,
+        apart=True,
+        turns=1,
+    ),
+    Case(
+        "byte-lm",
+        "How well does each attention model Wikipedia after equally many bytes, and where does its reach matter?",
+        [byte_lm(kind) for kind in KINDS],
+        ("train",),
+        [4 * KILO],
+        [256],
         warm_up=None,
         alone=True,
         apart=True,

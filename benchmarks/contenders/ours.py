@@ -15,15 +15,7 @@ from benchmarks.contenders.vectors import (
     finite_and_causal,
     random_leaves,
 )
-from reformer.ops import (
-    bucket_slots,
-    hash_buckets,
-    hash_slots,
-    native,
-    random_rotations,
-    unit_vectors,
-    window_attention,
-)
+from reformer.ops import bucket_slots, hash_buckets, hash_slots, native, random_rotations, shared_window_attention
 from reformer.ops.orderings import BUCKET_STRIDE
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 3e-2}
@@ -83,20 +75,18 @@ class Hashed:
         return rows.unflatten(-1, (self.heads, HEAD_DIM)).transpose(1, 2)
 
     def core(self, query_key: Tensor, value: Tensor) -> Tensor:
-        """Draw rotations, hash, order, normalise the keys, attend."""
+        """Draw rotations, hash, order, attend."""
         query = self.split(query_key)
         slots = hash_slots(query, self.rotations())
-        return self.attend(query, unit_vectors(query), self.split(value), slots).transpose(1, 2).flatten(2)
+        return self.attend(query, self.split(value), slots).transpose(1, 2).flatten(2)
 
-    def attend(self, query: Tensor, key: Tensor, value: Tensor, slots: Tensor, backend: str | None = None) -> Tensor:
-        return window_attention(
+    def attend(self, query: Tensor, value: Tensor, slots: Tensor, backend: str | None = None) -> Tensor:
+        return shared_window_attention(
             query,
-            key,
             value,
             slots,
             window=WINDOW,
             causal=True,
-            attend_self=False,
             scale=1.0,
             backend=backend or self.backend,
         )
@@ -112,11 +102,10 @@ class Hashed:
     def _errors(self) -> list[float]:
         query, value = (self.split(leaf.detach()) for leaf in self.leaves)
         slots = hash_slots(query, self.rotations())
-        key = unit_vectors(query)
-        given = [tensor.clone().requires_grad_() for tensor in (query, key, value)]
-        exact = [tensor.double().requires_grad_() for tensor in (query, key, value)]
-        output = self.attend(given[0], given[1], given[2], slots)
-        expected = self.attend(exact[0], exact[1], exact[2], slots, backend="reference")
+        given = [tensor.clone().requires_grad_() for tensor in (query, value)]
+        exact = [tensor.double().requires_grad_() for tensor in (query, value)]
+        output = self.attend(given[0], given[1], slots)
+        expected = self.attend(exact[0], exact[1], slots, backend="reference")
         grad = torch.randn_like(output)
         found = [output, *torch.autograd.grad(output, given, grad)]
         wanted = [expected, *torch.autograd.grad(expected, exact, grad.double())]
@@ -130,22 +119,20 @@ def parts(hashed: Hashed) -> dict[str, Action]:
     rotations = hashed.rotations()
     buckets = hash_buckets(query, rotations)
     slots = bucket_slots(buckets)
-    key = unit_vectors(query)
     forward = products(slots)
-    leaves = [tensor.detach().requires_grad_() for tensor in (query, key, value)]
+    leaves = [tensor.detach().requires_grad_() for tensor in (query, value)]
     grad = torch.randn_like(query)
 
     def attended() -> Tensor:
-        return hashed.attend(leaves[0], leaves[1], leaves[2], slots)
+        return hashed.attend(leaves[0], leaves[1], slots)
 
     def attend(_: None) -> None:
         with torch.no_grad():
-            hashed.attend(query, key, value, slots)
+            hashed.attend(query, value, slots)
 
     return {
         "hash": Action(lambda _: _ignore(hash_buckets(query, rotations))),
         "order": Action(lambda _: _ignore(bucket_slots(buckets))),
-        "normalise": Action(lambda _: _ignore(unit_vectors(query))),
         "attend": Action(attend, facts=forward),
         "attend backward": Action(
             lambda output: _ignore(torch.autograd.grad(output, leaves, grad)),

@@ -26,7 +26,7 @@ T one_of(std::initializer_list<T> choices) {
 
 struct Problem {
   int64_t batch, heads, queries, keys, dim, orderings, token_gap;
-  bool causal, attend_self, deduplicate, shared;
+  bool causal, attend_self, deduplicate, shared, unit;  // `unit`: keys are queries divided by their length.
   std::vector<int64_t> windows, query_slots, key_slots;
   std::vector<double> query, key, value, grad;
 
@@ -64,6 +64,7 @@ Problem draw() {
   p.dim = one_of<int64_t>({1, 5, 16, 33, 64, 80});
   p.keys = one_of<int64_t>({number(1, 20), number(1, 200), number(1, 700), number(4200, 4500)});
   p.shared = number(0, 1);
+  p.unit = p.shared && number(0, 1);
   p.queries = p.shared ? p.keys : number(1, p.keys);
   p.orderings = number(1, p.keys > 1000 ? 2 : 3);
   p.causal = number(0, 1);
@@ -90,8 +91,39 @@ struct Results {
   std::vector<double> output, grad_query, grad_key, grad_value;
 };
 
+Results define(const Problem& p, double scale);
+
+double length_of(const double* x, int64_t dim) {
+  double sum = 0;
+  for (int64_t d = 0; d < dim; ++d) sum += x[d] * x[d];
+  return std::sqrt(sum);
+}
+
+// Keys made of the queries, and their gradients handed back to these.
+Results define_unit(Problem p, double scale) {
+  p.unit = false;
+  for (int64_t i = 0; i < p.rows() * p.keys; ++i) {
+    const double* x = &p.query[i * p.dim];
+    const double length = length_of(x, p.dim);
+    for (int64_t d = 0; d < p.dim; ++d) p.key[i * p.dim + d] = x[d] / length;
+  }
+  Results r = define(p, scale);
+  for (int64_t i = 0; i < p.rows() * p.keys; ++i) {
+    const double *unit = &p.key[i * p.dim], length = length_of(&p.query[i * p.dim], p.dim);
+    double* grad = &r.grad_key[i * p.dim];
+    double along = 0;
+    for (int64_t d = 0; d < p.dim; ++d) along += grad[d] * unit[d];
+    for (int64_t d = 0; d < p.dim; ++d) {
+      r.grad_query[i * p.dim + d] += (grad[d] - along * unit[d]) / length;
+      grad[d] = 0;
+    }
+  }
+  return r;
+}
+
 // The definition, pair by pair.
 Results define(const Problem& p, double scale) {
+  if (p.unit) return define_unit(p, scale);
   Results r;
   r.output.assign(p.query.size(), 0);
   r.grad_query.assign(p.query.size(), 0);
@@ -223,13 +255,15 @@ bool check(const Problem& p, reformer::Dtype dtype, double bound) {
   call.dtype = dtype;
   call.threads = number(1, 4);
   call.scale = scale;
+  call.shortest = p.unit ? 1e-12 : 0;
   call.query = query.array(p.heads);
-  call.key = key.array(p.heads);
+  call.key = (p.unit ? query : key).array(p.heads);
   call.value = value.array(p.heads);
   call.output = output.array(p.heads);
   call.grad_output = grad.array(p.heads);
   call.grad_query = grad_query.array(p.heads);
-  call.grad_key = grad_key.array(p.heads);
+  if (p.unit) std::fill(grad_key.data.begin(), grad_key.data.end(), T{});  // Stays as it is.
+  call.grad_key = p.unit ? reformer::Array{} : grad_key.array(p.heads);
   call.grad_value = grad_value.array(p.heads);
   auto slots = [&](const std::vector<int64_t>& data, int64_t size) {
     return reformer::SlotArray{data.data(), p.heads * p.orderings * size, p.orderings * size, size, 1};
@@ -249,9 +283,9 @@ bool check(const Problem& p, reformer::Dtype dtype, double bound) {
       difference(grad_key.values(), expected.grad_key), difference(grad_value.values(), expected.grad_value)};
   for (double x : worst) {
     if (!(x < bound)) {
-      std::printf("dtype %d: output %g, gradients %g %g %g; %ld queries, %ld keys, dim %ld, %ld threads\n",
+      std::printf("dtype %d: output %g, gradients %g %g %g; %ld queries, %ld keys, dim %ld, %ld threads, unit %d\n",
                   static_cast<int>(dtype), worst[0], worst[1], worst[2], worst[3], p.queries, p.keys, p.dim,
-                  call.threads);
+                  call.threads, p.unit);
       return false;
     }
   }

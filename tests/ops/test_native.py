@@ -12,7 +12,9 @@ pytestmark = pytest.mark.skipif(native.LIBRARY is None, reason=native.VARIANT)
 
 COMPILED = """
 import torch
-from reformer.ops import hash_query_slots, hash_slots, position_slots, random_rotations, window_attention
+from reformer.ops import (
+    hash_query_slots, hash_slots, position_slots, random_rotations, shared_window_attention, window_attention
+)
 
 rotations = random_rotations(2, 2, 16, 8)
 mask = torch.arange(50)[None] < 40
@@ -21,11 +23,14 @@ def shared(query, value):
     slots = torch.cat((hash_slots(query, rotations, mask), position_slots(mask).expand(1, 2, 1, 50)), 2)
     return window_attention(query, query, value, slots, window=7, causal=True, attend_self=False, backend="cpu")
 
+def of_unit_length(query, value):
+    return shared_window_attention(query, value, hash_slots(query, rotations, mask), window=7, causal=True)
+
 def separate(query, key, value):
     query_slots = hash_query_slots(query, key, rotations, mask, causal=True)
     return window_attention(query, key, value, query_slots, hash_slots(key, rotations, mask), window=7, causal=True)
 
-for function, count in ((shared, 2), (separate, 3)):
+for function, count in ((shared, 2), (of_unit_length, 2), (separate, 3)):
     inputs = [torch.randn(1, 2, 50, 16, requires_grad=True) for _ in range(count)]
     plain = function(*inputs)
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager")(*inputs)
@@ -37,7 +42,7 @@ for function, count in ((shared, 2), (separate, 3)):
 
 VARIANT = """
 import torch
-from reformer.ops import hash_slots, native, random_rotations, window_attention
+from reformer.ops import hash_slots, native, random_rotations, shared_window_attention, window_attention
 
 assert native.VARIANT == {variant!r}
 torch.manual_seed(0)
@@ -45,13 +50,14 @@ for dtype, bound in ((torch.float32, 1e-5), (torch.float64, 1e-12), (torch.bfloa
     for head_dim in (3, 16, 64, 80):
         x = torch.randn(1, 2, 150, head_dim, dtype=torch.float64).to(dtype)
         slots = hash_slots(x, random_rotations(2, 3, head_dim, 6))
-        found = []
-        for backend, kind in (("cpu", dtype), ("reference", torch.float64)):
-            vectors = [x.to(kind, copy=True).requires_grad_() for _ in range(3)]
-            output = window_attention(*vectors, slots, window=20, attend_self=False, backend=backend)
-            found.append((output, *torch.autograd.grad(output.sum(), vectors)))
-        for a, b in zip(*found):
-            assert ((a - b).abs() / (1 + b.abs())).max() < bound, (dtype, head_dim)
+        for attention, count in ((window_attention, 3), (shared_window_attention, 2)):
+            found = []
+            for backend, kind in (("cpu", dtype), ("reference", torch.float64)):
+                vectors = [x.to(kind, copy=True).requires_grad_() for _ in range(count)]
+                output = attention(*vectors, slots, window=20, attend_self=False, backend=backend)
+                found.append((output, *torch.autograd.grad(output.sum(), vectors)))
+            for a, b in zip(*found):
+                assert ((a - b).abs() / (1 + b.abs())).max() < bound, (dtype, head_dim)
 """
 
 
@@ -93,13 +99,14 @@ def test_operators_are_registered_as_torch_expects():
     query, key, value = (torch.randn(1, 20, 2, 8).transpose(1, 2).requires_grad_() for _ in range(3))
     rotations = random_rotations(2, 2, 8, 4)
     slots = hash_slots(query, rotations)
-    options = ([5, 5], True, False, True, True, 0.3)
+    options = ([5, 5], True, False, True, 0.3)
     forward = torch.ops.reformer.window_attention_cpu.default
-    torch.library.opcheck(forward, (query, key, value, slots, slots, *options))
-    query, key, value = query.detach(), key.detach(), value.detach()
-    output, log_sum = forward(query, key, value, slots, slots, *options)
-    saved = (output, query, key, value, slots, slots, output, log_sum)
-    torch.library.opcheck(torch.ops.reformer.window_attention_cpu_backward.default, (*saved, *options))
+    backward = torch.ops.reformer.window_attention_cpu_backward.default
+    for keys, key_slots in ((key, slots), (key, None), (None, None)):
+        torch.library.opcheck(forward, (query, keys, value, slots, key_slots, *options))
+        given = (query.detach(), None if keys is None else keys.detach(), value.detach(), slots, key_slots, *options)
+        output, log_sum = forward(*given)
+        torch.library.opcheck(backward, (torch.randn_like(output), output, log_sum, *given))
     buckets = hashing.hash_buckets(query, list(rotations))
     torch.library.opcheck(hashing.hash_buckets, (query, list(rotations)))
     torch.library.opcheck(hashing.bucket_slots, (buckets, None, 1 << 20))

@@ -1,8 +1,19 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from reformer.ops import backend_status, hash_slots, native, position_slots, random_rotations, window_attention
+from reformer.ops import (
+    backend_status,
+    hash_slots,
+    native,
+    position_slots,
+    random_rotations,
+    shared_window_attention,
+    unit_vectors,
+    window_attention,
+)
 from reformer.ops.window_attention import BACKENDS, REFUSALS
 
 from .cases import ANY, LAYOUTS, Case, far_apart, make_case, vectors
@@ -75,6 +86,42 @@ def test_layouts_change_nothing(backend, layout):
     slots = position_slots(torch.ones(2, 40, dtype=torch.bool))
     cases = [Case(x, x, x, slots, None, {"window": 7}) for x in (plain, laid_out)]
     assert all(torch.equal(a, b) for a, b in zip(*(case.run(backend) for case in cases), strict=True))
+
+
+def shared_run(case, backend, wanted=None):
+    """As `Case.run`, of queries that are keys of unit length; through `wanted` where that is another function."""
+    query, value = (tensor.detach().requires_grad_() for tensor in (case.query, case.value))
+    if wanted is None:
+        output = shared_window_attention(query, value, case.query_slots, **case.options, backend=backend)
+    else:
+        output = wanted(query, unit_vectors(query), value, case.query_slots, **case.options, backend=backend)
+    weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return output.detach(), *torch.autograd.grad(output, (query, value), weights.to(output.dtype))
+
+
+@pytest.mark.parametrize("backend", ALL)
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 8e-2)])
+@settings(fuzz, max_examples=30)
+@given(any_=ANY)
+def test_shared_queries_are_keys_of_unit_length(backend, dtype, bound, any_):
+    case = make_case({**any_, "kind": "shared+position" if "position" in any_["kind"] else "shared"}).to(dtype)
+    case = replace(case, query=torch.where(torch.rand(case.query.shape[:3])[..., None] < 0.1, 0, case.query))
+    found = shared_run(case, backend)
+    expected = shared_run(case.to(torch.float64), "reference", window_attention)
+    # A vector of length zero stands for one of no direction at all: its gradient is as large as 1 / SHORTEST.
+    real = (case.query != 0).any(-1, keepdim=True)
+    assert far_apart((found[0], found[1] * real, found[2]), (expected[0], expected[1] * real, expected[2])) < bound
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_shared_queries_on_several_threads(threads):
+    query, value = vectors(1, 2, 4200, 8), vectors(1, 2, 4200, 8)
+    slots = hash_slots(query, random_rotations(2, 2, 8, 64))
+    case = Case(query, query, value, slots, None, {"window": 20, "causal": True})
+    wide = Case(query, query, value, slots, None, {"window": [300, 4], "attend_self": True})
+    torch.set_num_threads(threads)
+    for each in (case, wide):
+        assert far_apart(shared_run(each, None), shared_run(each, "eager")) < 1e-11
 
 
 @pytest.mark.parametrize("backend", ALL)

@@ -17,6 +17,7 @@ from reformer.ops import (
     bucket_slots,
     hash_buckets,
     random_rotations,
+    shared_window_attention,
     unit_vectors,
     window_attention,
 )
@@ -100,6 +101,9 @@ class Attention(nn.Module):
             tables = KeyTables(memory, self._tables)
             tables.prepare(key)
         query_slots, key_slots = self._slots(query, key, tokens, replay, tables)
+        if self.shared and tables is None:
+            seen = self._see_shared(query, value, query_slots, tokens)
+            return self.output(seen.transpose(1, 2).flatten(2))
         query, key, scale = self._scaled(query, key)
         if tokens.rotary is not None:
             query, key = rotate(query, tokens.rotary), rotate(key, tokens.rotary)
@@ -122,6 +126,14 @@ class Attention(nn.Module):
                 scale=scale,
             )
         return self.output(seen.transpose(1, 2).flatten(2))
+
+    def _see_shared(
+        self, query: Tensor, value: Tensor, slots: Tensor, tokens: Tokens
+    ) -> Float[Tensor, "batch heads length head_dim"]:
+        # A rotation changes no length, so it may come before the keys are made of the queries.
+        if tokens.rotary is not None:
+            query = rotate(query, tokens.rotary)
+        return shared_window_attention(query, value, slots, window=self.windows, causal=self.causal, scale=1.0)
 
     def _see_everything(
         self, query: Tensor, key: Tensor, value: Tensor, tokens: Tokens, memory: Memory | None

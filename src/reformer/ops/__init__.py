@@ -12,7 +12,7 @@ from reformer.ops.orderings import (
     random_rotations,
 )
 from reformer.ops.unit_vectors import unit_vectors
-from reformer.ops.window_attention import window_attention
+from reformer.ops.window_attention import shared_window_attention, window_attention
 
 __all__ = [
     "backend_status",
@@ -24,6 +24,7 @@ __all__ = [
     "linear_cross_entropy",
     "position_slots",
     "random_rotations",
+    "shared_window_attention",
     "unit_vectors",
     "window_attention",
 ]

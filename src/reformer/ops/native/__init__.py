@@ -115,7 +115,7 @@ class AttentionCall(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("batch", "heads", "queries", "keys", "dim", "orderings")),
         ("windows", ctypes.POINTER(ctypes.c_int64)),
         *((name, ctypes.c_int64) for name in ("causal", "attend_self", "deduplicate", "shared", "dtype", "threads")),
-        ("scale", ctypes.c_double),
+        *((name, ctypes.c_double) for name in ("scale", "shortest")),
         *((name, ArrayArgument) for name in ("query", "key", "value", "output")),
         *((name, ArrayArgument) for name in ("grad_output", "grad_query", "grad_key", "grad_value")),
         *((name, SlotsArgument) for name in ("query_slots", "key_slots")),

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from reformer.ops.unit_vectors import unit_vectors
 from reformer.ops.window_attention.cpu import cpu
 from reformer.ops.window_attention.cpu import refusal as cpu_refusal
 from reformer.ops.window_attention.eager import eager
@@ -88,6 +89,53 @@ def window_attention(
     )
 
 
+def shared_window_attention(
+    query: Float[Tensor, "batch heads length head_dim"],
+    value: Float[Tensor, "batch heads length head_dim"],
+    slots: Int[Tensor, "#batch #heads orderings length"],
+    *,
+    window: int | Sequence[int],
+    causal: bool = False,
+    attend_self: bool = False,
+    deduplicate: bool = True,
+    scale: float | None = None,
+    backend: str | None = None,
+) -> Float[Tensor, "batch heads length head_dim"]:
+    """`window_attention` whose keys are the queries divided by their length: shared queries and keys.
+
+    The same as `window_attention(query, unit_vectors(query), value, slots, attend_self=False, ...)`, but the `cpu`
+    backend makes the keys as it reads the queries, and hands back one gradient for both: of the seven tensors of full
+    size that forward and backward would write, three remain.
+
+    Args and errors are those of `window_attention`.
+
+    Source: Kitaev, Kaiser, Levskaya 2020 (arXiv 2001.04451), section 2.
+
+    Example:
+        >>> x = torch.randn(1, 2, 5, 8)
+        >>> slots = position_slots(torch.ones(1, 5, dtype=torch.bool))
+        >>> shared_window_attention(x, x, slots, window=2, causal=True).shape
+        torch.Size([1, 2, 5, 8])
+    """
+    windows = _checked_windows(window, slots)
+    _check(query, query, value, slots, slots)
+    if query.shape[2] == 0:
+        return torch.zeros_like(query)
+    name = _chosen(backend, query, query)
+    return BACKENDS[name](
+        query,
+        None if name == "cpu" else unit_vectors(query),
+        value,
+        slots,
+        slots,
+        windows=windows,
+        causal=causal,
+        attend_self=attend_self,
+        deduplicate=deduplicate,
+        scale=1 / math.sqrt(query.shape[-1]) if scale is None else scale,
+    )
+
+
 def _chosen(backend: str | None, query: Tensor, key: Tensor) -> str:
     if backend is None:
         return next(name for name in BACKENDS if name not in REFUSALS or REFUSALS[name](query, key) is None)
@@ -141,4 +189,4 @@ def _check(query: Tensor, key: Tensor, value: Tensor, query_slots: Tensor, key_s
             )
 
 
-__all__ = ["BACKENDS", "REFUSALS", "window_attention"]
+__all__ = ["BACKENDS", "REFUSALS", "shared_window_attention", "window_attention"]

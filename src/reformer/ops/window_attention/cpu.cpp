@@ -34,6 +34,9 @@ struct Call {
   const int64_t* windows;
   int64_t causal, attend_self, deduplicate, shared, dtype, threads;
   double scale;
+  // Not 0: queries are keys, which are divided by their length, or by this if they are shorter. `key` then is `query`,
+  // and `grad_query` takes what reaches either of them.
+  double shortest;
   Array query, key, value, output;
   Array grad_output, grad_query, grad_key, grad_value;
   SlotArray query_slots, key_slots;
@@ -166,7 +169,8 @@ class Band {
 
   int64_t key_step = 0, value_step = 0;
 
-  void start(Rows<In> keys, Rows<In> values, const Ordering& ordering, int64_t dim, int64_t begin) {
+  void start(Rows<In> keys, Rows<In> values, const Ordering& ordering, int64_t dim, int64_t begin, double shortest) {
+    shortest_ = static_cast<T>(shortest);
     keys_ = keys;
     values_ = values;
     tokens_ = ordering.keys.tokens();
@@ -179,10 +183,13 @@ class Band {
   }
 
   // Where gradients go: rows below `limit` to the tensors, the others, which belong to a later stretch, to `spill`.
-  void gradients(const Merged<In>* key, const Merged<In>* value, bool add, int64_t limit, Buffer<T>* spill) {
+  // Those of keys of unit length are made gradients of the queries they come from, whose own are multiplied by `scale`
+  // and added.
+  void gradients(const Merged<In>* key, const Merged<In>* value, bool add, int64_t limit, T scale, Buffer<T>* spill) {
     grad_key_ = key;
     grad_value_ = value;
     add_ = add;
+    scale_ = scale;
     limit_ = limit;
     spill_ = spill;
     spilled = 0;
@@ -206,12 +213,16 @@ class Band {
     for (; end_ < to; ++end_) load_row(end_);
   }
 
+  // The same without a gap but before `keep`.
+  void need_all(int64_t keep, int64_t to) { need(keep, std::max(keep, end_), to); }
+
   const Unit* key(int64_t p) const { return reinterpret_cast<const Unit*>(k_.data() + (p - base_) * key_step); }
   const Unit* value(int64_t p) const {
     return reinterpret_cast<const Unit*>(v_.data() + (kPairs ? (p - base_) / 2 : p - base_) * value_step);
   }
   T* grad_key(int64_t p) { return dk_.data() + (p - base_) * value_step; }
   T* grad_value(int64_t p) { return dv_.data() + (p - base_) * value_step; }
+  T* grad_query(int64_t p) { return dq_.data() + (p - base_) * value_step; }  // Where queries are keys of unit length.
 
   // Names the `count` keys after those that are here, which the next tile is likely to need.
   void look_ahead(int64_t count, Ahead& ahead) const {
@@ -230,6 +241,7 @@ class Band {
         if (released_ >= limit_) {
           spill(here);
         } else if (here) {
+          if (unit()) join_gradients(released_);
           grad_key_->put(tokens_[released_], grad_key(released_), dim_, 1, add_);
           grad_value_->put(tokens_[released_], grad_value(released_), dim_, 1, add_);
         } else if (!add_) {
@@ -245,26 +257,78 @@ class Band {
   }
 
  private:
+  bool unit() const { return shortest_ != 0; }
+
   void load_row(int64_t p) {
     const int64_t row = p - base_;
     const In* key = keys_[tokens_[p]];
     const In* value = values_[tokens_[p]];
     Raw* k = k_.data() + row * key_step;
     Raw* v = v_.data() + (kPairs ? row / 2 : row) * value_step;
+    const T inverse = unit() ? inverse_length(key) : 1;
     if constexpr (kPairs) {
-      std::memcpy(k, key, dim_ * sizeof(In));
+      In* to = reinterpret_cast<In*>(k);
+      if (unit()) {
+        for (int64_t d = 0; d < dim_; ++d) narrow(widen(key[d]) * inverse, to[d]);
+      } else {
+        std::memcpy(to, key, dim_ * sizeof(In));
+      }
       if (row % 2 == 0) {
         for (int64_t d = 0; d < dim_; ++d) v[d] = value[d].bits;
       } else {
         for (int64_t d = 0; d < dim_; ++d) v[d] |= static_cast<uint32_t>(value[d].bits) << 16;
       }
     } else {
-      for (int64_t d = 0; d < dim_; ++d) k[d] = widen(key[d]);
+      if (unit()) {
+        for (int64_t d = 0; d < dim_; ++d) k[d] = rounded(widen(key[d]) * inverse);
+      } else {
+        for (int64_t d = 0; d < dim_; ++d) k[d] = widen(key[d]);
+      }
       for (int64_t d = 0; d < dim_; ++d) v[d] = widen(value[d]);
     }
     if constexpr (kGradients) {
       std::fill_n(grad_key(p), value_step, T{0});
       std::fill_n(grad_value(p), value_step, T{0});
+      if (unit()) {
+        std::fill_n(grad_query(p), value_step, T{0});
+        inverse_[row] = inverse;
+      }
+    }
+  }
+
+  // Keys that are made here have the digits of keys that are given.
+  static T rounded(T x) {
+    In y;
+    narrow(x, y);
+    return widen(y);
+  }
+
+  T inverse_length(const In* key) const {
+    alignas(kAlignment) T part[kLanes<T>] = {};
+    int64_t d = 0;
+    for (; d + kLanes<T> <= dim_; d += kLanes<T>) {
+      for (int i = 0; i < kLanes<T>; ++i) part[i] += widen(key[d + i]) * widen(key[d + i]);
+    }
+    T sum = 0;
+    for (int i = 0; i < kLanes<T>; ++i) sum += part[i];
+    for (; d < dim_; ++d) sum += widen(key[d]) * widen(key[d]);
+    const T length = std::sqrt(sum);
+    return 1 / (length < shortest_ ? shortest_ : length);
+  }
+
+  // The gradient of a key of unit length becomes that of the vector it was made from, plus what reached it as a query.
+  void join_gradients(int64_t p) {
+    const Raw* k = k_.data() + (p - base_) * key_step;
+    T *dk = grad_key(p), *dq = grad_query(p);
+    const T inverse = inverse_[p - base_];
+    Vector<T> sums{};
+    for (int64_t d = 0; d < value_step; d += kLanes<T>) sums += load(k + d) * load(dk + d);
+    T along = 0;
+    for (int i = 0; i < kLanes<T>; ++i) along += sums[i];
+    // A vector so short that it is divided by a constant has no curvature.
+    if (inverse == 1 / shortest_) along = 0;
+    for (int64_t d = 0; d < value_step; d += kLanes<T>) {
+      store(dk + d, load(dq + d) * scale_ + (load(dk + d) - load(k + d) * along) * inverse);
     }
   }
 
@@ -272,6 +336,7 @@ class Band {
     const int64_t row = 2 * dim_ * spilled++;
     T* to = spill_->data() + row;
     if (here) {
+      if (unit()) join_gradients(released_);
       std::copy_n(grad_key(released_), dim_, to);
       std::copy_n(grad_value(released_), dim_, to + dim_);
     } else {
@@ -286,6 +351,10 @@ class Band {
     if constexpr (kGradients) {
       move(dk_, drop * value_step, rest * value_step);
       move(dv_, drop * value_step, rest * value_step);
+      if (unit()) {
+        move(dq_, drop * value_step, rest * value_step);
+        move(inverse_, drop, rest);
+      }
     }
     base_ = to;
   }
@@ -302,6 +371,8 @@ class Band {
     if constexpr (kGradients) {
       widen_rows(dk_, value_step, capacity, rows);
       widen_rows(dv_, value_step, capacity, rows);
+      widen_rows(dq_, unit() ? value_step : 0, capacity, rows);
+      widen_rows(inverse_, unit() ? 1 : 0, capacity, rows);
     }
     capacity_ = capacity;
   }
@@ -319,10 +390,11 @@ class Band {
   const int32_t* tokens_ = nullptr;
   int64_t all_ = 0, dim_ = 0, capacity_ = 0, base_ = 0, end_ = 0, released_ = 0, limit_ = 0;
   bool add_ = false;
+  T scale_ = 1, shortest_ = 0;
   const Merged<In>*grad_key_ = nullptr, *grad_value_ = nullptr;
   Buffer<T>* spill_ = nullptr;
   Buffer<Raw> k_, v_;
-  Buffer<T> dk_, dv_;
+  Buffer<T> dk_, dv_, dq_, inverse_;
 };
 
 // Gathers rows of a tile, padded with zeros to whole vectors; rows past the last query are zero.
@@ -400,7 +472,8 @@ class Forward {
     ahead_.start(call.dim * sizeof(In));
     tile_.start(sequence.orderings.data(), r, call.deduplicate, kForwardKeys);
     band_.start(rows_of<In>(call.key, sequence.batch, sequence.head),
-                rows_of<In>(call.value, sequence.batch, sequence.head), ordering, call.dim, ordering.first[begin]);
+                rows_of<In>(call.value, sequence.batch, sequence.head), ordering, call.dim, ordering.first[begin],
+                call.shortest);
     for (int64_t i = begin; i < end; i += kTile) {
       tile_.open(i);
       if constexpr (kPairs) {
@@ -669,13 +742,16 @@ class Backward {
     grad_query_.reserve(kTile * step_);
     weights_.reserve((kBackwardKeys + 2 * kSlack) * kTile);
     grad_scores_.reserve((kBackwardKeys + 2 * kSlack) * kTile);
-    const int64_t beyond = begin < end ? ordering.end[end - 1] - end_key : 0;
+    const bool unit = call.shortest != 0;
+    const int64_t reach = begin < end ? std::max<int64_t>(ordering.end[end - 1], unit ? end : 0) : 0;
+    const int64_t beyond = reach - end_key;
     if (beyond > 0) spill.reserve(2 * call.dim * beyond);
     ahead_.start(call.dim * sizeof(In));
     tile_.start(sequence.orderings.data(), r, call.deduplicate, kBackwardKeys);
     band_.start(rows_of<In>(call.key, batch, head), rows_of<In>(call.value, batch, head), ordering, call.dim,
-                first_key);
-    band_.gradients(&gradients.key, &gradients.value, r > 0, end_key, &spill);
+                first_key, call.shortest);
+    band_.gradients(unit ? &gradients.query : &gradients.key, &gradients.value, r > 0, end_key,
+                    static_cast<T>(call.scale), &spill);
     for (int64_t i = begin; i < end; i += kTile) {
       tile_.open(i);
       gather(query, tile_.tokens, tile_.count, dim_, static_cast<T>(call.scale), queries_.data(), step_);
@@ -699,11 +775,17 @@ class Backward {
       }
       bool begun = false;
       while (tile_.next()) {
-        band_.need(tile_.keep, tile_.from, tile_.to);
+        if (unit) {
+          // Queries leave their gradients where their keys are.
+          band_.need_all(tile_.keep, std::max(tile_.to, i + tile_.count));
+        } else {
+          band_.need(tile_.keep, tile_.from, tile_.to);
+        }
         if (!begun) band_.look_ahead(kTile, ahead_);
-        chunk(begun);
+        chunk(begun, unit ? band_.grad_query(i) : grad_query_.data());
         begun = true;
       }
+      if (unit) continue;
       for (int64_t q = 0; q < tile_.count; ++q) {
         if (begun) {
           gradients.query.put(tile_.tokens[q], grad_query_.data() + q * step_, dim_, static_cast<T>(call.scale),
@@ -729,7 +811,7 @@ class Backward {
     return sum;
   }
 
-  void chunk(bool begun) {
+  void chunk(bool begun, T* grad_query) {
     const int64_t from = tile_.from, rows = tile_.to - from, padded = round_up(rows, kBlockRows);
     T* weights = weights_.data();
     T* grad_scores = grad_scores_.data();
@@ -751,8 +833,7 @@ class Backward {
     }
     std::fill_n(weights + padded * kTile, kSlack * kTile, T{0});
     std::fill_n(grad_scores + padded * kTile, kSlack * kTile, T{0});
-    sum_over_keys(tile_, grad_scores, band_.key(from), band_.key_step, 1, grad_query_.data(), step_, begun,
-                  ahead_);
+    sum_over_keys(tile_, grad_scores, band_.key(from), band_.key_step, 1, grad_query, step_, begun, ahead_);
     sum_over_queries(grad_scores, queries_.data(), band_.grad_key(from), rows);
     sum_over_queries(weights, grads_.data(), band_.grad_value(from), rows);
   }
@@ -788,7 +869,7 @@ void clear_absent(const Call& call, const Sequence<In>& sequence, const Gradient
   }
   for (int64_t i = 0; i < call.keys; ++i) {
     if (key_slots[i] >= 0) continue;
-    gradients.key.clear(i, call.dim);
+    if (call.shortest == 0) gradients.key.clear(i, call.dim);
     gradients.value.clear(i, call.dim);
   }
 }
@@ -834,7 +915,7 @@ void backward(const Call& call) {
     }
     add_lonely(call, sequence, gradients);
     gradients.query.finish(0, call.queries, call.dim);
-    gradients.key.finish(0, call.keys, call.dim);
+    if (call.shortest == 0) gradients.key.finish(0, call.keys, call.dim);
     gradients.value.finish(0, call.keys, call.dim);
   });
   for (int64_t row = shares.alone; row < shares.alone + shares.together; ++row) {
@@ -858,14 +939,14 @@ void backward(const Call& call) {
         for (int64_t i = 0; i < passes[t].spilled(); ++i) {
           const int32_t token = ordering.keys.tokens()[keys[t + 1] + i];
           const auto* from = passes[t].spill.data() + 2 * call.dim * i;
-          gradients.key.put(token, from, call.dim, 1, true);
+          (call.shortest == 0 ? gradients.key : gradients.query).put(token, from, call.dim, 1, true);
           gradients.value.put(token, from + call.dim, call.dim, 1, true);
         }
       }
     }
     add_lonely(call, sequence, gradients);
     gradients.query.finish(0, call.queries, call.dim);
-    gradients.key.finish(0, call.keys, call.dim);
+    if (call.shortest == 0) gradients.key.finish(0, call.keys, call.dim);
     gradients.value.finish(0, call.keys, call.dim);
   }
 }

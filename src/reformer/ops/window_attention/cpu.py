@@ -1,11 +1,12 @@
 """Window attention by the compiled CPU kernel, as an operator with gradients that can be traced."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from reformer.ops import native
+from reformer.ops.unit_vectors import SHORTEST
 
 
 def refusal(query: Tensor, key: Tensor) -> str | None:
@@ -18,79 +19,70 @@ def refusal(query: Tensor, key: Tensor) -> str | None:
     return None
 
 
-def _argument(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    query_slots: Tensor,
-    key_slots: Tensor,
-    windows: list[int],
-    causal: bool,
-    attend_self: bool,
-    deduplicate: bool,
-    shared: bool,
-    scale: float,
-    **others: Any,
-) -> native.AttentionCall:
+class _Given(NamedTuple):
+    """What both directions are given. No key: the queries, divided by their length; no key slots: the queries'."""
+
+    query: Tensor
+    key: Tensor | None
+    value: Tensor
+    query_slots: Tensor
+    key_slots: Tensor | None
+    windows: list[int]
+    causal: bool
+    attend_self: bool
+    deduplicate: bool
+    scale: float
+
+
+_GIVEN = (
+    "Tensor query, Tensor? key, Tensor value, Tensor query_slots, Tensor? key_slots, "
+    "int[] windows, bool causal, bool attend_self, bool deduplicate, float scale"
+)
+
+
+def _call(function: str, given: _Given, log_sum: Tensor, **arrays: Tensor | None) -> None:
+    query = given.query
+    key = query if given.key is None else given.key
     batch, heads, queries, dim = query.shape
-    return native.AttentionCall(
-        batch=batch,
-        heads=heads,
-        queries=queries,
-        keys=key.shape[2],
-        dim=dim,
-        orderings=len(windows),
-        windows=native.integers(windows),
-        causal=causal,
-        attend_self=attend_self,
-        deduplicate=deduplicate,
-        shared=shared,
-        dtype=native.DTYPES[query.dtype],
-        threads=torch.get_num_threads(),
-        scale=scale,
-        query=native.ArrayArgument.of(query),
-        key=native.ArrayArgument.of(key),
-        value=native.ArrayArgument.of(value),
-        query_slots=native.SlotsArgument.of(query_slots),
-        key_slots=native.SlotsArgument.of(key_slots),
-        **others,
+    arrays.update(query=query, key=key, value=given.value)
+    native.call(
+        function,
+        native.AttentionCall(
+            batch=batch,
+            heads=heads,
+            queries=queries,
+            keys=key.shape[2],
+            dim=dim,
+            orderings=len(given.windows),
+            windows=native.integers(given.windows),
+            causal=given.causal,
+            attend_self=given.attend_self,
+            deduplicate=given.deduplicate,
+            shared=given.key_slots is None,
+            dtype=native.DTYPES[query.dtype],
+            threads=torch.get_num_threads(),
+            scale=given.scale,
+            shortest=SHORTEST if given.key is None else 0,
+            query_slots=native.SlotsArgument.of(given.query_slots),
+            key_slots=native.SlotsArgument.of(given.query_slots if given.key_slots is None else given.key_slots),
+            log_sum=log_sum.data_ptr(),
+            **{name: native.ArrayArgument.of(array) for name, array in arrays.items() if array is not None},
+        ),
     )
 
 
-@torch.library.custom_op("reformer::window_attention_cpu", mutates_args=())
-def _forward(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    query_slots: Tensor,
-    key_slots: Tensor,
-    windows: list[int],
-    causal: bool,
-    attend_self: bool,
-    deduplicate: bool,
-    shared: bool,
-    scale: float,
-) -> tuple[Tensor, Tensor]:
-    query, key, value = native.rows(query), native.rows(key), native.rows(value)
+@torch.library.custom_op("reformer::window_attention_cpu", mutates_args=(), schema=f"({_GIVEN}) -> (Tensor, Tensor)")
+def _forward(*arguments: Any) -> tuple[Tensor, Tensor]:
+    given = _in_rows(_Given(*arguments))
     # The output keeps the layout of the query, so that heads can be joined again without a copy.
-    output, log_sum = native.empty_like(query), _empty_log_sum(query)
-    argument = _argument(
-        query,
-        key,
-        value,
-        query_slots,
-        key_slots,
-        windows,
-        causal,
-        attend_self,
-        deduplicate,
-        shared,
-        scale,
-        output=native.ArrayArgument.of(output),
-        log_sum=log_sum.data_ptr(),
-    )
-    native.call("reformer_window_attention_forward", argument)
+    output, log_sum = native.empty_like(given.query), _empty_log_sum(given.query)
+    _call("reformer_window_attention_forward", given, log_sum, output=output)
     return output, log_sum
+
+
+def _in_rows(given: _Given) -> _Given:
+    key = None if given.key is None else native.rows(given.key)
+    return given._replace(query=native.rows(given.query), key=key, value=native.rows(given.value))
 
 
 def _empty_log_sum(query: Tensor) -> Tensor:
@@ -99,67 +91,51 @@ def _empty_log_sum(query: Tensor) -> Tensor:
 
 
 @_forward.register_fake
-def _(query: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    query = native.rows(query)
+def _(*arguments: Any) -> tuple[Tensor, Tensor]:
+    query = native.rows(arguments[0])
     return torch.empty_like(query), _empty_log_sum(query)
 
 
-@torch.library.custom_op("reformer::window_attention_cpu_backward", mutates_args=())
-def _backward(
-    grad_output: Tensor,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    query_slots: Tensor,
-    key_slots: Tensor,
-    output: Tensor,
-    log_sum: Tensor,
-    windows: list[int],
-    causal: bool,
-    attend_self: bool,
-    deduplicate: bool,
-    shared: bool,
-    scale: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    query, key, value, grad_output = (native.rows(tensor) for tensor in (query, key, value, grad_output))
-    gradients = native.empty_like(query), native.empty_like(key), native.empty_like(value)
-    argument = _argument(
-        query,
-        key,
-        value,
-        query_slots,
-        key_slots,
-        windows,
-        causal,
-        attend_self,
-        deduplicate,
-        shared,
-        scale,
-        output=native.ArrayArgument.of(output),
-        log_sum=log_sum.data_ptr(),
-        grad_output=native.ArrayArgument.of(grad_output),
-        grad_query=native.ArrayArgument.of(gradients[0]),
-        grad_key=native.ArrayArgument.of(gradients[1]),
-        grad_value=native.ArrayArgument.of(gradients[2]),
+@torch.library.custom_op(
+    "reformer::window_attention_cpu_backward",
+    mutates_args=(),
+    schema=f"(Tensor grad_output, Tensor output, Tensor log_sum, {_GIVEN}) -> Tensor[]",
+)
+def _backward(grad_output: Tensor, output: Tensor, log_sum: Tensor, *arguments: Any) -> list[Tensor]:
+    given = _in_rows(_Given(*arguments))
+    gradients = [native.empty_like(tensor) for tensor in _vectors(given)]
+    query, *key, value = gradients
+    _call(
+        "reformer_window_attention_backward",
+        given,
+        log_sum,
+        output=output,
+        grad_output=native.rows(grad_output),
+        grad_query=query,
+        grad_key=key[0] if key else None,
+        grad_value=value,
     )
-    native.call("reformer_window_attention_backward", argument)
     return gradients
 
 
+def _vectors(given: _Given) -> list[Tensor]:
+    """What gets a gradient."""
+    return [tensor for tensor in (given.query, given.key, given.value) if tensor is not None]
+
+
 @_backward.register_fake
-def _(_: Tensor, query: Tensor, key: Tensor, value: Tensor, *__: Any) -> tuple[Tensor, Tensor, Tensor]:
-    query, key, value = native.rows(query), native.rows(key), native.rows(value)
-    return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+def _(_: Tensor, __: Tensor, ___: Tensor, *arguments: Any) -> list[Tensor]:
+    return [torch.empty_like(tensor) for tensor in _vectors(_in_rows(_Given(*arguments)))]
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*inputs[:5], *output)
+    ctx.save_for_backward(*output, *inputs[:5])
     ctx.options = inputs[5:]
 
 
 def _differentiate(ctx: Any, grad_output: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    gradients = _backward(grad_output, *ctx.saved_tensors, *ctx.options)
-    return (*gradients, *[None] * 8)
+    query, *key, value = _backward(grad_output, *ctx.saved_tensors, *ctx.options)
+    return query, key[0] if key else None, value, *[None] * 7
 
 
 _forward.register_autograd(_differentiate, setup_context=_keep)
@@ -167,7 +143,7 @@ _forward.register_autograd(_differentiate, setup_context=_keep)
 
 def cpu(
     query: Tensor,
-    key: Tensor,
+    key: Tensor | None,
     value: Tensor,
     query_slots: Tensor,
     key_slots: Tensor,
@@ -178,17 +154,6 @@ def cpu(
     deduplicate: bool,
     scale: float,
 ) -> Tensor:
-    """See `window_attention`; arguments are checked there."""
-    return _forward(
-        query,
-        key,
-        value,
-        query_slots,
-        key_slots,
-        list(windows),
-        causal,
-        attend_self,
-        deduplicate,
-        query_slots is key_slots,
-        scale,
-    )[0]
+    """See `window_attention`; arguments are checked there. No key: the queries, divided by their length."""
+    slots = None if query_slots is key_slots else key_slots
+    return _forward(query, key, value, query_slots, slots, list(windows), causal, attend_self, deduplicate, scale)[0]
