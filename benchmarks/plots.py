@@ -19,7 +19,9 @@ COLOURS = {
     "eager": "#6fb1cf",
     "transformers": "#c8553d",
     "reformer-pytorch": "#d99a2b",
+    "plain": "#6fb1cf",
     "full": "#5f5f5f",
+    "checkpointed": "#9a9a9a",
 }
 """By family; settings of one family differ in their lines."""
 
@@ -49,7 +51,7 @@ def draw(result: dict[str, Any], folder: Path) -> list[Path]:
     return [path]
 
 
-def _lines(axes: Axes, rows: list[Row], value: Value) -> None:
+def _lines(axes: Axes, rows: list[Row], value: Value, axis: str = "tokens") -> None:
     """A line a contender, against length."""
     used: dict[str, int] = {}
     for name in dict.fromkeys(row["contender"] for row in rows):
@@ -71,7 +73,7 @@ def _lines(axes: Axes, rows: list[Row], value: Value) -> None:
     axes.set_xscale("log", base=2)
     axes.set_xticks(lengths, [short(length) for length in lengths])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("tokens")
+    axes.set_xlabel(axis)
     axes.grid(True, which="major", alpha=0.25, linewidth=0.6)
 
 
@@ -94,12 +96,12 @@ def _plain_size(count: float) -> str:
 
 
 def _time_and_memory(result: dict[str, Any]) -> Any:
-    action = result["actions"][-1]
+    action, axis = result["actions"][-1], result.get("axis", "tokens")
     rows = [row for row in in_order(result) if row["action"] == action]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4))
-    _lines(left, rows, lambda row: row["median_seconds"])
+    _lines(left, rows, lambda row: row["median_seconds"], axis)
     _logarithmic(left, _plain, f"{action}: time")
-    _lines(right, rows, lambda row: (row["peak_bytes"] or 0) / 2**20)
+    _lines(right, rows, lambda row: (row["peak_bytes"] or 0) / 2**20, axis)
     _logarithmic(right, lambda number: _plain_size(number * 2**20), f"{action}: peak memory over the bare process")
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False, bbox_to_anchor=(0.5, -0.17))
@@ -147,4 +149,6 @@ DRAWINGS = {
     "training-step": _speed_and_memory,
     "scaling": _per_token,
     "crossover": _crossing,
+    "depth": _time_and_memory,
+    "length": _time_and_memory,
 }

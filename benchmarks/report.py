@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import markdown, results
+from benchmarks import learning_tables, markdown, memory_tables, results
 from benchmarks.machine import ROOT
 from benchmarks.registry import CASES
 
@@ -23,6 +23,16 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "training-step": ("training-step", markdown.training_step),
     "eager": ("eager", markdown.times_only),
     "crossover": ("crossover", markdown.crossover),
+    "depth": ("depth", memory_tables.growth),
+    "depth-64k": ("depth-64k", memory_tables.growth),
+    "length": ("length", memory_tables.growth),
+    "million": ("million", memory_tables.million),
+    "decoding": ("decoding", memory_tables.decoding),
+    "streaming": ("streaming", memory_tables.streaming),
+    "pieces": ("pieces", memory_tables.pieces),
+    "duplication": ("duplication", learning_tables.duplication),
+    "synthetic": ("synthetic", learning_tables.synthetic),
+    "byte-lm": ("byte-lm", learning_tables.byte_lm),
     "crf": ("crf", markdown.crf),
 }
 """What can stand in the page, the case it is made from, and how."""
@@ -32,6 +42,8 @@ PICTURES = {
     "scaling": "Time per token against length",
     "training-step": "Training speed and memory against length",
     "crossover": "Time of hashed and of full attention at short lengths",
+    "depth": "Time and memory of a training step against the number of layers",
+    "length": "Time and memory of a training step against length",
 }
 """The tables that a picture stands over, and what it shows."""
 

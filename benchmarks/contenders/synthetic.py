@@ -1,0 +1,117 @@
+"""Three small tasks that tell what an attention can reach: counting on, copying, and finding a needle."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.case import Action, Contender, ContractError
+from benchmarks.contenders.duplication import duplicated
+from benchmarks.learning import Batch, Plan, accuracy, learn
+
+VOCABULARY = 128
+NUMBERS = 96
+"""`increment` counts modulo this."""
+
+ASK, MARK = 0, 1
+KEYS, VALUES, FILLER = range(2, 34), range(34, 64), range(64, 128)
+
+TOKENS = 1 << 13
+"""Of a step; sixteen times as many are evaluated."""
+
+STEPS = 1000
+CHECK_LENGTH = 64
+
+
+def increment(length: int, batch: int) -> Batch:
+    """Counting on from a random number in random steps of 1 to 8: what the last two tokens tell."""
+    start, step = torch.randint(NUMBERS, (batch, 1)), torch.randint(1, 9, (batch, 1))
+    ids = (start + step * torch.arange(length)) % NUMBERS
+    labels = ids.clone()
+    labels[:, :2] = -100
+    return ids, labels
+
+
+def needles(length: int, batch: int) -> Batch:
+    """A haystack of random tokens with `MARK key value` here and there, and at its end `ASK key value` for each of
+    the keys in another order; only the values at the end are asked for. 32 keys, or as many as fit."""
+    count = min(len(KEYS), length // 16)
+    hay = length - 3 * count
+    ids = torch.randint(FILLER.start, FILLER.stop, (batch, length))
+    labels = torch.full_like(ids, -100)
+    for row in range(batch):
+        keys = KEYS.start + torch.randperm(len(KEYS))[:count]
+        values = torch.randint(VALUES.start, VALUES.stop, (count,))
+        # Places three apart, so that no needle is written over another.
+        places = 3 * torch.randperm(hay // 3)[:count]
+        _write(ids[row], places, MARK, keys, values)
+        order, places = torch.randperm(count), hay + 3 * torch.arange(count)
+        _write(ids[row], places, ASK, keys[order], values[order])
+        labels[row, places + 2] = values[order]
+    return ids, labels
+
+
+def _write(ids: Tensor, places: Tensor, mark: int, keys: Tensor, values: Tensor) -> None:
+    ids[places], ids[places + 1], ids[places + 2] = mark, keys, values
+
+
+TASKS: dict[str, Callable[[int, int], Batch]] = {"increment": increment, "copy": duplicated, "needle": needles}
+KINDS = ("full", "local", "lsh", "local+lsh")
+
+
+def synthetic(task: str, kind: str) -> Contender:
+    """Two layers of one kind of attention on one task."""
+
+    def build(length: int) -> dict[str, Action]:
+        return {"train": Action(lambda _: train(task, kind, length, Plan(STEPS)))}
+
+    return Contender(f"{task}: {kind}", kind, build, partial(_check, task, kind), {"task": task, "kind": kind})
+
+
+def model(kind: str, length: int) -> nn.Module:
+    """Two layers of 128 with a convolution over three tokens before each attention."""
+    from reformer.models import ReformerConfig, ReformerForCausalLM
+
+    return ReformerForCausalLM(
+        ReformerConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=128,
+            num_attention_heads=4,
+            attention_head_size=32,
+            feed_forward_size=256,
+            hidden_act="relu",
+            is_decoder=True,
+            attention_layers=[kind] * 2,
+            local_window=64,
+            lsh_window=max(16, length // 32),
+            num_buckets=32,
+            num_rounds=4,
+            convolution_kernel=3,
+            position_embedding_type="learned",
+            max_position_embeddings=length,
+            reversible=False,
+        )
+    )
+
+
+def train(task: str, kind: str, length: int, plan: Plan, tokens: int = TOKENS) -> dict[str, float | int]:
+    """The accuracy on sequences that were not trained on, and what the training took."""
+    torch.manual_seed(plan.seed)
+    trained, draw = model(kind, length), TASKS[task]
+    batch = max(1, tokens // length)
+    facts = learn(f"{task}, {kind}, {length} tokens", trained, lambda _: draw(length, batch), plan)
+    return facts | {"accuracy": accuracy(trained, draw(length, max(1, 16 * tokens // length)))}
+
+
+def _check(task: str, kind: str) -> str:
+    """A short training at a length that every kind sees whole lowers the loss to below that of guessing."""
+    torch.manual_seed(0)
+    ids, labels = TASKS[task](CHECK_LENGTH, 4)
+    asked = int((labels[:, 1:] >= 0).sum())
+    if not asked or bool(((labels >= 0) & (labels != ids)).any()):
+        raise ContractError(f"{task} asks for {asked} tokens of {ids.numel()}, or for others than there are")
+    one, two = (train(task, kind, CHECK_LENGTH, Plan(steps, warm_up=5), 512)["loss"] for steps in (2, 30))
+    if not two < one:
+        raise ContractError(f"30 steps did not lower the loss: {one:.3f} to {two:.3f}")
+    return f"loss {one:.3f} to {two:.3f} in 30 steps at length {CHECK_LENGTH}; {asked / ids.numel():.0%} asked for"

@@ -1,0 +1,97 @@
+"""The tables of what was learned, each from the results of one case."""
+
+from typing import Any
+
+from benchmarks.markdown import grid
+from benchmarks.table import duration, in_order, short
+
+Result = dict[str, Any]
+
+PAPER: dict[str, dict[str, float]] = {
+    "full": {"full": 100, "LSH-8": 94.8, "LSH-4": 92.5, "LSH-2": 76.9, "LSH-1": 52.5},
+    "LSH-4": {"full": 0.8, "LSH-8": 100, "LSH-4": 99.9, "LSH-2": 99.4, "LSH-1": 91.9},
+    "LSH-2": {"full": 0.8, "LSH-8": 100, "LSH-4": 99.9, "LSH-2": 98.1, "LSH-1": 86.8},
+    "LSH-1": {"full": 0.8, "LSH-8": 99.9, "LSH-4": 99.6, "LSH-2": 94.8, "LSH-1": 77.9},
+}
+"""Table 2 of Kitaev et al. 2020: accuracy in %, trained with (down) and evaluated with (across)."""
+
+
+def duplication(result: Result) -> str:
+    parts = []
+    for length in sorted({row["length"] for row in in_order(result)}):
+        rows = [row for row in in_order(result) if row["length"] == length]
+        lines = [
+            [
+                row["contender"],
+                *(f"{_percent(row['facts'][kind])} ({figure:g})" for kind, figure in PAPER[row["contender"]].items()),
+                f"{row['facts']['steps']:,}",
+                duration(row["facts"]["training_seconds"]),
+            ]
+            for row in rows
+        ]
+        head = [f"{short(length)} tokens: trained with", *PAPER["full"], "steps", "training"]
+        below = [
+            f"{row['contender']} with {kind}"
+            for row in rows
+            for kind, figure in PAPER[row["contender"]].items()
+            # To the digit that the paper gives.
+            if round(100 * row["facts"][kind], 1) < figure
+        ]
+        told = "Every cell is at or above the paper's." if not below else f"Below the paper's: {', '.join(below)}."
+        parts += [grid(head, lines), told]
+    return "\n\n".join(parts)
+
+
+def synthetic(result: Result) -> str:
+    rows = in_order(result)
+    kinds = list(dict.fromkeys(row["kind"] for row in rows))
+    found = {(row["task"], row["kind"]): row for row in rows}
+    lines = [
+        [task, *(_percent(found[task, kind]["facts"]["accuracy"]) if (task, kind) in found else "" for kind in kinds)]
+        for task in dict.fromkeys(row["task"] for row in rows)
+    ]
+    seconds = [["training, mean", *(duration(_mean([row for row in rows if row["kind"] == kind])) for kind in kinds)]]
+    return grid(["accuracy in %", *kinds], lines + seconds)
+
+
+def _mean(rows: list[dict[str, Any]]) -> float:
+    return sum(row["facts"]["training_seconds"] for row in rows) / len(rows)
+
+
+MEASURES = {
+    "bits": "all",
+    **{f"bits of quarter {quarter}": f"quarter {quarter} of the sequence" for quarter in range(1, 5)},
+    "bits of new": "context not read before",
+    "bits of near": "context last read less than 512 back",
+    "bits of far": "context last read 512 or more back",
+}
+
+
+def byte_lm(result: Result) -> str:
+    rows = in_order(result)
+    facts = {row["contender"]: row["facts"] for row in rows}
+    lines = [
+        [told, *(f"{each[measure]:.4f}" if measure in each else "" for each in facts.values())]
+        for measure, told in MEASURES.items()
+    ]
+    lines.append(["training", *(duration(each["training_seconds"]) for each in facts.values())])
+    parts = [grid(["bits per byte", *facts], lines)]
+    if {"full", "local", "local+lsh"} <= facts.keys():
+        both = facts["local+lsh"]
+        parts.append(
+            "\n".join(
+                f"- local+lsh against {other}: {both['bits'] / facts[other]['bits'] - 1:+.2%} of all, "
+                f"{both['bits of far'] / facts[other]['bits of far'] - 1:+.2%} where the context was read far back."
+                for other in ("full", "local")
+            )
+        )
+    counts = rows[0]["facts"]
+    parts.append(
+        f"Of the bytes evaluated {counts['far bytes']:,} have their context far back, {counts['near bytes']:,} near, "
+        f"{counts['new bytes']:,} nowhere before; {counts['tokens']:,} bytes were trained on."
+    )
+    return "\n\n".join(parts)
+
+
+def _percent(part: float) -> str:
+    return f"{100 * part:.1f}"

@@ -1,0 +1,128 @@
+"""The tables of memory and of learning say what their rows say."""
+
+import pytest
+import torch
+
+from benchmarks import learning_tables, memory_tables
+from benchmarks.contenders import byte_lm, synthetic
+from benchmarks.learning import Plan
+
+MEGABYTE = 1 << 20
+
+
+def _row(contender, length, seconds=1.0, megabytes=100, action="step", **facts):
+    return {
+        "contender": contender,
+        "length": length,
+        "action": action,
+        "median_seconds": seconds,
+        "peak_bytes": megabytes * MEGABYTE,
+        "facts": facts,
+    }
+
+
+def _result(rows, actions=("step",), axis="tokens"):
+    contracts = dict.fromkeys((row["contender"] for row in rows), "seen")
+    return {"rows": rows, "actions": list(actions), "axis": axis, "contracts": contracts}
+
+
+def test_what_a_layer_adds_is_told_beside_its_parameters():
+    rows = [
+        _row("ours", 6, 1.0, 100, parameters=0),
+        _row("ours", 24, 1.0, 640, parameters=18 * MEGABYTE),
+        {"contender": "full", "length": 6, "action": "step", "skipped": "does not fit: about 30 GB"},
+    ]
+    text = memory_tables.growth(_result(rows, axis="layers"))
+    assert "ours, 6 to 24 layers: 30.0 MB a layer, of which 16.0 MB are parameters" in text
+    assert "14.0 MB beyond" in text
+    assert "| full | - |  |" in text
+    assert "- full, 6: does not fit: about 30 GB." in text
+
+
+def test_a_token_of_a_long_sequence_is_compared_with_one_of_a_short_one():
+    rows = [_row("ours", 1024, 1.0), _row("ours", 4096, 4.4)]
+    assert "a token of 4k takes 1.10x one of 1k" in memory_tables.million(_result(rows))
+
+
+def test_new_tokens_are_compared_with_those_after_a_short_text():
+    rows = [_row("ours", at, seconds, tokens=32, cache_bytes=MEGABYTE) for at, seconds in ((1024, 1.0), (4096, 1.2))]
+    assert "after 4k tokens 1.20x the time that it takes after 1k" in memory_tables.decoding(_result(rows))
+
+
+def test_the_time_of_a_billion_tokens_is_carried_on_from_the_last():
+    rows = [_row("ours", 10**at, 10.0**at / 1e6, state_bytes=5, process_bytes=MEGABYTE) for at in (5, 6)]
+    text = memory_tables.streaming(_result(rows))
+    assert "10^9 tokens take 16.7 minutes" in text
+    assert "Memory differs by 0.0%" in text
+
+
+def test_a_cell_below_the_papers_is_named():
+    facts = {"full": 1.0, "LSH-8": 1.0, "LSH-4": 0.998, "LSH-2": 0.995, "LSH-1": 0.93}
+    row = _row("LSH-4", 256, action="train", steps=3, training_seconds=1.0, **facts)
+    text = learning_tables.duplication(_result([row], ("train",)))
+    assert "99.8 (99.9)" in text
+    assert "Below the paper's: LSH-4 with LSH-4." in text
+    row["facts"]["LSH-4"] = 0.9987
+    assert "Every cell is at or above" in learning_tables.duplication(_result([row], ("train",)))
+
+
+@pytest.mark.parametrize("length", [128, 256])
+def test_needles_are_asked_for_at_the_end_with_the_values_they_were_hidden_with(length):
+    torch.manual_seed(0)
+    ids, labels = synthetic.needles(length, 5)
+    count = min(32, length // 16)
+    assert int((labels >= 0).sum()) == 5 * count
+    for row in ids.tolist():
+        hay, asked = row[: length - 3 * count], row[length - 3 * count :]
+        hidden = {hay[at + 1]: hay[at + 2] for at, token in enumerate(hay) if token == synthetic.MARK}
+        assert len(hidden) == count
+        assert hidden == {asked[at + 1]: asked[at + 2] for at in range(0, 3 * count, 3)}
+
+
+def test_counting_is_told_by_the_last_two_numbers():
+    ids, labels = synthetic.increment(50, 3)
+    step = (ids[:, 1] - ids[:, 0]) % synthetic.NUMBERS
+    assert torch.equal((ids[:, 1:] - ids[:, :-1]) % synthetic.NUMBERS, step[:, None].expand(-1, 49))
+    assert (labels[:, :2] == -100).all()
+    assert torch.equal(labels[:, 2:], ids[:, 2:])
+
+
+@pytest.mark.parametrize("kind", synthetic.KINDS)
+def test_every_kind_learns_a_task_and_a_text(kind):
+    facts = synthetic.train("increment", kind, 32, Plan(3), tokens=64)
+    assert 0 <= facts["accuracy"] <= 1
+    text = torch.randint(0, 256, (256,), dtype=torch.uint8)
+    facts = byte_lm.train(kind, 64, text, text, Plan(2), 128)
+    assert facts["bits"] > 0
+    assert facts["far bytes"] == 0
+
+
+def test_how_far_back_a_context_was_read():
+    content = torch.randint(0, 256, (600,), generator=torch.Generator().manual_seed(0))
+    twice = torch.cat((content, content))
+    found = byte_lm.last_seen(twice)
+    assert (found[:608] == 0).all()
+    assert (found[608:] == 600).all()
+    assert byte_lm.score(byte_lm.model("local", 1200), twice[None])["far bytes"] == 592
+
+
+def test_the_table_of_bits_says_by_how_much():
+    facts = dict.fromkeys(learning_tables.MEASURES, 2.0) | {"training_seconds": 1.0, "tokens": 9}
+    facts |= {"far bytes": 1, "near bytes": 2, "new bytes": 3}
+    rows = [
+        _row(kind, 4096, action="train", **(facts | {"bits": bits}))
+        for kind, bits in (("full", 2.0), ("local", 2.2), ("local+lsh", 2.01))
+    ]
+    text = learning_tables.byte_lm(_result(rows, ("train",)))
+    assert "local+lsh against full: +0.50% of all, +0.00%" in text
+    assert "local+lsh against local: -8.64% of all" in text
+
+
+def test_accuracies_are_told_by_task_and_kind():
+    rows = [
+        _row(f"copy: {kind}", 4096, action="train", accuracy=part, training_seconds=2.0)
+        | {"task": "copy", "kind": kind}
+        for kind, part in (("full", 1.0), ("lsh", 0.5))
+    ]
+    text = learning_tables.synthetic(_result(rows, ("train",)))
+    assert "| copy | 100.0 | 50.0 |" in text
