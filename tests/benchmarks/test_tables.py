@@ -103,7 +103,7 @@ def test_how_far_back_a_context_was_read():
     found = byte_lm.last_seen(twice)
     assert (found[:608] == 0).all()
     assert (found[608:] == 600).all()
-    assert byte_lm.score(byte_lm.model("local", 1200), twice[None])["far bytes"] == 592
+    assert byte_lm.score(byte_lm.model("local", 2048), twice[None])["far bytes"] == 592
 
 
 def test_the_table_of_bits_says_by_how_much():
@@ -124,5 +124,5 @@ def test_accuracies_are_told_by_task_and_kind():
         | {"task": "copy", "kind": kind}
         for kind, part in (("full", 1.0), ("lsh", 0.5))
     ]
-    text = learning_tables.synthetic(_result(rows, ("train",)))
+    text = learning_tables.synthetic(_result(rows))
     assert "| copy | 100.0 | 50.0 |" in text
