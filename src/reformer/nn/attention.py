@@ -93,6 +93,10 @@ class Attention(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
+        device = hidden.device.type
+        if torch.is_autocast_enabled(device):
+            # Cast by each projection on its own, it would be kept once for each.
+            hidden = hidden.to(torch.get_autocast_dtype(device))
         query = self._split((self.query_key if self.shared else self.query)(hidden))
         key = query if self.shared else self._split(self.key(hidden))
         value = self._split(self.value(hidden))
