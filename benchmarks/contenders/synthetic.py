@@ -21,6 +21,9 @@ TOKENS = 1 << 13
 """Of a step; sixteen times as many are evaluated."""
 
 STEPS = 1000
+QUICK_STEPS = 20
+"""In their place at lengths below 1024, which are for a short look."""
+
 CHECK_LENGTH = 64
 
 
@@ -64,7 +67,7 @@ def synthetic(task: str, kind: str) -> Contender:
     """Two layers of one kind of attention on one task."""
 
     def build(length: int) -> dict[str, Action]:
-        return {"train": Action(lambda _: train(task, kind, length, Plan(STEPS)))}
+        return {"train": Action(lambda _: train(task, kind, length, Plan(STEPS if length >= 1024 else QUICK_STEPS)))}
 
     return Contender(f"{task}: {kind}", kind, build, partial(_check, task, kind), {"task": task, "kind": kind})
 
