@@ -87,3 +87,17 @@ def test_groups_of_tokens_need_ids():
     model = HEADS["token-classification"].build("ngrams")
     with pytest.raises(ValueError, match="groups of tokens need their ids"):
         model(inputs_embeds=torch.zeros(1, 4, 32))
+
+
+def test_a_token_that_is_left_out_has_no_say_in_training_alone():
+    model = HEADS["token-classification"].build("none", token_dropout=0.5)
+    ids = torch.full((1, 64), 7)
+    embedded = []
+    model.reformer.encoder.register_forward_pre_hook(lambda _, inputs: embedded.append(inputs[0]))
+    model.train()(ids)
+    model.eval()(ids)
+    trained, whole = embedded
+    left_out = (trained == 0).all(-1)
+    assert 10 < left_out.sum() < 54
+    assert torch.allclose(trained[~left_out], 2 * whole[~left_out])
+    assert not (whole == 0).all(-1).any()

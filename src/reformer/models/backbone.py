@@ -100,6 +100,8 @@ class ReformerModel(ReformerPreTrainedModel):
                 more tokens than `max_position_embeddings`.
         """
         hidden = self._embed(input_ids, inputs_embeds)
+        if self.training and self.config.token_dropout:
+            hidden = _without_some_tokens(hidden, float(self.config.token_dropout))
         cache = self._cache(past_key_values, use_cache)
         tokens = self._tokens(attention_mask, hidden, cache)
         memories = None if cache is None else cache.memories
@@ -191,6 +193,14 @@ def real_tokens(attention_mask: Tensor | None, hidden: Tensor) -> Bool[Tensor, "
     if attention_mask is None:
         return torch.ones(hidden.shape[:2], dtype=torch.bool, device=hidden.device)
     return attention_mask.bool()
+
+
+def _without_some_tokens(
+    hidden: Float[Tensor, "batch length hidden"], probability: float
+) -> Float[Tensor, "batch length hidden"]:
+    """Zeros in place of whole vectors, each with this probability; the others are scaled, so that the mean stays."""
+    kept = torch.rand(hidden.shape[:2], device=hidden.device) >= probability
+    return hidden * (kept / (1 - probability)).to(hidden.dtype)[..., None]
 
 
 def _ngrams(config: ReformerConfig) -> NgramEmbedding | None:

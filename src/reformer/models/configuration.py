@@ -43,6 +43,8 @@ class ReformerConfig(PreTrainedConfig):
         rope_theta: the base of rotary positions.
         max_position_embeddings: the greatest length; longer input is refused. For rotary, sinusoidal and no
             positions, and for axial ones up to the table's product, it may be changed when loading.
+        token_dropout: the probability with which a token goes without its own embedding in training, so that what is
+            around it has to tell.
         hidden_dropout_prob: dropout of the embeddings and of every sub-layer's output.
         classifier_dropout: dropout before a classification head; `hidden_dropout_prob` if not given.
         classifier_pooling: what a sequence classifier reads: "mean" or "max" over the real tokens, or "first".
@@ -80,6 +82,7 @@ class ReformerConfig(PreTrainedConfig):
     axial_pos_embds_dim: list[int] | tuple[int, ...] | None = None
     rope_theta: float | int = 10000.0
     max_position_embeddings: int = 1 << 20
+    token_dropout: float | int = 0.0
     hidden_dropout_prob: float | int = 0.0
     classifier_dropout: float | int | None = None
     classifier_pooling: Literal["mean", "max", "first"] = "mean"
@@ -116,7 +119,7 @@ class ReformerConfig(PreTrainedConfig):
         for name in names:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
-        for name in ("hidden_dropout_prob", "classifier_dropout", "ngram_dropout"):
+        for name in ("hidden_dropout_prob", "classifier_dropout", "token_dropout", "ngram_dropout"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ValueError(f"{name}={value}: expected a probability, at least 0 and below 1")
