@@ -124,6 +124,18 @@ def test_shared_queries_on_several_threads(threads):
         assert far_apart(shared_run(each, None), shared_run(each, "eager")) < 1e-11
 
 
+@pytest.mark.skipif(native.LIBRARY is None, reason=native.VARIANT)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_results_too_large_for_a_cache(threads):
+    query, value = (vectors(1, 1, 9000, 64, "length first").float() for _ in range(2))
+    mask = torch.rand(1, 9000) < 0.9
+    slots = hash_slots(query, random_rotations(1, 1, 64, [64, 64]), mask)
+    case = Case(query, query, value, slots, None, {"window": 20, "causal": True, "attend_self": False})
+    torch.set_num_threads(threads)
+    assert far_apart(shared_run(case, None), shared_run(case, "eager")) < 1e-5
+    assert far_apart(case.run("cpu"), case.run("eager")) < 1e-5
+
+
 @pytest.mark.parametrize("backend", ALL)
 def test_a_query_that_sees_nothing_gives_zeros(backend):
     case = shared_case()

@@ -37,13 +37,9 @@ Wide<In> product_of(const In* a, const In* b, int64_t dim) {
   Vector<T> sums{};
   int64_t d = 0;
   for (; d + kLanes<T> <= dim; d += kLanes<T>) {
-    T x[kLanes<T>], y[kLanes<T>];
-    for (int i = 0; i < kLanes<T>; ++i) x[i] = widen(a[d + i]);
-    for (int i = 0; i < kLanes<T>; ++i) y[i] = widen(b[d + i]);
-    sums += load(x) * load(y);
+    sums += widened<T>(a + d) * widened<T>(b + d);
   }
-  T sum = 0;
-  for (int i = 0; i < kLanes<T>; ++i) sum += sums[i];
+  T sum = sum_of<T>(sums);
   for (; d < dim; ++d) sum += static_cast<T>(widen(a[d])) * static_cast<T>(widen(b[d]));
   return sum;
 }

@@ -7,7 +7,7 @@
 #include <type_traits>
 #include <utility>
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -98,12 +98,41 @@ template <class T>
 inline Vector<T> broadcast(T x) {
   return x - Vector<T>{};
 }
+// Past the caches, for what will not be read soon. `to` lies at a multiple of a vector's size.
+template <class T>
+inline void stream(T* to, Vector<T> x) {
+#if defined(__AVX512F__)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)x);
+#elif defined(__AVX2__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)x);
+#else
+  store(to, x);
+#endif
+}
+// After it, what was streamed is there for other threads.
+inline void end_stream() {
+#if defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
 template <class To, class From>
 inline To bit_cast(From x) {
   static_assert(sizeof(To) == sizeof(From));
   To result;
   std::memcpy(&result, &x, sizeof(x));
   return result;
+}
+
+// A vector of numbers in the dtype they are computed in.
+template <class T, class In>
+inline Vector<T> widened(const In* from) {
+  if constexpr (std::is_same_v<In, T>) {
+    return load(from);
+  } else {
+    typedef uint16_t Half __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
+    const auto bits = __builtin_convertvector(*reinterpret_cast<const Half*>(from), Vector<uint32_t>);
+    return bit_cast<Vector<T>>(bits << 16);
+  }
 }
 
 inline Vector<float> multiply_add(Vector<float> sum, float a, Vector<float> b) { return sum + a * b; }
@@ -196,6 +225,26 @@ inline void transpose(const T* in, int64_t ld_in, int64_t rows, int64_t columns,
       for (int i = 0; i < n; ++i) store(out + (d + i) * ld_out + q, x[i]);
     }
   }
+}
+
+// The sum of all lanes, halves added to halves.
+template <class V, int... i>
+inline V halves_added(V x, int half, std::integer_sequence<int, i...>) {
+#if defined(__clang__)
+  V y;
+  for (int j = 0; j < static_cast<int>(sizeof...(i)); ++j) y[j] = x[j ^ half];
+#else
+  using Index = decltype(x < x);
+  V y = __builtin_shuffle(x, Index{i...} ^ half);
+#endif
+  return x + y;
+}
+template <class T>
+inline T sum_of(Vector<T> x) {
+  constexpr auto sequence = std::make_integer_sequence<int, kLanes<T>>{};
+#pragma GCC unroll 4
+  for (int half = kLanes<T> / 2; half > 0; half /= 2) x = halves_added(x, half, sequence);
+  return x[0];
 }
 
 template <class T>

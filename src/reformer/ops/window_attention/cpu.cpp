@@ -46,8 +46,11 @@ struct Call {
 // A longer run of keys is split, and then the rounding of a row may depend on the tile it lies in.
 constexpr int64_t kForwardKeys = 480;
 constexpr int64_t kBackwardKeys = 144;
-// Rows that are fetched ahead at a time.
-constexpr int kFetched = 8;
+// Results of this many bytes are written past the caches: rows are scattered over them, and what a cache would first read
+// and later throw out is twice what memory has to take.
+constexpr int64_t kStreamed = 2 << 20;
+// Rows that are fetched ahead at a time: enough that all have been asked for when their tile begins.
+constexpr int kFetched = 5;
 static_assert(kForwardKeys % 48 == 0 && kBackwardKeys % 48 == 0);
 
 #if defined(__AVX512BF16__)
@@ -81,9 +84,13 @@ struct Merged {
   using T = Compute<In>;
   Rows<In> out;
   Rows<T> sum;
+  bool streamed = false;  // Written whole vectors at a time, seldom read again, and too large to stay in a cache.
 
   void put(int64_t token, const T* from, int64_t dim, T scale, bool add) const {
-    if (sum.data) {
+    if (streamed && !add) {
+      T* to = sum[token];
+      for (int64_t d = 0; d < dim; d += kLanes<T>) stream(to + d, load(from + d) * scale);
+    } else if (sum.data) {
       T* to = sum[token];
       if (add) {
         for (int64_t d = 0; d < dim; ++d) to[d] += from[d] * scale;
@@ -120,12 +127,15 @@ struct Merged {
   }
 };
 
+// `single`: there is one ordering; `added_to`: even then, something is added to rows that have been written.
 template <class In>
-Merged<In> merged(Rows<In> out, Buffer<Compute<In>>& space, int64_t count, int64_t dim, bool once) {
+Merged<In> merged(Rows<In> out, Buffer<Compute<In>>& space, int64_t count, int64_t dim, bool single, bool added_to) {
   if constexpr (std::is_same_v<In, Compute<In>>) {
-    return {out, out};
+    constexpr int64_t kVector = kVectorBytes / sizeof(In);
+    const bool aligned = reinterpret_cast<uintptr_t>(out.data) % kVectorBytes == 0 && out.step % kVector == 0;
+    return {out, out, single && aligned && dim % kVector == 0 && count * out.step * int64_t{sizeof(In)} >= kStreamed};
   } else {
-    if (once) return {out, {}};
+    if (single && !added_to) return {out, {}};
     return {out, {space.reserve(count * dim), dim}};
   }
 }
@@ -228,7 +238,7 @@ class Band {
   void look_ahead(int64_t count, Ahead& ahead) const {
     const int64_t until = std::min(all_, end_ + count);
     for (int64_t p = end_; p < until; ++p) {
-      ahead.read(keys_[tokens_[p]]);
+      if (!unit()) ahead.read(keys_[tokens_[p]]);  // Else they are the queries.
       ahead.read(values_[tokens_[p]]);
     }
   }
@@ -304,13 +314,13 @@ class Band {
   }
 
   T inverse_length(const In* key) const {
-    alignas(kAlignment) T part[kLanes<T>] = {};
+    Vector<T> squares{};
     int64_t d = 0;
     for (; d + kLanes<T> <= dim_; d += kLanes<T>) {
-      for (int i = 0; i < kLanes<T>; ++i) part[i] += widen(key[d + i]) * widen(key[d + i]);
+      const Vector<T> x = widened<T>(key + d);
+      squares += x * x;
     }
-    T sum = 0;
-    for (int i = 0; i < kLanes<T>; ++i) sum += part[i];
+    T sum = sum_of<T>(squares);
     for (; d < dim_; ++d) sum += widen(key[d]) * widen(key[d]);
     const T length = std::sqrt(sum);
     return 1 / (length < shortest_ ? shortest_ : length);
@@ -323,10 +333,8 @@ class Band {
     const T inverse = inverse_[p - base_];
     Vector<T> sums{};
     for (int64_t d = 0; d < value_step; d += kLanes<T>) sums += load(k + d) * load(dk + d);
-    T along = 0;
-    for (int i = 0; i < kLanes<T>; ++i) along += sums[i];
     // A vector so short that it is divided by a constant has no curvature.
-    if (inverse == 1 / shortest_) along = 0;
+    const T along = inverse == 1 / shortest_ ? 0 : sum_of<T>(sums);
     for (int64_t d = 0; d < value_step; d += kLanes<T>) {
       store(dk + d, load(dq + d) * scale_ + (load(dk + d) - load(k + d) * along) * inverse);
     }
@@ -487,13 +495,16 @@ class Forward {
         transpose(gathered_.data(), step_, kTile, step_, queries_.data(), kTile);
       }
       ahead_.clear();
-      for (int64_t q = 0; q < tile_.count; ++q) ahead_.write(output.row(tile_.tokens[q]));
+      if (!output.streamed) {
+        for (int64_t q = 0; q < tile_.count; ++q) ahead_.write(output.row(tile_.tokens[q]));
+      }
       for (int64_t q = i + kTile; q < std::min(i + 2 * kTile, end); ++q) {
         ahead_.read(query[ordering.query_tokens[q]]);
       }
       attend(static_cast<T>(call.scale));
       write(call, sequence, output, r);
     }
+    end_stream();
   }
 
  private:
@@ -684,7 +695,7 @@ void forward(const Call& call) {
     std::fill_n(sequence.largest.reserve(call.queries), call.queries, kLowest<T>);
     std::fill_n(sequence.total.reserve(call.queries), call.queries, T{0});
     return merged(rows_of<In>(call.output, sequence.batch, sequence.head), sequence.space[0], call.queries, call.dim,
-                  call.orderings == 1);
+                  call.orderings == 1, false);
   };
   parallel(shares.alone, call.threads, [&](int64_t row, int64_t worker) {
     Sequence<In>& sequence = sequences[worker];
@@ -766,7 +777,9 @@ class Backward {
         delta_[q] = dot(output[tile_.tokens[q]], grads_.data() + q * step_);
       }
       ahead_.clear();
-      for (int64_t q = 0; q < tile_.count; ++q) ahead_.write(gradients.query.row(tile_.tokens[q]));
+      if (!unit) {
+        for (int64_t q = 0; q < tile_.count; ++q) ahead_.write(gradients.query.row(tile_.tokens[q]));
+      }
       for (int64_t q = i + kTile; q < std::min(i + 2 * kTile, end); ++q) {
         const int32_t token = ordering.query_tokens[q];
         ahead_.read(query[token]);
@@ -796,17 +809,15 @@ class Backward {
       }
     }
     band_.finish(end_key);
+    end_stream();
   }
 
  private:
   T dot(const In* output, const T* grad) const {
     Vector<T> sums{};
     int64_t d = 0;
-    if constexpr (std::is_same_v<In, T>) {
-      for (; d + kLanes<T> <= dim_; d += kLanes<T>) sums += load(output + d) * load(grad + d);
-    }
-    T sum = 0;
-    for (int i = 0; i < kLanes<T>; ++i) sum += sums[i];
+    for (; d + kLanes<T> <= dim_; d += kLanes<T>) sums += widened<T>(output + d) * load(grad + d);
+    T sum = sum_of<T>(sums);
     for (; d < dim_; ++d) sum += widen(output[d]) * grad[d];
     return sum;
   }
@@ -844,6 +855,7 @@ class Backward {
       const int height = block_rows(width);
       for (int64_t row = 0; row < count; row += height) {
         const int begin = tile_.query_from(row), end = tile_.query_to(row + height - 1);
+        ahead_.fetch(kFetched);
         if (end <= begin) continue;
         product<true>(width, weights + row * kTile + begin, kTile, rows + begin * step_ + v * kLanes<T>, step_,
                       output + row * step_ + v * kLanes<T>, step_, end - begin, true);
@@ -896,9 +908,10 @@ void backward(const Call& call) {
   std::vector<Backward<In>> passes(call.threads);
   auto begin = [&](Sequence<In>& sequence, int64_t row, bool alone) {
     sequence.start(call, row);
-    const bool once = alone && call.orderings == 1 && call.attend_self;
+    const bool added_to = !alone || !call.attend_self;
     auto target = [&](const Array& array, int space, int64_t count) {
-      return merged(rows_of<In>(array, sequence.batch, sequence.head), sequence.space[space], count, call.dim, once);
+      return merged(rows_of<In>(array, sequence.batch, sequence.head), sequence.space[space], count, call.dim,
+                    call.orderings == 1, added_to);
     };
     Gradients<In> gradients{target(call.grad_query, 0, call.queries), target(call.grad_key, 1, call.keys),
                             target(call.grad_value, 2, call.keys)};
