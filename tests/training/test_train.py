@@ -78,8 +78,9 @@ def test_a_classifier_learns_by_epochs(tmp_path):
     assert metrics["test"] is None
 
 
-def test_the_kept_weights_are_the_best_ones(tmp_path):
-    metrics = train(_recipe(ner_recipe(tmp_path)), tmp_path / "run", console=QUIET)
+@pytest.mark.parametrize("options", [{}, {"average_decay": 0.9}])
+def test_the_kept_weights_are_the_best_ones(tmp_path, options):
+    metrics = train(_recipe(ner_recipe(tmp_path, **options)), tmp_path / "run", console=QUIET)
     recipe, run = load_run(tmp_path / "run").recipe, load_run(tmp_path / "run")
     from reformer.training.splits import load_splits
 
@@ -87,10 +88,9 @@ def test_the_kept_weights_are_the_best_ones(tmp_path):
     assert again["f1"] == metrics["validation"]["f1"]
 
 
-@pytest.mark.parametrize("accumulation", [1, 2])
-@pytest.mark.parametrize("step", [4, 7])
-def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at, monkeypatch, step, accumulation):
-    recipe = _recipe(ner_recipe(tmp_path, gradient_accumulation=accumulation))
+@pytest.mark.parametrize(("step", "options"), [(4, {}), (7, {"gradient_accumulation": 2}), (7, {"average_decay": 0.9})])
+def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at, monkeypatch, step, options):
+    recipe = _recipe(ner_recipe(tmp_path, **options))
     whole = train(recipe, tmp_path / "whole", console=QUIET)
     with monkeypatch.context():
         interrupt_at(step)

@@ -97,6 +97,9 @@ class TrainingRecipe(_Table):
     batch_size: AtLeastOne | None = Field(None, description="the most documents or sequences in a batch")
     gradient_accumulation: AtLeastOne = Field(1, description="batches to an optimizer step")
     clip: Annotated[float, Field(ge=0)] = Field(1.0, description="the greatest norm of a gradient; 0: any")
+    average_decay: Fraction | None = Field(
+        None, description="measure and keep a running average of the weights, of which so much stays at each step"
+    )
     evaluations: AtLeastOne = Field(10, description="how often to measure and keep the weights, evenly over the run")
     early_stopping_patience: AtLeastOne | None = Field(
         None, description="end after so many evaluations without a better one"

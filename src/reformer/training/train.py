@@ -21,6 +21,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 
 from reformer import __version__
 from reformer.errors import ReformerError
+from reformer.training.averaging import WeightAverage
 from reformer.training.curve import draw_curve
 from reformer.training.display import Display
 from reformer.training.material import Material, Task
@@ -93,6 +94,9 @@ def train(
         if not resume:
             make_folder(folder, recipe)
     trainer, keeper = _trainer(recipe, arguments, model, material)
+    if recipe.training.average_decay is not None:
+        trainer.average = WeightAverage(model, recipe.training.average_decay, checkpoint)
+        trainer.add_callback(trainer.average)
     display = Display(console, keeper.pace, task, material)
     trainer.add_callback(display)
     if main:

@@ -1,6 +1,7 @@
 """transformers' Trainer, for batches of any lengths and scores that are counted."""
 
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_utils import EvalLoopOutput
 
 from reformer.errors import ReformerError
+from reformer.training.averaging import WeightAverage
 from reformer.training.batches import Batches
 from reformer.training.material import Material
 from reformer.training.pace import Pace
@@ -30,6 +32,8 @@ class PacedTrainer(Trainer):
     """
 
     def __init__(self, *args: Any, recipe: TrainingRecipe, material: Material, pace: Pace, **kwargs: Any):
+        # What to measure in place of the weights as they are.
+        self.average: WeightAverage | None = None
         super().__init__(
             *args,
             data_collator=material.collate,
@@ -84,7 +88,8 @@ class PacedTrainer(Trainer):
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
         self._score, self._loss = self._material.score(), torch.zeros(2, dtype=torch.float64)
-        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+        with self.average.in_place() if self.average else nullcontext():
+            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         self._score.counts = self._over_processes(torch.from_numpy(self._score.counts)).numpy()
         loss, count = self._over_processes(self._loss).tolist()
         metrics = {"loss": loss / max(count, 1), **self._score.result()}
