@@ -36,12 +36,14 @@ def test_a_batch_without_labels_to_learn_from_has_loss_zero():
     assert loss == 0
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max", "first"])
+@pytest.mark.parametrize("pooling", ["mean", "max", "attention", "first"])
 def test_pooling_reads_the_real_tokens(pooling):
     model = HEADS["sequence-classification"].build(classifier_pooling=pooling)
     ids, mask = random_ids(1, 9), torch.tensor([[0, 0, 1, 1, 1, 1, 0, 0, 0]])
     hidden = model.reformer(ids, mask).last_hidden_state[0, 2:6]
-    pooled = {"mean": hidden.mean(0), "max": hidden.amax(0), "first": hidden[0]}[pooling]
+    shares = (model.weigh(hidden) if pooling == "attention" else torch.zeros(4, 1)).softmax(0)
+    means = {"mean": hidden.mean(0), "attention": (shares * hidden).sum(0)}
+    pooled = {**means, "max": hidden.amax(0), "first": hidden[0]}[pooling]
     assert torch.allclose(model(ids, mask).logits[0], model.classifier(pooled), atol=1e-6)
 
 

@@ -47,7 +47,8 @@ class ReformerConfig(PreTrainedConfig):
             around it has to tell.
         hidden_dropout_prob: dropout of the embeddings and of every sub-layer's output.
         classifier_dropout: dropout before a classification head; `hidden_dropout_prob` if not given.
-        classifier_pooling: what a sequence classifier reads: "mean" or "max" over the real tokens, or "first".
+        classifier_pooling: what a sequence classifier reads: "mean" or "max" over the real tokens, a mean whose
+            weights are learned ("attention"), or "first".
         reversible: recompute the layers' inputs in the backward pass instead of keeping them. The function, its
             weights and its gradients are the same either way.
         chunk_size_feed_forward: how many tokens go through the feed-forward at a time; 0 for all.
@@ -85,7 +86,7 @@ class ReformerConfig(PreTrainedConfig):
     token_dropout: float | int = 0.0
     hidden_dropout_prob: float | int = 0.0
     classifier_dropout: float | int | None = None
-    classifier_pooling: Literal["mean", "max", "first"] = "mean"
+    classifier_pooling: Literal["mean", "max", "attention", "first"] = "mean"
     layer_norm_eps: float = 1e-6
     initializer_range: float = 0.02
     reversible: bool = True

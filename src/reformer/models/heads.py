@@ -95,6 +95,7 @@ class ReformerForSequenceClassification(_Head):
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
         self.dropout = self._classifier_dropout()
+        self.weigh = nn.Linear(2 * config.hidden_size, 1) if config.classifier_pooling == "attention" else None
         self.classifier = nn.Linear(2 * config.hidden_size, config.num_labels or 2)
         self.post_init()
 
@@ -112,7 +113,9 @@ class ReformerForSequenceClassification(_Head):
         given follows from the labels: whole numbers are one class each, fractions a multi-label target, and with
         one label a regression."""
         hidden = self._encode(input_ids, attention_mask, inputs_embeds)
-        pooled = _pool(hidden, real_tokens(attention_mask, hidden), self.config.classifier_pooling)
+        mask = real_tokens(attention_mask, hidden)
+        weights = None if self.weigh is None else self.weigh(hidden)[..., 0]
+        pooled = _pool(hidden, mask, self.config.classifier_pooling, weights)
         logits = self.classifier(self.dropout(pooled))
         loss = None
         if labels is not None:
@@ -133,10 +136,16 @@ class ReformerForSequenceClassification(_Head):
 
 
 def _pool(
-    hidden: Float[Tensor, "batch length streams"], mask: Bool[Tensor, "batch length"], kind: str
+    hidden: Float[Tensor, "batch length streams"],
+    mask: Bool[Tensor, "batch length"],
+    kind: str,
+    weights: Float[Tensor, "batch length"] | None,
 ) -> Float[Tensor, "batch streams"]:
-    """One vector a sequence from its real tokens; zeros where it has none."""
+    """One vector a sequence from its real tokens; zeros where it has none. With `weights`, their softmax weighs."""
     real = mask[..., None]
+    if weights is not None:
+        shares = weights.float().masked_fill(~mask, torch.finfo(torch.float32).min).softmax(-1).where(mask, 0)
+        return (shares[:, None].to(hidden.dtype) @ hidden)[:, 0]
     if kind == "mean":
         return hidden.masked_fill(~real, 0).sum(1) / real.sum(1).clamp_min(1)
     any_real = real.any(1)
