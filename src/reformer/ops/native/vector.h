@@ -98,23 +98,6 @@ template <class T>
 inline Vector<T> broadcast(T x) {
   return x - Vector<T>{};
 }
-// Past the caches, for what will not be read soon. `to` lies at a multiple of a vector's size.
-template <class T>
-inline void stream(T* to, Vector<T> x) {
-#if defined(__AVX512F__)
-  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)x);
-#elif defined(__AVX2__)
-  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)x);
-#else
-  store(to, x);
-#endif
-}
-// After it, what was streamed is there for other threads.
-inline void end_stream() {
-#if defined(__AVX2__)
-  _mm_sfence();
-#endif
-}
 template <class To, class From>
 inline To bit_cast(From x) {
   static_assert(sizeof(To) == sizeof(From));
@@ -123,16 +106,62 @@ inline To bit_cast(From x) {
   return result;
 }
 
+typedef uint16_t HalfVector __attribute__((vector_size(kVectorBytes / 2)));
+typedef uint16_t HalfMemory __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
+
 // A vector of numbers in the dtype they are computed in.
 template <class T, class In>
 inline Vector<T> widened(const In* from) {
   if constexpr (std::is_same_v<In, T>) {
     return load(from);
   } else {
-    typedef uint16_t Half __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
-    const auto bits = __builtin_convertvector(*reinterpret_cast<const Half*>(from), Vector<uint32_t>);
-    return bit_cast<Vector<T>>(bits << 16);
+    const HalfVector bits = *reinterpret_cast<const HalfMemory*>(from);
+    return bit_cast<Vector<T>>(__builtin_convertvector(bits, Vector<uint32_t>) << 16);
   }
+}
+
+// To the nearest, as `narrow`.
+inline HalfVector narrowed(Vector<float> x) {
+#if defined(__AVX512BF16__)
+  return (HalfVector)_mm512_cvtneps_pbh((__m512)x);
+#else
+  const auto bits = bit_cast<Vector<uint32_t>>(x);
+  const auto rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  return __builtin_convertvector(x != x ? broadcast(uint32_t{0x7fc0}) : rounded, HalfVector);
+#endif
+}
+
+template <class T>
+inline void store_narrowed(T* to, Vector<T> x) {
+  store(to, x);
+}
+inline void store_narrowed(BFloat16* to, Vector<float> x) { *reinterpret_cast<HalfMemory*>(to) = narrowed(x); }
+
+// The same past the caches, for what will not be read soon. `to` lies at a multiple of the size of what is stored.
+template <class T>
+inline void stream_narrowed(T* to, Vector<T> x) {
+#if defined(__AVX512F__)
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(to), (__m512i)x);
+#elif defined(__AVX2__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)x);
+#else
+  store(to, x);
+#endif
+}
+inline void stream_narrowed(BFloat16* to, Vector<float> x) {
+#if defined(__AVX512F__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(to), (__m256i)narrowed(x));
+#elif defined(__AVX2__)
+  _mm_stream_si128(reinterpret_cast<__m128i*>(to), (__m128i)narrowed(x));
+#else
+  store_narrowed(to, x);
+#endif
+}
+// After it, what was streamed is there for other threads.
+inline void end_stream() {
+#if defined(__AVX2__)
+  _mm_sfence();
+#endif
 }
 
 inline Vector<float> multiply_add(Vector<float> sum, float a, Vector<float> b) { return sum + a * b; }

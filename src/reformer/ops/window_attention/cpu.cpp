@@ -87,19 +87,10 @@ struct Merged {
   bool streamed = false;  // Written whole vectors at a time, seldom read again, and too large to stay in a cache.
 
   void put(int64_t token, const T* from, int64_t dim, T scale, bool add) const {
-    if (streamed && !add) {
-      T* to = sum[token];
-      for (int64_t d = 0; d < dim; d += kLanes<T>) stream(to + d, load(from + d) * scale);
-    } else if (sum.data) {
-      T* to = sum[token];
-      if (add) {
-        for (int64_t d = 0; d < dim; ++d) to[d] += from[d] * scale;
-      } else {
-        for (int64_t d = 0; d < dim; ++d) to[d] = from[d] * scale;
-      }
+    if (sum.data) {
+      put_row(sum[token], from, dim, scale, add, streamed && !add);
     } else {
-      In* to = out[token];
-      for (int64_t d = 0; d < dim; ++d) narrow(from[d] * scale, to[d]);
+      put_row(out[token], from, dim, scale, add, streamed && !add);
     }
   }
 
@@ -118,25 +109,38 @@ struct Merged {
   void finish(int64_t begin, int64_t end, int64_t dim) const {
     if constexpr (!std::is_same_v<In, T>) {
       if (!sum.data) return;
-      for (int64_t i = begin; i < end; ++i) {
-        const T* from = sum[i];
-        In* to = out[i];
-        for (int64_t d = 0; d < dim; ++d) narrow(from[d], to[d]);
+      for (int64_t i = begin; i < end; ++i) put_row(out[i], sum[i], dim, 1, false, false);
+    }
+  }
+
+ private:
+  template <class To>
+  static void put_row(To* to, const T* from, int64_t dim, T scale, bool add, bool past_caches) {
+    int64_t d = 0;
+    for (; d + kLanes<T> <= dim; d += kLanes<T>) {
+      Vector<T> x = load(from + d) * scale;
+      if (add) x += widened<T>(to + d);
+      if (past_caches) {
+        stream_narrowed(to + d, x);
+      } else {
+        store_narrowed(to + d, x);
       }
     }
+    for (; d < dim; ++d) narrow(add ? widen(to[d]) + from[d] * scale : from[d] * scale, to[d]);
   }
 };
 
-// `single`: there is one ordering; `added_to`: even then, something is added to rows that have been written.
+// `single`: there is one ordering, so that rows are written once, but for a few that something is added to.
 template <class In>
-Merged<In> merged(Rows<In> out, Buffer<Compute<In>>& space, int64_t count, int64_t dim, bool single, bool added_to) {
+Merged<In> merged(Rows<In> out, Buffer<Compute<In>>& space, int64_t count, int64_t dim, bool single) {
+  const int64_t row = out.step * int64_t{sizeof(In)}, vector = kLanes<Compute<In>> * int64_t{sizeof(In)};
+  const bool aligned = (reinterpret_cast<uintptr_t>(out.data) | row) % kAlignment == 0 && dim * int64_t{sizeof(In)} % vector == 0;
+  const bool streamed = single && aligned && count * row >= kStreamed;
   if constexpr (std::is_same_v<In, Compute<In>>) {
-    constexpr int64_t kVector = kVectorBytes / sizeof(In);
-    const bool aligned = reinterpret_cast<uintptr_t>(out.data) % kVectorBytes == 0 && out.step % kVector == 0;
-    return {out, out, single && aligned && dim % kVector == 0 && count * out.step * int64_t{sizeof(In)} >= kStreamed};
+    return {out, out, streamed};
   } else {
-    if (single && !added_to) return {out, {}};
-    return {out, {space.reserve(count * dim), dim}};
+    if (single) return {out, {}, streamed};
+    return {out, {space.reserve(count * dim), dim}, false};
   }
 }
 
@@ -279,7 +283,9 @@ class Band {
     if constexpr (kPairs) {
       In* to = reinterpret_cast<In*>(k);
       if (unit()) {
-        for (int64_t d = 0; d < dim_; ++d) narrow(widen(key[d]) * inverse, to[d]);
+        int64_t d = 0;
+        for (; d + kLanes<T> <= dim_; d += kLanes<T>) store_narrowed(to + d, widened<T>(key + d) * inverse);
+        for (; d < dim_; ++d) narrow(widen(key[d]) * inverse, to[d]);
       } else {
         std::memcpy(to, key, dim_ * sizeof(In));
       }
@@ -290,7 +296,7 @@ class Band {
       }
     } else {
       if (unit()) {
-        for (int64_t d = 0; d < dim_; ++d) k[d] = rounded(widen(key[d]) * inverse);
+        load_unit(key, inverse, k);
       } else {
         for (int64_t d = 0; d < dim_; ++d) k[d] = widen(key[d]);
       }
@@ -307,10 +313,21 @@ class Band {
   }
 
   // Keys that are made here have the digits of keys that are given.
-  static T rounded(T x) {
-    In y;
-    narrow(x, y);
-    return widen(y);
+  void load_unit(const In* key, T inverse, T* to) const {
+    if constexpr (std::is_same_v<In, T>) {
+      for (int64_t d = 0; d < dim_; ++d) to[d] = key[d] * inverse;
+    } else {
+      int64_t d = 0;
+      In rounded[kLanes<T>];
+      for (; d + kLanes<T> <= dim_; d += kLanes<T>) {
+        store_narrowed(rounded, widened<T>(key + d) * inverse);
+        store(to + d, widened<T>(rounded));
+      }
+      for (; d < dim_; ++d) {
+        narrow(widen(key[d]) * inverse, rounded[0]);
+        to[d] = widen(rounded[0]);
+      }
+    }
   }
 
   T inverse_length(const In* key) const {
@@ -695,7 +712,7 @@ void forward(const Call& call) {
     std::fill_n(sequence.largest.reserve(call.queries), call.queries, kLowest<T>);
     std::fill_n(sequence.total.reserve(call.queries), call.queries, T{0});
     return merged(rows_of<In>(call.output, sequence.batch, sequence.head), sequence.space[0], call.queries, call.dim,
-                  call.orderings == 1, false);
+                  call.orderings == 1);
   };
   parallel(shares.alone, call.threads, [&](int64_t row, int64_t worker) {
     Sequence<In>& sequence = sequences[worker];
@@ -893,11 +910,13 @@ void add_lonely(const Call& call, const Sequence<In>& sequence, const Gradients<
   using T = Compute<In>;
   const T* log_sum = static_cast<const T*>(call.log_sum) + (sequence.batch * call.heads + sequence.head) * call.queries;
   const Rows<In> grad = rows_of<In>(call.grad_output, sequence.batch, sequence.head);
+  Buffer<T> space;
+  T* row = space.reserve(call.dim);
   for (int64_t i = 0; i < call.queries; ++i) {
     const int64_t own = sequence.own_key[i];
     if (own < 0 || log_sum[i] != std::numeric_limits<T>::infinity()) continue;
-    T* to = gradients.value.sum[own];
-    for (int64_t d = 0; d < call.dim; ++d) to[d] += widen(grad[i][d]);
+    for (int64_t d = 0; d < call.dim; ++d) row[d] = widen(grad[i][d]);
+    gradients.value.put(own, row, call.dim, 1, true);
   }
 }
 
@@ -906,12 +925,11 @@ void backward(const Call& call) {
   const Shares shares = share_out(call);
   std::vector<Sequence<In>> sequences(call.threads);
   std::vector<Backward<In>> passes(call.threads);
-  auto begin = [&](Sequence<In>& sequence, int64_t row, bool alone) {
+  auto begin = [&](Sequence<In>& sequence, int64_t row) {
     sequence.start(call, row);
-    const bool added_to = !alone || !call.attend_self;
     auto target = [&](const Array& array, int space, int64_t count) {
       return merged(rows_of<In>(array, sequence.batch, sequence.head), sequence.space[space], count, call.dim,
-                    call.orderings == 1, added_to);
+                    call.orderings == 1);
     };
     Gradients<In> gradients{target(call.grad_query, 0, call.queries), target(call.grad_key, 1, call.keys),
                             target(call.grad_value, 2, call.keys)};
@@ -920,7 +938,7 @@ void backward(const Call& call) {
   };
   parallel(shares.alone, call.threads, [&](int64_t row, int64_t worker) {
     Sequence<In>& sequence = sequences[worker];
-    const Gradients<In> gradients = begin(sequence, row, true);
+    const Gradients<In> gradients = begin(sequence, row);
     for (int64_t r = 0; r < call.orderings; ++r) {
       sequence.order(call, r);
       const Ordering& ordering = sequence.orderings[r];
@@ -933,7 +951,7 @@ void backward(const Call& call) {
   });
   for (int64_t row = shares.alone; row < shares.alone + shares.together; ++row) {
     Sequence<In>& sequence = sequences[0];
-    const Gradients<In> gradients = begin(sequence, row, false);
+    const Gradients<In> gradients = begin(sequence, row);
     for (int64_t r = 0; r < call.orderings; ++r) {
       sequence.order(call, r);
       const Ordering& ordering = sequence.orderings[r];
