@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-SCORES_AT_ONCE = 1 << 20
+SCORES_AT_ONCE = 1 << 18
 """How many scores a chunk of tiles holds: few enough to stay near the processor's cache."""
 
 FAR = 1 << 62
@@ -54,7 +54,8 @@ class _Row:
 
 
 def _tile_size(window: int) -> int:
-    return min(128, max(16, 1 << (window - 1).bit_length()))
+    # Half a window: three blocks of keys for a tile of queries hold fewer pairs that are not seen than two of a window.
+    return min(128, max(16, (1 << (window - 1).bit_length()) // 2))
 
 
 def _sorted(slots: Tensor) -> tuple[Tensor, Tensor]:
@@ -174,7 +175,7 @@ class _Plan:
 
     def tokens(self, ordering: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """Chunks of one ordering: flat query numbers `[items, tile]`, flat key numbers `[items, keys]`, the flat
-        block numbers of the keys, and the bool mask `[items, tile, keys]` of the pairs this ordering owns."""
+        block numbers of the keys, and the bool mask `[items, tile, keys]` of the pairs this ordering leaves out."""
         row = self.rows[ordering]
         tile = row.tile
         # Sequences lie behind each other with one empty place after each, where padding reads and writes.
@@ -182,20 +183,23 @@ class _Plan:
         key_number = _flat_numbers(row.key_order, row.dense_key.shape[-1]).view(-1, tile)
         for tiles, blocks in row.items():
             queries, keys = query_number[tiles], key_number[blocks].flatten(1)
-            mine = self._near(row, queries, keys, attend_self=self.attend_self)
+            left_out = self._far(row, queries, keys, attend_self=self.attend_self)
             if self.deduplicate:
                 for earlier in self.rows[:ordering]:
-                    mine &= ~self._near(earlier, queries, keys, attend_self=True)
-            yield queries, keys, blocks, mine
+                    left_out |= self._far(earlier, queries, keys, attend_self=True).logical_not_()
+            yield queries, keys, blocks, left_out
 
-    def _near(self, row: _Row, queries: Tensor, keys: Tensor, *, attend_self: bool) -> Tensor:
-        places, others = row.dense_query.flatten()[queries], row.dense_key.flatten()[keys]
+    def _far(self, row: _Row, queries: Tensor, keys: Tensor, *, attend_self: bool) -> Tensor:
+        places, others = _take(row.dense_query.flatten(), queries), _take(row.dense_key.flatten(), keys)
         distance = places[:, :, None] - others[:, None, :]
-        near = distance < row.window
-        near &= (distance >= 0) if self.causal else (distance > -row.window)
-        if not attend_self:
-            near &= distance != 0
-        return near
+        far = distance >= row.window
+        if self.causal:
+            far |= distance < (0 if attend_self else 1)
+        else:
+            far |= distance <= -row.window
+            if not attend_self:
+                far |= distance == 0
+        return far
 
 
 def _flat_numbers(order: Tensor, stride: int) -> Tensor:
@@ -205,6 +209,9 @@ def _flat_numbers(order: Tensor, stride: int) -> Tensor:
 def _own_key(query_slots: Tensor, key_slots: Tensor, batch: int, heads: int) -> Tensor:
     """The number of the key that is each query itself; the number of keys where there is none."""
     length = key_slots.shape[-1]
+    if query_slots is key_slots:
+        present = _rows((key_slots >= 0).any(2), batch, heads)
+        return torch.arange(length, device=present.device).where(present, length)
     own = torch.full((batch * heads, query_slots.shape[-1]), length, device=query_slots.device)
     for ordering in range(query_slots.shape[2]):
         keys, order = _sorted(_rows(key_slots[:, :, ordering], batch, heads))
@@ -218,20 +225,22 @@ def _own_key(query_slots: Tensor, key_slots: Tensor, batch: int, heads: int) -> 
 def _flat(vectors: Tensor, dtype: torch.dtype) -> Tensor:
     """`[batch, heads, length, head_dim]` as `[batch * heads * (length + 1), head_dim]`, the added places zero."""
     batch, heads, length, head_dim = vectors.shape
-    flat = vectors.new_zeros(batch * heads, length + 1, head_dim, dtype=dtype)
-    flat[:, :length] = vectors.reshape(batch * heads, length, head_dim)
+    flat = vectors.new_empty(batch, heads, length + 1, head_dim, dtype=dtype)
+    flat[:, :, :length] = vectors
+    flat[:, :, length] = 0
     return flat.view(-1, head_dim)
 
 
 def _unflat(flat: Tensor, like: Tensor) -> Tensor:
     batch, heads, length, head_dim = like.shape
-    return flat.view(batch * heads, length + 1, head_dim)[:, :length].reshape(like.shape).to(like.dtype)
+    # A view, because copies of full size cost more here than arithmetic.
+    return flat.view(batch, heads, length + 1, head_dim)[:, :, :length].to(like.dtype)
 
 
 def _clear_absent(flat: Tensor, rows: list[_Row], dense: str) -> Tensor:
     """Zero the vectors of tokens that no ordering has, which may hold anything, NaN included."""
-    absent = torch.stack([getattr(row, dense).flatten().abs() == row.absent for row in rows]).all(0)
-    return flat.masked_fill_(absent[:, None], 0)
+    absent = torch.stack([getattr(row, dense).flatten().abs() == row.absent for row in rows]).all(0).nonzero()
+    return flat.index_fill_(0, absent[:, 0], 0)
 
 
 def _without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -257,17 +266,24 @@ class _EagerWindowAttention(torch.autograd.Function):
         total = q.new_zeros(q.shape[0])
         output = torch.zeros_like(q)
         for ordering in range(len(plan.rows)):
-            for queries, keys, _, mine in plan.tokens(ordering):
-                scores = torch.bmm(_take(q, queries), _take(k, keys).transpose(1, 2)).masked_fill_(~mine, float("-inf"))
-                before = largest[queries]
+            for queries, keys, _, left_out in plan.tokens(ordering):
+                scores = torch.bmm(_take(q, queries), _take(k, keys).transpose(1, 2))
+                scores.masked_fill_(left_out, float("-inf"))
+                flat = queries.flatten()
+                before = _take(largest, queries)
                 now = torch.maximum(before, scores.amax(-1))
                 weights = scores.sub_(now[..., None]).exp_()
-                fade = (before - now).exp_()
-                flat = queries.flatten()
-                total[flat] = (total[queries] * fade + weights.sum(-1, dtype=torch.float64).to(dtype)).flatten()
-                merged = torch.baddbmm(_take(output, queries) * fade[..., None], weights, _take(v, keys))
+                added = weights.sum(-1, dtype=torch.float64).to(dtype)
+                if ordering == 0:
+                    # Nothing to merge with: a query stands in one tile of an ordering.
+                    merged = torch.bmm(weights, _take(v, keys))
+                else:
+                    fade = (before - now).exp_()
+                    added += _take(total, queries) * fade
+                    merged = torch.baddbmm(_take(output, queries) * fade[..., None], weights, _take(v, keys))
                 output.index_copy_(0, flat, merged.flatten(0, 1))
-                largest[flat] = now.flatten()
+                total.index_copy_(0, flat, added.flatten())
+                largest.index_copy_(0, flat, now.flatten())
         output /= total.where(total > 0, 1)[:, None]
         # A query that saw nothing keeps a log-sum-exp of +inf, so that the backward pass gives it no weight.
         log_sum = torch.where(total > 0, largest + total.log(), float("inf"))
@@ -291,27 +307,33 @@ class _EagerWindowAttention(torch.autograd.Function):
         k = _clear_absent(_flat(key, dtype), plan.rows, "dense_key")
         v = _clear_absent(_flat(value, dtype), plan.rows, "dense_key")
         grad = _clear_absent(_flat(grad_output, dtype), plan.rows, "dense_query")
-        delta = (grad * _flat(output, dtype)).sum(-1)
-        grad_q, grad_k, grad_v = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        output = _flat(output, dtype)
+        grad_q, grad_k, grad_v = torch.zeros_like(q), torch.empty_like(k), torch.empty_like(v)
         for ordering, row in enumerate(plan.rows):
             blocks_shape = (row.key_order.numel() // row.tile, row.tile * q.shape[-1])
             block_k, block_v = q.new_zeros(blocks_shape), q.new_zeros(blocks_shape)
-            for queries, keys, blocks, mine in plan.tokens(ordering):
+            for queries, keys, blocks, left_out in plan.tokens(ordering):
                 q_tile, k_tile, grad_tile = _take(q, queries), _take(k, keys), _take(grad, queries)
-                scores = torch.bmm(q_tile, k_tile.transpose(1, 2)).masked_fill_(~mine, float("-inf"))
-                weights = scores.sub_(log_sum[queries][..., None]).exp_()
+                delta = (grad_tile * _take(output, queries)).sum(-1)
+                scores = torch.bmm(q_tile, k_tile.transpose(1, 2)).masked_fill_(left_out, float("-inf"))
+                weights = scores.sub_(_take(log_sum, queries)[..., None]).exp_()
                 grad_scores = torch.bmm(grad_tile, _take(v, keys).transpose(1, 2))
-                grad_scores.sub_(delta[queries][..., None]).mul_(weights)
-                added = torch.baddbmm(_take(grad_q, queries), grad_scores, k_tile)
+                grad_scores.sub_(delta[..., None]).mul_(weights)
+                if ordering == 0:
+                    added = torch.bmm(grad_scores, k_tile)
+                else:
+                    added = torch.baddbmm(_take(grad_q, queries), grad_scores, k_tile)
                 grad_q.index_copy_(0, queries.flatten(), added.flatten(0, 1))
                 where = blocks.flatten()
                 block_k.index_add_(0, where, torch.bmm(grad_scores.transpose(1, 2), q_tile).view(len(where), -1))
                 block_v.index_add_(0, where, torch.bmm(weights.transpose(1, 2), grad_tile).view(len(where), -1))
             numbers = _flat_numbers(row.key_order, row.dense_key.shape[-1]).flatten()
-            real = row.key_order.flatten() < row.dense_key.shape[-1] - 1
-            numbers, places = numbers[real], real.nonzero()[:, 0]
-            grad_k[numbers] += block_k.view(-1, q.shape[-1])[places]
-            grad_v[numbers] += block_v.view(-1, q.shape[-1])[places]
+            for total, block in ((grad_k, block_k), (grad_v, block_v)):
+                if ordering == 0:
+                    # Every key stands in it, once.
+                    total.index_copy_(0, numbers, block.view(-1, q.shape[-1]))
+                else:
+                    total.index_add_(0, numbers, block.view(-1, q.shape[-1]))
         if ctx.lonely is not None:
             queries, keys = ctx.lonely
             grad_v.index_add_(0, keys, grad[queries])
@@ -321,7 +343,7 @@ class _EagerWindowAttention(torch.autograd.Function):
 
 def _take(vectors: Tensor, numbers: Tensor) -> Tensor:
     """`vectors[numbers]`, whole rows at a time, which on a CPU is several times faster than indexing."""
-    return vectors.index_select(0, numbers.flatten()).view(*numbers.shape, -1)
+    return vectors.index_select(0, numbers.flatten()).view(*numbers.shape, *vectors.shape[1:])
 
 
 def _lonely(own: Tensor, total: Tensor, keys: int) -> tuple[Tensor, Tensor]:
