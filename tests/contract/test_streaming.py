@@ -84,7 +84,7 @@ def test_a_stream_goes_on_from_its_state_exactly(variant):
 
 def test_the_state_of_another_model_is_refused():
     state = {"real": torch.ones(1), "seen": torch.tensor(1), "99.key": torch.ones(1)}
-    with pytest.raises(ValueError, match=r"the state holds '99\.key', and this model has \d+ sub-layers"):
+    with pytest.raises(ValueError, match=r"the state holds '99\.key', and this model has \d+ memories"):
         HEADS["causal-lm"].build("lsh").stream().restore(state)
 
 
