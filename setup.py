@@ -31,6 +31,7 @@ AVX512 = [*AVX2, "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefe
 VARIANTS = {"generic": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     VARIANTS |= {"avx2": AVX2, "avx512": AVX512, "avx512_bf16": [*AVX512, "-mavx512bf16"]}
+    VARIANTS["amx"] = [*VARIANTS["avx512_bf16"], "-mamx-tile", "-mamx-bf16"]
 
 
 class BuildKernels(build_ext):

@@ -9,9 +9,10 @@
 #include <random>
 #include <vector>
 
-#include "window_attention/cpu.cpp"
-
+#include "native/features.cpp"
 #include "native/hashing.cpp"
+#include "native/unit_vectors.cpp"
+#include "window_attention/cpu.cpp"
 
 namespace {
 
@@ -329,16 +330,50 @@ bool check_hashing() {
   return true;
 }
 
+// Unit vectors and their gradient, in as much memory as they need.
+bool check_unit_vectors() {
+  const int64_t rows = number(1, 3), length = number(1, 1500), dim = number(1, 70), gap = number(0, 2);
+  const std::vector<double> given = normal(rows * length * dim), slopes = normal(rows * length * dim);
+  Laid<float> vectors(given, rows, length, dim, gap), grads(slopes, rows, length, dim, gap);
+  Laid<float> units(rows, length, dim, gap), found(rows, length, dim, gap);
+  auto laid = [&](Laid<float>& from) {
+    const reformer::Array array = from.array(rows);
+    return reformer::Vectors{array.data, array.batch, array.head, array.token};
+  };
+  reformer::UnitCall call{1, rows, length, dim, reformer::kFloat32, number(1, 4), 1e-12, laid(vectors), laid(units), {}};
+  if (reformer_unit_vectors(&call)) return false;
+  call.units = laid(grads);
+  call.grad_vectors = laid(found);
+  if (reformer_unit_vectors(&call)) return false;
+  std::vector<double> unit(given.size()), grad(given.size());
+  for (int64_t i = 0; i < rows * length; ++i) {
+    const double size = length_of(&given[i * dim], dim);
+    double along = 0;
+    for (int64_t d = 0; d < dim; ++d) unit[i * dim + d] = given[i * dim + d] / size;
+    for (int64_t d = 0; d < dim; ++d) along += unit[i * dim + d] * slopes[i * dim + d];
+    for (int64_t d = 0; d < dim; ++d) grad[i * dim + d] = (slopes[i * dim + d] - along * unit[i * dim + d]) / size;
+  }
+  // Of few numbers a vector may be so short that little is left of its gradient's digits.
+  return difference(units.values(), unit) < 1e-5 && (dim < 3 || difference(found.values(), grad) < 1e-3);
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
+#if defined(__AMX_BF16__)
+  if (!reformer_processor_runs(4)) {
+    std::printf("compiled for tile registers, which the system does not allow\n");
+    return 1;
+  }
+#endif
   const int64_t rounds = count > 1 ? std::atoll(arguments[1]) : 100;
   for (int64_t i = 0; i < rounds; ++i) {
     generator.seed(static_cast<uint32_t>(i));
     const Problem problem = draw();
     const bool fine = check<double>(problem, reformer::kFloat64, 1e-11) &&
                       check<float>(problem, reformer::kFloat32, 2e-5) &&
-                      check<reformer::BFloat16>(problem, reformer::kBFloat16, 8e-2) && check_hashing();
+                      check<reformer::BFloat16>(problem, reformer::kBFloat16, 8e-2) && check_hashing() &&
+                      check_unit_vectors();
     if (!fine) {
       std::printf("problem %ld failed\n", i);
       return 1;

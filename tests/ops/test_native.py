@@ -87,7 +87,7 @@ def test_every_variant_equals_the_definition(variant):
 
 def test_a_variant_that_does_not_exist_is_an_error():
     done = run("import reformer.ops", **{native.CHOICE: "mmx"})
-    assert "REFORMER_CPU_VARIANT=mmx: expected one of generic, avx2, avx512, avx512_bf16, or none" in done.stderr
+    assert "REFORMER_CPU_VARIANT=mmx: expected one of generic, avx2, avx512, avx512_bf16, amx, or none" in done.stderr
 
 
 def test_kernels_can_be_turned_off():

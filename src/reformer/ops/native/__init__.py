@@ -18,7 +18,7 @@ from torch import Tensor
 
 from reformer.errors import ReformerError
 
-VARIANTS = ("generic", "avx2", "avx512", "avx512_bf16")
+VARIANTS = ("generic", "avx2", "avx512", "avx512_bf16", "amx")
 """What may have been compiled, from the plainest to the fastest."""
 
 CHOICE = "REFORMER_CPU_VARIANT"

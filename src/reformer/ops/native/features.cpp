@@ -1,5 +1,18 @@
 // Which of the compiled variants this processor can run.
 
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+
+// The system keeps tile registers for a process that has asked for them.
+static bool tiles_allowed() {
+  constexpr long kAskForState = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kAskForState, kTileData) == 0;
+}
+#else
+static bool tiles_allowed() { return false; }
+#endif
+
 extern "C" __attribute__((visibility("default"))) int reformer_processor_runs(int level) {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_cpu_init();
@@ -11,6 +24,10 @@ extern "C" __attribute__((visibility("default"))) int reformer_processor_runs(in
     case 1: return avx2;
     case 2: return avx512;
     case 3: return avx512 && __builtin_cpu_supports("avx512bf16");
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 11
+    case 4:
+      return avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("amx-bf16") && tiles_allowed();
+#endif
     default: return 0;
   }
 #else

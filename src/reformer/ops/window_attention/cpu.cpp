@@ -8,6 +8,9 @@
 #include <limits>
 #include <vector>
 
+#if defined(__AMX_BF16__)
+#include "../native/amx.h"
+#endif
 #include "../native/interface.h"
 #include "../native/memory.h"
 #include "../native/threads.h"
@@ -58,6 +61,17 @@ constexpr bool kNativePairs = true;
 #else
 constexpr bool kNativePairs = false;
 #endif
+
+#if defined(__AMX_BF16__)
+constexpr bool kNativeTiles = true;
+#else
+constexpr bool kNativeTiles = false;
+struct TileRegisters {};
+constexpr int kTileRows = kBlockRows, kTilePairs = 1;
+inline void tile_product(...) {}
+#endif
+// How far past the last key a product may read.
+constexpr int kPast = kNativeTiles ? 2 * kTilePairs : kSlack;
 
 template <class In>
 using Compute = std::conditional_t<std::is_same_v<In, double>, double, float>;
@@ -217,7 +231,7 @@ class Band {
       release(from);
       base_ = end_ = from;
     }
-    if (to - base_ + kSlack > capacity_) {
+    if (to - base_ + kPast > capacity_) {
       if (keep > base_) {
         release(keep);
         slide(keep);
@@ -406,7 +420,7 @@ class Band {
   template <class X>
   static void widen_rows(Buffer<X>& rows, int64_t step, int64_t capacity, int64_t used) {
     Buffer<X> larger;
-    larger.reserve_zeroed((capacity + kSlack) * step);
+    larger.reserve_zeroed((capacity + kPast) * step);
     std::copy_n(rows.data(), used * step, larger.data());
     std::swap(rows, larger);
   }
@@ -477,6 +491,7 @@ class Forward {
  public:
   using T = Compute<In>;
   static constexpr bool kPairs = kNativePairs && std::is_same_v<In, BFloat16>;
+  static constexpr bool kTiles = kPairs && kNativeTiles;
   using Unit = std::conditional_t<kPairs, Pair, T>;
   static constexpr int kVectors = kTile / kLanes<T>;
 
@@ -494,6 +509,8 @@ class Forward {
     output_.reserve(kTile * step_);
     scores_.reserve((kForwardKeys + kSlack) * kTile);
     if constexpr (kPairs) weights_.reserve((kForwardKeys / 2 + kSlack) * kTile);
+    if constexpr (kTiles) weights_across_.reserve((kForwardKeys / 2 + kSlack) * kTile);
+    [[maybe_unused]] const std::conditional_t<kTiles, TileRegisters, int> registers{};
     ahead_.start(call.dim * sizeof(In));
     tile_.start(sequence.orderings.data(), r, call.deduplicate, kForwardKeys);
     band_.start(rows_of<In>(call.key, sequence.batch, sequence.head),
@@ -544,6 +561,10 @@ class Forward {
       const int64_t from = tile_.from;
       if constexpr (kPairs) {
         pair_weights();
+      }
+      if constexpr (kTiles) {
+        sum_in_tiles(begun);
+      } else if constexpr (kPairs) {
         sum_over_keys(tile_, weights_.data(), band_.value(from), band_.value_step, 2, output_.data(), step_, begun,
                       ahead_);
       } else {
@@ -560,9 +581,19 @@ class Forward {
     for (int64_t row = 0; row < rows; row += kBlockRows) {
       const int from = tile_.vector_from(row), to = tile_.vector_to(row);
       ahead_.fetch(kFetched);
+      const Unit* queries = reinterpret_cast<const Unit*>(queries_.data());
       T* block = scores_.data() + row * kTile;
-      score_block(band_.key(tile_.from + row), band_.key_step, reinterpret_cast<const Unit*>(queries_.data()),
-                  depth_, block, from, to);
+      if constexpr (kTiles) {
+        if (row % kTileRows == 0) {
+          const int until = std::max(to, row + kBlockRows < rows ? tile_.vector_to(row + kBlockRows) : to);
+          if (until > from) {
+            tile_product(band_.key(tile_.from + row), band_.key_step, queries + from * kLanes<T>, kTile,
+                         block + from * kLanes<T>, kTile, band_.key_step / kTilePairs, until - from, false);
+          }
+        }
+      } else {
+        score_block(band_.key(tile_.from + row), band_.key_step, queries, depth_, block, from, to);
+      }
       tile_.masked(scores_.data(), row, from, to, [&](int64_t at, int v, Vector<T> x) {
         if constexpr (kPairs) x = x * scale;
         largest_[v] = x > largest_[v] ? x : largest_[v];
@@ -616,6 +647,27 @@ class Forward {
     }
   }
 
+  // output[query] (+)= sum over keys of weights[key, query] * values[key], sixteen queries at a time.
+  void sum_in_tiles(bool add) {
+    const int64_t pairs = (tile_.to - tile_.from + 1) / 2, padded = round_up(pairs, kTilePairs);
+    float* weights = reinterpret_cast<float*>(weights_.data());
+    std::fill(weights + pairs * kTile, weights + padded * kTile, 0.0f);
+    transpose(weights, kTile, padded, kTile, weights_across_.data(), padded);
+    const Unit* across = reinterpret_cast<const Unit*>(weights_across_.data());
+    for (int64_t q = 0; q < tile_.count; q += kTileRows) {
+      int64_t begin = (tile_.first_of(q) - tile_.from) / 2;
+      const int64_t end = (tile_.end_of(q + kTileRows - 1) - tile_.from + 1) / 2;
+      const int64_t steps = std::max<int64_t>(end - begin + kTilePairs - 1, 0) / kTilePairs;
+      // Keys before the first weigh nothing; those after the last are not there.
+      begin = std::min(begin, padded - steps * kTilePairs);
+      for_blocks(0, static_cast<int>(step_ / kLanes<T>), 4, [&](int v, int width) {
+        ahead_.fetch(kFetched);
+        tile_product(across + q * padded + begin, padded, band_.value(tile_.from + 2 * begin) + v * kLanes<T>,
+                     band_.value_step, output_.data() + q * step_ + v * kLanes<T>, step_, steps, width, add);
+      });
+    }
+  }
+
   void write(const Call& call, Sequence<In>& sequence, const Merged<In>& output, int64_t r) {
     alignas(kAlignment) T old_largest[kTile], old_total[kTile], keep[kTile], put[kTile], largest[kTile], total[kTile];
     for (int64_t q = 0; q < kTile; ++q) {
@@ -655,7 +707,7 @@ class Forward {
   Ahead ahead_;
   Band<In, kPairs, false> band_;
   int64_t step_ = 0, depth_ = 0;
-  Buffer<T> gathered_, queries_, output_, scores_;
+  Buffer<T> gathered_, queries_, output_, scores_, weights_across_;
   Buffer<Unit> weights_;
   Vector<T> largest_[kVectors], total_[kVectors];
 };
