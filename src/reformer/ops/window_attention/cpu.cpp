@@ -53,7 +53,7 @@ constexpr int64_t kBackwardKeys = 144;
 // and later throw out is twice what memory has to take.
 constexpr int64_t kStreamed = 2 << 20;
 // Rows that are fetched ahead at a time: enough that all have been asked for when their tile begins.
-constexpr int kFetched = 5;
+constexpr int kFetchedAtOnce = 5;
 static_assert(kForwardKeys % 48 == 0 && kBackwardKeys % 48 == 0);
 
 #if defined(__AVX512BF16__)
@@ -478,7 +478,7 @@ void sum_over_keys(const Tile<T>& tile, const Unit* weights, const Unit* rows, i
     for (int64_t q = 0; q < tile.count; q += height) {
       const int64_t begin = (tile.first_of(q) - tile.from) / group;
       const int64_t end = (tile.end_of(q + height - 1) - tile.from + group - 1) / group;
-      ahead.fetch(kFetched);
+      ahead.fetch(kFetchedAtOnce);
       if (end <= begin && add) continue;
       product<false>(width, weights + begin * kTile + q, kTile, rows + begin * step + v * kLanes<T>, step,
                      output + q * output_step + v * kLanes<T>, output_step, std::max<int64_t>(end - begin, 0), add);
@@ -492,6 +492,7 @@ class Forward {
   using T = Compute<In>;
   static constexpr bool kPairs = kNativePairs && std::is_same_v<In, BFloat16>;
   static constexpr bool kTiles = kPairs && kNativeTiles;
+  static constexpr int kFetched = kTiles ? 9 : kFetchedAtOnce;  // Fewer and shorter products to fetch between.
   using Unit = std::conditional_t<kPairs, Pair, T>;
   static constexpr int kVectors = kTile / kLanes<T>;
 
@@ -897,7 +898,7 @@ class Backward {
     T* grad_scores = grad_scores_.data();
     for (int64_t row = 0; row < rows; row += kBlockRows) {
       const int first = tile_.vector_from(row), last = tile_.vector_to(row);
-      ahead_.fetch(kFetched);
+      ahead_.fetch(kFetchedAtOnce);
       score_block(band_.key(from + row), band_.key_step, queries_across_.data(), dim_, weights + row * kTile, first,
                   last);
       score_block(band_.value(from + row), band_.value_step, grads_across_.data(), dim_, grad_scores + row * kTile,
@@ -924,7 +925,7 @@ class Backward {
       const int height = block_rows(width);
       for (int64_t row = 0; row < count; row += height) {
         const int begin = tile_.query_from(row), end = tile_.query_to(row + height - 1);
-        ahead_.fetch(kFetched);
+        ahead_.fetch(kFetchedAtOnce);
         if (end <= begin) continue;
         product<true>(width, weights + row * kTile + begin, kTile, rows + begin * step_ + v * kLanes<T>, step_,
                       output + row * step_ + v * kLanes<T>, step_, end - begin, true);
