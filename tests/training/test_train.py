@@ -88,7 +88,8 @@ def test_the_kept_weights_are_the_best_ones(tmp_path, options):
     assert again["f1"] == metrics["validation"]["f1"]
 
 
-@pytest.mark.parametrize(("step", "options"), [(4, {}), (7, {"gradient_accumulation": 2}), (7, {"average_decay": 0.9})])
+@pytest.mark.parametrize("options", [{}, {"gradient_accumulation": 2}, {"average_decay": 0.9}])
+@pytest.mark.parametrize("step", [4, 7])
 def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at, monkeypatch, step, options):
     recipe = _recipe(ner_recipe(tmp_path, **options))
     whole = train(recipe, tmp_path / "whole", console=QUIET)
