@@ -93,7 +93,7 @@ def test_tokens_of_characters_are_measured_in_bytes_too(tmp_path):
     ("table", "field", "value", "message"),
     [
         ("data", "sequence_length", None, r"data\.sequence_length has to be given for language-modelling"),
-        ("data", "max_length", 100, r"data\.max_length is for documents; leave it out"),
+        ("data", "max_length", 100, r"data\.max_length is for token-classification .*; leave it out"),
         ("data", "sequence_length", 2**21, r"more than model\.max_position_embeddings = 1048576"),
         ("model", "is_decoder", False, "a language model must not read ahead"),
     ],
@@ -108,7 +108,7 @@ def test_a_field_that_does_not_fit_the_task_is_named(tmp_path, table, field, val
 def test_documents_have_no_sequence_length(tmp_path):
     tables = ner_recipe(tmp_path)
     tables["data"]["sequence_length"] = 100
-    with pytest.raises(ValidationError, match=r"data\.sequence_length is for running text"):
+    with pytest.raises(ValidationError, match=r"data\.sequence_length is for language-modelling; leave it out for"):
         Recipe.model_validate(tables)
 
 

@@ -117,3 +117,14 @@ def language_recipe(folder: Path, **training: object) -> dict:
             **training,
         },
     }
+
+
+def masked_recipe(folder: Path, **training: object) -> dict:
+    """A masked language model's recipe as tables, with its texts written into the folder."""
+    labeller = ner_recipe(folder)
+    return {
+        "data": labeller["data"],
+        "tokenizer": {"kind": "byte"},
+        "model": dict(MODEL),
+        "training": labeller["training"] | {"task": "masked-language-modelling", **training},
+    }

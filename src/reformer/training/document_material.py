@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from reformer.data import Document
 from reformer.training.batches import TokenBatches
-from reformer.training.examples import Example, Examples, Offsets, pad
+from reformer.training.examples import Example, Examples, Offsets, document_batches, pad
 from reformer.training.material import Material, make_config, make_tokenizer
 from reformer.training.metrics import Score
 from reformer.training.predict import evaluate
@@ -46,15 +46,7 @@ class DocumentMaterial(Material):
         self, dataset: Dataset[Any], recipe: TrainingRecipe, *, shuffle: bool, rank: int, world_size: int
     ) -> TokenBatches:
         assert isinstance(dataset, Examples)
-        return TokenBatches(
-            dataset.lengths,
-            batch_tokens=recipe.batch_tokens,
-            batch_size=recipe.batch_size,
-            shuffle=shuffle,
-            seed=recipe.seed,
-            rank=rank,
-            world_size=world_size,
-        )
+        return document_batches(dataset, recipe, shuffle=shuffle, rank=rank, world_size=world_size)
 
     def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         pad_token_id = self.config.pad_token_id

@@ -31,10 +31,7 @@ class Answer:
 class DocumentTask(Task):
     """A way to learn from documents and to answer about new ones; training, evaluation and prediction follow."""
 
-    def check(self, recipe: Recipe) -> None:
-        for field in ("sequence_length", "measure_tokens"):
-            if getattr(recipe.data, field) is not None:
-                raise ValueError(f"data.{field} is for running text; leave it out for documents")
+    own_fields = frozenset({"data.format", "data.text_column", "data.label_column", "data.max_length"})
 
     def prepare(self, recipe: Recipe) -> DocumentMaterial:
         return DocumentMaterial(self, recipe)

@@ -26,8 +26,6 @@ from reformer.training.metrics import TextScore, bits_per_byte
 from reformer.training.recipe import DataRecipe, Recipe, TrainingRecipe
 from reformer.training.windows import RandomWindows, Windows, WindowsInOrder
 
-OF_DOCUMENTS = ("format", "text_column", "label_column", "max_length")
-
 
 class LanguageModelling(Task):
     """The next token from all before it, in running text of any size."""
@@ -35,11 +33,9 @@ class LanguageModelling(Task):
     head = ReformerForCausalLM
     best_metric = "bits_per_byte"
     greater_is_better = False
+    own_fields = frozenset({"data.sequence_length", "data.measure_tokens"})
 
     def check(self, recipe: Recipe) -> None:
-        for field in OF_DOCUMENTS:
-            if getattr(recipe.data, field) is not None:
-                raise ValueError(f"data.{field} is for documents; leave it out for language-modelling")
         length = recipe.data.sequence_length
         if length is None:
             raise ValueError("data.sequence_length has to be given for language-modelling, such as 16384")

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -38,6 +39,10 @@ class Material(ABC):
     def collate(self, examples: Sequence[Any]) -> dict[str, Tensor]:
         """Examples to the tensors of a batch, `labels` among them."""
 
+    def training_batch(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
+        """What a training step reads of a batch; whatever is drawn is drawn from `generator`, which the step seeds."""
+        return batch
+
     @abstractmethod
     def score(self) -> Score:
         """An empty score for `validation`."""
@@ -65,10 +70,12 @@ class Task(ABC):
     head: type[PreTrainedModel]
     best_metric: str
     greater_is_better = True
+    own_fields: frozenset[str] = frozenset()
+    """Fields of the recipe that this task knows and not every task does, as `data.max_length`."""
 
-    @abstractmethod
     def check(self, recipe: Recipe) -> None:
-        """Raise `ValueError` if the recipe has a field that this task does not know, or lacks one that it needs."""
+        """Raise `ValueError` if the recipe lacks a field that this task needs, or has a value that it cannot use.
+        Fields that only other tasks know are refused before."""
 
     @abstractmethod
     def prepare(self, recipe: Recipe) -> Material:

@@ -133,6 +133,27 @@ class TextScore:
         }
 
 
+class HiddenTokenScore:
+    """How well hidden tokens were found again: perplexity over them, and how many were the likeliest guess."""
+
+    def __init__(self) -> None:
+        # The sum of the hidden tokens' losses, in nats, how many were guessed rightly, and how many they are.
+        self.counts = np.zeros(3, dtype=np.float64)
+
+    def update(self, loss: float, right: int, hidden: int) -> None:
+        """Count a batch by its summed loss."""
+        self.counts += (loss, right, hidden)
+
+    def result(self) -> dict[str, float]:
+        """`perplexity`, `accuracy`, and over how many `hidden` tokens."""
+        loss, right, hidden = self.counts.tolist()
+        return {
+            "perplexity": perplexity(loss / hidden if hidden else math.nan),
+            "accuracy": right / hidden if hidden else 0.0,
+            "hidden": int(hidden),
+        }
+
+
 def bits_per_byte(loss: float, bytes_per_token: float) -> float:
     """A mean loss in nats a token as bits a byte of text."""
     return loss / math.log(2) / bytes_per_token

@@ -104,6 +104,9 @@ class TrainingRecipe(_Table):
     early_stopping_patience: AtLeastOne | None = Field(
         None, description="end after so many evaluations without a better one"
     )
+    mask_ratio: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="for masked-language-modelling: the part of the tokens that is hidden; none: 0.15"
+    )
     log_steps: AtLeastOne = Field(10, description="steps between two recorded losses")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="of weights, order, dropout and split")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the products in the model")
@@ -140,5 +143,11 @@ class Recipe(_Table):
     def _as_the_task_needs(self) -> Self:
         from reformer.training.tasks import TASKS
 
-        TASKS[self.training.task].check(self)
+        task = TASKS[self.training.task]
+        for field in sorted(frozenset().union(*(other.own_fields for other in TASKS.values())) - task.own_fields):
+            table, _, name = field.partition(".")
+            if getattr(getattr(self, table), name) is not None:
+                knowing = " and ".join(known for known, other in TASKS.items() if field in other.own_fields)
+                raise ValueError(f"{field} is for {knowing}; leave it out for {self.training.task}")
+        task.check(self)
         return self

@@ -18,14 +18,22 @@ class Splits:
     test: list[Document]
 
 
-def load_splits(recipe: DataRecipe, seed: int) -> Splits:
-    """Read and join the documents; without documents for validation, hold out a part that the seed chooses."""
+def load_splits(recipe: DataRecipe, seed: int, *, labelled: bool = True) -> Splits:
+    """Read and join the documents; without documents for validation, hold out a part that the seed chooses.
+
+    With `labelled=False` nothing but their texts is read.
+    """
     if recipe.source is not None:
         found = load(recipe.source.removeprefix("index:"))
         parts = {name: found.get(name, []) for name in ("train", "validation", "test")}
     else:
         paths = {"train": recipe.train, "validation": recipe.validation, "test": recipe.test}
-        parts = {name: read_source(path, recipe, format=recipe.format) if path else [] for name, path in paths.items()}
+        parts = {
+            name: read_source(path, recipe, format=recipe.format, labelled=labelled) if path else []
+            for name, path in paths.items()
+        }
+    if not labelled:
+        parts = {name: map(_without_labels, documents) for name, documents in parts.items()}
     train, validation, test = (list(joined(parts[name], recipe)) for name in ("train", "validation", "test"))
     if not validation:
         train, validation = _held_out(train, recipe, seed)
@@ -40,6 +48,7 @@ def read_source(
     format: str | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
+    labelled: bool = True,
 ) -> Iterator[Document]:
     """The documents of a file or of a data set's split; columns are the recipe's unless others are given."""
     return load_source(
@@ -47,7 +56,7 @@ def read_source(
         split=split if source.startswith("index:") else None,
         format=format,
         text_column=text_column or recipe.text_column or "text",
-        label_column=label_column or recipe.label_column or "label",
+        label_column=label_column or recipe.label_column or "label" if labelled else None,
     )
 
 
@@ -56,6 +65,10 @@ def joined(documents: Iterable[Document], recipe: DataRecipe) -> Iterable[Docume
     if recipe.max_length is None:
         return documents
     return join_documents(documents, recipe.max_length, recipe.separator)
+
+
+def _without_labels(document: Document) -> Document:
+    return Document(document.text, document.id, source=document.source)
 
 
 def _held_out(documents: list[Document], recipe: DataRecipe, seed: int) -> tuple[list[Document], list[Document]]:

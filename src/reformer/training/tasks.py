@@ -2,10 +2,12 @@
 
 from reformer.training.document_tasks import SequenceClassification, TokenClassification
 from reformer.training.language_modelling import LanguageModelling
+from reformer.training.masked_language_modelling import MaskedLanguageModelling
 from reformer.training.material import Task
 
 TASKS: dict[str, Task] = {
     "token-classification": TokenClassification(),
     "sequence-classification": SequenceClassification(),
     "language-modelling": LanguageModelling(),
+    "masked-language-modelling": MaskedLanguageModelling(),
 }

@@ -1,9 +1,11 @@
 """transformers' Trainer, for batches of any lengths and scores that are counted."""
 
 import math
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -64,6 +66,15 @@ class PacedTrainer(Trainer):
             self.lr_scheduler = LambdaLR(optimizer, self.pace)
             self._created_lr_scheduler = True
         return self.lr_scheduler
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device
+    ) -> tuple[list[dict[str, Any]], Tensor | int | None]:
+        # The step decides what is drawn, so a resumed run draws the same.
+        place = (self._recipe.seed, self.state.global_step, self.args.process_index)
+        generator = torch.Generator().manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
+        batches = (self._material.training_batch(batch, generator) for batch in epoch_iterator)
+        return super().get_batch_samples(batches, num_batches, device)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if not math.isfinite(logs.get("loss", 0.0)):
