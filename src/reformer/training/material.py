@@ -73,7 +73,7 @@ class Task(ABC):
     own_fields: frozenset[str] = frozenset()
     """Fields of the recipe that this task knows and not every task does, as `data.max_length`."""
 
-    def check(self, recipe: Recipe) -> None:
+    def check(self, recipe: Recipe) -> None:  # noqa: B027, most tasks ask for nothing
         """Raise `ValueError` if the recipe lacks a field that this task needs, or has a value that it cannot use.
         Fields that only other tasks know are refused before."""
 
