@@ -1,5 +1,6 @@
 """The commands end to end, and one clear message for everything that can be wrong."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -71,6 +72,19 @@ def test_a_trained_classifier_is_measured_used_and_shown(runs):
     assert sum(record["scores"].values()) == pytest.approx(1)
     assert "text" not in record
     assert "%" in reformer("show", runs / "reviews", runs / "reviews.csv", "--number", 3).stdout
+
+
+def test_answers_can_be_a_table(runs, tmp_path):
+    reformer("predict", runs / "reviews", runs / "reviews.csv", "-o", tmp_path / "answers.csv")
+    with (tmp_path / "answers.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 80
+    assert json.loads(rows[0]["scores"]).keys() == {"neg", "pos"}
+
+
+def test_what_means_nothing_to_a_task_is_refused(runs, tmp_path):
+    result = reformer("predict", runs / "ner", runs / "test.conll", "--pictures", tmp_path, status=1)
+    assert "--pictures means nothing to a run that has learned token-classification" in result.stderr
 
 
 def test_a_field_is_put_over_the_recipe(runs, tmp_path):

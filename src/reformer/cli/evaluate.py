@@ -17,25 +17,24 @@ def evaluate(
     split: Split = "test",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the scores as JSON here, too.")] = None,
 ) -> None:
-    """Score a trained model on labelled documents, joined to the length the model was trained on.
+    """Score a trained model on a file whose answers are known.
 
-    Entities count as right when both their ends and their type are.
+    Documents are joined to the length the model was trained on; entities count as right when both their ends and
+    their type are.
     """
     import json
+    from dataclasses import replace
 
     from rich.console import Console
     from rich.table import Table
 
-    from reformer.training.document_tasks import DocumentTask
-    from reformer.training.predict import evaluate as score
+    from reformer.training.material import AnsweringTask, Asked
     from reformer.training.run import load_run
-    from reformer.training.splits import joined, read_source
 
-    loaded = load_run(run, DocumentTask)
-    documents = read_source(
-        data, loaded.recipe.data, split=split, format=format, text_column=text_column, label_column=label_column
-    )
-    metrics = score(loaded, joined(documents, loaded.recipe.data))
+    loaded = load_run(run, AnsweringTask)
+    asked = Asked(format=format, text_column=text_column, label_column=label_column)
+    loaded.task.check_asked(loaded.recipe.training.task, asked)
+    metrics = loaded.task.evaluate(loaded, data, replace(asked, split=split))
     table = Table(title=f"{run} on {data}", title_justify="left")
     table.add_column("measure")
     table.add_column("value", justify="right")

@@ -1,12 +1,13 @@
 """`reformer predict`."""
 
+import csv
 import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -17,33 +18,43 @@ from reformer.errors import ReformerError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from reformer.data import DataError, Document
+    from reformer.data import DataError
+
+Write = Callable[[dict[str, Any]], object]
 
 
 def predict(
     run: RunFolder,
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of documents.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files to answer about.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write here; without it, to standard output.")
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write here, as a table if the name ends with .csv, else as JSONL; without it, to standard output.",
+        ),
     ] = None,
     format: Format = None,
     text_column: TextColumn = None,
-    text: Annotated[bool, typer.Option(help="Repeat each document's text in the output.")] = True,
+    text: Annotated[bool | None, typer.Option(help="Repeat each document's text in the output.")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="For a task whose answers can be drawn: draw them into this folder.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
 ) -> None:
-    """Label or classify documents: JSONL, one line a document, in the order of the input.
+    """Answer about what is in the files: JSONL, one line a record, in the order of the input.
 
-    Nothing is cut, and `text[start:end]` of every span is its entity. However many documents there are, the memory
-    stays the same. A document that cannot be read is reported and left out; the exit status is 1 then.
+    Nothing is cut, and `text[start:end]` of every span is its entity. However many records there are, the memory
+    stays the same. A record that cannot be read is reported and left out; the exit status is 1 then.
     """
     from rich.console import Console
 
-    from reformer.training.document_tasks import DocumentTask
-    from reformer.training.predict import as_json
-    from reformer.training.predict import predict as answers
+    from reformer.training.material import AnsweringTask, Asked
     from reformer.training.run import load_run
 
-    loaded = load_run(run, DocumentTask)
+    loaded = load_run(run, AnsweringTask)
+    asked = Asked(format=format, text_column=text_column, text=text, pictures=pictures)
+    loaded.task.check_asked(loaded.recipe.training.task, asked)
     skipped = 0
 
     def skip(error: "DataError") -> None:
@@ -51,28 +62,42 @@ def predict(
         skipped += 1
         say_error(str(error))
 
-    documents = _read(files, format, text_column or loaded.recipe.data.text_column or "text", skip)
     with _destination(output, overwrite=overwrite) as stream, _progress(Console(stderr=True)) as count:
-        for document, answer in answers(loaded, documents, skip):
-            stream.write(json.dumps(as_json(document, answer, with_text=text), ensure_ascii=False) + "\n")
+        write = _table(stream) if output is not None and output.suffix.lower() == ".csv" else _lines(stream)
+        for record in loaded.task.answers(loaded, files, asked, skip):
+            write(record)
             # A line that is written is not lost, whatever comes next.
             stream.flush()
-            count(len(document.text))
+            count()
     if skipped:
-        raise ReformerError(f"{skipped:,} left out, for the reasons above; all other documents were answered")
+        raise ReformerError(f"{skipped:,} left out, for the reasons above; all others were answered")
 
 
-def _read(
-    files: list[str], format: str | None, text_column: str, skip: "Callable[[DataError], object]"
-) -> "Iterator[Document]":
-    """The documents of all files; a file that cannot be read is reported like a document."""
-    from reformer.data import DataError, read_documents
+def _lines(stream: TextIO) -> Write:
+    def write(record: dict[str, Any]) -> None:
+        stream.write(json.dumps(record, ensure_ascii=False) + "\n")
 
-    for file in files:
-        try:
-            yield from read_documents(file, format=format, text_column=text_column, label_column=None, on_error=skip)
-        except DataError as error:
-            skip(error)
+    return write
+
+
+def _table(stream: TextIO) -> Write:
+    """A row a record, the columns named first; a cell that is no text and no number is JSON."""
+    rows, columns = csv.writer(stream, lineterminator="\n"), []
+
+    def write(record: dict[str, Any]) -> None:
+        if not columns:
+            columns.extend(record)
+            rows.writerow(columns)
+        if list(record) != columns:
+            raise ReformerError(
+                f"an answer has the fields {', '.join(record)} and those before have {', '.join(columns)}, which no "
+                "table can hold; give an --output that does not end with .csv"
+            )
+        plain = (str, int, float)
+        cells = (cell if isinstance(cell, plain) else json.dumps(cell, ensure_ascii=False) for cell in record.values())
+        rows.writerow(cells)
+
+    return write
 
 
 @contextmanager
@@ -84,7 +109,7 @@ def _destination(output: Path | None, *, overwrite: bool) -> Iterator[TextIO]:
         yield sys.stdout
         return
     try:
-        stream = output.open("w" if overwrite else "x", encoding="utf-8")
+        stream = output.open("w" if overwrite else "x", encoding="utf-8", newline="")
     except FileExistsError:
         raise ReformerError(f"{output}: this exists already; take another --output, or --overwrite") from None
     with stream:
@@ -92,18 +117,18 @@ def _destination(output: Path | None, *, overwrite: bool) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _progress(console: "Console") -> Iterator[Callable[[int], None]]:
-    """Counts documents and characters where there is a terminal to show them in."""
+def _progress(console: "Console") -> Iterator[Callable[[], None]]:
+    """Counts the answers where there is a terminal to show them in."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("loading")
-        documents = characters = 0
+        answers = 0
 
-        def count(length: int) -> None:
-            nonlocal documents, characters
-            documents, characters = documents + 1, characters + length
-            bar.update(task, description=f"{documents:,} documents, {characters:,} characters")
+        def count() -> None:
+            nonlocal answers
+            answers += 1
+            bar.update(task, description=f"{answers:,} answers")
 
         yield count

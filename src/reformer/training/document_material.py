@@ -32,10 +32,12 @@ class DocumentMaterial(Material):
         self._task = task
         self._splits = load_splits(recipe.data, recipe.training.seed)
         self._labels = task.labels(self._splits.train)
-        self.tokenizer = make_tokenizer(recipe.tokenizer, (document.text for document in self._splits.train))
+        self.processor = self._tokenizer = make_tokenizer(
+            recipe.tokenizer, (document.text for document in self._splits.train)
+        )
         self._label_ids = {label: index for index, label in enumerate(self._labels)}
         self.config = make_config(
-            recipe, self.tokenizer, id2label=dict(enumerate(self._labels)), label2id=dict(self._label_ids)
+            recipe, self._tokenizer, id2label=dict(enumerate(self._labels)), label2id=dict(self._label_ids)
         )
         self.train = self._examples(self._splits.train)
         self.validation = self._examples(self._splits.validation)
@@ -79,7 +81,7 @@ class DocumentMaterial(Material):
             yield f"reporting on  {size(self._splits.test)}"
 
     def _examples(self, documents: list[Document]) -> Examples:
-        return Examples(documents, self.tokenizer, self._target, self.config.max_position_embeddings)
+        return Examples(documents, self._tokenizer, self._target, self.config.max_position_embeddings)
 
     def _target(self, document: Document, offsets: Offsets) -> np.ndarray:
         return self._task.target(document, offsets, self._label_ids)

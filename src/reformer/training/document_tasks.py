@@ -1,22 +1,38 @@
 """What can be learned from documents: each task's labels, targets, score and answer."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, label_id, token_tags
+from reformer.data import (
+    IGNORED,
+    DataError,
+    Document,
+    Span,
+    bio_labels,
+    decode_spans,
+    label_id,
+    read_documents,
+    token_tags,
+)
 from reformer.models import ReformerForSequenceClassification, ReformerForTokenClassification
 from reformer.training.decoding import best_tags
 from reformer.training.document_material import DocumentMaterial
 from reformer.training.examples import Offsets
-from reformer.training.material import Task
+from reformer.training.material import AnsweringTask, Asked, Report, read_files
 from reformer.training.metrics import ClassScore, EntityScore, Score
+from reformer.training.predict import as_json, evaluate, predict
 from reformer.training.recipe import Recipe
+from reformer.training.splits import joined, read_source
+
+if TYPE_CHECKING:
+    from reformer.training.run import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +44,36 @@ class Answer:
     scores: dict[str, float] | None = None
 
 
-class DocumentTask(Task):
+class DocumentTask(AnsweringTask):
     """A way to learn from documents and to answer about new ones; training, evaluation and prediction follow."""
 
     own_fields = frozenset({"data.format", "data.text_column", "data.label_column", "data.max_length"})
+    asks = frozenset({"format", "text_column", "label_column", "split", "text"})
+
+    def answers(
+        self, run: "Run[DocumentTask]", files: Iterable[str], asked: Asked, on_error: Report
+    ) -> Iterator[dict[str, Any]]:
+        text_column = asked.text_column or run.recipe.data.text_column or "text"
+
+        def read(file: str) -> Iterable[Document]:
+            return read_documents(
+                file, format=asked.format, text_column=text_column, label_column=None, on_error=on_error
+            )
+
+        for document, answer in predict(run, read_files(files, read, on_error), on_error):
+            yield as_json(document, answer, with_text=asked.text is not False)
+
+    def evaluate(self, run: "Run[DocumentTask]", source: str, asked: Asked) -> dict[str, float]:
+        recipe = run.recipe.data
+        documents = read_source(
+            source,
+            recipe,
+            split=asked.split,
+            format=asked.format,
+            text_column=asked.text_column,
+            label_column=asked.label_column,
+        )
+        return evaluate(run, joined(documents, recipe))
 
     def prepare(self, recipe: Recipe) -> DocumentMaterial:
         return DocumentMaterial(self, recipe)

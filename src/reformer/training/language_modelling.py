@@ -36,6 +36,7 @@ class LanguageModelling(Task):
     own_fields = frozenset({"data.sequence_length", "data.measure_tokens"})
 
     def check(self, recipe: Recipe) -> None:
+        super().check(recipe)
         length = recipe.data.sequence_length
         if length is None:
             raise ValueError("data.sequence_length has to be given for language-modelling, such as 16384")
@@ -61,11 +62,11 @@ class TextMaterial(Material):
     def __init__(self, recipe: Recipe) -> None:
         texts = _texts(recipe.data)
         pieces = (text for stretch in texts["train"] for _, text in text_pieces(stretch))
-        self.tokenizer = make_tokenizer(recipe.tokenizer, pieces)
-        self.config = make_config(recipe, self.tokenizer, is_decoder=True)
+        self.processor = make_tokenizer(recipe.tokenizer, pieces)
+        self.config = make_config(recipe, self.processor, is_decoder=True)
         length, measured = recipe.data.sequence_length, recipe.data.measure_tokens
         assert length is not None
-        self._ids = {split: token_ids(text, self.tokenizer) for split, text in texts.items() if text}
+        self._ids = {split: token_ids(text, self.processor) for split, text in texts.items() if text}
         for split, ids in self._ids.items():
             if len(ids) < 2:
                 raise DataError(texts[split][0].name, None, "there is one token in it", "give a text of two at least")

@@ -49,7 +49,7 @@ class MaskedMaterial(Material):
 
     def __init__(self, recipe: Recipe) -> None:
         splits = load_splits(recipe.data, recipe.training.seed, labelled=False)
-        self.tokenizer = make_tokenizer(recipe.tokenizer, (document.text for document in splits.train))
+        self.processor = self.tokenizer = make_tokenizer(recipe.tokenizer, (document.text for document in splits.train))
         if self.tokenizer.mask_token_id is None:
             raise ReformerError(f"tokenizer.kind = {recipe.tokenizer.kind!r}: it has no mask token; add one to it")
         self.config = make_config(recipe, self.tokenizer)

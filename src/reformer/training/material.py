@@ -1,15 +1,17 @@
-"""What a task is to a run: the material it learns from, and how it is measured."""
+"""What a task is to a run: the material it learns from, how it is measured, and what it answers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from reformer.data import byte_tokenizer, character_tokenizer, load_tokenizer
+from reformer.data import DataError, byte_tokenizer, character_tokenizer, load_tokenizer
 from reformer.errors import ReformerError
 from reformer.models import ReformerConfig
 from reformer.training.batches import Batches
@@ -17,14 +19,23 @@ from reformer.training.metrics import Score
 from reformer.training.recipe import Recipe, TokenizerRecipe, TrainingRecipe
 
 
+class Processor(Protocol):
+    """What turns a file's records to a model's input and is kept beside its weights: a tokenizer, for texts."""
+
+    def save_pretrained(self, save_directory: Any) -> Any:
+        """Write itself into the folder."""
+        ...
+
+
 class Material(ABC):
     """What one run learns from and is measured on: made by its task from the recipe.
 
-    It has the tokenizer, the model's configuration, and what to learn from (`train`) and to choose the best weights
-    with (`validation`); what to report on at the end it keeps to itself.
+    It has what the run keeps to read files with (`processor`, None where the configuration says enough), the model's
+    configuration, and what to learn from (`train`) and to choose the best weights with (`validation`); what to report
+    on at the end it keeps to itself.
     """
 
-    tokenizer: PreTrainedTokenizerFast
+    processor: Processor | None
     config: ReformerConfig
     train: Dataset[Any]
     validation: Dataset[Any]
@@ -72,14 +83,79 @@ class Task(ABC):
     greater_is_better = True
     own_fields: frozenset[str] = frozenset()
     """Fields of the recipe that this task knows and not every task does, as `data.max_length`."""
+    processor_file: str | None = "tokenizer.json"
+    """By which file a run folder shows that it has the processor; None for a task without one."""
 
-    def check(self, recipe: Recipe) -> None:  # noqa: B027, most tasks ask for nothing
+    def check(self, recipe: Recipe) -> None:
         """Raise `ValueError` if the recipe lacks a field that this task needs, or has a value that it cannot use.
         Fields that only other tasks know are refused before."""
+        if self.processor_file != Task.processor_file and recipe.tokenizer != TokenizerRecipe.model_validate({}):
+            raise ValueError(f"[tokenizer] is for texts, and {recipe.training.task} reads none; leave it out")
+
+    def load_processor(self, folder: Path) -> Processor | None:
+        """What `save_pretrained` has written into a run's folder."""
+        return load_tokenizer(folder)
 
     @abstractmethod
     def prepare(self, recipe: Recipe) -> Material:
         """Read what the recipe names; a `DataError` where something in it is wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """How a command wants files read and answers given; None where nothing was said."""
+
+    format: str | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    split: str | None = None
+    """Of a data set, which part."""
+    text: bool | None = None
+    """Whether to repeat the text in the answer; if nothing was said, yes."""
+    pictures: Path | None = None
+    """A folder to draw the answers into."""
+
+
+Report = Callable[[DataError], object]
+
+
+class AnsweringTask(Task):
+    """A task whose runs answer about the records of files: `reformer predict` and `reformer evaluate` need no more."""
+
+    asks: frozenset[str] = frozenset()
+    """The fields of `Asked` that mean something to this task."""
+
+    def check_asked(self, name: str, asked: Asked) -> None:
+        """Raise `ReformerError` if something was asked for that means nothing to this task."""
+        for field in fields(asked):
+            if field.name not in self.asks and getattr(asked, field.name) is not None:
+                option = field.name.replace("_", "-")
+                raise ReformerError(f"--{option} means nothing to a run that has learned {name}; leave it out")
+
+    @abstractmethod
+    def answers(self, run: Any, files: Iterable[str], asked: Asked, on_error: Report) -> Iterator[dict[str, Any]]:
+        """What the run says of each record of the files, in their order, as objects for JSON.
+
+        What cannot be read or answered goes to `on_error` as an error that names its place, and the next one is read.
+        However large the files are, a bounded part of them is held.
+        """
+
+    @abstractmethod
+    def evaluate(self, run: Any, source: str, asked: Asked) -> dict[str, float]:
+        """The scores on a file whose answers are known, or on a data set's split.
+
+        Raises:
+            DataError: a record that cannot be read, or whose answer is not known.
+        """
+
+
+def read_files(files: Iterable[str], read: Callable[[str], Iterable[Any]], on_error: Report) -> Iterator[Any]:
+    """The records of all files; a file that cannot be read as a whole is reported like a record."""
+    for file in files:
+        try:
+            yield from read(file)
+        except DataError as error:
+            on_error(error)
 
 
 def make_tokenizer(recipe: TokenizerRecipe, texts: Iterable[str]) -> PreTrainedTokenizerFast:

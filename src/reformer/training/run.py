@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.trainer_utils import get_last_checkpoint
 from transformers.utils import logging
 
-from reformer.data import load_tokenizer
 from reformer.errors import ReformerError
-from reformer.training.material import Task
+from reformer.training.material import Processor, Task
 from reformer.training.recipe import Recipe
 from reformer.training.recipe_file import read_recipe, write_recipe
 from reformer.training.tasks import TASKS
@@ -26,7 +25,7 @@ METRICS = "metrics.json"
 CURVE = "learning_curve.png"
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
-NEEDED = ("config.json", "model.safetensors", "tokenizer.json", RECIPE)
+NEEDED = ("config.json", "model.safetensors", RECIPE)
 AnyTask = TypeVar("AnyTask", bound=Task, covariant=True)
 
 
@@ -42,7 +41,14 @@ class Run(Generic[AnyTask]):
     recipe: Recipe
     task: AnyTask
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerFast
+    processor: Any
+    """What reads files for the model, such as its tokenizer; None where it needs nothing but its configuration."""
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The processor of a model of texts."""
+        assert isinstance(self.processor, PreTrainedTokenizerFast)
+        return self.processor
 
     @property
     def labels(self) -> list[str]:
@@ -68,9 +74,11 @@ def load_run(folder: str | Path, kind: type[Task] = Task) -> Run[Task]:
             do about it.
     """
     folder = Path(folder)
-    check_whole(folder)
+    check_whole(folder, NEEDED)
     recipe = read_recipe(folder / RECIPE)
     task = TASKS[recipe.training.task]
+    if task.processor_file is not None:
+        check_whole(folder, (task.processor_file,))
     if not isinstance(task, kind):
         fitting = " or ".join(name for name, other in TASKS.items() if isinstance(other, kind))
         raise RunError(f"{folder}: this run has learned {recipe.training.task}; give one that has learned {fitting}")
@@ -80,14 +88,14 @@ def load_run(folder: str | Path, kind: type[Task] = Task) -> Run[Task]:
     # Truncated weights, a config of another class, JSON cut short: each means that the folder was damaged.
     except Exception as error:
         raise RunError(f"{folder}: its model cannot be loaded: {error}; train it again") from error
-    return Run(folder, recipe, task, model.eval(), load_tokenizer(folder))
+    return Run(folder, recipe, task, model.eval(), task.load_processor(folder))
 
 
-def check_whole(folder: Path) -> None:
-    """Raise `RunError` unless the folder holds all that a finished run leaves."""
+def check_whole(folder: Path, needed: Iterable[str]) -> None:
+    """Raise `RunError` unless the folder holds these of what a finished run leaves."""
     if not folder.is_dir():
         raise RunError(f"{folder}: there is no such run folder; `reformer train RECIPE --output {folder}` makes one")
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    missing = [name for name in needed if not (folder / name).is_file()]
     if not missing:
         return
     remedy = (
@@ -98,11 +106,12 @@ def check_whole(folder: Path) -> None:
     raise RunError(f"{folder}: this run folder is incomplete: it has no {', '.join(missing)}; {remedy}")
 
 
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Put model and tokenizer into the folder, each file whole or not at all."""
+def save_model(model: PreTrainedModel, processor: Processor | None, folder: Path) -> None:
+    """Put model and processor into the folder, each file whole or not at all."""
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as fresh, no_progress_bars():
         model.save_pretrained(fresh)
-        tokenizer.save_pretrained(fresh)
+        if processor is not None:
+            processor.save_pretrained(fresh)
         # The weights come out readable by their owner alone; whoever may read the recipe may read them.
         shutil.copymode(folder / RECIPE, Path(fresh) / "model.safetensors")
         for file in sorted(Path(fresh).iterdir()):

@@ -107,9 +107,9 @@ def train(
         display.close()
     if not main:
         return {}
-    run = Run(folder, recipe, task, model.eval(), material.tokenizer)
+    run = Run(folder, recipe, task, model.eval(), material.processor)
     metrics = _metrics(trainer, run, material)
-    save_model(model, material.tokenizer, folder)
+    save_model(model, material.processor, folder)
     draw_curve(trainer.state.log_history, task.best_metric, folder / CURVE, greater_is_better=task.greater_is_better)
     write_metrics(metrics, folder)
     shutil.rmtree(folder / CHECKPOINTS)
