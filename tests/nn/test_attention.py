@@ -60,7 +60,7 @@ def test_it_is_the_definition(kind, causal, shared):
 def test_a_window_over_everything_is_full_attention(causal):
     full, local = _layer("full", causal=causal), _layer("local", causal=causal)
     local.load_state_dict(full.state_dict())
-    local.windows = (30,)
+    local.local_windows = (30,)
     hidden, tokens = torch.randn(2, 30, 24, dtype=torch.float64), Tokens.of(torch.ones(2, 30, dtype=torch.bool), False)
     assert (full(hidden, tokens, Replay()) - local(hidden, tokens, Replay())).abs().max() < 1e-12
 

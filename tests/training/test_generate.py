@@ -35,6 +35,14 @@ def test_the_choice_follows_the_options(run):
     assert made(seed=1, top_k=1) == made(greedy=True) == made(seed=1, top_p=1e-6) == made(seed=1, temperature=1e-6)
 
 
+def test_rounds_are_asked_of_models_that_hash(run, monkeypatch):
+    usual, more = (generate(run, b"ab", Decoding(max_new_tokens=30, greedy=True, num_rounds=n)) for n in (None, 6))
+    assert usual != more
+    monkeypatch.setattr(run.model.config, "attention_layers", ["local"])
+    with pytest.raises(ReformerError, match="6 hash rounds of a model that has no hashed layer"):
+        generate(run, b"ab", Decoding(num_rounds=6))
+
+
 def test_no_character_is_given_out_in_parts():
     tokenizer = byte_tokenizer()
     parts = []

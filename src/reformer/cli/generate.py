@@ -20,6 +20,7 @@ def generate(
     top_k: Annotated[int, typer.Option(min=0, help="Only among the so many likeliest tokens; 0: all.")] = 0,
     top_p: Annotated[float, typer.Option(help="Only among the likeliest that have this probability.")] = 1.0,
     beams: Annotated[int, typer.Option(min=1, help="Follow so many texts and keep the likeliest; 1: none.")] = 1,
+    num_rounds: Annotated[int | None, typer.Option(min=1, help="Hash rounds; without it, the model's own.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the choice; without it, another text each time.")] = None,
 ) -> None:
     """Let a language model go on with a text; what it makes appears as it comes, without the prompt."""
@@ -39,6 +40,7 @@ def generate(
         top_k=top_k,
         top_p=top_p,
         beams=beams,
+        num_rounds=num_rounds,
         seed=seed,
     )
     loaded = load_run(run, LanguageModelling)

@@ -80,6 +80,7 @@ class ReformerModel(ReformerPreTrainedModel):
         inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
         past_key_values: ReformerCache | None = None,
         use_cache: bool | None = None,
+        num_rounds: int | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast | tuple[Tensor]:
@@ -93,17 +94,22 @@ class ReformerModel(ReformerPreTrainedModel):
             past_key_values: what a causal model remembers of the tokens before these; the output then has it too.
                 No gradient is kept. A mask may cover all tokens so far or these alone.
             use_cache: start to remember where there is nothing yet.
+            num_rounds: how many hash rounds are seen in this pass, in training as in evaluation; those of the
+                configuration if not given. Evaluation takes the first of the rounds in the checkpoint, and further ones
+                that follow from them (`reformer.ops.rotations_of_rounds`). A cache keeps the number it was begun with.
             return_dict: False for a plain tuple.
 
         Raises:
-            ValueError: neither or both kinds of input, an id outside the vocabulary, a mask of another shape, or
-                more tokens than `max_position_embeddings`.
+            ValueError: neither or both kinds of input, an id outside the vocabulary, a mask of another shape,
+                more tokens than `max_position_embeddings`, rounds where nothing is hashed, or another number of
+                rounds than the cache's.
         """
         hidden = self._embed(input_ids, inputs_embeds)
         if self.training and self.config.token_dropout:
             hidden = _without_some_tokens(hidden, float(self.config.token_dropout))
         cache = self._cache(past_key_values, use_cache)
-        tokens = self._tokens(attention_mask, hidden, cache)
+        rounds = self._rounds(num_rounds, cache)
+        tokens = self._tokens(attention_mask, hidden, cache, rounds)
         memories = None if cache is None else cache.memories
         if self.ngrams is not None:
             if input_ids is None:
@@ -136,6 +142,16 @@ class ReformerModel(ReformerPreTrainedModel):
             )
         return cache
 
+    def _rounds(self, asked: int | None, cache: ReformerCache | None) -> int | None:
+        if asked is not None and (not isinstance(asked, int) or asked < 1):
+            raise ValueError(f"num_rounds={asked!r}: expected a whole number of at least 1")
+        if asked is not None and not self.config.is_hashed:
+            raise ValueError(
+                f"num_rounds={asked} for attention_layers={self.config.attention_layers}: none of them hashes, so it "
+                "would change nothing; leave it out"
+            )
+        return asked if cache is None else cache.agree_on_rounds(asked, self.config.num_rounds)
+
     def _embed(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds, and not both")
@@ -159,7 +175,9 @@ class ReformerModel(ReformerPreTrainedModel):
                 )
         return self.embeddings(input_ids)
 
-    def _tokens(self, attention_mask: Tensor | None, hidden: Tensor, cache: ReformerCache | None) -> Tokens:
+    def _tokens(
+        self, attention_mask: Tensor | None, hidden: Tensor, cache: ReformerCache | None, rounds: int | None
+    ) -> Tokens:
         batch, length = hidden.shape[:2]
         if cache is not None and attention_mask is not None and attention_mask.shape[1] == cache.seen + length:
             attention_mask = attention_mask[:, cache.seen :]
@@ -182,10 +200,10 @@ class ReformerModel(ReformerPreTrainedModel):
                 "max_position_embeddings where its positions allow it"
             )
         tokens = Tokens.of(mask, padded, earlier)
-        if self.config.position_embedding_type != "rotary":
-            return tokens
-        waves = rotary_waves(tokens.positions, self.config.attention_head_size, self.config.rope_theta)
-        return Tokens(mask, padded, tokens.slots, waves)
+        rotary = None
+        if self.config.position_embedding_type == "rotary":
+            rotary = rotary_waves(tokens.positions, self.config.attention_head_size, self.config.rope_theta)
+        return Tokens(mask, padded, tokens.slots, rotary, rounds)
 
 
 def real_tokens(attention_mask: Tensor | None, hidden: Tensor) -> Bool[Tensor, "batch length"]:

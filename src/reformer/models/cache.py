@@ -18,6 +18,7 @@ class ReformerCache:
         self.memories = [Memory() for _ in range(memories)]
         self.real: Int[Tensor, " batch"] | None = None
         self.seen = 0
+        self.rounds: int | None = None
 
     def earlier(self, mask: Tensor) -> Int[Tensor, " batch"]:
         """How many real tokens each item had before a piece with this mask, which is counted in.
@@ -33,6 +34,21 @@ class ReformerCache:
         self.real = before + mask.sum(-1)
         self.seen += mask.shape[1]
         return before
+
+    def agree_on_rounds(self, asked: int | None, usual: int) -> int:
+        """The number of hash rounds, which is that of the first call: `asked`, or if that is None the `usual` one.
+
+        Raises:
+            ValueError: another number than the first call's.
+        """
+        if self.rounds is None:
+            self.rounds = usual if asked is None else asked
+        if asked is not None and asked != self.rounds:
+            raise ValueError(
+                f"num_rounds={asked} with a cache that was begun with {self.rounds}: earlier keys stand in its rounds' "
+                "buckets alone; leave num_rounds out, or start a new cache"
+            )
+        return self.rounds
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """How many tokens were read, padding included."""

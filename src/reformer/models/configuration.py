@@ -29,7 +29,7 @@ class ReformerConfig(PreTrainedConfig):
             it (and as many after it, unless causal).
         lsh_window: the same within a bucket of a hash round.
         num_buckets: buckets a round, or their even factors, such as `[32, 16]`.
-        num_rounds: how many hash rounds are seen in one softmax.
+        num_rounds: how many hash rounds are seen in one softmax; any forward pass may be given another number.
         shared_query_key: in hashed layers, one projection for queries and keys (the paper's), a token seeing itself
             only when it sees nothing else. False: two, both of unit length, with a learned temperature per head.
         convolution_kernel: the odd width of a depth-wise separable convolution before each attention; 0 for none.
@@ -101,6 +101,11 @@ class ReformerConfig(PreTrainedConfig):
         self.num_hidden_layers = len(self.attention_layers)
         super().__post_init__(**kwargs)
         self.check()
+
+    @property
+    def is_hashed(self) -> bool:
+        """Whether any layer has hash rounds."""
+        return any("lsh" in kind for kind in self.attention_layers)
 
     def check(self) -> None:
         """Refuse what makes no sense. Loading may change single fields afterwards, so a model checks again."""

@@ -46,9 +46,13 @@ class _Head(ReformerPreTrainedModel):
         self.reformer = ReformerModel(config)
 
     def _encode(
-        self, input_ids: Tensor | None, attention_mask: Tensor | None, inputs_embeds: Tensor | None
+        self,
+        input_ids: Tensor | None,
+        attention_mask: Tensor | None,
+        inputs_embeds: Tensor | None,
+        num_rounds: int | None,
     ) -> Float[Tensor, "batch length streams"]:
-        return self.reformer(input_ids, attention_mask, inputs_embeds, return_dict=False)[0]
+        return self.reformer(input_ids, attention_mask, inputs_embeds, num_rounds=num_rounds, return_dict=False)[0]
 
     def _classifier_dropout(self) -> nn.Dropout:
         given = self.config.classifier_dropout
@@ -78,11 +82,12 @@ class ReformerForTokenClassification(_Head):
         inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
         labels: Int[Tensor, "batch length"] | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        num_rounds: int | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
         """Logits `[batch, length, num_labels]`; with `labels` (-100 ignored) the loss too. See `ReformerModel`."""
-        hidden = self._encode(input_ids, attention_mask, inputs_embeds)
+        hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
         hidden = self.dropout(hidden)
         loss = None if labels is None else _token_loss(hidden, self.classifier, labels, num_items_in_batch)
         logits = self.classifier(hidden)
@@ -106,13 +111,14 @@ class ReformerForSequenceClassification(_Head):
         inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
         labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
+        num_rounds: int | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
         """Logits `[batch, num_labels]`; with `labels` the loss too, chosen by `config.problem_type`, which if not
         given follows from the labels: whole numbers are one class each, fractions a multi-label target, and with
         one label a regression."""
-        hidden = self._encode(input_ids, attention_mask, inputs_embeds)
+        hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
         mask = real_tokens(attention_mask, hidden)
         weights = None if self.weigh is None else self.weigh(hidden)[..., 0]
         pooled = _pool(hidden, mask, self.config.classifier_pooling, weights)
@@ -179,12 +185,13 @@ class ReformerForMaskedLM(_Head):
         labels: Int[Tensor, "batch length"] | None = None,
         num_items_in_batch: Tensor | int | None = None,
         return_logits: bool | None = None,
+        num_rounds: int | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
         """Logits `[batch, length, vocab_size]`; with `labels` (-100 ignored) the loss too. In training with labels
         there are no logits unless `return_logits` asks for them: memory must not grow with length x vocabulary."""
-        hidden = self._encode(input_ids, attention_mask, inputs_embeds)
+        hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
         loss = None if labels is None else _token_loss(hidden, self.lm_head, labels, num_items_in_batch)
         logits = self.lm_head(hidden) if self._wants_logits(labels, return_logits) else None
         return self._answer(MaskedLMOutput(loss=loss, logits=logits), return_dict)
@@ -221,19 +228,21 @@ class ReformerForCausalLM(_Head, GenerationMixin):
         logits_to_keep: int = 0,
         num_items_in_batch: Tensor | int | None = None,
         return_logits: bool | None = None,
+        num_rounds: int | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
         """Logits `[batch, length, vocab_size]`, of the last `logits_to_keep` tokens alone if that is not 0; with
         `labels` the loss of predicting `labels[:, 1:]` from what stands before each (-100 ignored). In training with
         labels there are no logits unless `return_logits` asks for them: memory must not grow with length x
-        vocabulary. For the cache see `ReformerModel`."""
+        vocabulary. For the cache and `num_rounds` see `ReformerModel`."""
         found = self.reformer(
             input_ids,
             attention_mask,
             inputs_embeds,
             past_key_values=past_key_values,
             use_cache=use_cache,
+            num_rounds=num_rounds,
             return_dict=True,
         )
         hidden = found.last_hidden_state
@@ -264,12 +273,13 @@ class ReformerForQuestionAnswering(_Head):
         inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
         start_positions: Int[Tensor, " batch"] | None = None,
         end_positions: Int[Tensor, " batch"] | None = None,
+        num_rounds: int | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
         """Start and end logits `[batch, length]`, -inf at padding; with both positions the mean of their losses.
         A position outside the text is ignored."""
-        hidden = self._encode(input_ids, attention_mask, inputs_embeds)
+        hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
         logits = self.qa_outputs(hidden).masked_fill(~real_tokens(attention_mask, hidden)[..., None], float("-inf"))
         start, end = logits.unbind(-1)
         loss = None

@@ -34,6 +34,8 @@ class Stream:
         if self.cache.real is None:
             return {}
         state = {"real": self.cache.real, "seen": torch.tensor(self.cache.seen)}
+        if self.cache.rounds is not None:
+            state["rounds"] = torch.tensor(self.cache.rounds)
         for number, memory in enumerate(self.cache.memories):
             state |= {f"{number}.{name}": tensor for name, tensor in memory.tensors.items()}
         return {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
@@ -55,4 +57,6 @@ class Stream:
                 cache.memories[int(number)].tensors[name] = tensor.to(device, copy=True)
         if state:
             cache.real, cache.seen = state["real"].to(device, copy=True), int(state["seen"])
+        if "rounds" in state:
+            cache.rounds = int(state["rounds"])
         self.cache = cache

@@ -17,6 +17,7 @@ from reformer.ops import (
     bucket_slots,
     hash_buckets,
     random_rotations,
+    rotations_of_rounds,
     shared_window_attention,
     unit_vectors,
     window_attention,
@@ -32,11 +33,13 @@ class Attention(nn.Module):
         hidden_size, heads, head_dim: the widths.
         causal: see no later token.
         local_window, lsh_window: how far a token sees in the position ordering and in a bucket.
-        buckets, rounds: of the hash, see `reformer.ops.random_rotations`.
+        buckets, rounds: of the hash, see `reformer.ops.random_rotations`. A pass may have another number of rounds,
+            `Tokens.rounds`.
         shared: in hashed kinds, queries are keys (of unit length), and a token sees itself only when alone. If
             False both have unit length, and each head learns the temperature of its scores.
 
-    Hash rotations are drawn anew in each training forward pass; evaluation uses those in the checkpoint.
+    Hash rotations are drawn anew in each training forward pass; evaluation uses those in the checkpoint, and for
+    further rounds those that follow from them, see `reformer.ops.rotations_of_rounds`.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class Attention(nn.Module):
         self.hashed = "lsh" in kind
         self.shared = shared and self.hashed
         self.rounds = rounds if self.hashed else 0
-        self.windows = (local_window,) * ("local" in kind) + (lsh_window,) * self.rounds
+        self.local_windows, self.lsh_window = (local_window,) * ("local" in kind), lsh_window
         width = heads * head_dim
         if self.shared:
             self.query_key = nn.Linear(hidden_size, width, bias=False)
@@ -70,25 +73,33 @@ class Attention(nn.Module):
         if self.hashed and not shared:
             self.log_temperature = nn.Parameter(torch.full((heads,), 0.5 * math.log(head_dim)))
         self.bucket_factors = bucket_factors(buckets) if self.hashed else ()
-        for index, rotation in enumerate(self._draw()):
+        for index, rotation in enumerate(self._draw(self.rounds)):
             self.register_buffer(f"rotation_{index}", rotation)
 
     def reset_learned(self) -> None:
         """Draw the rotations that evaluation uses, and set the temperatures to those of unscaled vectors."""
-        for index, rotation in enumerate(self._draw()):
+        for index, rotation in enumerate(self._draw(self.rounds)):
             self.get_buffer(f"rotation_{index}").copy_(rotation)
         if self.hashed and not self.shared:
             self.log_temperature.fill_(0.5 * math.log(self.head_dim))
 
-    def _draw(self, device: torch.device | None = None) -> Rotations:
+    def _draw(self, rounds: int, device: torch.device | None = None) -> Rotations:
         if not self.hashed:
             return ()
-        return random_rotations(self.heads, self.rounds, self.head_dim, self.bucket_factors, device=device)
+        return random_rotations(self.heads, rounds, self.head_dim, self.bucket_factors, device=device)
 
-    def _rotations(self, device: torch.device) -> Rotations:
+    def _rotations(self, rounds: int, device: torch.device) -> Rotations:
         if self.training:
-            return self._draw(device)
-        return tuple(self.get_buffer(f"rotation_{index}") for index in range(len(self.bucket_factors)))
+            return self._draw(rounds, device)
+        kept = tuple(self.get_buffer(f"rotation_{index}") for index in range(len(self.bucket_factors)))
+        return rotations_of_rounds(kept, rounds)
+
+    def _rounds(self, tokens: Tokens) -> int:
+        return self.rounds if tokens.rounds is None or not self.hashed else tokens.rounds
+
+    def _windows(self, tokens: Tokens) -> tuple[int, ...]:
+        """How far a token sees in each ordering."""
+        return self.local_windows + (self.lsh_window,) * self._rounds(tokens)
 
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
@@ -102,7 +113,7 @@ class Attention(nn.Module):
         value = self._split(self.value(hidden))
         tables = None
         if memory is not None and self.kind != "full":
-            tables = KeyTables(memory, self._tables)
+            tables = KeyTables(memory, self._tables(tokens))
             tables.prepare(key)
         query_slots, key_slots = self._slots(query, key, tokens, replay, tables)
         if self.shared and tables is None:
@@ -124,7 +135,7 @@ class Attention(nn.Module):
                 value,
                 query_slots,
                 key_slots,
-                window=self.windows,
+                window=self._windows(tokens),
                 causal=self.causal,
                 attend_self=not self.shared,
                 scale=scale,
@@ -137,7 +148,7 @@ class Attention(nn.Module):
         # A rotation changes no length, so it may come before the keys are made of the queries.
         if tokens.rotary is not None:
             query = rotate(query, tokens.rotary)
-        return shared_window_attention(query, value, slots, window=self.windows, causal=self.causal, scale=1.0)
+        return shared_window_attention(query, value, slots, window=self._windows(tokens), causal=self.causal, scale=1.0)
 
     def _see_everything(
         self, query: Tensor, key: Tensor, value: Tensor, tokens: Tokens, memory: Memory | None
@@ -163,11 +174,10 @@ class Attention(nn.Module):
             query = unit_vectors(query) * self.log_temperature.exp().to(query.dtype)[:, None, None]
         return query, key, 1.0
 
-    @property
-    def _tables(self) -> tuple[tuple[int, int], ...]:
+    def _tables(self, tokens: Tokens) -> tuple[tuple[int, int], ...]:
         """Buckets and window of each ordering."""
-        rounds = ((math.prod(self.bucket_factors), self.windows[-1]),) * self.rounds
-        return ((1, self.windows[0]), *rounds) if "local" in self.kind else rounds
+        buckets = (1,) * len(self.local_windows) + (math.prod(self.bucket_factors),) * self._rounds(tokens)
+        return tuple(zip(buckets, self._windows(tokens), strict=True))
 
     def _slots(
         self, query: Tensor, key: Tensor, tokens: Tokens, replay: Replay, tables: KeyTables | None
@@ -178,20 +188,20 @@ class Attention(nn.Module):
             return (slots if tables is None else slots.expand(-1, self.heads, -1, -1)), None
         mask = tokens.mask if tokens.padded else None
         vectors = (key,) if self.shared else (key, query)
-        buckets = replay.keep("buckets", lambda: self._buckets(vectors))
+        buckets = replay.keep("buckets", lambda: self._buckets(vectors, self._rounds(tokens)))
         key_slots = bucket_slots(buckets[0], mask)
         places = None if self.shared else bucket_query_slots(buckets[1], buckets[0], mask, causal=self.causal)
         if tables is not None:
-            earlier = tables.counts_of_rounds(len(self._tables) - self.rounds)
+            earlier = tables.counts_of_rounds(len(self.local_windows))
             key_slots = continued_slots(key_slots, earlier)
             if places is not None:
                 places = continued_places(places, buckets[1].long(), mask, earlier)
         key_slots = self._with_local(key_slots, tokens)
         return (key_slots, None) if places is None else (self._with_local(places, tokens), key_slots)
 
-    def _buckets(self, vectors: tuple[Tensor, ...]) -> Tensor:
+    def _buckets(self, vectors: tuple[Tensor, ...], rounds: int) -> Tensor:
         """Buckets of keys (and queries), in the smallest integers, because they are kept until the backward pass."""
-        rotations = self._rotations(vectors[0].device)
+        rotations = self._rotations(rounds, vectors[0].device)
         small = torch.int16 if bucket_count(rotations) <= 1 << 15 else torch.int32
         return torch.stack([hash_buckets(each, rotations).to(small) for each in vectors])
 

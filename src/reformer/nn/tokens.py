@@ -1,4 +1,4 @@
-"""What every layer of one forward pass needs to know of its tokens."""
+"""What every layer needs to know of one forward pass: its tokens, and how many rounds they are hashed in."""
 
 from dataclasses import dataclass
 
@@ -21,6 +21,8 @@ class Tokens:
     """The position ordering."""
     rotary: tuple[Float[Tensor, "batch 1 length half"], Float[Tensor, "batch 1 length half"]] | None = None
     """Cosines and sines of the positions, where they are rotary."""
+    rounds: int | None = None
+    """How many hash rounds are seen in this pass; None: as many as a layer was made with."""
 
     @classmethod
     def of(

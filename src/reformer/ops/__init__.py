@@ -1,6 +1,7 @@
 """Tensors in, tensors out: the orderings, the one attention over them, and the loss without the logits."""
 
 from reformer.ops.backends import backend_status
+from reformer.ops.further_rotations import rotations_of_rounds
 from reformer.ops.linear_cross_entropy import linear_cross_entropy
 from reformer.ops.orderings import (
     bucket_query_slots,
@@ -24,6 +25,7 @@ __all__ = [
     "linear_cross_entropy",
     "position_slots",
     "random_rotations",
+    "rotations_of_rounds",
     "shared_window_attention",
     "unit_vectors",
     "window_attention",

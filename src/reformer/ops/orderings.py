@@ -113,15 +113,16 @@ def random_rotations(
         generator: where the numbers come from; the global generator if not given.
         device: where to put them.
     """
+    # Not `torch.randn`: with a generator argument, even None, it cannot be traced for a number of rounds that changes.
     return tuple(
-        torch.randn(heads, rounds, head_dim, factor // 2, generator=generator, device=device)
+        torch.empty(heads, rounds, head_dim, factor // 2, device=device).normal_(generator=generator)
         for factor in bucket_factors(buckets)
     )
 
 
 def bucket_count(rotations: Rotations) -> int:
     """How many buckets a round of these rotations has."""
-    return math.prod(2 * rotation.shape[-1] for rotation in rotations)
+    return math.prod([2 * rotation.shape[-1] for rotation in rotations])
 
 
 def hash_buckets(

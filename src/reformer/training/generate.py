@@ -32,6 +32,7 @@ class Decoding:
         top_k: only among the so many likeliest tokens; 0 for all.
         top_p: only among the likeliest tokens that together have this probability.
         beams: follow so many texts at a time and keep the likeliest; 1 for none of that.
+        num_rounds: how many hash rounds are seen; None for as many as the model was made with.
         seed: of the choice; None for another one each time.
 
     Raises:
@@ -44,6 +45,7 @@ class Decoding:
     top_k: int = 0
     top_p: float = 1.0
     beams: int = 1
+    num_rounds: int | None = None
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -95,8 +97,11 @@ def generate(
     Neither reads nor sets the global random state when there is a seed. With beams the text is given whole at the end.
 
     Raises:
-        ReformerError: see `prompt_ids`; or prompt and new tokens are more than the model has positions for.
+        ReformerError: see `prompt_ids`; prompt and new tokens are more than the model has positions for; or rounds are
+            asked of a model that does not hash.
     """
+    if decoding.num_rounds is not None and not run.model.config.is_hashed:
+        raise ReformerError(f"{decoding.num_rounds} hash rounds of a model that has no hashed layer; leave them out")
     ids = prompt_ids(run, prompt)
     longest = run.model.config.max_position_embeddings
     if len(ids) + decoding.max_new_tokens > longest:
@@ -139,6 +144,8 @@ def _options(run: Run[LanguageModelling], decoding: Decoding) -> dict[str, Any]:
         # Running text has no such token, so the model has learned nothing of them.
         "suppress_tokens": [token for token in run.tokenizer.all_special_ids if token not in ends],
     }
+    if decoding.num_rounds is not None:
+        options["num_rounds"] = decoding.num_rounds
     if options["do_sample"]:
         options |= {"temperature": decoding.temperature, "top_k": decoding.top_k, "top_p": decoding.top_p}
     return options
