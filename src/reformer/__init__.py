@@ -17,6 +17,7 @@ _HOMES = {
     "ReformerConfig": "reformer.models",
     "ReformerModel": "reformer.models",
     "ReformerForCausalLM": "reformer.models",
+    "ReformerForConditionalGeneration": "reformer.models",
     "ReformerForMaskedLM": "reformer.models",
     "ReformerForQuestionAnswering": "reformer.models",
     "ReformerForSequenceClassification": "reformer.models",

@@ -1,7 +1,8 @@
 """Every head and every kind of attention, small, for the properties that all of them must have."""
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -11,12 +12,14 @@ from torch import Tensor
 from reformer.models import (
     ReformerConfig,
     ReformerForCausalLM,
+    ReformerForConditionalGeneration,
     ReformerForMaskedLM,
     ReformerForQuestionAnswering,
     ReformerForSequenceClassification,
     ReformerForTokenClassification,
     ReformerPreTrainedModel,
 )
+from reformer.nn import NgramEmbedding, ReversibleSequence
 
 VOCABULARY, LABELS = 41, 5
 KINDS = ("full", "local", "lsh", "local+lsh")
@@ -67,14 +70,16 @@ class Head:
     model: type[ReformerPreTrainedModel]
     causal: bool
     labels: Callable[[Tensor], dict[str, Tensor]]
+    fields: dict[str, Any] = field(default_factory=dict)
 
     def build(self, variant: str = "local+lsh", **options: Any) -> Any:
-        config = ReformerConfig(**{**SMALL, "is_decoder": self.causal, **VARIANTS[variant], **options})
+        config = ReformerConfig(**{**SMALL, "is_decoder": self.causal, **self.fields, **VARIANTS[variant], **options})
         model = self.model(config).eval()
-        if config.ngram_sizes:
-            # It starts at zero, where a wrong row would not show.
-            with torch.no_grad():
-                model.get_submodule("reformer.ngrams").table.normal_()  # pyright: ignore
+        for module in model.modules():
+            if isinstance(module, NgramEmbedding):
+                # It starts at zero, where a wrong row would not show.
+                with torch.no_grad():
+                    module.table.normal_()
         return model
 
 
@@ -87,6 +92,15 @@ def _positions(ids: Tensor) -> dict[str, Tensor]:
     return {"start_positions": first, "end_positions": first + ids.shape[1] // 2}
 
 
+ENCODER_DECODER = {
+    "is_encoder_decoder": True,
+    "decoder_attention_layers": ["local+lsh", "full"],
+    "cross_attention_layers": ["lsh", "full"],
+    # The decoder is as sharp in the encoder's rounding; with larger weights float32 alone breaks the bounds.
+    "initializer_range": 0.2,
+}
+"""A decoder with every kind of cross attention, whatever the encoder's layers are."""
+
 HEADS = {
     "causal-lm": Head(ReformerForCausalLM, True, lambda ids: {"labels": ids}),
     "masked-lm": Head(ReformerForMaskedLM, False, lambda ids: {"labels": ids}),
@@ -96,6 +110,7 @@ HEADS = {
         ReformerForSequenceClassification, False, lambda ids: {"labels": ids[:, 0] % LABELS}
     ),
     "question-answering": Head(ReformerForQuestionAnswering, False, _positions),
+    "encoder-decoder": Head(ReformerForConditionalGeneration, False, lambda ids: {"labels": ids}, ENCODER_DECODER),
 }
 
 every_head = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS.keys())
@@ -109,10 +124,25 @@ def random_ids(batch: int, length: int) -> Tensor:
     return torch.randint(1, VOCABULARY, (batch, length))
 
 
-def outputs(model: Any, ids: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The output of any head as one tensor `[batch, ...]`."""
+def plain_twin(model: Any) -> Any:
+    """A copy that keeps the layers' inputs instead of recomputing them."""
+    plain = copy.deepcopy(model)
+    for module in plain.modules():
+        if isinstance(module, ReversibleSequence):
+            module.reversible = False
+    return plain
+
+
+def outputs(model: Any, ids: Tensor, mask: Tensor | None = None, **options: Any) -> Tensor:
+    """The output of any head as one tensor `[batch, ...]`, three dimensions meaning one vector for each input token.
+    An encoder-decoder's is that of a fixed target."""
     with torch.no_grad():
-        found = model(input_ids=ids, attention_mask=mask)
+        if model.config.is_encoder_decoder:
+            target = torch.arange(1, 18).repeat(len(ids), 1)
+            options["decoder_input_ids"] = target
+        found = model(input_ids=ids, attention_mask=mask, **options)
+    if model.config.is_encoder_decoder:
+        return found.logits.flatten(1)
     return found.logits if "logits" in found else torch.stack((found.start_logits, found.end_logits), -1)
 
 

@@ -1,11 +1,9 @@
 """Reversible gradients equal those of the same model run without reversing."""
 
-import copy
-
 import pytest
 import torch
 
-from tests.contract.models import HEADS, every_head, every_variant, random_ids
+from tests.contract.models import HEADS, every_head, every_variant, plain_twin, random_ids
 
 
 def _gradients(model, ids, head, seed=7):
@@ -17,9 +15,7 @@ def _gradients(model, ids, head, seed=7):
 
 def _twins(head, variant, **options):
     model = head.build(variant, **options).train()
-    plain = copy.deepcopy(model)
-    plain.reformer.encoder.reversible = False
-    return model, plain
+    return model, plain_twin(model)
 
 
 def _assert_equal(found, expected, bound):

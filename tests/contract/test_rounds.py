@@ -7,16 +7,10 @@ import sys
 import pytest
 import torch
 
-from tests.contract.models import HEADS, every_head, random_ids
+from tests.contract.models import HEADS, every_head, outputs, plain_twin, random_ids
 
 hashed = pytest.mark.parametrize("variant", ["lsh", "local+lsh", "separate"])
 OF_THE_CONFIG, MORE = 2, 5
-
-
-def _logits(model, ids, **options):
-    with torch.no_grad():
-        found = model(input_ids=ids, **options)
-    return found.logits if "logits" in found else torch.stack((found.start_logits, found.end_logits), -1)
 
 
 @every_head
@@ -24,14 +18,14 @@ def _logits(model, ids, **options):
 def test_evaluation_with_any_number_is_repeatable_and_leaves_no_trace(head, variant, tmp_path):
     model, ids = head.build(variant), random_ids(2, 60)
     state, before = copy.deepcopy(model.state_dict()), torch.get_rng_state()
-    usual, fewer, more = (_logits(model, ids, num_rounds=rounds) for rounds in (OF_THE_CONFIG, 1, MORE))
-    assert torch.equal(usual, _logits(model, ids))
+    usual, fewer, more = (outputs(model, ids, num_rounds=rounds) for rounds in (OF_THE_CONFIG, 1, MORE))
+    assert torch.equal(usual, outputs(model, ids))
     assert not torch.equal(usual, fewer)
     assert not torch.equal(usual, more)
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
     model.save_pretrained(tmp_path)
-    assert torch.equal(_logits(head.model.from_pretrained(tmp_path), ids, num_rounds=MORE), more)
+    assert torch.equal(outputs(head.model.from_pretrained(tmp_path), ids, num_rounds=MORE), more)
 
 
 @hashed
@@ -39,9 +33,9 @@ def test_with_as_many_rounds_as_are_needed_everything_is_seen(variant):
     # In one bucket of two that are wide enough, two tokens meet at last; a token then sees what full attention sees.
     model = HEADS["causal-lm"].build(variant, num_buckets=2, lsh_window=40)
     ids = random_ids(1, 40)
-    many, more = (_logits(model, ids, num_rounds=rounds) for rounds in (40, 60))
+    many, more = (outputs(model, ids, num_rounds=rounds) for rounds in (40, 60))
     assert (many - more).abs().max() < 1e-4
-    assert (many - _logits(model, ids)).abs().max() > 1e-2
+    assert (many - outputs(model, ids)).abs().max() > 1e-2
 
 
 @every_head
@@ -49,8 +43,7 @@ def test_with_as_many_rounds_as_are_needed_everything_is_seen(variant):
 @pytest.mark.parametrize("rounds", [1, MORE])
 def test_training_with_any_number_equals_the_plain_twin(head, variant, rounds):
     model = head.build(variant, hidden_dropout_prob=0.2, initializer_range=0.05).double().train()
-    plain, ids = copy.deepcopy(model), random_ids(2, 37)
-    plain.reformer.encoder.reversible = False
+    plain, ids = plain_twin(model), random_ids(2, 37)
     for twin in (model, plain):
         torch.manual_seed(7)
         twin(input_ids=ids, num_rounds=rounds, **head.labels(ids)).loss.backward()
@@ -70,7 +63,7 @@ def test_a_stream_keeps_the_number_it_was_begun_with(variant, rounds):
         again(ids[:, 8:], num_rounds=3)
     again.restore(stream.state())
     parts.append(again(ids[:, 8:]).logits)
-    assert (torch.cat(parts, 1) - _logits(model, ids, num_rounds=rounds)).abs().max() < 1e-4
+    assert (torch.cat(parts, 1) - outputs(model, ids, num_rounds=rounds)).abs().max() < 1e-4
 
 
 @hashed

@@ -6,12 +6,14 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForQuestionAnswering,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
 )
 
 from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
 from reformer.models.configuration import ReformerConfig
+from reformer.models.encoder_decoder import ReformerEncoderDecoder, ReformerForConditionalGeneration
 from reformer.models.heads import (
     ReformerForCausalLM,
     ReformerForMaskedLM,
@@ -26,6 +28,7 @@ for _auto, _model in (
     (AutoModelForCausalLM, ReformerForCausalLM),
     (AutoModelForMaskedLM, ReformerForMaskedLM),
     (AutoModelForQuestionAnswering, ReformerForQuestionAnswering),
+    (AutoModelForSeq2SeqLM, ReformerForConditionalGeneration),
     (AutoModelForSequenceClassification, ReformerForSequenceClassification),
     (AutoModelForTokenClassification, ReformerForTokenClassification),
 ):
@@ -34,7 +37,9 @@ for _auto, _model in (
 
 __all__ = [
     "ReformerConfig",
+    "ReformerEncoderDecoder",
     "ReformerForCausalLM",
+    "ReformerForConditionalGeneration",
     "ReformerForMaskedLM",
     "ReformerForQuestionAnswering",
     "ReformerForSequenceClassification",

@@ -1,5 +1,6 @@
 """The stack that all heads share: embeddings, reversible layers, and the norm over both streams."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,12 +17,14 @@ from reformer.models.strict_loading import StrictLoading
 from reformer.nn import (
     Attention,
     AxialPositions,
+    CrossAttention,
     FeedForward,
     LearnedPositions,
     NgramEmbedding,
     ReversibleSequence,
     SeparableConvolution,
     SinusoidalPositions,
+    Source,
     SubLayer,
     Tokens,
 )
@@ -54,23 +57,35 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
 
 
 class ReformerModel(ReformerPreTrainedModel):
-    """The bare Reformer: token ids or vectors in, both residual streams out, `[batch, length, 2 * hidden_size]`."""
+    """The bare Reformer: token ids or vectors in, both residual streams out, `[batch, length, 2 * hidden_size]`.
 
-    def __init__(self, config: ReformerConfig) -> None:
+    Args:
+        config: of one stack, so not of an encoder-decoder as a whole.
+        across: the kind of cross attention of each layer. With it this is the decoder of an encoder-decoder, which has
+            no table of embeddings of its own and looks at a `source`.
+    """
+
+    def __init__(self, config: ReformerConfig, across: Sequence[str] = ()) -> None:
         super().__init__(config)
         config.check()
-        self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=None)
+        if config.is_encoder_decoder:
+            raise ValueError(
+                f"is_encoder_decoder=True: {type(self).__name__} is one stack; an encoder-decoder is loaded as "
+                "ReformerForConditionalGeneration"
+            )
+        self.embeddings = None if across else nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=None)
         self.ngrams = _ngrams(config)
         self.positions = _positions(config)
-        sublayers = [sublayer for kind in config.attention_layers for sublayer in _layer(config, kind)]
+        kinds = zip(config.attention_layers, across or [None] * len(config.attention_layers), strict=True)
+        sublayers = [sublayer for kind, other in kinds for sublayer in _layer(config, kind, other)]
         self.encoder = ReversibleSequence(sublayers, config.reversible)
         self.norm = nn.LayerNorm(2 * config.hidden_size, eps=config.layer_norm_eps)
         self.post_init()
 
-    def get_input_embeddings(self) -> nn.Module:
+    def get_input_embeddings(self) -> nn.Module | None:
         return self.embeddings
 
-    def set_input_embeddings(self, value: nn.Module) -> None:
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
         self.embeddings = value
 
     def forward(
@@ -82,6 +97,7 @@ class ReformerModel(ReformerPreTrainedModel):
         use_cache: bool | None = None,
         num_rounds: int | None = None,
         return_dict: bool | None = None,
+        source: Source | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast | tuple[Tensor]:
         """Run the stack.
@@ -98,18 +114,19 @@ class ReformerModel(ReformerPreTrainedModel):
                 configuration if not given. Evaluation takes the first of the rounds in the checkpoint, and further ones
                 that follow from them (`reformer.ops.rotations_of_rounds`). A cache keeps the number it was begun with.
             return_dict: False for a plain tuple.
+            source: what cross attention looks at. What is in the cache of it need not be given again.
 
         Raises:
             ValueError: neither or both kinds of input, an id outside the vocabulary, a mask of another shape,
                 more tokens than `max_position_embeddings`, rounds where nothing is hashed, or another number of
                 rounds than the cache's.
         """
-        hidden = self._embed(input_ids, inputs_embeds)
+        hidden = self.embed(input_ids, inputs_embeds)
         if self.training and self.config.token_dropout:
             hidden = _without_some_tokens(hidden, float(self.config.token_dropout))
         cache = self._cache(past_key_values, use_cache)
         rounds = self._rounds(num_rounds, cache)
-        tokens = self._tokens(attention_mask, hidden, cache, rounds)
+        tokens = self.tokens(attention_mask, hidden, cache, rounds, source)
         memories = None if cache is None else cache.memories
         if self.ngrams is not None:
             if input_ids is None:
@@ -123,6 +140,11 @@ class ReformerModel(ReformerPreTrainedModel):
         if not wants_dict:
             return (hidden,)
         return BaseModelOutputWithPast(last_hidden_state=hidden, past_key_values=cache)  # pyright: ignore
+
+    @property
+    def is_hashed(self) -> bool:
+        """Whether any layer has hash rounds, cross attention included."""
+        return any(isinstance(module, Attention) and module.hashed for module in self.encoder.modules())
 
     def stream(self) -> Stream:
         """Begin to read a sequence in pieces; see `Stream`."""
@@ -145,15 +167,18 @@ class ReformerModel(ReformerPreTrainedModel):
     def _rounds(self, asked: int | None, cache: ReformerCache | None) -> int | None:
         if asked is not None and (not isinstance(asked, int) or asked < 1):
             raise ValueError(f"num_rounds={asked!r}: expected a whole number of at least 1")
-        if asked is not None and not self.config.is_hashed:
+        if asked is not None and not self.is_hashed:
             raise ValueError(
                 f"num_rounds={asked} for attention_layers={self.config.attention_layers}: none of them hashes, so it "
                 "would change nothing; leave it out"
             )
         return asked if cache is None else cache.agree_on_rounds(asked, self.config.num_rounds)
 
-    def _embed(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
-        if (input_ids is None) == (inputs_embeds is None):
+    def embed(
+        self, input_ids: Int[Tensor, "batch length"] | None, inputs_embeds: Tensor | None = None
+    ) -> Float[Tensor, "batch length hidden"]:
+        """The vectors of the ids, both checked; a decoder without embeddings of its own is given both."""
+        if self.embeddings is not None and (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds, and not both")
         if inputs_embeds is not None:
             if inputs_embeds.dim() != 3 or inputs_embeds.shape[-1] != self.config.hidden_size:
@@ -162,7 +187,8 @@ class ReformerModel(ReformerPreTrainedModel):
                     f"hidden_size={self.config.hidden_size}]"
                 )
             return inputs_embeds
-        assert input_ids is not None
+        if input_ids is None or self.embeddings is None:
+            raise ValueError("no inputs_embeds, and no embeddings of its own to make them of input_ids")
         if input_ids.dim() != 2:
             raise ValueError(f"input_ids has shape {tuple(input_ids.shape)}, expected [batch, length]")
         if input_ids.device.type == "cpu" and input_ids.numel() and not torch.compiler.is_compiling():
@@ -175,9 +201,15 @@ class ReformerModel(ReformerPreTrainedModel):
                 )
         return self.embeddings(input_ids)
 
-    def _tokens(
-        self, attention_mask: Tensor | None, hidden: Tensor, cache: ReformerCache | None, rounds: int | None
+    def tokens(
+        self,
+        attention_mask: Tensor | None,
+        hidden: Float[Tensor, "batch length width"],
+        cache: ReformerCache | None = None,
+        rounds: int | None = None,
+        source: Source | None = None,
     ) -> Tokens:
+        """What every layer needs to know of tokens with these vectors, and what they look at."""
         batch, length = hidden.shape[:2]
         if cache is not None and attention_mask is not None and attention_mask.shape[1] == cache.seen + length:
             attention_mask = attention_mask[:, cache.seen :]
@@ -203,7 +235,7 @@ class ReformerModel(ReformerPreTrainedModel):
         rotary = None
         if self.config.position_embedding_type == "rotary":
             rotary = rotary_waves(tokens.positions, self.config.attention_head_size, self.config.rope_theta)
-        return Tokens(mask, padded, tokens.slots, rotary, rounds)
+        return Tokens(mask, padded, tokens.slots, rotary, rounds, source)
 
 
 def real_tokens(attention_mask: Tensor | None, hidden: Tensor) -> Bool[Tensor, "batch length"]:
@@ -240,8 +272,8 @@ def _positions(config: ReformerConfig) -> nn.Module | None:
     return None
 
 
-def _layer(config: ReformerConfig, kind: str) -> list[SubLayer]:
-    """The sub-layers of one layer, in the order they run."""
+def _layer(config: ReformerConfig, kind: str, across: str | None = None) -> list[SubLayer]:
+    """The sub-layers of one layer, in the order they run; `across` is the kind of its cross attention, if any."""
     functions: list[nn.Module] = [
         Attention(
             kind,
@@ -263,6 +295,18 @@ def _layer(config: ReformerConfig, kind: str) -> list[SubLayer]:
             config.chunk_size_feed_forward,
         ),
     ]
+    if across is not None:
+        cross_attention = CrossAttention(
+            across,
+            config.hidden_size,
+            2 * config.hidden_size,
+            config.num_attention_heads,
+            config.attention_head_size,
+            window=config.lsh_window,
+            buckets=config.num_buckets,
+            rounds=config.num_rounds,
+        )
+        functions.insert(1, cross_attention)
     if config.convolution_kernel:
         functions.insert(0, SeparableConvolution(config.hidden_size, config.convolution_kernel, config.is_decoder))
     return [

@@ -1,5 +1,7 @@
 """The configuration of a Reformer: every field checked once, when it is made."""
 
+import copy
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
@@ -8,6 +10,7 @@ from transformers import PreTrainedConfig
 from reformer.ops.orderings import bucket_factors
 
 ATTENTION_KINDS = ("full", "local", "lsh", "local+lsh")
+CROSS_ATTENTION_KINDS = ("full", "lsh")
 POSITION_KINDS = ("axial", "rotary", "learned", "sinusoidal", "none")
 
 
@@ -25,6 +28,13 @@ class ReformerConfig(PreTrainedConfig):
         hidden_act: "relu", "gelu" or "silu"; with `gated_feed_forward` it gates a second projection.
         attention_layers: one of "full", "local", "lsh", "local+lsh" for each layer.
         is_decoder: True for a causal model.
+        is_encoder_decoder: True for a model that reads one sequence and writes another: `attention_layers` are then
+            the encoder's.
+        decoder_attention_layers: the kinds of the decoder's layers, all causal; the encoder's if not given.
+        cross_attention_layers: "full" or "lsh" for each of the decoder's layers: how it looks at the encoder's output;
+            "full" if not given. Hashed ones take `lsh_window`, `num_buckets` and `num_rounds`.
+        decoder_start_token_id: what the decoder reads first; `bos_token_id` if not given, or else `pad_token_id`.
+        label_smoothing: in training, how much of an encoder-decoder's target is spread over the whole vocabulary.
         local_window: in local attention, how many tokens are seen: the token itself and `local_window - 1` before
             it (and as many after it, unless causal).
         lsh_window: the same within a bucket of a hash round.
@@ -68,6 +78,10 @@ class ReformerConfig(PreTrainedConfig):
     gated_feed_forward: bool = False
     attention_layers: list[str] | tuple[str, ...] = ("local", "lsh", "local", "lsh", "local", "lsh")
     is_decoder: bool = False
+    decoder_attention_layers: list[str] | tuple[str, ...] | None = None
+    cross_attention_layers: list[str] | tuple[str, ...] | None = None
+    decoder_start_token_id: int | None = None
+    label_smoothing: float | int = 0.0
     local_window: int = 64
     lsh_window: int = 64
     num_buckets: int | list[int] = 64
@@ -100,6 +114,8 @@ class ReformerConfig(PreTrainedConfig):
         self.attention_layers = list(self.attention_layers)
         self.num_hidden_layers = len(self.attention_layers)
         super().__post_init__(**kwargs)
+        if self.is_encoder_decoder:
+            self._fill_in_the_decoder()
         self.check()
 
     @property
@@ -112,6 +128,59 @@ class ReformerConfig(PreTrainedConfig):
         self._check_sizes()
         self._check_layers()
         self._check_positions()
+        self._check_encoder_decoder()
+
+    def of_encoder(self) -> "ReformerConfig":
+        """The configuration of an encoder-decoder's encoder alone."""
+        alone = copy.deepcopy(self)
+        alone.is_encoder_decoder, alone.label_smoothing = False, 0.0
+        alone.decoder_attention_layers = alone.cross_attention_layers = alone.decoder_start_token_id = None
+        return alone
+
+    def of_decoder(self) -> "ReformerConfig":
+        """The configuration of an encoder-decoder's decoder, but for its cross attention."""
+        alone = self.of_encoder()
+        alone.attention_layers = list(self.decoder_attention_layers or ())
+        alone.num_hidden_layers = len(alone.attention_layers)
+        alone.is_decoder = True
+        return alone
+
+    def _fill_in_the_decoder(self) -> None:
+        if self.decoder_attention_layers is None:
+            self.decoder_attention_layers = self.attention_layers
+        self.decoder_attention_layers = list(self.decoder_attention_layers)
+        if self.cross_attention_layers is None:
+            self.cross_attention_layers = ["full"] * len(self.decoder_attention_layers)
+        self.cross_attention_layers = list(self.cross_attention_layers)
+        if self.decoder_start_token_id is None:
+            self.decoder_start_token_id = self.pad_token_id if self.bos_token_id is None else self.bos_token_id
+
+    def _check_encoder_decoder(self) -> None:
+        decoders = ("decoder_attention_layers", "cross_attention_layers", "decoder_start_token_id")
+        if not self.is_encoder_decoder:
+            for name in (*decoders, "label_smoothing"):
+                if getattr(self, name):
+                    raise ValueError(f"{name}={getattr(self, name)} has no effect without is_encoder_decoder=True")
+            return
+        if self.is_decoder:
+            raise ValueError(
+                "is_decoder=True and is_encoder_decoder=True: an encoder reads both sides, and the decoder is causal "
+                "without being told; leave is_decoder out"
+            )
+        layers, across = self.decoder_attention_layers or [], self.cross_attention_layers or []
+        _check_kinds("decoder_attention_layers", layers, ATTENTION_KINDS)
+        _check_kinds("cross_attention_layers", across, CROSS_ATTENTION_KINDS)
+        if len(layers) != len(across):
+            raise ValueError(
+                f"cross_attention_layers has {len(across)} entries for the decoder's {len(layers)} layers; "
+                "give one each"
+            )
+        start = self.decoder_start_token_id
+        if start is None or not 0 <= start < self.vocab_size:
+            raise ValueError(
+                f"decoder_start_token_id={start}: expected a token of the vocabulary of {self.vocab_size}, which the "
+                "decoder reads first"
+            )
 
     def _check_sizes(self) -> None:
         names = (
@@ -125,7 +194,8 @@ class ReformerConfig(PreTrainedConfig):
         for name in names:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
-        for name in ("hidden_dropout_prob", "classifier_dropout", "token_dropout", "ngram_dropout"):
+        names = ("hidden_dropout_prob", "classifier_dropout", "token_dropout", "ngram_dropout", "label_smoothing")
+        for name in names:
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ValueError(f"{name}={value}: expected a probability, at least 0 and below 1")
@@ -143,11 +213,7 @@ class ReformerConfig(PreTrainedConfig):
             )
 
     def _check_layers(self) -> None:
-        if not self.attention_layers:
-            raise ValueError("attention_layers=[]: expected at least one layer")
-        for kind in self.attention_layers:
-            if kind not in ATTENTION_KINDS:
-                raise ValueError(f"attention_layers has {kind!r}; expected {', '.join(map(repr, ATTENTION_KINDS))}")
+        _check_kinds("attention_layers", self.attention_layers, ATTENTION_KINDS)
         bucket_factors(self.num_buckets)
 
     def _check_positions(self) -> None:
@@ -175,3 +241,11 @@ class ReformerConfig(PreTrainedConfig):
                 f"max_position_embeddings={longest} but axial_pos_shape={list(shape)} holds {table} positions; "
                 "enlarge the shape or lower the maximum"
             )
+
+
+def _check_kinds(name: str, layers: Sequence[str], kinds: Sequence[str]) -> None:
+    if not layers:
+        raise ValueError(f"{name}=[]: expected at least one layer")
+    for kind in layers:
+        if kind not in kinds:
+            raise ValueError(f"{name} has {kind!r}; expected {', '.join(map(repr, kinds))}")

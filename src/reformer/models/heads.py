@@ -23,27 +23,37 @@ from reformer.models.streaming import Stream
 from reformer.ops import linear_cross_entropy
 
 
-def _token_loss(
+def token_loss(
     hidden: Float[Tensor, "batch length streams"],
     output: nn.Linear,
     labels: Int[Tensor, "batch length"],
     num_items_in_batch: Tensor | int | None,
+    label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
     """Mean cross entropy over the labels that are not -100, or their sum over a count given from outside, as
     gradient accumulation over unequal batches needs it. The logits are never held whole."""
     if labels.shape != hidden.shape[:2]:
         raise ValueError(f"labels have shape {tuple(labels.shape)}, expected {tuple(hidden.shape[:2])}")
     reduction = "mean" if num_items_in_batch is None else "sum"
-    loss = linear_cross_entropy(hidden.flatten(0, 1), output.weight, labels.flatten(), output.bias, reduction=reduction)
+    loss = linear_cross_entropy(
+        hidden.flatten(0, 1),
+        output.weight,
+        labels.flatten(),
+        output.bias,
+        label_smoothing=label_smoothing,
+        reduction=reduction,
+    )
     return loss if num_items_in_batch is None else loss / num_items_in_batch
 
 
-class _Head(ReformerPreTrainedModel):
+class Head(ReformerPreTrainedModel):
     """A backbone named `reformer` and the way from its inputs to an output or a tuple."""
+
+    backbone: type[ReformerPreTrainedModel] = ReformerModel
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
-        self.reformer = ReformerModel(config)
+        self.reformer = self.backbone(config)
 
     def _encode(
         self,
@@ -66,7 +76,7 @@ class _Head(ReformerPreTrainedModel):
         return output if wants_dict else output.to_tuple()
 
 
-class ReformerForTokenClassification(_Head):
+class ReformerForTokenClassification(Head):
     """A label for every token: entities, parts of speech, word boundaries."""
 
     def __init__(self, config: ReformerConfig) -> None:
@@ -89,12 +99,12 @@ class ReformerForTokenClassification(_Head):
         """Logits `[batch, length, num_labels]`; with `labels` (-100 ignored) the loss too. See `ReformerModel`."""
         hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
         hidden = self.dropout(hidden)
-        loss = None if labels is None else _token_loss(hidden, self.classifier, labels, num_items_in_batch)
+        loss = None if labels is None else token_loss(hidden, self.classifier, labels, num_items_in_batch)
         logits = self.classifier(hidden)
         return self._answer(TokenClassifierOutput(loss=loss, logits=logits), return_dict)
 
 
-class ReformerForSequenceClassification(_Head):
+class ReformerForSequenceClassification(Head):
     """One label, several labels or one number for a whole document, read from a pooling of its tokens."""
 
     def __init__(self, config: ReformerConfig) -> None:
@@ -161,7 +171,7 @@ def _pool(
     return hidden[torch.arange(len(hidden), device=hidden.device), first].where(any_real, 0)
 
 
-class ReformerForMaskedLM(_Head):
+class ReformerForMaskedLM(Head):
     """The token that was masked, from both its sides."""
 
     def __init__(self, config: ReformerConfig) -> None:
@@ -192,12 +202,12 @@ class ReformerForMaskedLM(_Head):
         """Logits `[batch, length, vocab_size]`; with `labels` (-100 ignored) the loss too. In training with labels
         there are no logits unless `return_logits` asks for them: memory must not grow with length x vocabulary."""
         hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
-        loss = None if labels is None else _token_loss(hidden, self.lm_head, labels, num_items_in_batch)
+        loss = None if labels is None else token_loss(hidden, self.lm_head, labels, num_items_in_batch)
         logits = self.lm_head(hidden) if self._wants_logits(labels, return_logits) else None
         return self._answer(MaskedLMOutput(loss=loss, logits=logits), return_dict)
 
 
-class ReformerForCausalLM(_Head, GenerationMixin):
+class ReformerForCausalLM(Head, GenerationMixin):
     """The next token, from those before it."""
 
     def __init__(self, config: ReformerConfig) -> None:
@@ -250,7 +260,7 @@ class ReformerForCausalLM(_Head, GenerationMixin):
         if labels is not None:
             # What follows the last token is not known.
             following = nn.functional.pad(labels[:, 1:], (0, 1), value=-100)
-            loss = _token_loss(hidden, self.lm_head, following, num_items_in_batch)
+            loss = token_loss(hidden, self.lm_head, following, num_items_in_batch)
         logits = None
         if self._wants_logits(labels, return_logits):
             logits = self.lm_head(hidden[:, -logits_to_keep:])
@@ -258,7 +268,7 @@ class ReformerForCausalLM(_Head, GenerationMixin):
         return self._answer(output, return_dict)
 
 
-class ReformerForQuestionAnswering(_Head):
+class ReformerForQuestionAnswering(Head):
     """Where in the text the answer begins and ends."""
 
     def __init__(self, config: ReformerConfig) -> None:

@@ -1,18 +1,20 @@
-"""Layers: attention of every kind, feed-forward, convolution, n-grams, positions, and the reversible stack."""
+"""Layers: attention in and across sequences, feed-forward, convolution, n-grams, positions, the reversible stack."""
 
 from reformer.nn.attention import Attention
 from reformer.nn.block import SubLayer
 from reformer.nn.convolution import SeparableConvolution
+from reformer.nn.cross_attention import CrossAttention
 from reformer.nn.feed_forward import FeedForward
 from reformer.nn.ngrams import NgramEmbedding
 from reformer.nn.positions import AxialPositions, LearnedPositions, SinusoidalPositions
 from reformer.nn.replay import Replay
 from reformer.nn.reversible import ReversibleSequence
-from reformer.nn.tokens import Tokens
+from reformer.nn.tokens import Source, Tokens
 
 __all__ = [
     "Attention",
     "AxialPositions",
+    "CrossAttention",
     "FeedForward",
     "LearnedPositions",
     "NgramEmbedding",
@@ -20,6 +22,7 @@ __all__ = [
     "ReversibleSequence",
     "SeparableConvolution",
     "SinusoidalPositions",
+    "Source",
     "SubLayer",
     "Tokens",
 ]

@@ -104,10 +104,7 @@ class Attention(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
-        device = hidden.device.type
-        if torch.is_autocast_enabled(device):
-            # Cast by each projection on its own, it would be kept once for each.
-            hidden = hidden.to(torch.get_autocast_dtype(device))
+        hidden = cast_once(hidden)
         query = self._split((self.query_key if self.shared else self.query)(hidden))
         key = query if self.shared else self._split(self.key(hidden))
         value = self._split(self.value(hidden))
@@ -167,12 +164,13 @@ class Attention(nn.Module):
         return vectors.unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)
 
     def _scaled(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, float]:
-        if not self.hashed:
-            return query, key, 1 / math.sqrt(self.head_dim)
-        key = unit_vectors(key)
-        if not self.shared:
-            query = unit_vectors(query) * self.log_temperature.exp().to(query.dtype)[:, None, None]
-        return query, key, 1.0
+        key = unit_vectors(key) if self.hashed else key
+        return self._scaled_query(query), key, 1.0 if self.hashed else 1 / math.sqrt(self.head_dim)
+
+    def _scaled_query(self, query: Tensor) -> Tensor:
+        if self.shared or not self.hashed:
+            return query
+        return unit_vectors(query) * self.log_temperature.exp().to(query.dtype)[:, None, None]
 
     def _tables(self, tokens: Tokens) -> tuple[tuple[int, int], ...]:
         """Buckets and window of each ordering."""
@@ -188,7 +186,7 @@ class Attention(nn.Module):
             return (slots if tables is None else slots.expand(-1, self.heads, -1, -1)), None
         mask = tokens.mask if tokens.padded else None
         vectors = (key,) if self.shared else (key, query)
-        buckets = replay.keep("buckets", lambda: self._buckets(vectors, self._rounds(tokens)))
+        buckets = replay.keep("buckets", lambda: torch.stack(self._buckets(vectors, self._rounds(tokens))))
         key_slots = bucket_slots(buckets[0], mask)
         places = None if self.shared else bucket_query_slots(buckets[1], buckets[0], mask, causal=self.causal)
         if tables is not None:
@@ -199,16 +197,22 @@ class Attention(nn.Module):
         key_slots = self._with_local(key_slots, tokens)
         return (key_slots, None) if places is None else (self._with_local(places, tokens), key_slots)
 
-    def _buckets(self, vectors: tuple[Tensor, ...], rounds: int) -> Tensor:
+    def _buckets(self, vectors: tuple[Tensor, ...], rounds: int) -> list[Tensor]:
         """Buckets of keys (and queries), in the smallest integers, because they are kept until the backward pass."""
         rotations = self._rotations(rounds, vectors[0].device)
         small = torch.int16 if bucket_count(rotations) <= 1 << 15 else torch.int32
-        return torch.stack([hash_buckets(each, rotations).to(small) for each in vectors])
+        return [hash_buckets(each, rotations).to(small) for each in vectors]
 
     def _with_local(self, slots: Tensor, tokens: Tokens) -> Tensor:
         if self.kind != "local+lsh":
             return slots
         return torch.cat((tokens.slots.expand(-1, self.heads, -1, -1), slots), 2)
+
+
+def cast_once(hidden: Float[Tensor, "batch length hidden"]) -> Float[Tensor, "batch length hidden"]:
+    """The input of several projections: cast by each of them on its own, it would be kept once for each."""
+    device = hidden.device.type
+    return hidden.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else hidden
 
 
 def _with_earlier(

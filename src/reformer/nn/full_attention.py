@@ -51,3 +51,21 @@ def continued_attention(
     real = mask[:, None, length - queries :, None]
     output = scaled_dot_product_attention(query, key, value, attn_mask=seen | ~real)
     return output.masked_fill(~real, 0)
+
+
+def cross_attention(
+    query: Float[Tensor, "batch heads queries head_dim"],
+    key: Float[Tensor, "batch heads length head_dim"],
+    value: Float[Tensor, "batch heads length head_dim"],
+    mask: Bool[Tensor, "batch length"] | None,
+) -> Float[Tensor, "batch heads queries head_dim"]:
+    """Attention of one sequence over another; zeros where that has no real token.
+
+    Args:
+        mask: True for a real key; None where all are.
+    """
+    if mask is None:
+        return scaled_dot_product_attention(query, key, value)
+    any_real = mask.any(-1)[:, None, None, None]
+    output = scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None] | ~any_real)
+    return output.masked_fill(~any_real, 0)

@@ -42,7 +42,8 @@ class ReversibleSequence(nn.Module):
     ) -> Streams:
         """Both streams after the last sub-layer, each `[batch, length, hidden]`.
 
-        With `memories`, one a sub-layer, the sequence goes on from where they are, and no gradient is kept.
+        With `memories`, one a sub-layer, the sequence goes on from where they are, and no gradient is kept. The
+        vectors of `tokens.source` get one gradient, the sum of what every sub-layer that looks at them has to say.
         """
         sublayers = list(self.sublayers)
         if memories is not None:
@@ -52,9 +53,11 @@ class ReversibleSequence(nn.Module):
             return first, second
         again = replays(len(sublayers), random=self.training and self._is_random())
         parameters = [parameter for layer in sublayers for parameter in layer.parameters()]
-        needed = first.requires_grad or second.requires_grad or any(p.requires_grad for p in parameters)
+        seen = None if tokens.source is None else tokens.source.hidden
+        needed = any(tensor.requires_grad for tensor in (first, second, seen, *parameters) if tensor is not None)
         if self.reversible and needed and torch.is_grad_enabled():
-            return _Recomputed.apply(first, second, (sublayers, tokens, again), *parameters)  # pyright: ignore
+            tokens = tokens if seen is None else tokens.seeing(seen.detach())
+            return _Recomputed.apply(first, second, seen, (sublayers, tokens, again), *parameters)  # pyright: ignore
         return _run(first, second, sublayers, tokens, again)
 
     def _is_random(self) -> bool:
@@ -88,7 +91,9 @@ def pullback(
 
 class _Recomputed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, first: Tensor, second: Tensor, stack: tuple, *parameters: Tensor) -> Streams:
+    def forward(
+        ctx: Any, first: Tensor, second: Tensor, seen: Tensor | None, stack: tuple, *parameters: Tensor
+    ) -> Streams:
         ctx.stack = stack
         device = first.device.type
         ctx.autocast = {
@@ -107,7 +112,13 @@ class _Recomputed(torch.autograd.Function):
         # Unless the graph is kept, nothing else needs them, and they are as long as the sequence.
         ctx.maybe_clear_saved_tensors()
         sublayers, tokens, again = ctx.stack
-        wanted = list(ctx.needs_input_grad[3:])
+        wanted = list(ctx.needs_input_grad[4:])
+        seen: list[Tensor] = []
+        grad_seen = None
+        if ctx.needs_input_grad[2]:
+            # To each sub-layer it is one more of the things that it has gradients for.
+            seen = [tokens.source.hidden.detach().requires_grad_()]
+            tokens = tokens.seeing(seen[0])
         gradients: list[Tensor | None] = [None] * len(wanted)
         end = len(wanted)
         for sublayer, replay in zip(reversed(sublayers), reversed(again), strict=True):
@@ -117,10 +128,13 @@ class _Recomputed(torch.autograd.Function):
             back = getattr(sublayer, "pullback", None) or partial(pullback, sublayer)
             with torch.autocast(**ctx.autocast):
                 output, of_hidden, found = back(
-                    first, tokens, replay, grad_second, [parameters[index - begin] for index in trained]
+                    first, tokens, replay, grad_second, [parameters[index - begin] for index in trained] + seen
                 )
-            for index, gradient in zip(trained, found, strict=True):
+            for index, gradient in zip(trained, found, strict=False):
                 gradients[index] = gradient
+            of_seen = found[-1] if seen else None
+            if of_seen is not None:
+                grad_seen = of_seen if grad_seen is None else grad_seen + of_seen
             first, second = second - output, first
             del output
             grad_first, grad_second = grad_second, grad_first if of_hidden is None else grad_first + of_hidden
@@ -130,4 +144,4 @@ class _Recomputed(torch.autograd.Function):
             grad_first if ctx.needs_input_grad[0] else None,
             grad_second if ctx.needs_input_grad[1] else None,
         ]
-        return *inputs, None, *gradients
+        return *inputs, grad_seen, None, *gradients

@@ -1,6 +1,6 @@
 """What every layer needs to know of one forward pass: its tokens, and how many rounds they are hashed in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -23,6 +23,8 @@ class Tokens:
     """Cosines and sines of the positions, where they are rotary."""
     rounds: int | None = None
     """How many hash rounds are seen in this pass; None: as many as a layer was made with."""
+    source: "Source | None" = None
+    """The sequence that cross attention looks at."""
 
     @classmethod
     def of(
@@ -38,3 +40,18 @@ class Tokens:
     def positions(self) -> Int[Tensor, "batch length"]:
         """The index of every token among the real ones; 0 for padding."""
         return self.slots[:, 0, 0].clamp_min(0)
+
+    def seeing(self, hidden: Float[Tensor, "batch source width"]) -> "Tokens":
+        """The same tokens, the source's vectors being these."""
+        if self.source is None:
+            raise ValueError("there is no source whose vectors could be replaced")
+        return replace(self, source=replace(self.source, hidden=hidden))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Another sequence that the tokens may look at: to a decoder, what its encoder made of its input."""
+
+    hidden: Float[Tensor, "batch source width"]
+    tokens: Tokens
+    """Which of its tokens are real, and where they stand in it."""

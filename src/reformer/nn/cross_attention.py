@@ -1,0 +1,102 @@
+"""Attention from one sequence to another: a decoder's tokens look at what the encoder made of its input."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from reformer.nn.attention import Attention, cast_once
+from reformer.nn.full_attention import cross_attention
+from reformer.nn.memory import Memory
+from reformer.nn.positions import rotate
+from reformer.nn.replay import Replay
+from reformer.nn.tokens import Source, Tokens
+from reformer.ops import bucket_query_slots, bucket_slots, unit_vectors, window_attention
+
+
+class CrossAttention(Attention):
+    """Multi-head attention to the tokens of `Tokens.source`, to all of them or to those that hash alike.
+
+    With "lsh", queries and keys are hashed by the same rotations, and a query stands in the middle of its bucket's
+    row, where the source's tokens stand in their order (`docs/math.md`, equations 3 and 23). It sees a bucket of up to
+    `2 * window - 1` keys whole, and of a fuller one the `2 * window - 1` in the middle of the row, so those nearest to
+    the source's ends are what it misses. Choose the buckets so that `source length / buckets` stays well below twice
+    the window. A query whose buckets are all empty gets zeros.
+
+    Args:
+        kind: "full" or "lsh".
+        hidden_size: the width of the tokens' own vectors.
+        source_size: the width of the source's.
+        heads, head_dim: how many heads, and how wide.
+        window: how far a query sees in a bucket.
+        buckets, rounds: of the hash, see `reformer.ops.random_rotations`.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        hidden_size: int,
+        source_size: int,
+        heads: int,
+        head_dim: int,
+        *,
+        window: int = 64,
+        buckets: int | list[int] = 64,
+        rounds: int = 2,
+    ) -> None:
+        super().__init__(
+            kind, hidden_size, heads, head_dim, lsh_window=window, buckets=buckets, rounds=rounds, shared=False
+        )
+        self.key = nn.Linear(source_size, heads * head_dim, bias=False)
+        self.value = nn.Linear(source_size, heads * head_dim, bias=False)
+
+    def forward(
+        self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
+    ) -> Float[Tensor, "batch length hidden"]:
+        query = self._split(self.query(cast_once(hidden)))
+        rounds = self._rounds(tokens)
+        seen = self._remembered(query, memory, rounds) or self._read(query, tokens.source, replay, rounds)
+        if memory is not None:
+            # Which bucket the queries were in is of no use to those that come later.
+            memory.tensors.update({name: tensor for name, tensor in seen.items() if name != "query_buckets"})
+        places = None if self.kind == "full" else self._places(seen, tokens)
+        query = self._scaled_query(query)
+        if tokens.rotary is not None:
+            query = rotate(query, tokens.rotary)
+        if places is None:
+            found = cross_attention(query, seen["key"], seen["value"], seen.get("mask"))
+        else:
+            found = window_attention(
+                query, seen["key"], seen["value"], places, seen["slots"], window=self._windows(tokens), scale=1.0
+            )
+        return self.output(found.transpose(1, 2).flatten(2))
+
+    def _read(self, query: Tensor, source: Source | None, replay: Replay, rounds: int) -> dict[str, Tensor]:
+        """The source's keys and values; where they hash, their slots and buckets, and the queries' buckets."""
+        if source is None:
+            raise ValueError("cross attention without a source to look at; give Tokens a `source`")
+        hidden = cast_once(source.hidden)
+        key, value = self._split(self.key(hidden)), self._split(self.value(hidden))
+        seen = {"value": value}
+        if source.tokens.padded:
+            seen["mask"] = source.tokens.mask
+        if self.hashed:
+            buckets = replay.keep("buckets", lambda: torch.cat(self._buckets((key, query), rounds), -1))
+            seen["buckets"], seen["query_buckets"] = buckets.split((key.shape[2], query.shape[2]), -1)
+            seen["slots"] = bucket_slots(seen["buckets"], seen.get("mask"))
+            key = unit_vectors(key)
+        seen["key"] = key if source.tokens.rotary is None else rotate(key, source.tokens.rotary)
+        return seen
+
+    def _remembered(self, query: Tensor, memory: Memory | None, rounds: int) -> dict[str, Tensor] | None:
+        if memory is None or "key" not in memory.tensors:
+            return None
+        return memory.tensors | ({"query_buckets": self._buckets((query,), rounds)[0]} if self.hashed else {})
+
+    def _places(self, seen: dict[str, Tensor], tokens: Tokens) -> Tensor:
+        return bucket_query_slots(
+            seen["query_buckets"],
+            seen["buckets"],
+            seen.get("mask"),
+            aligned=False,
+            query_mask=tokens.mask if tokens.padded else None,
+        )
