@@ -15,6 +15,7 @@ from reformer.training.metrics import Score
 from reformer.training.predict import evaluate
 from reformer.training.recipe import Recipe, TrainingRecipe
 from reformer.training.splits import load_splits
+from reformer.training.start import Start
 
 if TYPE_CHECKING:
     from reformer.training.document_tasks import DocumentTask
@@ -28,16 +29,16 @@ class DocumentMaterial(Material):
         DataError: a document that cannot be read, has too many tokens, or a label that the training documents lack.
     """
 
-    def __init__(self, task: "DocumentTask", recipe: Recipe) -> None:
+    def __init__(self, task: "DocumentTask", recipe: Recipe, start: Start | None = None) -> None:
         self._task = task
         self._splits = load_splits(recipe.data, recipe.training.seed)
         self._labels = task.labels(self._splits.train)
         self.processor = self._tokenizer = make_tokenizer(
-            recipe.tokenizer, (document.text for document in self._splits.train)
+            recipe.tokenizer, (document.text for document in self._splits.train), start
         )
         self._label_ids = {label: index for index, label in enumerate(self._labels)}
         self.config = make_config(
-            recipe, self._tokenizer, id2label=dict(enumerate(self._labels)), label2id=dict(self._label_ids)
+            recipe, self._tokenizer, start, id2label=dict(enumerate(self._labels)), label2id=dict(self._label_ids)
         )
         self.train = self._examples(self._splits.train)
         self.validation = self._examples(self._splits.validation)

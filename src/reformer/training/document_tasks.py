@@ -30,6 +30,7 @@ from reformer.training.metrics import ClassScore, EntityScore, Score
 from reformer.training.predict import as_json, evaluate, predict
 from reformer.training.recipe import Recipe
 from reformer.training.splits import joined, read_source
+from reformer.training.start import Start
 
 if TYPE_CHECKING:
     from reformer.training.run import Run
@@ -75,8 +76,8 @@ class DocumentTask(AnsweringTask):
         )
         return evaluate(run, joined(documents, recipe))
 
-    def prepare(self, recipe: Recipe) -> DocumentMaterial:
-        return DocumentMaterial(self, recipe)
+    def prepare(self, recipe: Recipe, start: Start | None = None) -> DocumentMaterial:
+        return DocumentMaterial(self, recipe, start)
 
     @abstractmethod
     def labels(self, documents: Iterable[Document]) -> list[str]:

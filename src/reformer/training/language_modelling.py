@@ -19,11 +19,13 @@ from reformer.data import (
     text_pieces,
     token_ids,
 )
+from reformer.errors import ReformerError
 from reformer.models import ReformerConfig, ReformerForCausalLM
 from reformer.training.batches import Batches
 from reformer.training.material import Material, Task, make_config, make_tokenizer
 from reformer.training.metrics import TextScore, bits_per_byte
 from reformer.training.recipe import DataRecipe, Recipe, TrainingRecipe
+from reformer.training.start import Start
 from reformer.training.windows import RandomWindows, Windows, WindowsInOrder
 
 
@@ -48,8 +50,8 @@ class LanguageModelling(Task):
                 f"data.sequence_length = {length}: more than model.max_position_embeddings = {longest}; raise that one"
             )
 
-    def prepare(self, recipe: Recipe) -> "TextMaterial":
-        return TextMaterial(recipe)
+    def prepare(self, recipe: Recipe, start: Start | None = None) -> "TextMaterial":
+        return TextMaterial(recipe, start)
 
 
 class TextMaterial(Material):
@@ -59,13 +61,19 @@ class TextMaterial(Material):
         DataError: a file that cannot be read or holds nothing.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, start: Start | None = None) -> None:
         texts = _texts(recipe.data)
         pieces = (text for stretch in texts["train"] for _, text in text_pieces(stretch))
-        self.processor = make_tokenizer(recipe.tokenizer, pieces)
-        self.config = make_config(recipe, self.processor, is_decoder=True)
+        self.processor = make_tokenizer(recipe.tokenizer, pieces, start)
+        self.config = make_config(recipe, self.processor, start, is_decoder=True)
         length, measured = recipe.data.sequence_length, recipe.data.measure_tokens
         assert length is not None
+        if length > self.config.max_position_embeddings:
+            # Known only now where the run starts from a trained model.
+            raise ReformerError(
+                f"data.sequence_length = {length}: the model reads at most {self.config.max_position_embeddings} "
+                "tokens; lower it, or raise model.max_position_embeddings where the positions allow it"
+            )
         self._ids = {split: token_ids(text, self.processor) for split, text in texts.items() if text}
         for split, ids in self._ids.items():
             if len(ids) < 2:

@@ -19,6 +19,7 @@ from reformer.training.material import Material, Task, make_config, make_tokeniz
 from reformer.training.metrics import HiddenTokenScore
 from reformer.training.recipe import Recipe, TrainingRecipe
 from reformer.training.splits import load_splits
+from reformer.training.start import Start
 
 MASK_RATIO = 0.15
 
@@ -35,8 +36,8 @@ class MaskedLanguageModelling(Task):
         if recipe.model.get("is_decoder"):
             raise ValueError("model.is_decoder = true: a masked language model reads both sides; leave it out")
 
-    def prepare(self, recipe: Recipe) -> "MaskedMaterial":
-        return MaskedMaterial(recipe)
+    def prepare(self, recipe: Recipe, start: Start | None = None) -> "MaskedMaterial":
+        return MaskedMaterial(recipe, start)
 
 
 class MaskedMaterial(Material):
@@ -47,12 +48,14 @@ class MaskedMaterial(Material):
         ReformerError: a tokenizer without a mask token.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, start: Start | None = None) -> None:
         splits = load_splits(recipe.data, recipe.training.seed, labelled=False)
-        self.processor = self.tokenizer = make_tokenizer(recipe.tokenizer, (document.text for document in splits.train))
+        self.processor = self.tokenizer = make_tokenizer(
+            recipe.tokenizer, (document.text for document in splits.train), start
+        )
         if self.tokenizer.mask_token_id is None:
             raise ReformerError(f"tokenizer.kind = {recipe.tokenizer.kind!r}: it has no mask token; add one to it")
-        self.config = make_config(recipe, self.tokenizer)
+        self.config = make_config(recipe, self.tokenizer, start, is_decoder=False)
         self._ratio = recipe.training.mask_ratio or MASK_RATIO
         self.train, self.validation = self._examples(splits.train), self._examples(splits.validation)
         self._test = self._examples(splits.test)

@@ -17,6 +17,7 @@ from reformer.models import ReformerConfig
 from reformer.training.batches import Batches
 from reformer.training.metrics import Score
 from reformer.training.recipe import Recipe, TokenizerRecipe, TrainingRecipe
+from reformer.training.start import Start
 
 
 class Processor(Protocol):
@@ -97,8 +98,9 @@ class Task(ABC):
         return load_tokenizer(folder)
 
     @abstractmethod
-    def prepare(self, recipe: Recipe) -> Material:
-        """Read what the recipe names; a `DataError` where something in it is wrong."""
+    def prepare(self, recipe: Recipe, start: Start | None = None) -> Material:
+        """Read what the recipe names, for the model that the run starts from if there is one; a `DataError` where
+        something in it is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,8 +160,13 @@ def read_files(files: Iterable[str], read: Callable[[str], Iterable[Any]], on_er
             on_error(error)
 
 
-def make_tokenizer(recipe: TokenizerRecipe, texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """The recipe's tokenizer; `texts` are what characters are counted in, the training texts alone."""
+def make_tokenizer(
+    recipe: TokenizerRecipe, texts: Iterable[str], start: Start | None = None
+) -> PreTrainedTokenizerFast:
+    """The tokenizer of the model that the run starts from, or else the recipe's; `texts` are what characters are
+    counted in, the training texts alone."""
+    if start is not None:
+        return start.tokenizer(recipe)
     if recipe.kind == "byte":
         return byte_tokenizer()
     if recipe.kind != "character":
@@ -171,8 +178,13 @@ def make_tokenizer(recipe: TokenizerRecipe, texts: Iterable[str]) -> PreTrainedT
     return character_tokenizer(texts, **chosen)
 
 
-def make_config(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, **decided: Any) -> ReformerConfig:
-    """The recipe's model, with what tokenizer and task decide."""
+def make_config(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerFast, start: Start | None = None, **decided: Any
+) -> ReformerConfig:
+    """The recipe's model, over that of the model that the run starts from, with what tokenizer and task decide."""
     pad_token_id = tokenizer.pad_token_id
     assert isinstance(pad_token_id, int)
+    if start is not None:
+        # Not the vocabulary's size: embeddings may have rows to spare.
+        return start.config_with(recipe.model, decided | {"pad_token_id": pad_token_id})
     return ReformerConfig(**(recipe.model | decided), vocab_size=len(tokenizer), pad_token_id=pad_token_id)

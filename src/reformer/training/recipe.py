@@ -61,10 +61,17 @@ class DataRecipe(_Table):
         return self
 
 
+FROM_START = "start"
+
+
 class TokenizerRecipe(_Table):
     """What a token is."""
 
-    kind: str = Field("character", description="character, byte, or the folder or name of a tokenizer")
+    kind: str = Field(
+        "character",
+        description="character, byte, the folder or name of a tokenizer, or start: that of the model which "
+        "finetune.start_from names, the only choice there",
+    )
     vocab_size: AtLeastOne | None = Field(None, description="the most characters to know")
     min_frequency: AtLeastOne | None = Field(
         None, description="how often a character must occur to be known; none: once"
@@ -76,6 +83,16 @@ class TokenizerRecipe(_Table):
         if self.kind != "character" and counted:
             raise ValueError(f"kind = {self.kind!r} has its own vocabulary; leave out {', '.join(counted)}")
         return self
+
+
+class FinetuneRecipe(_Table):
+    """How the run begins with a trained model instead of a fresh one."""
+
+    start_from: str | None = Field(
+        None,
+        description="a run folder, a model's folder, or its name on the hub: begin with its weights, its tokenizer and "
+        "its architecture; [model] may then change what leaves the weights as they are",
+    )
 
 
 class TrainingRecipe(_Table):
@@ -137,7 +154,25 @@ class Recipe(_Table):
     data: DataRecipe
     tokenizer: TokenizerRecipe = Field(default_factory=lambda: TokenizerRecipe.model_validate({}))
     model: dict[str, Any] = Field(default_factory=dict)
+    finetune: FinetuneRecipe = Field(default_factory=lambda: FinetuneRecipe.model_validate({}))
     training: TrainingRecipe
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tokenizer_of_the_start(cls, tables: Any) -> Any:
+        from reformer.training.tasks import TASKS
+
+        match tables:
+            case {"finetune": {"start_from": str()}, "training": {"task": str(task)}} if "tokenizer" not in tables:
+                of_texts = task in TASKS and TASKS[task].processor_file == "tokenizer.json"
+                return tables | {"tokenizer": {"kind": FROM_START}} if of_texts else tables
+        return tables
+
+    @model_validator(mode="after")
+    def _start_is_named(self) -> Self:
+        if self.tokenizer.kind == FROM_START and self.finetune.start_from is None:
+            raise ValueError(f'tokenizer.kind = "{FROM_START}": there is no start; give finetune.start_from')
+        return self
 
     @model_validator(mode="after")
     def _as_the_task_needs(self) -> Self:

@@ -53,6 +53,8 @@ def write_recipe(recipe: Recipe, path: str | Path) -> None:
     """Write every field that has a value, defaults included, so that the file says all that was chosen."""
     lines = []
     for name, table in recipe.model_dump(exclude_none=True).items():
+        if not table:
+            continue
         lines.append(f"[{name}]")
         # JSON's numbers, strings and lists are TOML's as well.
         lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()]

@@ -4,17 +4,16 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.trainer_utils import get_last_checkpoint
-from transformers.utils import logging
 
 from reformer.errors import ReformerError
+from reformer.models.quiet import no_progress_bars
 from reformer.training.material import Processor, Task
 from reformer.training.recipe import Recipe
 from reformer.training.recipe_file import read_recipe, write_recipe
@@ -25,6 +24,7 @@ METRICS = "metrics.json"
 CURVE = "learning_curve.png"
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
+START = "start"
 NEEDED = ("config.json", "model.safetensors", RECIPE)
 AnyTask = TypeVar("AnyTask", bound=Task, covariant=True)
 
@@ -131,7 +131,7 @@ def check_free(folder: Path, *, overwrite: bool) -> None:
         return
     held = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {folder.name}
     # An attempt that ended before its first checkpoint holds nothing to lose.
-    begun_only = held <= {RECIPE, LOGS}
+    begun_only = held <= {RECIPE, LOGS, START}
     replaceable = overwrite and RECIPE in held
     if not (begun_only or replaceable):
         raise RunError(
@@ -168,18 +168,6 @@ def find_checkpoint(folder: Path, recipe: Recipe) -> str:
             "another --output"
         )
     return last
-
-
-@contextmanager
-def no_progress_bars() -> Iterator[None]:
-    """Without transformers' own bars, which would break into ours; as they were, afterwards."""
-    were_shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if were_shown:
-            logging.enable_progress_bar()
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

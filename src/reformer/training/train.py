@@ -21,6 +21,9 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 
 from reformer import __version__
 from reformer.errors import ReformerError
+from reformer.finetuning import transfer
+from reformer.models import ReformerConfig
+from reformer.models.quiet import no_progress_bars
 from reformer.training.averaging import WeightAverage
 from reformer.training.curve import draw_curve
 from reformer.training.display import Display
@@ -31,14 +34,15 @@ from reformer.training.run import (
     CHECKPOINTS,
     CURVE,
     LOGS,
+    START,
     Run,
     check_free,
     find_checkpoint,
     make_folder,
-    no_progress_bars,
     save_model,
     write_metrics,
 )
+from reformer.training.start import Start, changes_in_words, keep_start, kept_changes, kept_start, read_start
 from reformer.training.tasks import TASKS
 from reformer.training.trainer import PacedTrainer
 
@@ -71,6 +75,7 @@ def train(
 
     Raises:
         RunError: `output` is in use, or there is nothing to resume.
+        FinetuningError: the recipe starts from a model that is not there or does not fit.
         DataError: something in the data is wrong.
         DivergedError: the loss is no number any more; the checkpoints stay.
         InterruptedRunError: Ctrl-C; the checkpoint is saved.
@@ -85,14 +90,19 @@ def train(
     task = TASKS[recipe.training.task]
     # What the first process fetches or writes to the cache, the others find there.
     with arguments.main_process_first(local=False):
-        material = task.prepare(recipe)
+        start = _start(recipe, folder, resume=resume)
+        material = task.prepare(recipe, start)
     set_seed(recipe.training.seed)
-    model = task.head(material.config)
+    model, changes = _model(task, material.config, start)
     main = arguments.process_index == 0
     if main:
         _introduce(console, material, model, folder)
+        for line in changes_in_words(changes):
+            console.print(line, highlight=False)
         if not resume:
             make_folder(folder, recipe)
+            if start is not None:
+                keep_start(folder / START, material.config, material.processor, changes)
     trainer, keeper = _trainer(recipe, arguments, model, material)
     if recipe.training.average_decay is not None:
         trainer.average = WeightAverage(model, recipe.training.average_decay, checkpoint)
@@ -109,11 +119,30 @@ def train(
         return {}
     run = Run(folder, recipe, task, model.eval(), material.processor)
     metrics = _metrics(trainer, run, material)
+    if start is not None:
+        metrics["start"] = {"from": start.place, **kept_changes(folder / START)}
     save_model(model, material.processor, folder)
     draw_curve(trainer.state.log_history, task.best_metric, folder / CURVE, greater_is_better=task.greater_is_better)
     write_metrics(metrics, folder)
     shutil.rmtree(folder / CHECKPOINTS)
+    if start is not None:
+        shutil.rmtree(folder / START)
     return metrics
+
+
+def _start(recipe: Recipe, folder: Path, *, resume: bool) -> Start | None:
+    place = recipe.finetune.start_from
+    if place is None:
+        return None
+    return kept_start(place, folder / START) if resume else read_start(place)
+
+
+def _model(task: Task, config: ReformerConfig, start: Start | None) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The model to train, and what in it is not from the model that the run starts from."""
+    if start is None or start.model is None:
+        return task.head(config), {}
+    found = transfer(start.model, task.head, config)
+    return found.model, {"new": found.new, "dropped": found.dropped, "drawn": found.drawn}
 
 
 def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:

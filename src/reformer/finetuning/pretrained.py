@@ -1,0 +1,71 @@
+"""A trained model from a run folder, a folder that transformers has written, or the hub."""
+
+from pathlib import Path
+
+from transformers import PreTrainedConfig, PreTrainedModel
+
+import reformer.models as models
+from reformer.finetuning.errors import FinetuningError
+from reformer.models import ReformerConfig
+from reformer.models.quiet import no_progress_bars
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+
+
+def load_pretrained(place: str) -> PreTrainedModel:
+    """The model that was saved there, with the head and the configuration it was trained with, in evaluation mode.
+
+    Args:
+        place: a run folder of `reformer train`, any folder that `save_pretrained` has written, or a name on the
+            Hugging Face hub. A folder that exists is taken first.
+
+    Raises:
+        FinetuningError: there is no such model, it is none of ours, its training has not finished, or weights are
+            missing in it or unknown, which are named.
+    """
+    folder = Path(place)
+    if not folder.is_dir():
+        if folder.exists():
+            raise FinetuningError(f"{place}: a model is a folder, and this is a file; give {folder.parent}")
+        # A name on the hub has at most one slash, so where the part before it is a folder here, a path was meant.
+        local = folder.parent != Path(".") and folder.parent.is_dir()
+        if local or place.startswith((".", "~")) or folder.is_absolute():
+            raise FinetuningError(f"{place}: there is no such folder; give one that holds a trained model")
+    elif not any((folder / name).is_file() for name in WEIGHTS):
+        raise FinetuningError(
+            f"{place}: there is no {WEIGHTS[0]} in this folder; give that of a run that has finished, or of a model "
+            "that save_pretrained has written"
+        )
+    head = _head(place)
+    try:
+        with no_progress_bars():
+            return head.from_pretrained(place).eval()
+    # Truncated weights, weights of another model, a hub that cannot be reached: none is the program's fault.
+    except Exception as error:
+        raise FinetuningError(f"{place}: this model cannot be loaded: {error}") from error
+
+
+def _head(place: str) -> type[PreTrainedModel]:
+    """The class that the configuration at this place names."""
+    try:
+        found, _ = PreTrainedConfig.get_config_dict(place)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise FinetuningError(
+            f"{place}: there is no model to start from ({reason}); give a run folder, a folder that save_pretrained "
+            "has written, or a name on the Hugging Face hub"
+        ) from error
+    kind = found.get("model_type")
+    if kind != ReformerConfig.model_type:
+        raise FinetuningError(
+            f"{place}: this is a model of type {kind!r}, expected {ReformerConfig.model_type!r}; another model's "
+            "weights have no place in ours"
+        )
+    names = found.get("architectures") or []
+    heads = {name: getattr(models, name) for name in models.__all__ if name != "ReformerPreTrainedModel"}
+    if len(names) != 1 or not isinstance(heads.get(names[0]), type) or not issubclass(heads[names[0]], PreTrainedModel):
+        raise FinetuningError(
+            f"{place}: its config.json names the architecture {names}, expected one of "
+            f"{', '.join(name for name in heads if name != 'ReformerConfig')}; save the model with save_pretrained"
+        )
+    return heads[names[0]]

@@ -1,0 +1,94 @@
+"""A trained backbone under the head of another task, or the same head over other labels."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from reformer.finetuning.errors import FinetuningError
+from reformer.models import ReformerConfig
+
+# Hash rotations are drawn and not learned; where rounds or buckets have changed they are drawn anew.
+DRAWN = "rotation_"
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A model made of another one, and what in it is not from there."""
+
+    model: PreTrainedModel
+    new: tuple[str, ...]
+    """The weights that start as a fresh model's do, the head's alone."""
+    dropped: tuple[str, ...]
+    """The trained weights that have no place in the model, the former head's alone."""
+    drawn: tuple[str, ...]
+    """The hash rotations that were drawn anew, because there are more or fewer of them."""
+
+
+def transfer(model: PreTrainedModel, head: type[PreTrainedModel], config: ReformerConfig) -> Transfer:
+    """A new model of class `head` with the trained model's weights wherever they belong.
+
+    The backbone is taken whole. The head's weights are taken where the trained model has the same head, and what it
+    tells apart is the same: a classifier over other labels, or the same ones in another order, starts fresh.
+
+    Args:
+        model: the trained model; it is left as it is.
+        head: the class of the new one.
+        config: of the new model, as `changed_config` makes it. Fresh weights come from PyTorch's global generator.
+
+    Raises:
+        FinetuningError: a weight of the backbone is missing in the trained model, unknown to the new one, or of
+            another shape; the message names them.
+    """
+    new = head(config)
+    _load_backbone(model.base_model, new.base_model)
+    theirs, ours = _head_weights(model), _head_weights(new)
+    kept = {}
+    if type(model) is head and _same_outputs(model.config, config):
+        kept = {name: weight for name, weight in theirs.items() if name in ours and weight.shape == ours[name].shape}
+    for name, weight in kept.items():
+        ours[name].copy_(weight)
+    drawn = _redrawn(model.base_model, new.base_model)
+    return Transfer(new, tuple(sorted(ours.keys() - kept)), tuple(sorted(theirs.keys() - kept)), tuple(sorted(drawn)))
+
+
+def _load_backbone(trained: nn.Module, fresh: nn.Module) -> None:
+    if type(trained) is not type(fresh):
+        raise FinetuningError(
+            f"the trained model is a {type(trained).__name__}, and the task needs a {type(fresh).__name__}; start "
+            "from a model of that kind"
+        )
+    theirs, ours = trained.state_dict(), fresh.state_dict()
+    redrawn = _redrawn(trained, fresh)
+    problems = {
+        "missing in the trained model": ours.keys() - theirs.keys(),
+        "unknown to the new one": theirs.keys() - ours.keys(),
+        "of another shape": {
+            name for name in ours.keys() & theirs.keys() - redrawn if ours[name].shape != theirs[name].shape
+        },
+    }
+    found = [f"{why}: {', '.join(sorted(names - redrawn))}" for why, names in problems.items() if names - redrawn]
+    if found:
+        raise FinetuningError(f"the trained weights do not fit; {'; '.join(found)}")
+    fresh.load_state_dict({name: theirs[name] for name in ours.keys() - redrawn}, strict=False)
+
+
+def _redrawn(trained: nn.Module, fresh: nn.Module) -> set[str]:
+    """The hash rotations of either model that the other has not, or has in another shape."""
+    theirs, ours = (
+        {name: value.shape for name, value in each.named_buffers() if name.rpartition(".")[2].startswith(DRAWN)}
+        for each in (trained, fresh)
+    )
+    return {name for name in {*theirs, *ours} if theirs.get(name) != ours.get(name)}
+
+
+def _head_weights(model: PreTrainedModel) -> dict[str, Tensor]:
+    if model.base_model is model:
+        return {}
+    body = f"{model.base_model_prefix}."
+    return {name: weight for name, weight in model.state_dict().items() if not name.startswith(body)}
+
+
+def _same_outputs(trained: Any, config: Any) -> bool:
+    return trained.num_labels == config.num_labels and dict(trained.id2label) == dict(config.id2label)

@@ -1,0 +1,139 @@
+"""A trained backbone under another head keeps every weight of it; what is new is named."""
+
+import pytest
+import torch
+
+from reformer.finetuning import CHANGEABLE, FinetuningError, changed_config, transfer
+from reformer.models import ReformerConfig, ReformerForSequenceClassification
+from tests.contract.models import HEADS, SMALL, every_head, every_variant, outputs, random_ids, token_outputs
+
+LABELLED = {"id2label": {0: "O", 1: "B-LOC", 2: "I-LOC"}, "label2id": {"O": 0, "B-LOC": 1, "I-LOC": 2}}
+
+
+@every_head
+@every_variant
+def test_the_same_head_is_the_same_model(head, variant):
+    model, ids = head.build(variant), random_ids(2, 23)
+    found = transfer(model, head.model, model.config)
+    assert torch.equal(outputs(found.model.eval(), ids), outputs(model, ids))
+    assert (found.new, found.dropped, found.drawn) == ((), (), ())
+
+
+@every_variant
+def test_another_head_gets_the_backbone_whole(variant):
+    model, ids = HEADS["masked-lm"].build(variant), random_ids(2, 23)
+    found = transfer(model, ReformerForSequenceClassification, changed_config(model.config, {}))
+    assert torch.equal(token_outputs(found.model.eval(), ids), token_outputs(model, ids))
+    assert found.new == ("classifier.bias", "classifier.weight")
+    assert found.dropped == ("lm_head.bias", "lm_head.weight")
+
+
+def test_a_bare_backbone_has_no_head_to_drop():
+    model = HEADS["masked-lm"].build().reformer
+    found = transfer(model, HEADS["masked-lm"].model, model.config)
+    assert (found.new, found.dropped) == (("lm_head.bias", "lm_head.weight"), ())
+
+
+@pytest.mark.parametrize("labels", [["O", "B-PER", "I-PER"], ["O", "I-LOC", "B-LOC"], ["O", "B-LOC", "I-LOC", "B-X"]])
+def test_a_classifier_over_other_labels_is_new(labels):
+    head = HEADS["token-classification"]
+    model = head.build(num_labels=3, **LABELLED)
+    fields = model.config.to_dict() | {
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: index for index, label in enumerate(labels)},
+    }
+    found = transfer(model, head.model, ReformerConfig.from_dict(fields))
+    assert found.new == ("classifier.bias", "classifier.weight")
+    assert not torch.equal(found.model.classifier.weight[:3], model.classifier.weight)
+
+
+def test_a_learned_pooling_is_new_where_there_was_none():
+    head = HEADS["sequence-classification"]
+    model = head.build()
+    found = transfer(model, head.model, changed_config(model.config, {"classifier_pooling": "attention"}))
+    assert found.new == ("weigh.bias", "weigh.weight")
+    assert torch.equal(found.model.classifier.weight, model.classifier.weight)
+    back = transfer(found.model, head.model, changed_config(found.model.config, {"classifier_pooling": "mean"}))
+    assert back.dropped == ("weigh.bias", "weigh.weight")
+
+
+@pytest.mark.parametrize("change", [{"num_rounds": 3}, {"num_buckets": 16}])
+def test_more_rounds_are_drawn_and_nothing_learned_is_lost(change):
+    head = HEADS["token-classification"]
+    model = head.build("lsh", num_rounds=2)
+    found = transfer(model, head.model, changed_config(model.config, change))
+    assert found.new == ()
+    assert set(found.drawn) >= {f"encoder.sublayers.{index}.function.rotation_0" for index in (0, 2, 4)}
+    learned = dict(found.model.named_parameters())
+    assert all(torch.equal(learned[name], weight) for name, weight in model.named_parameters())
+    assert outputs(found.model.eval(), random_ids(1, 9)).isfinite().all()
+
+
+def test_weights_without_a_place_are_named():
+    head = HEADS["token-classification"]
+    model = head.build("local")
+    deeper = ReformerConfig.from_dict(model.config.to_dict() | {"attention_layers": ["local"] * 4})
+    with pytest.raises(FinetuningError, match=r"missing in the trained model: encoder\.sublayers\.6\.function\.key"):
+        transfer(model, head.model, deeper)
+    wider = ReformerConfig.from_dict(model.config.to_dict() | {"feed_forward_size": 50})
+    with pytest.raises(FinetuningError, match=r"of another shape: encoder\.sublayers\.1\.function\.inner\.bias"):
+        transfer(model, head.model, wider)
+
+
+CHANGES = {
+    "chunk_size_feed_forward": 8,
+    "classifier_dropout": 0.5,
+    "classifier_pooling": "max",
+    "hidden_dropout_prob": 0.3,
+    "is_decoder": True,
+    "local_window": 9,
+    "lsh_window": 9,
+    "max_position_embeddings": 512,
+    "ngram_dropout": 0.3,
+    "num_buckets": 8,
+    "num_rounds": 1,
+    "reversible": False,
+    "rope_theta": 500.0,
+    "token_dropout": 0.1,
+}
+
+
+def test_every_changeable_field_can_be_changed():
+    assert set(CHANGES) == set(CHANGEABLE)
+    model = HEADS["token-classification"].build("local+lsh")
+    config = changed_config(model.config, CHANGES)
+    assert {name: getattr(config, name) for name in CHANGES} == CHANGES
+    found = transfer(model, HEADS["token-classification"].model, config)
+    assert found.new == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_size": 64}, r"model\.hidden_size = 64: the trained model has 32, .*leave it out"),
+        ({"attention_layers": ["local"]}, r"model\.attention_layers = \['local'\]: the trained model has"),
+        ({"hidden_act": "relu"}, r"model\.hidden_act = 'relu': the trained model has 'gelu'"),
+        ({"local_window": 0}, r"\[model\] over the trained model's own: local_window=0: expected at least 1"),
+    ],
+)
+def test_what_the_weights_do_not_allow_is_refused(changes, message):
+    config = ReformerConfig(**SMALL, attention_layers=["lsh", "local"])
+    with pytest.raises(FinetuningError, match=message):
+        changed_config(config, changes)
+
+
+def test_what_the_model_has_already_may_be_said_again():
+    config = ReformerConfig(**SMALL, attention_layers=["lsh", "local"])
+    assert (
+        changed_config(config, {"hidden_size": 32, "attention_layers": ("lsh", "local")}).to_dict() == config.to_dict()
+    )
+
+
+def test_positions_decide_whether_the_maximum_may_change():
+    learned = ReformerConfig(**SMALL, position_embedding_type="learned")
+    with pytest.raises(FinetuningError, match=r"model\.max_position_embeddings = 512: the trained model has 256"):
+        changed_config(learned, {"max_position_embeddings": 512})
+    axial = ReformerConfig(**SMALL, position_embedding_type="axial")
+    assert changed_config(axial, {"max_position_embeddings": 100}).max_position_embeddings == 100
+    with pytest.raises(FinetuningError, match="holds 256 positions"):
+        changed_config(axial, {"max_position_embeddings": 512})

@@ -1,0 +1,164 @@
+"""A run that starts from a trained model: its weights, tokenizer and architecture; resumed as any other."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file
+
+from reformer.data import character_tokenizer
+from reformer.errors import ReformerError
+from reformer.finetuning import FinetuningError
+from reformer.models import ReformerConfig, ReformerForMaskedLM
+from reformer.training.recipe import Recipe
+from reformer.training.recipe_file import read_recipe
+from reformer.training.run import load_run
+from reformer.training.train import InterruptedRunError, train
+from tests.training.test_train import interrupt_at  # noqa: F401
+from tests.training.tiny import MODEL, language_recipe, ner_recipe, reviews_recipe
+
+QUIET = Console(quiet=True)
+
+
+def _from(start, tables: dict, **model: object) -> Recipe:
+    """The recipe, started from a model instead of with one of its own."""
+    without = {name: table for name, table in tables.items() if name != "tokenizer"}
+    return Recipe.model_validate(without | {"model": model, "finetune": {"start_from": str(start)}})
+
+
+@pytest.fixture(scope="module")
+def labeller(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("labeller")
+    train(Recipe.model_validate(ner_recipe(folder, max_steps=40)), folder / "run", console=QUIET)
+    return folder / "run"
+
+
+def test_a_labeller_goes_on_from_where_it_was(labeller, tmp_path, capsys):
+    recipe = _from(labeller, ner_recipe(tmp_path, max_steps=1, learning_rate=1e-9))
+    metrics = train(recipe, tmp_path / "run")
+    assert metrics["test"]["f1"] == json.loads((labeller / "metrics.json").read_text())["test"]["f1"]
+    assert metrics["start"] == {"from": str(labeller), "new": [], "dropped": [], "drawn": []}
+    assert "new weights" not in capsys.readouterr().err
+    assert not (tmp_path / "run" / "start").exists()
+    first, second = load_run(labeller), load_run(tmp_path / "run")
+    assert first.tokenizer.get_vocab() == second.tokenizer.get_vocab()
+    assert first.model.config.attention_layers == second.model.config.attention_layers
+    assert second.recipe == recipe
+    assert second.recipe.tokenizer.kind == "start"
+
+
+def test_the_model_table_may_change_what_the_weights_allow(labeller, tmp_path):
+    recipe = _from(labeller, ner_recipe(tmp_path, max_steps=1), hidden_dropout_prob=0.3, local_window=5, num_rounds=1)
+    metrics = train(recipe, tmp_path / "run", console=QUIET)
+    assert metrics["start"]["drawn"] == ["encoder.sublayers.4.function.rotation_0"]
+    assert load_run(tmp_path / "run").model.config.local_window == 5
+    with pytest.raises(FinetuningError, match=r"model\.hidden_size = 32: the trained model has 16"):
+        train(_from(labeller, ner_recipe(tmp_path), hidden_size=32), tmp_path / "wider", console=QUIET)
+
+
+def test_a_classifier_from_a_labeller_has_a_new_head(labeller, tmp_path, capsys):
+    metrics = train(_from(labeller, reviews_recipe(tmp_path)), tmp_path / "run")
+    assert "new weights: classifier.bias, classifier.weight" in capsys.readouterr().err
+    assert metrics["start"]["new"] == ["classifier.bias", "classifier.weight"]
+    assert metrics["validation"]["accuracy"] == 1.0
+
+
+def test_a_classifier_from_a_language_model(tmp_path):
+    train(Recipe.model_validate(language_recipe(tmp_path, max_steps=2)), tmp_path / "text", console=QUIET)
+    metrics = train(_from(tmp_path / "text", reviews_recipe(tmp_path)), tmp_path / "run", console=QUIET)
+    assert metrics["start"]["dropped"] == ["lm_head.bias", "lm_head.weight"]
+    assert metrics["validation"]["accuracy"] == 1.0
+    assert load_run(tmp_path / "run").model.config.is_decoder
+    # And on as a language model, of the same weights.
+    again = train(
+        _from(tmp_path / "text", language_recipe(tmp_path, max_steps=1, learning_rate=1e-9)),
+        tmp_path / "again",
+        console=QUIET,
+    )
+    before = json.loads((tmp_path / "text" / "metrics.json").read_text())
+    assert again["start"]["new"] == []
+    assert again["validation"]["loss"] == pytest.approx(before["validation"]["loss"], abs=1e-6)
+
+
+def test_a_labeller_from_a_masked_language_model_that_is_no_run(tmp_path):
+    tokenizer = character_tokenizer(["王小明李华张伟北京上海昌平区新华社人民日报去了的。"])
+    model = ReformerForMaskedLM(ReformerConfig(**MODEL, vocab_size=len(tokenizer)))
+    model.save_pretrained(tmp_path / "masked")
+    with pytest.raises(FinetuningError, match=r"masked: there is no tokenizer beside this model"):
+        train(_from(tmp_path / "masked", ner_recipe(tmp_path)), tmp_path / "run", console=QUIET)
+    tokenizer.save_pretrained(tmp_path / "masked")
+    metrics = train(_from(tmp_path / "masked", ner_recipe(tmp_path, max_steps=60)), tmp_path / "run", console=QUIET)
+    assert metrics["test"]["f1"] > 0.9
+    assert metrics["start"]["new"] == ["classifier.bias", "classifier.weight"]
+
+
+def test_longer_sequences_than_the_start_reads_are_refused(tmp_path):
+    tables = language_recipe(tmp_path, max_steps=2)
+    tables["model"] |= {"max_position_embeddings": 128}
+    train(Recipe.model_validate(tables), tmp_path / "text", console=QUIET)
+    tables["data"]["sequence_length"] = 256
+    with pytest.raises(ReformerError, match=r"sequence_length = 256: the model reads at most 128"):
+        train(_from(tmp_path / "text", tables), tmp_path / "run", console=QUIET)
+    train(_from(tmp_path / "text", tables, max_position_embeddings=256), tmp_path / "run", console=QUIET)
+
+
+def test_a_resumed_run_does_not_read_its_start_again(labeller, tmp_path, interrupt_at):  # noqa: F811
+    shutil.copytree(labeller, tmp_path / "start")
+    recipe = _from(tmp_path / "start", reviews_recipe(tmp_path, epochs=1.5), hidden_dropout_prob=0.2)
+    whole = train(recipe, tmp_path / "whole", console=QUIET)
+    interrupt_at(3)
+    with pytest.raises(InterruptedRunError):
+        train(recipe, tmp_path / "parts", console=QUIET)
+    interrupt_at(-1)
+    shutil.rmtree(tmp_path / "start")
+    parts = train(recipe, tmp_path / "parts", resume=True, console=QUIET)
+    expected, found = load_file(tmp_path / "whole/model.safetensors"), load_file(tmp_path / "parts/model.safetensors")
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, found[name]), name
+    assert whole["start"] == parts["start"]
+    assert whole["validation"] == parts["validation"]
+    assert not (tmp_path / "parts" / "start").exists()
+
+
+def test_a_start_that_is_not_there_leaves_nothing(tmp_path):
+    with pytest.raises(FinetuningError, match="there is no such folder"):
+        train(_from(tmp_path / "none", ner_recipe(tmp_path)), tmp_path / "run", console=QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "same"),
+    [
+        ({"kind": "start"}, True),
+        ({"kind": "character"}, True),
+        ({"kind": "character", "vocab_size": 270}, False),
+        ({"kind": "byte"}, False),
+    ],
+)
+def test_another_tokenizer_than_that_of_the_start_is_refused(labeller, tmp_path, tokenizer, same):
+    tables = ner_recipe(tmp_path, max_steps=1) | {
+        "model": {},
+        "tokenizer": tokenizer,
+        "finetune": {"start_from": str(labeller)},
+    }
+    if same:
+        train(Recipe.model_validate(tables), tmp_path / "run", console=QUIET)
+        return
+    with pytest.raises(FinetuningError, match=r"\[tokenizer\] kind = .* is another tokenizer than that of .*run"):
+        train(Recipe.model_validate(tables), tmp_path / "run", console=QUIET)
+
+
+def test_a_tokenizer_of_no_start_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r'tokenizer\.kind = "start": there is no start; give finetune\.start_from'):
+        Recipe.model_validate(ner_recipe(tmp_path) | {"tokenizer": {"kind": "start"}})
+
+
+def test_the_recipe_of_a_fine_tuning_is_read_back_the_same(labeller, tmp_path):
+    train(_from(labeller, ner_recipe(tmp_path, max_steps=1)), tmp_path / "run", console=QUIET)
+    text = (tmp_path / "run" / "recipe.toml").read_text(encoding="utf-8")
+    assert f'[finetune]\nstart_from = "{labeller}"' in text
+    assert "[model]" not in text
+    assert read_recipe(tmp_path / "run" / "recipe.toml") == load_run(tmp_path / "run").recipe
+    assert "[finetune]" not in (labeller / "recipe.toml").read_text(encoding="utf-8")
