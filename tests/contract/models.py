@@ -58,6 +58,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ngrams": {"attention_layers": ["local", "lsh"], "ngram_sizes": [2, 3], "ngram_rows": 97, "ngram_width": 8},
     "learned": {"attention_layers": ["local", "lsh"], "position_embedding_type": "learned", "hidden_act": "relu"},
     "sinusoidal": {"attention_layers": ["lsh", "local"], "position_embedding_type": "sinusoidal"},
+    "plain": {
+        "attention_layers": ["full", "full"],
+        "residual_streams": 1,
+        "reversible": False,
+        "position_embedding_type": "sinusoidal",
+        "hidden_act": "relu",
+    },
     "none": {"attention_layers": ["local+lsh"], "position_embedding_type": "none", "hidden_act": "silu"},
 }
 """Every attention kind alone, then together with every other option."""
@@ -147,6 +154,6 @@ def outputs(model: Any, ids: Tensor, mask: Tensor | None = None, **options: Any)
 
 
 def token_outputs(model: Any, ids: Tensor, mask: Tensor | None = None) -> Tensor:
-    """The backbone's streams, `[batch, length, 2 * hidden]`."""
+    """The backbone's streams, side by side."""
     with torch.no_grad():
         return model.reformer(input_ids=ids, attention_mask=mask).last_hidden_state

@@ -42,6 +42,8 @@ def test_bad_inputs(inputs, message):
         ({"hidden_dropout_prob": 1.0}, "expected a probability"),
         ({"convolution_kernel": 4}, "an odd width"),
         ({"tie_word_embeddings": True}, "cannot be one matrix"),
+        ({"residual_streams": 1}, "an input can be found again only from two streams"),
+        ({"residual_streams": 3}, "residual_streams=3: expected 2, or 1"),
         ({"chunk_size_feed_forward": -1}, "chunk_size_feed_forward=-1"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The stack that all heads share: embeddings, reversible layers, and the norm over both streams."""
+"""The stack that all heads share: embeddings, layers, and the norm over their residual streams."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +21,7 @@ from reformer.nn import (
     FeedForward,
     LearnedPositions,
     NgramEmbedding,
+    ResidualSequence,
     ReversibleSequence,
     SeparableConvolution,
     SinusoidalPositions,
@@ -57,7 +58,7 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
 
 
 class ReformerModel(ReformerPreTrainedModel):
-    """The bare Reformer: token ids or vectors in, both residual streams out, `[batch, length, 2 * hidden_size]`.
+    """The bare Reformer: token ids or vectors in, all residual streams out, `[batch, length, output_size]`.
 
     Args:
         config: of one stack, so not of an encoder-decoder as a whole.
@@ -78,8 +79,9 @@ class ReformerModel(ReformerPreTrainedModel):
         self.positions = _positions(config)
         kinds = zip(config.attention_layers, across or [None] * len(config.attention_layers), strict=True)
         sublayers = [sublayer for kind, other in kinds for sublayer in _layer(config, kind, other)]
-        self.encoder = ReversibleSequence(sublayers, config.reversible)
-        self.norm = nn.LayerNorm(2 * config.hidden_size, eps=config.layer_norm_eps)
+        plain = config.residual_streams == 1
+        self.encoder = ResidualSequence(sublayers) if plain else ReversibleSequence(sublayers, config.reversible)
+        self.norm = nn.LayerNorm(config.output_size, eps=config.layer_norm_eps)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module | None:
@@ -135,7 +137,8 @@ class ReformerModel(ReformerPreTrainedModel):
         if self.positions is not None:
             hidden = hidden + self.positions(tokens.positions).to(hidden.dtype)
         hidden = nn.functional.dropout(hidden, self.config.hidden_dropout_prob, self.training)
-        hidden = self.norm(torch.cat(self.encoder(hidden, hidden, tokens, memories and memories[:-1]), -1))
+        streams = [hidden] * self.config.residual_streams
+        hidden = self.norm(torch.cat(self.encoder(*streams, tokens, memories and memories[:-1]), -1))
         wants_dict = self.config.return_dict if return_dict is None else return_dict
         if not wants_dict:
             return (hidden,)
@@ -299,7 +302,7 @@ def _layer(config: ReformerConfig, kind: str, across: str | None = None) -> list
         cross_attention = CrossAttention(
             across,
             config.hidden_size,
-            2 * config.hidden_size,
+            config.output_size,
             config.num_attention_heads,
             config.attention_head_size,
             window=config.lsh_window,

@@ -22,7 +22,8 @@ class ReformerConfig(PreTrainedConfig):
 
     Args:
         vocab_size: how many token ids there are.
-        hidden_size: the width of each of the two residual streams; heads read both, `2 * hidden_size`.
+        hidden_size: the width of each residual stream; heads read all of them.
+        residual_streams: 2, or 1 for the plain Transformer, `x + f(x)`, which cannot be reversible.
         num_attention_heads, attention_head_size: how many heads, and their width.
         feed_forward_size: the inner width of the feed-forward sub-layer.
         hidden_act: "relu", "gelu" or "silu"; with `gated_feed_forward` it gates a second projection.
@@ -71,6 +72,7 @@ class ReformerConfig(PreTrainedConfig):
 
     vocab_size: int = 320
     hidden_size: int = 256
+    residual_streams: int = 2
     num_attention_heads: int = 4
     attention_head_size: int = 64
     feed_forward_size: int = 1024
@@ -117,6 +119,11 @@ class ReformerConfig(PreTrainedConfig):
         if self.is_encoder_decoder:
             self._fill_in_the_decoder()
         self.check()
+
+    @property
+    def output_size(self) -> int:
+        """The width of what a stack gives: all residual streams side by side."""
+        return self.residual_streams * self.hidden_size
 
     @property
     def is_hashed(self) -> bool:
@@ -199,6 +206,13 @@ class ReformerConfig(PreTrainedConfig):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ValueError(f"{name}={value}: expected a probability, at least 0 and below 1")
+        if self.residual_streams not in (1, 2):
+            raise ValueError(f"residual_streams={self.residual_streams}: expected 2, or 1 for the plain Transformer")
+        if self.residual_streams == 1 and self.reversible:
+            raise ValueError(
+                "residual_streams=1 with reversible=True: an input can be found again only from two streams; set "
+                "reversible to False, or residual_streams to 2"
+            )
         if self.chunk_size_feed_forward < 0:
             raise ValueError(f"chunk_size_feed_forward={self.chunk_size_feed_forward}: expected 0 (all) or more")
         kernel = self.convolution_kernel
@@ -208,8 +222,8 @@ class ReformerConfig(PreTrainedConfig):
             raise ValueError(f"ngram_sizes={list(self.ngram_sizes)}: expected different sizes of at least 2")
         if self.tie_word_embeddings:
             raise ValueError(
-                f"tie_word_embeddings=True: heads read both streams, {2 * self.hidden_size} wide, and embeddings "
-                f"are {self.hidden_size} wide, so they cannot be one matrix; set it to False"
+                f"tie_word_embeddings=True: heads read all streams, {self.output_size} wide, by a matrix of their own, "
+                f"and it and the embeddings, {self.hidden_size} wide, cannot be one matrix; set it to False"
             )
 
     def _check_layers(self) -> None:

@@ -53,7 +53,7 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
         num_rounds: int | None = None,
         **kwargs: Any,
     ) -> Seq2SeqModelOutput:
-        """The decoder's streams `[batch, target, 2 * hidden_size]`, and the encoder's.
+        """The decoder's streams `[batch, target, output_size]`, and the encoder's.
 
         Args:
             input_ids, attention_mask, inputs_embeds: the source, as `ReformerModel` takes it.
@@ -108,7 +108,7 @@ class ReformerForConditionalGeneration(Head, GenerationMixin):
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
-        self.lm_head = nn.Linear(2 * config.hidden_size, config.vocab_size)
+        self.lm_head = nn.Linear(config.output_size, config.vocab_size)
         self.post_init()
 
     def get_output_embeddings(self) -> nn.Module:

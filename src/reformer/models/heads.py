@@ -82,7 +82,7 @@ class ReformerForTokenClassification(Head):
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
         self.dropout = self._classifier_dropout()
-        self.classifier = nn.Linear(2 * config.hidden_size, config.num_labels or 2)
+        self.classifier = nn.Linear(config.output_size, config.num_labels or 2)
         self.post_init()
 
     def forward(
@@ -110,8 +110,8 @@ class ReformerForSequenceClassification(Head):
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
         self.dropout = self._classifier_dropout()
-        self.weigh = nn.Linear(2 * config.hidden_size, 1) if config.classifier_pooling == "attention" else None
-        self.classifier = nn.Linear(2 * config.hidden_size, config.num_labels or 2)
+        self.weigh = nn.Linear(config.output_size, 1) if config.classifier_pooling == "attention" else None
+        self.classifier = nn.Linear(config.output_size, config.num_labels or 2)
         self.post_init()
 
     def forward(
@@ -178,7 +178,7 @@ class ReformerForMaskedLM(Head):
         if config.is_decoder:
             raise ValueError("is_decoder=True: a masked language model reads both sides; set it to False")
         super().__init__(config)
-        self.lm_head = nn.Linear(2 * config.hidden_size, config.vocab_size)
+        self.lm_head = nn.Linear(config.output_size, config.vocab_size)
         self.post_init()
 
     def get_output_embeddings(self) -> nn.Module:
@@ -214,7 +214,7 @@ class ReformerForCausalLM(Head, GenerationMixin):
         if not config.is_decoder:
             raise ValueError("is_decoder=False: a causal language model must not read ahead; set it to True")
         super().__init__(config)
-        self.lm_head = nn.Linear(2 * config.hidden_size, config.vocab_size)
+        self.lm_head = nn.Linear(config.output_size, config.vocab_size)
         self.post_init()
 
     def get_output_embeddings(self) -> nn.Module:
@@ -273,7 +273,7 @@ class ReformerForQuestionAnswering(Head):
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
-        self.qa_outputs = nn.Linear(2 * config.hidden_size, 2)
+        self.qa_outputs = nn.Linear(config.output_size, 2)
         self.post_init()
 
     def forward(

@@ -8,6 +8,7 @@ from reformer.nn.feed_forward import FeedForward
 from reformer.nn.ngrams import NgramEmbedding
 from reformer.nn.positions import AxialPositions, LearnedPositions, SinusoidalPositions
 from reformer.nn.replay import Replay
+from reformer.nn.residual import ResidualSequence
 from reformer.nn.reversible import ReversibleSequence
 from reformer.nn.tokens import Source, Tokens
 
@@ -19,6 +20,7 @@ __all__ = [
     "LearnedPositions",
     "NgramEmbedding",
     "Replay",
+    "ResidualSequence",
     "ReversibleSequence",
     "SeparableConvolution",
     "SinusoidalPositions",

@@ -1,0 +1,44 @@
+"""A stack of sub-layers on one residual stream: the plain Transformer, which keeps what its backward pass needs."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from reformer.nn.memory import Memory
+from reformer.nn.replay import Replay, replays
+from reformer.nn.tokens import Tokens
+
+
+class ResidualSequence(nn.Module):
+    """Runs `x -> x + f(x)` for each sub-layer `f` in turn (`docs/math.md`, 24).
+
+    The baseline that `ReversibleSequence` is measured against: its input cannot be found again from its output, so
+    training memory grows with the number of sub-layers. Source: Vaswani et al. 2017, with the norm before each
+    sub-layer.
+
+    Args:
+        sublayers: modules called as `f(hidden, tokens, replay, memory)`.
+    """
+
+    def __init__(self, sublayers: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.sublayers = nn.ModuleList(sublayers)
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "batch length hidden"],
+        tokens: Tokens,
+        memories: Sequence[Memory] | None = None,
+    ) -> tuple[Tensor]:
+        """The stream after the last sub-layer, as the only one of a tuple; memories as in `ReversibleSequence`."""
+        if memories is not None:
+            with torch.no_grad():
+                for sublayer, memory in zip(self.sublayers, memories, strict=True):
+                    hidden = hidden + sublayer(hidden, tokens, Replay(), memory)
+            return (hidden,)
+        random = self.training and any(getattr(layer, "dropout", 0) > 0 for layer in self.sublayers)
+        for sublayer, replay in zip(self.sublayers, replays(len(self.sublayers), random=random), strict=True):
+            hidden = hidden + sublayer(hidden, tokens, replay)
+        return (hidden,)
