@@ -56,6 +56,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "chunk_size_feed_forward": 7,
     },
     "ngrams": {"attention_layers": ["local", "lsh"], "ngram_sizes": [2, 3], "ngram_rows": 97, "ngram_width": 8},
+    "shared": {
+        "attention_layers": ["local", "lsh"] * 2,
+        "num_distinct_layers": 2,
+        "convolution_kernel": 3,
+        "tie_word_embeddings": True,
+    },
     "learned": {"attention_layers": ["local", "lsh"], "position_embedding_type": "learned", "hidden_act": "relu"},
     "sinusoidal": {"attention_layers": ["lsh", "local"], "position_embedding_type": "sinusoidal"},
     "plain": {

@@ -41,9 +41,14 @@ def test_bad_inputs(inputs, message):
         ({"position_embedding_type": "axial", "axial_pos_shape": None}, "need both"),
         ({"hidden_dropout_prob": 1.0}, "expected a probability"),
         ({"convolution_kernel": 4}, "an odd width"),
-        ({"tie_word_embeddings": True}, "cannot be one matrix"),
         ({"residual_streams": 1}, "an input can be found again only from two streams"),
         ({"residual_streams": 3}, "residual_streams=3: expected 2, or 1"),
+        ({"num_distinct_layers": 0}, "num_distinct_layers=0: expected 1 to 6"),
+        ({"num_distinct_layers": 7}, "num_distinct_layers=7: expected 1 to 6"),
+        (
+            {"num_distinct_layers": 3},
+            "in attention_layers, layer 3 is 'lsh' and layer 0, whose weights it would use, 'local'; .* every 3",
+        ),
         ({"chunk_size_feed_forward": -1}, "chunk_size_feed_forward=-1"),
     ],
 )

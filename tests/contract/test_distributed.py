@@ -7,13 +7,15 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
-from tests.contract.models import HEADS, random_ids
+from tests.contract.models import HEADS, VARIANTS, random_ids
 
 
 def _model():
     torch.manual_seed(1)
     # Evaluation mode fixes the rotations, which are drawn on each process on its own in training.
-    return HEADS["causal-lm"].build("mixed").double()
+    kinds = VARIANTS["mixed"]["attention_layers"]
+    shared = {"num_distinct_layers": len(kinds), "tie_word_embeddings": True}
+    return HEADS["causal-lm"].build("mixed", attention_layers=2 * kinds, **shared).double()
 
 
 def _worker(rank: int, folder: str) -> None:

@@ -12,6 +12,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
+from reformer.models.sharing import shared_weights
 from reformer.models.streaming import Stream
 from reformer.models.strict_loading import StrictLoading
 from reformer.nn import (
@@ -41,6 +42,10 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
     main_input_name = "input_ids"
     accepts_loss_kwargs = True
     _supports_sdpa = True
+
+    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
+        """The names of parameters that are others, and of those; each model lists its own in `_tied_weights_keys`."""
+        return super().get_expanded_tied_weights_keys(True) if all_submodels else dict(self._tied_weights_keys or {})
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -78,10 +83,12 @@ class ReformerModel(ReformerPreTrainedModel):
         self.ngrams = _ngrams(config)
         self.positions = _positions(config)
         kinds = zip(config.attention_layers, across or [None] * len(config.attention_layers), strict=True)
-        sublayers = [sublayer for kind, other in kinds for sublayer in _layer(config, kind, other)]
+        layers = [_layer(config, kind, other) for kind, other in kinds]
+        sublayers = [sublayer for layer in layers for sublayer in layer]
         plain = config.residual_streams == 1
         self.encoder = ResidualSequence(sublayers) if plain else ReversibleSequence(sublayers, config.reversible)
         self.norm = nn.LayerNorm(config.output_size, eps=config.layer_norm_eps)
+        self._tied_weights_keys = shared_weights(self, layers, config.num_distinct_layers or len(layers))
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module | None:

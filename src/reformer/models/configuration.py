@@ -28,6 +28,9 @@ class ReformerConfig(PreTrainedConfig):
         feed_forward_size: the inner width of the feed-forward sub-layer.
         hidden_act: "relu", "gelu" or "silu"; with `gated_feed_forward` it gates a second projection.
         attention_layers: one of "full", "local", "lsh", "local+lsh" for each layer.
+        num_distinct_layers: how many layers have weights of their own: layer `i` uses those of layer
+            `i mod num_distinct_layers`, which must be of its kind. Biases, norms and hash rotations stay each
+            layer's own. None for all.
         is_decoder: True for a causal model.
         is_encoder_decoder: True for a model that reads one sequence and writes another: `attention_layers` are then
             the encoder's.
@@ -60,6 +63,8 @@ class ReformerConfig(PreTrainedConfig):
         classifier_dropout: dropout before a classification head; `hidden_dropout_prob` if not given.
         classifier_pooling: what a sequence classifier reads: "mean" or "max" over the real tokens, a mean whose
             weights are learned ("attention"), or "first".
+        tie_word_embeddings: in language models, score tokens by their embeddings, and so store one matrix for both;
+            a learned map brings what the streams hold to the embeddings' width.
         reversible: recompute the layers' inputs in the backward pass instead of keeping them. The function, its
             weights and its gradients are the same either way.
         chunk_size_feed_forward: how many tokens go through the feed-forward at a time; 0 for all.
@@ -79,6 +84,7 @@ class ReformerConfig(PreTrainedConfig):
     hidden_act: Literal["relu", "gelu", "silu"] = "gelu"
     gated_feed_forward: bool = False
     attention_layers: list[str] | tuple[str, ...] = ("local", "lsh", "local", "lsh", "local", "lsh")
+    num_distinct_layers: int | None = None
     is_decoder: bool = False
     decoder_attention_layers: list[str] | tuple[str, ...] | None = None
     cross_attention_layers: list[str] | tuple[str, ...] | None = None
@@ -220,15 +226,28 @@ class ReformerConfig(PreTrainedConfig):
             raise ValueError(f"convolution_kernel={kernel}: expected 0 (none) or an odd width")
         if self.ngram_sizes and (min(self.ngram_sizes) < 2 or len(set(self.ngram_sizes)) < len(self.ngram_sizes)):
             raise ValueError(f"ngram_sizes={list(self.ngram_sizes)}: expected different sizes of at least 2")
-        if self.tie_word_embeddings:
-            raise ValueError(
-                f"tie_word_embeddings=True: heads read all streams, {self.output_size} wide, by a matrix of their own, "
-                f"and it and the embeddings, {self.hidden_size} wide, cannot be one matrix; set it to False"
-            )
 
     def _check_layers(self) -> None:
         _check_kinds("attention_layers", self.attention_layers, ATTENTION_KINDS)
         bucket_factors(self.num_buckets)
+        self._check_sharing()
+
+    def _check_sharing(self) -> None:
+        distinct = self.num_distinct_layers
+        if distinct is None:
+            return
+        for name in ("attention_layers", "decoder_attention_layers", "cross_attention_layers"):
+            kinds = getattr(self, name) or []
+            if kinds and not 1 <= distinct <= len(kinds):
+                raise ValueError(f"num_distinct_layers={distinct}: expected 1 to {len(kinds)}, the number of {name}")
+            for number, kind in enumerate(kinds):
+                theirs = kinds[number % distinct]
+                if kind != theirs:
+                    raise ValueError(
+                        f"num_distinct_layers={distinct}: in {name}, layer {number} is {kind!r} and layer "
+                        f"{number % distinct}, whose weights it would use, {theirs!r}; let the kinds repeat every "
+                        f"{distinct} layers"
+                    )
 
     def _check_positions(self) -> None:
         kind, longest = self.position_embedding_type, self.max_position_embeddings

@@ -11,7 +11,7 @@ from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput, Seq2
 from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
 from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
-from reformer.models.heads import Head, token_loss
+from reformer.models.heads import LanguageModel, token_loss
 from reformer.nn import Source
 
 
@@ -101,21 +101,11 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
         return asked if stack.is_hashed or not (self.encoder.is_hashed or self.decoder.is_hashed) else None
 
 
-class ReformerForConditionalGeneration(Head, GenerationMixin):
+class ReformerForConditionalGeneration(LanguageModel, GenerationMixin):
     """A text from another text: translation, summaries, anything that is given as pairs."""
 
     backbone = ReformerEncoderDecoder
-
-    def __init__(self, config: ReformerConfig) -> None:
-        super().__init__(config)
-        self.lm_head = nn.Linear(config.output_size, config.vocab_size)
-        self.post_init()
-
-    def get_output_embeddings(self) -> nn.Module:
-        return self.lm_head
-
-    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
-        self.lm_head = new_embeddings
+    embeddings = "reformer.encoder.embeddings.weight"
 
     def prepare_decoder_input_ids_from_labels(self, labels: Int[Tensor, "batch target"]) -> Int[Tensor, "batch target"]:
         """What the decoder reads when it learns these labels: the start token, then the labels but the last.
@@ -164,7 +154,7 @@ class ReformerForConditionalGeneration(Head, GenerationMixin):
             use_cache,
             num_rounds,
         )
-        hidden = found.last_hidden_state
+        hidden = self.scored(found.last_hidden_state)
         loss = None
         if labels is not None:
             smoothing = float(self.config.label_smoothing) if self.training else 0.0

@@ -171,14 +171,18 @@ def _pool(
     return hidden[torch.arange(len(hidden), device=hidden.device), first].where(any_real, 0)
 
 
-class ReformerForMaskedLM(Head):
-    """The token that was masked, from both its sides."""
+class LanguageModel(Head):
+    """Scores of the tokens of the vocabulary: by a matrix of their own, or by their embeddings."""
+
+    embeddings = "reformer.embeddings.weight"
+    """Where the embeddings are."""
 
     def __init__(self, config: ReformerConfig) -> None:
-        if config.is_decoder:
-            raise ValueError("is_decoder=True: a masked language model reads both sides; set it to False")
         super().__init__(config)
-        self.lm_head = nn.Linear(config.output_size, config.vocab_size)
+        tied, width = config.tie_word_embeddings, config.output_size
+        self.lm_projection = nn.Linear(width, config.hidden_size, bias=False) if tied else None
+        self.lm_head = nn.Linear(config.hidden_size if tied else width, config.vocab_size)
+        self._tied_weights_keys = {"lm_head.weight": self.embeddings} if tied else {}
         self.post_init()
 
     def get_output_embeddings(self) -> nn.Module:
@@ -186,6 +190,19 @@ class ReformerForMaskedLM(Head):
 
     def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
         self.lm_head = new_embeddings
+
+    def scored(self, hidden: Float[Tensor, "batch length streams"]) -> Float[Tensor, "batch length width"]:
+        """What `lm_head` reads."""
+        return hidden if self.lm_projection is None else self.lm_projection(hidden)
+
+
+class ReformerForMaskedLM(LanguageModel):
+    """The token that was masked, from both its sides."""
+
+    def __init__(self, config: ReformerConfig) -> None:
+        if config.is_decoder:
+            raise ValueError("is_decoder=True: a masked language model reads both sides; set it to False")
+        super().__init__(config)
 
     def forward(
         self,
@@ -201,27 +218,19 @@ class ReformerForMaskedLM(Head):
     ) -> Any:
         """Logits `[batch, length, vocab_size]`; with `labels` (-100 ignored) the loss too. In training with labels
         there are no logits unless `return_logits` asks for them: memory must not grow with length x vocabulary."""
-        hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
+        hidden = self.scored(self._encode(input_ids, attention_mask, inputs_embeds, num_rounds))
         loss = None if labels is None else token_loss(hidden, self.lm_head, labels, num_items_in_batch)
         logits = self.lm_head(hidden) if self._wants_logits(labels, return_logits) else None
         return self._answer(MaskedLMOutput(loss=loss, logits=logits), return_dict)
 
 
-class ReformerForCausalLM(Head, GenerationMixin):
+class ReformerForCausalLM(LanguageModel, GenerationMixin):
     """The next token, from those before it."""
 
     def __init__(self, config: ReformerConfig) -> None:
         if not config.is_decoder:
             raise ValueError("is_decoder=False: a causal language model must not read ahead; set it to True")
         super().__init__(config)
-        self.lm_head = nn.Linear(config.output_size, config.vocab_size)
-        self.post_init()
-
-    def get_output_embeddings(self) -> nn.Module:
-        return self.lm_head
-
-    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
-        self.lm_head = new_embeddings
 
     def stream(self) -> Stream:
         """Begin to read a sequence in pieces; see `Stream`."""
@@ -255,7 +264,7 @@ class ReformerForCausalLM(Head, GenerationMixin):
             num_rounds=num_rounds,
             return_dict=True,
         )
-        hidden = found.last_hidden_state
+        hidden = self.scored(found.last_hidden_state)
         loss = None
         if labels is not None:
             # What follows the last token is not known.

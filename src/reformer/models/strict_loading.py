@@ -30,6 +30,9 @@ class StrictLoading:
             "missing in the checkpoint": set(info["missing_keys"]),
             "unknown to the model": set(info["unexpected_keys"]),
             "of another shape": {str(entry[0]) for entry in info["mismatched_keys"]},
+            # What is one parameter in the model came as two that differ, and was left so.
+            "not equal to what they share": set(model.get_expanded_tied_weights_keys(all_submodels=True))
+            - set(model.all_tied_weights_keys),
         }
         if new_head:
             body = f"{model.base_model_prefix}."
@@ -41,3 +44,10 @@ class StrictLoading:
                 "configuration it was saved with, or with new_head=True if only the head is meant to differ"
             )
         return (model, info) if wants_info else model
+
+    def tie_weights(self, missing_keys: set[str] | None = None, recompute_mapping: bool = True) -> None:
+        """As transformers' `tie_weights`, but only once there are weights: while a checkpoint is being read, every name
+        stands for itself, so that a shared one that is not in the file is noticed."""
+        if missing_keys is None and self.device.type == "meta":  # pyright: ignore[reportAttributeAccessIssue]
+            return
+        super().tie_weights(missing_keys, recompute_mapping)  # pyright: ignore[reportAttributeAccessIssue]

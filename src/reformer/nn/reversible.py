@@ -52,7 +52,8 @@ class ReversibleSequence(nn.Module):
                     first, second = second, first + sublayer(second, tokens, Replay(), memory)
             return first, second
         again = replays(len(sublayers), random=self.training and self._is_random())
-        parameters = [parameter for layer in sublayers for parameter in layer.parameters()]
+        # One that several sub-layers share stands here once, and its gradient is the sum of its uses'.
+        parameters = list(dict.fromkeys(parameter for layer in sublayers for parameter in layer.parameters()))
         seen = None if tokens.source is None else tokens.source.hidden
         needed = any(tensor.requires_grad for tensor in (first, second, seen, *parameters) if tensor is not None)
         if self.reversible and needed and torch.is_grad_enabled():
@@ -112,36 +113,31 @@ class _Recomputed(torch.autograd.Function):
         # Unless the graph is kept, nothing else needs them, and they are as long as the sequence.
         ctx.maybe_clear_saved_tensors()
         sublayers, tokens, again = ctx.stack
-        wanted = list(ctx.needs_input_grad[4:])
+        every = dict.fromkeys(parameter for layer in sublayers for parameter in layer.parameters())
+        wanted = {each for each, needed in zip(every, ctx.needs_input_grad[4:], strict=True) if needed}
+        gradients: dict[Tensor, Tensor | None] = dict.fromkeys(every)
         seen: list[Tensor] = []
-        grad_seen = None
         if ctx.needs_input_grad[2]:
             # To each sub-layer it is one more of the things that it has gradients for.
             seen = [tokens.source.hidden.detach().requires_grad_()]
             tokens = tokens.seeing(seen[0])
-        gradients: list[Tensor | None] = [None] * len(wanted)
-        end = len(wanted)
+            gradients[seen[0]] = None
         for sublayer, replay in zip(reversed(sublayers), reversed(again), strict=True):
-            parameters = list(sublayer.parameters())
-            begin = end - len(parameters)
-            trained = [index for index in range(begin, end) if wanted[index]]
+            trained = [parameter for parameter in sublayer.parameters() if parameter in wanted]
             back = getattr(sublayer, "pullback", None) or partial(pullback, sublayer)
             with torch.autocast(**ctx.autocast):
-                output, of_hidden, found = back(
-                    first, tokens, replay, grad_second, [parameters[index - begin] for index in trained] + seen
-                )
-            for index, gradient in zip(trained, found, strict=False):
-                gradients[index] = gradient
-            of_seen = found[-1] if seen else None
-            if of_seen is not None:
-                grad_seen = of_seen if grad_seen is None else grad_seen + of_seen
+                output, of_hidden, found = back(first, tokens, replay, grad_second, trained + seen)
+            for tensor, gradient in zip(trained + seen, found, strict=True):
+                earlier = gradients[tensor]
+                if gradient is not None:
+                    gradients[tensor] = gradient if earlier is None else earlier + gradient
             first, second = second - output, first
             del output
             grad_first, grad_second = grad_second, grad_first if of_hidden is None else grad_first + of_hidden
             del of_hidden
-            end = begin
         inputs = [
             grad_first if ctx.needs_input_grad[0] else None,
             grad_second if ctx.needs_input_grad[1] else None,
         ]
-        return *inputs, grad_seen, None, *gradients
+        grad_seen = gradients[seen[0]] if seen else None
+        return *inputs, grad_seen, None, *(gradients[parameter] for parameter in every)
