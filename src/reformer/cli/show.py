@@ -1,6 +1,7 @@
 """`reformer show`."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,7 +34,7 @@ def show(
     """
     from rich.console import Console
 
-    from reformer.training.document_tasks import DocumentTask
+    from reformer.training.document_tasks import DocumentTask, spans_of_types
     from reformer.training.predict import predict
     from reformer.training.run import load_run
     from reformer.training.splits import joined, read_source
@@ -47,7 +48,8 @@ def show(
     console = Console()
     console.print(f"{document.id}: {len(document.text):,} characters", style="bold", highlight=False)
     if answer.spans is not None:
-        _show_entities(console, document, answer.spans)
+        known = document.spans and spans_of_types(document.spans, loaded.recipe.training.answer_types)
+        _show_entities(console, replace(document, spans=known), answer.spans)
     else:
         _show_class(console, document, answer)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -30,7 +31,7 @@ class DocumentMaterial(Material):
     """
 
     def __init__(self, task: "DocumentTask", recipe: Recipe, start: Start | None = None) -> None:
-        self._task = task
+        self._task, self._recipe = task, recipe.training
         self._splits = load_splits(recipe.data, recipe.training.seed)
         self._labels = task.labels(self._splits.train)
         self.processor = self._tokenizer = make_tokenizer(
@@ -41,6 +42,7 @@ class DocumentMaterial(Material):
             recipe, self._tokenizer, start, id2label=dict(enumerate(self._labels)), label2id=dict(self._label_ids)
         )
         self.train = self._examples(self._splits.train)
+        self._augment = task.augmentation(self.train, self._labels, recipe.training)
         self.validation = self._examples(self._splits.validation)
         # Used at the end but checked now: a label nobody has seen must not cost a whole run.
         self._examples(self._splits.test)
@@ -58,8 +60,11 @@ class DocumentMaterial(Material):
         length = batch["input_ids"].shape[1]
         return batch | {"labels": self._task.stack([example.target for example in examples], length)}
 
+    def training_batch(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
+        return batch if self._augment is None else self._augment(batch, generator)
+
     def score(self) -> Score:
-        return self._task.score(self._labels)
+        return self._task.score(self._labels, self._recipe)
 
     def measure(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
         labels = batch["labels"]

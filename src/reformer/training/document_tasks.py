@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,14 +21,16 @@ from reformer.data import (
     read_documents,
     token_tags,
 )
+from reformer.errors import ReformerError
 from reformer.models import ReformerForSequenceClassification, ReformerForTokenClassification
 from reformer.training.decoding import best_tags
 from reformer.training.document_material import DocumentMaterial
-from reformer.training.examples import Offsets
+from reformer.training.examples import Augmentation, Examples, Offsets
 from reformer.training.material import AnsweringTask, Asked, Report, read_files
 from reformer.training.metrics import ClassScore, EntityScore, Score
 from reformer.training.predict import as_json, evaluate, predict
-from reformer.training.recipe import Recipe
+from reformer.training.recipe import Recipe, TrainingRecipe
+from reformer.training.recombination import Recombination
 from reformer.training.splits import joined, read_source
 from reformer.training.start import Start
 
@@ -43,6 +45,15 @@ class Answer:
     spans: tuple[Span, ...] | None = None
     label: str | None = None
     scores: dict[str, float] | None = None
+
+    def of_types(self, types: Sequence[str] | None) -> "Answer":
+        """Without the entities of other types; all of them if None."""
+        return self if self.spans is None else replace(self, spans=spans_of_types(self.spans, types))
+
+
+def spans_of_types(spans: Iterable[Span], types: Sequence[str] | None) -> tuple[Span, ...]:
+    """The spans of these types; all of them if None."""
+    return tuple(span for span in spans if types is None or span.label in types)
 
 
 class DocumentTask(AnsweringTask):
@@ -92,7 +103,7 @@ class DocumentTask(AnsweringTask):
         """The targets of documents that are padded to `length` tokens."""
 
     @abstractmethod
-    def score(self, labels: Sequence[str]) -> Score:
+    def score(self, labels: Sequence[str], recipe: TrainingRecipe) -> Score:
         """An empty score over these labels."""
 
     @abstractmethod
@@ -102,6 +113,10 @@ class DocumentTask(AnsweringTask):
     @abstractmethod
     def answer(self, logits: np.ndarray, offsets: Offsets, text: str, labels: Sequence[str]) -> Answer:
         """What one document's outputs mean; `logits` has no padding."""
+
+    def augmentation(self, examples: Examples, labels: Sequence[str], recipe: TrainingRecipe) -> Augmentation | None:
+        """What changes the training examples' batches at each step; None to leave them as they are."""
+        return None
 
     def numbers(self, logits: np.ndarray, labels: Sequence[str]) -> np.ndarray:
         """The labels' numbers that one document's outputs mean, in the form of its target."""
@@ -113,6 +128,16 @@ class TokenClassification(DocumentTask):
 
     head = ReformerForTokenClassification
     best_metric = "f1"
+    own_fields = DocumentTask.own_fields | {
+        "training.answer_types",
+        "training.recombination",
+        "training.recombined_types",
+    }
+
+    def check(self, recipe: Recipe) -> None:
+        super().check(recipe)
+        if recipe.training.recombined_types is not None and recipe.training.recombination is None:
+            raise ValueError("training.recombined_types without training.recombination, the probability; give both")
 
     def labels(self, documents: Iterable[Document]) -> list[str]:
         types = {span.label for document in documents for span in document.spans or ()}
@@ -134,15 +159,22 @@ class TokenClassification(DocumentTask):
             row[: len(target)] = target
         return torch.from_numpy(stacked)
 
-    def score(self, labels: Sequence[str]) -> EntityScore:
-        return EntityScore(labels)
+    def augmentation(self, examples: Examples, labels: Sequence[str], recipe: TrainingRecipe) -> Augmentation | None:
+        if recipe.recombination is None:
+            return None
+        _check_types("recombined_types", recipe.recombined_types, labels)
+        return Recombination(examples, labels, recipe.recombination, recipe.recombined_types)
+
+    def score(self, labels: Sequence[str], recipe: TrainingRecipe) -> EntityScore:
+        _check_types("answer_types", recipe.answer_types, labels)
+        return EntityScore(labels, recipe.answer_types)
 
     def count(self, score: Score, answer: Answer, document: Document) -> None:
         assert isinstance(score, EntityScore)
         assert answer.spans is not None
         true = self._spans(document)
         for span in true:
-            label_id(span.label, score.type_ids, document.source)
+            label_id(span.label, score.known, document.source)
         score.update_spans(answer.spans, true)
 
     def answer(self, logits: np.ndarray, offsets: Offsets, text: str, labels: Sequence[str]) -> Answer:
@@ -161,6 +193,16 @@ class TokenClassification(DocumentTask):
                 'give CoNLL tags, or "spans" in JSONL, an empty list where there are none',
             )
         return document.spans
+
+
+def _check_types(field: str, types: Sequence[str] | None, labels: Sequence[str]) -> None:
+    known = sorted({label[2:] for label in labels} - {""})
+    unknown = sorted(set(types or ()) - set(known))
+    if unknown:
+        raise ReformerError(
+            f"training.{field}: the training documents have no {', '.join(map(repr, unknown))}; they have "
+            f"{', '.join(map(repr, known))}"
+        )
 
 
 class SequenceClassification(DocumentTask):
@@ -186,7 +228,7 @@ class SequenceClassification(DocumentTask):
     def stack(self, targets: Sequence[np.ndarray], length: int) -> Int[Tensor, " batch"]:
         return torch.from_numpy(np.stack(targets))
 
-    def score(self, labels: Sequence[str]) -> ClassScore:
+    def score(self, labels: Sequence[str], recipe: TrainingRecipe) -> ClassScore:
         return ClassScore(labels)
 
     def count(self, score: Score, answer: Answer, document: Document) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from reformer.training.recipe import TrainingRecipe
 
 Offsets = Sequence[tuple[int, int]]
 Target = Callable[[Document, Offsets], np.ndarray]
+Augmentation = Callable[[dict[str, Any], torch.Generator], dict[str, Any]]
 
 # Handed to the tokenizer at a time: enough for its threads, few enough to hold with every token's offsets.
 TEXTS_AT_A_TIME = 256

@@ -29,10 +29,13 @@ class EntityScore:
     entity. So it agrees with seqeval's `classification_report(mode="strict", scheme=IOB2)`, counted batch by batch.
     """
 
-    def __init__(self, labels: Sequence[str]):
-        self.types = sorted({label[2:] for label in labels if label != "O"})
+    def __init__(self, labels: Sequence[str], types: Sequence[str] | None = None):
+        """Of `labels`, "O", "B-X" and "I-X", only the entities of these `types` count; of all if None."""
+        # Every type there is, numbered, and those that count.
+        self.known = {name: number for number, name in enumerate(sorted({label[2:] for label in labels} - {""}))}
+        self.types = sorted(self.known if types is None else types)
         self.type_ids = {name: index for index, name in enumerate(self.types)}
-        self._begins = np.array([label.startswith("B-") for label in labels])
+        self._begins = np.array([label.startswith("B-") and label[2:] in self.type_ids for label in labels])
         self._type = np.array([self.type_ids.get(label[2:], -1) for label in labels])
         # For each type: predicted rightly, predicted, there.
         self.counts = np.zeros((len(self.types), 3), dtype=np.int64)
@@ -53,7 +56,8 @@ class EntityScore:
         found, there = set(predicted), set(true)
         for column, spans in enumerate((found & there, found, there)):
             for span in spans:
-                self.counts[self.type_ids[span.label], column] += 1
+                if span.label in self.type_ids:
+                    self.counts[self.type_ids[span.label], column] += 1
 
     def result(self) -> dict[str, float]:
         """The micro average (`f1`, `precision`, `recall`) and each type's `TYPE_f1`."""

@@ -64,7 +64,8 @@ def _answers(
         for index, row in zip(indices, logits.float().cpu().numpy(), strict=True):
             encoded = portion[index]
             outputs = row[: len(encoded.ids)] if row.ndim == 2 else row
-            answers[index] = run.task.answer(outputs, encoded.offsets, encoded.document.text, labels)
+            answer = run.task.answer(outputs, encoded.offsets, encoded.document.text, labels)
+            answers[index] = answer.of_types(run.recipe.training.answer_types)
     for encoded, answer in zip(portion, answers, strict=True):
         assert answer is not None
         yield encoded.document, answer
@@ -76,7 +77,7 @@ def evaluate(run: "Run[DocumentTask]", documents: Iterable[Document]) -> dict[st
     Raises:
         DataError: a document without an answer, with a label the model does not know, or too long for it.
     """
-    score = run.task.score(run.labels)
+    score = run.task.score(run.labels, run.recipe.training)
     documents_read = characters = 0
     for document, answer in predict(run, documents):
         run.task.count(score, answer, document)

@@ -124,6 +124,17 @@ class TrainingRecipe(_Table):
     mask_ratio: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None, description="for masked-language-modelling: the part of the tokens that is hidden; none: 0.15"
     )
+    answer_types: list[str] | None = Field(
+        None,
+        description="for token-classification: the types to answer with and to score; what else is tagged is learned "
+        "beside them, for what it tells about them; none: all",
+    )
+    recombination: Fraction | None = Field(
+        None,
+        description="for token-classification: the probability with which an entity becomes another of its length, "
+        "put together from the training documents' entities of its type, at each step anew",
+    )
+    recombined_types: list[str] | None = Field(None, description="the types to which that happens; none: all")
     log_steps: AtLeastOne = Field(10, description="steps between two recorded losses")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="of weights, order, dropout and split")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="of the products in the model")

@@ -4,7 +4,7 @@ from reformer.data import DATA_SETS, DataError, load, load_source
 
 
 def test_unknown_names_list_those_there_are():
-    with pytest.raises(DataError, match="there is no data set 'weibo'; use one of people-daily, chinese-reviews"):
+    with pytest.raises(DataError, match="there is no data set 'weibo'; use one of people-daily, people-daily-words,"):
         load("weibo")
     with pytest.raises(DataError, match="there is no split 'dev'; use one of train, validation, test"):
         load("msra-ner", split="dev")

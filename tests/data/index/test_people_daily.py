@@ -1,7 +1,12 @@
 import pytest
 
 from reformer.data import fetch, load, span_problem
-from reformer.data.index._people_daily import _paragraphs, read_people_daily, tagged_paragraph
+from reformer.data.index._people_daily import (
+    _paragraphs,
+    read_people_daily,
+    read_people_daily_words,
+    tagged_paragraph,
+)
 
 
 def entities(line):
@@ -36,6 +41,24 @@ def test_splits_share_no_text(tmp_path):
     assert not texts["train"] & (texts["validation"] | texts["test"])
     assert not texts["validation"] & texts["test"]
     assert splits["test"][0].id == "people-daily:181"
+
+
+def test_words_have_their_part_of_speech_if_training_has_it(tmp_path):
+    lines = [f"{number}/m  年/q  北京/ns" for number in range(200)]
+    lines[195] = "江/nr  泽民/nr  说/v  好/a  年/q"
+    lines[0] = "说/v"
+    (tmp_path / "199801.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    splits = read_people_daily_words(tmp_path)
+    found = [
+        (document.text[span.start : span.end], span.label)
+        for document in splits["train"][1:2]
+        for span in document.spans
+    ]
+    assert found == [("1", "m"), ("年", "q"), ("北京", "LOC")]
+    # Nobody in training is tagged nr or a.
+    [document] = [document for document in splits["test"] if "泽民" in document.text]
+    assert [(document.text[span.start : span.end], span.label) for span in document.spans] == [("说", "v"), ("年", "q")]
+    assert [document.text for document in splits["test"]] == [d.text for d in read_people_daily(tmp_path)["test"]]
 
 
 @pytest.mark.data

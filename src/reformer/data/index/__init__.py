@@ -9,7 +9,7 @@ from reformer.data.errors import DataError
 from reformer.data.index._archive import fetch
 from reformer.data.index._chinese_reviews import read_chinese_reviews
 from reformer.data.index._msra_ner import read_msra_ner
-from reformer.data.index._people_daily import read_people_daily
+from reformer.data.index._people_daily import read_people_daily, read_people_daily_words
 from reformer.data.index._registry import DATA_SETS, DataSet, cache_folder, data_set
 from reformer.data.readers import read_documents
 
@@ -21,6 +21,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _PREFIX = "index:"
 _READERS = {
     "people-daily": read_people_daily,
+    "people-daily-words": read_people_daily_words,
     "chinese-reviews": read_chinese_reviews,
     "msra-ner": read_msra_ner,
 }
@@ -36,6 +37,8 @@ def load(name: str, *, split: str | None = None) -> dict[str, list[Document]] | 
     - `people-daily`: a document a paragraph, in newspaper order, spans PER, LOC, ORG. Test is the last 10 % of
       the paragraphs, validation the 5 % before them in the first 90 %. A paragraph whose text stands in test
       or validation is taken out of train, and one that stands in test out of validation.
+    - `people-daily-words`: the same documents, with a span for each word: PER, LOC, ORG, and the newspaper's tag of
+      its part of speech for all others.
     - `chinese-reviews`: a document a review, label `pos` or `neg`, without duplicates and without texts of both
       labels; 80 / 10 / 10 % of each label, by a hash of the text.
     - `msra-ner`: a document a chunk of at most 100 characters, spans PER, LOC, ORG; the official test split, and

@@ -1,6 +1,8 @@
 """People's Daily of January 1998: from words with parts of speech to paragraphs with entities."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -10,14 +12,15 @@ from reformer.data.readers._source import Source
 _TYPES = {"nr": "PER", "ns": "LOC", "nt": "ORG"}
 
 
-def read_people_daily(folder: Path) -> dict[str, list[Document]]:
-    """Train, validation and test, each in newspaper order.
+def read_people_daily(folder: Path, *, words: bool = False) -> dict[str, list[Document]]:
+    """Train, validation and test, each in newspaper order; with `words` every word is a span of its part of speech,
+    those few excepted whose part of speech does not occur in train.
 
     The last tenth of the paragraphs is test, the last twentieth of the others validation. Headings and notices
     come again in the newspaper: what stands in test is taken out of the other two, what stands in validation
     out of train. Test stays whole.
     """
-    paragraphs = list(_paragraphs(folder / "199801.txt"))
+    paragraphs = list(_paragraphs(folder / "199801.txt", words))
     test_start = len(paragraphs) * 9 // 10
     validation_start = test_start * 19 // 20
     test = paragraphs[test_start:]
@@ -25,11 +28,19 @@ def read_people_daily(folder: Path) -> dict[str, list[Document]]:
     validation = [document for document in paragraphs[validation_start:test_start] if document.text not in held_out]
     held_out.update(document.text for document in validation)
     train = [document for document in paragraphs[:validation_start] if document.text not in held_out]
-    return {"train": train, "validation": validation, "test": test}
+    known = {span.label for document in train for span in document.spans or ()}
+    return {
+        "train": train,
+        "validation": [_with_known(document, known) for document in validation],
+        "test": [_with_known(document, known) for document in test],
+    }
 
 
-def tagged_paragraph(line: str) -> tuple[str, tuple[Span, ...]]:
-    """The text and the entities of a line of `word/tag` words.
+read_people_daily_words = partial(read_people_daily, words=True)
+
+
+def tagged_paragraph(line: str, words: bool = False) -> tuple[str, tuple[Span, ...]]:
+    """The text and the entities of a line of `word/tag` words; with `words` all other words by their tags, too.
 
     Two or three neighbouring `nr` are the parts of one person's name. From four on it is a list of people that the
     newspaper set in columns, without commas: a family name and a given name each.
@@ -37,14 +48,18 @@ def tagged_paragraph(line: str) -> tuple[str, tuple[Span, ...]]:
     >>> tagged_paragraph("主席/n  江/nr  泽民/nr  在/p  北京/ns")
     ('主席江泽民在北京', (Span(start=2, end=5, label='PER'), Span(start=6, end=8, label='LOC')))
     """
-    words = [(word, tag) for word, _, tag in (token.rpartition("/") for token in line.split())]
+    tagged = [(word, tag) for word, _, tag in (token.rpartition("/") for token in line.split())]
     spans: list[Span] = []
     offset = 0
-    for word, tag in _join_names(words):
-        if tag in _TYPES:
-            spans.append(Span(offset, offset + len(word), _TYPES[tag]))
+    for word, tag in _join_names(tagged):
+        if words or tag in _TYPES:
+            spans.append(Span(offset, offset + len(word), _TYPES.get(tag, tag)))
         offset += len(word)
-    return "".join(word for word, _ in words), tuple(spans)
+    return "".join(word for word, _ in tagged), tuple(spans)
+
+
+def _with_known(document: Document, types: Container[str]) -> Document:
+    return replace(document, spans=tuple(span for span in document.spans or () if span.label in types))
 
 
 def _join_names(words: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -58,9 +73,9 @@ def _join_names(words: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
             yield "".join(parts[start : start + size]), "nr"
 
 
-def _paragraphs(path: Path) -> Iterator[Document]:
+def _paragraphs(path: Path, words: bool = False) -> Iterator[Document]:
     with Source(str(path)) as source:
         for line in source:
-            text, spans = tagged_paragraph(line)
+            text, spans = tagged_paragraph(line, words)
             if text:
                 yield Document(text, f"people-daily:{source.line}", spans=spans, source=f"{source.path}:{source.line}")

