@@ -103,9 +103,9 @@ def shared_window_attention(
 ) -> Float[Tensor, "batch heads length head_dim"]:
     """`window_attention` whose keys are the queries divided by their length: shared queries and keys.
 
-    The same as `window_attention(query, unit_vectors(query), value, slots, attend_self=False, ...)`, but the `cpu`
-    backend makes the keys as it reads the queries, and hands back one gradient for both: of the seven tensors of full
-    size that forward and backward would write, three remain.
+    The same as `window_attention(query, unit_vectors(query), value, slots, attend_self=False, ...)`, but backends make
+    the keys as they read the queries, and hand back one gradient for both: of the seven tensors of full size that
+    forward and backward of the `cpu` backend would write, three remain.
 
     Args and errors are those of `window_attention`.
 
@@ -124,7 +124,7 @@ def shared_window_attention(
     name = _chosen(backend, query, query)
     return BACKENDS[name](
         query,
-        None if name == "cpu" else unit_vectors(query),
+        unit_vectors(query) if name == "reference" else None,
         value,
         slots,
         slots,
