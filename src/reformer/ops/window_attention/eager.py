@@ -139,7 +139,7 @@ def _backward(
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     dtype = torch.promote_types(query.dtype, torch.float32)
     least = _least(dtype)
-    delta = _by_token(torch.linalg.vecdot(grad_output.to(dtype), output.to(dtype)).flatten(0, 1), 0)
+    delta = _by_token(torch.linalg.vecdot(grad_output.to(dtype), output.to(dtype)).flatten(0, 1), 0.0)
     log_sum = _by_token(log_sum, float("inf"))
     earlier: Row | None = None
     grad_q = grad_k = grad_v = k = query.new_empty(0)

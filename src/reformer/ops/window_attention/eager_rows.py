@@ -57,12 +57,12 @@ class Places:
         """The token of each place, where sequences lie behind each other, `step` numbers apart."""
         return (self.tokens + torch.arange(len(self.tokens), device=self.tokens.device)[:, None] * step).flatten()
 
-    def carry(self, values: Tensor, earlier: "Places", fill: float = 0) -> Tensor:
+    def carry(self, values: Tensor, earlier: "Places", fill: float = 0.0) -> Tensor:
         """What each token has in another ordering, `[earlier.size + 1, ...]`, in the order of this one."""
         place = _pad(earlier.of_token, 1, earlier.size)
         return self._framed(values, place.gather(1, self.tokens).flatten(), values.dtype, fill)
 
-    def _framed(self, rows: Tensor, numbers: Tensor, dtype: torch.dtype, fill: float = 0) -> Tensor:
+    def _framed(self, rows: Tensor, numbers: Tensor, dtype: torch.dtype, fill: float = 0.0) -> Tensor:
         buffer = rows.new_empty(self.size + 1, *rows.shape[1:], dtype=dtype)
         end = self.before + numbers.numel()
         buffer[: self.before], buffer[end:] = fill, fill
@@ -173,7 +173,7 @@ class Row:
         dtype = torch.float32 if earlier.keys.size < _EXACT else torch.float64
         place = torch.arange(earlier.keys.size + 1, device=self.first.device, dtype=dtype)
         first, end = (self.queries.carry(_pad(bound, 1, 0), earlier.queries) for bound in (earlier.first, earlier.end))
-        return Seen(Range.of(first, end, dtype), self.keys.carry(place, earlier.keys, fill=-1))
+        return Seen(Range.of(first, end, dtype), self.keys.carry(place, earlier.keys, fill=-1.0))
 
     def left_out(self, chunk: slice, seen: list[Seen]) -> Tensor:
         """1 for every pair of `[tiles, tile, span * tile]` that this ordering does not show or an earlier one did, 0
