@@ -82,7 +82,7 @@ def test_model_fields_can_be_put_over_the_recipe(recipe_file):
         ("training.epochs=0", r"training\.epochs = 0: expected greater than 0"),
         ("training.seed=1.5", r"training\.seed = 1\.5: expected a valid integer"),
         ("training.task=translate", r'training\.task = "translate": expected one of token-classification, '),
-        ("training.precision=int8", r"training\.precision = \"int8\": expected 'float32' or 'bfloat16'"),
+        ("training.precision=int8", r"training\.precision = \"int8\": expected 'auto', 'float32' or 'bfloat16'"),
         ("data.source=index:people-daily", r"\[data\] expected either source or train"),
         ("tokenizer.kind=3", r"tokenizer\.kind = 3: expected a valid string"),
         ("model.hiden_size=3", r"model\.hiden_size: there is no such field; did you mean hidden_size"),

@@ -69,6 +69,7 @@ def ner_recipe(folder: Path, **training: object) -> dict:
             "batch_tokens": 256,
             "evaluations": 3,
             "device": "cpu",
+            "precision": "float32",
             **training,
         },
     }
@@ -87,6 +88,7 @@ def reviews_recipe(folder: Path, **training: object) -> dict:
             "batch_size": 16,
             "evaluations": 2,
             "device": "cpu",
+            "precision": "float32",
             **training,
         },
     }
@@ -114,6 +116,7 @@ def language_recipe(folder: Path, **training: object) -> dict:
             "batch_tokens": 512,
             "evaluations": 3,
             "device": "cpu",
+            "precision": "float32",
             **training,
         },
     }

@@ -137,7 +137,9 @@ class TrainingRecipe(_Table):
     recombined_types: list[str] | None = Field(None, description="the types to which that happens; none: all")
     log_steps: AtLeastOne = Field(10, description="steps between two recorded losses")
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="of weights, order, dropout and split")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the products in the model")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of the products in the model; auto: bfloat16 where the machine multiplies it natively"
+    )
     device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
     num_threads: AtLeastOne | None = Field(None, description="threads to compute with; none: PyTorch's choice")
 

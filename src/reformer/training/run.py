@@ -15,6 +15,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from reformer.errors import ReformerError
 from reformer.models.quiet import no_progress_bars
 from reformer.training.material import Processor, Task
+from reformer.training.precision import with_precision
 from reformer.training.recipe import Recipe
 from reformer.training.recipe_file import read_recipe, write_recipe
 from reformer.training.tasks import TASKS
@@ -148,8 +149,9 @@ def make_folder(folder: Path, recipe: Recipe) -> None:
     write_recipe(recipe, folder / RECIPE)
 
 
-def find_checkpoint(folder: Path, recipe: Recipe) -> str:
-    """The last checkpoint of the run that this recipe has begun in the folder.
+def find_checkpoint(folder: Path, recipe: Recipe) -> tuple[str, Recipe]:
+    """The last checkpoint of the run that this recipe has begun in the folder, and the recipe as that run took it: in
+    the precision that was chosen then, wherever it is resumed.
 
     Raises:
         RunError: the run is finished, there is no checkpoint, or the recipe was another.
@@ -161,13 +163,15 @@ def find_checkpoint(folder: Path, recipe: Recipe) -> str:
     if last is None or not (folder / RECIPE).is_file():
         raise RunError(f"{folder}: there is no checkpoint to resume from; train without --resume")
     before = read_recipe(folder / RECIPE)
+    if recipe.training.precision == "auto":
+        recipe = with_precision(recipe, before.training.precision)
     if before != recipe:
         changed = ", ".join(_differences(before.model_dump(), recipe.model_dump()))
         raise RunError(
             f"{folder}: this run was begun with another recipe ({changed}); resume it with the same one, or take "
             "another --output"
         )
-    return last
+    return last, recipe
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -29,6 +29,7 @@ from reformer.training.curve import draw_curve
 from reformer.training.display import Display
 from reformer.training.material import Material, Task
 from reformer.training.pace import Pace, PaceKeeper
+from reformer.training.precision import settled
 from reformer.training.recipe import Recipe
 from reformer.training.run import (
     CHECKPOINTS,
@@ -81,8 +82,12 @@ def train(
         InterruptedRunError: Ctrl-C; the checkpoint is saved.
     """
     folder, console = Path(output), console or Console(stderr=True)
+    checkpoint = None
+    if resume:
+        checkpoint, recipe = find_checkpoint(folder, recipe)
+    else:
+        recipe = settled(recipe)
     arguments = _arguments(recipe, folder)
-    checkpoint = find_checkpoint(folder, recipe) if resume else None
     if not resume:
         check_free(folder, overwrite=overwrite)
     if recipe.training.num_threads is not None:
@@ -96,7 +101,7 @@ def train(
     model, changes = _model(task, material.config, start)
     main = arguments.process_index == 0
     if main:
-        _introduce(console, material, model, folder)
+        _introduce(console, material, model, recipe, folder)
         for line in changes_in_words(changes):
             console.print(line, highlight=False)
         if not resume:
@@ -217,11 +222,12 @@ def _run(trainer: PacedTrainer, keeper: PaceKeeper, checkpoint: str | None, fold
         raise InterruptedRunError(kept % f"everything up to step {trainer.state.global_step:,} is kept")
 
 
-def _introduce(console: Console, material: Material, model: PreTrainedModel, folder: Path) -> None:
+def _introduce(console: Console, material: Material, model: PreTrainedModel, recipe: Recipe, folder: Path) -> None:
     for line in material.sizes():
         console.print(line, highlight=False)
     weights = sum(parameter.numel() for parameter in model.parameters())
-    console.print(f"{weights:,} weights, {torch.get_num_threads()} threads, into {folder}", highlight=False)
+    chosen = f"{torch.get_num_threads()} threads, products in {recipe.training.precision}"
+    console.print(f"{weights:,} weights, {chosen}, into {folder}", highlight=False)
 
 
 def _metrics(trainer: PacedTrainer, run: Run[Task], material: Material) -> dict[str, Any]:
@@ -249,6 +255,7 @@ def _metrics(trainer: PacedTrainer, run: Run[Task], material: Material) -> dict[
             "tokens_per_second": state.num_input_tokens_seen / pace.seconds,
             "weights": sum(parameter.numel() for parameter in run.model.parameters()),
             "threads": torch.get_num_threads(),
+            "precision": run.recipe.training.precision,
             "processes": trainer.args.world_size,
         },
         "versions": {

@@ -165,6 +165,17 @@ WORTH_LARGE_PAGES = 4 << 20
 """Bytes from which new memory is asked for in large pages."""
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether the kernels in use, and so this processor, multiply bfloat16 numbers natively; elsewhere they are made
+    float32 first, which saves nothing. False where there are no kernels, as nothing else has been measured.
+
+    Example:
+        >>> multiplies_bfloat16() in (True, False)
+        True
+    """
+    return LIBRARY is not None and VARIANTS.index(VARIANT) >= VARIANTS.index("avx512_bf16")
+
+
 def refusal(tensor: Tensor) -> str | None:
     """Why no kernel can work on this tensor; None if one can."""
     if LIBRARY is None:

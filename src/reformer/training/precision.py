@@ -1,0 +1,39 @@
+"""Which precision a run takes where its recipe leaves that to the machine."""
+
+from typing import Literal
+
+import torch
+
+from reformer.ops import native
+from reformer.training.recipe import Recipe
+
+
+def settled(recipe: Recipe) -> Recipe:
+    """The recipe with `training.precision = "auto"` replaced by what this machine trains fastest in.
+
+    A run keeps this one: it says what was taken, and resuming the run anywhere takes the same.
+    """
+    if recipe.training.precision != "auto":
+        return recipe
+    return with_precision(recipe, fastest_precision(recipe.training.device))
+
+
+def with_precision(recipe: Recipe, precision: str) -> Recipe:
+    """The same recipe but for its precision."""
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"precision": precision})})
+
+
+def fastest_precision(device: Literal["auto", "cpu"]) -> Literal["float32", "bfloat16"]:
+    """bfloat16 where it is multiplied natively, float32 elsewhere.
+
+    On such a processor a training step takes about half the time (`docs/benchmarks.md`, "Training a whole model"), and
+    the loss falls as in float32 (`docs/log.md`). Sums, norms, the loss and the weights stay float32 in either.
+
+    Args:
+        device: the recipe's.
+    """
+    if device == "cpu" or not torch.accelerator.is_available():
+        native_products = native.multiplies_bfloat16()
+    else:
+        native_products = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if native_products else "float32"
