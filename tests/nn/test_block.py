@@ -1,4 +1,4 @@
-"""A chunked sub-layer, run again a few tokens at a time, has the output and the gradients of the whole one."""
+"""A chunked sub-layer, run again a few tokens at a time, leaves the stream and finds the gradients of the whole one."""
 
 import pytest
 import torch
@@ -16,9 +16,12 @@ def test_pulling_back_in_chunks_equals_at_once(dropout, length):
     hidden, grad = torch.randn(2, length, 6).double(), torch.randn(2, length, 6).double()
     tokens = Tokens.of(torch.ones(2, length, dtype=torch.bool), padded=False)
     parameters = list(sublayer.parameters())[:-1]
-    found = sublayer.pullback(hidden, tokens, Replay(7), grad, parameters)
-    expected = pullback(sublayer, hidden, tokens, Replay(7), grad, parameters)
+    stream = torch.randn(2, length, 6).double()
+    left, wanted = stream.clone(), stream.clone()
+    found = sublayer.pullback(hidden, tokens, Replay(7), left, grad, parameters)
+    expected = pullback(sublayer, hidden, tokens, Replay(7), wanted, grad, parameters)
+    assert torch.allclose(left, wanted, atol=1e-12)
+    assert torch.allclose(wanted + sublayer(hidden, tokens, Replay(7)), stream, atol=1e-12)
     assert torch.allclose(found[0], expected[0], atol=1e-12)
-    assert torch.allclose(found[1], expected[1], atol=1e-12)
-    for mine, theirs in zip(found[2], expected[2], strict=True):
+    for mine, theirs in zip(found[1], expected[1], strict=True):
         assert torch.allclose(mine, theirs, atol=1e-12)

@@ -38,14 +38,15 @@ class SubLayer(nn.Module):
         hidden: Float[Tensor, "batch length hidden"],
         tokens: Tokens,
         replay: Replay,
+        stream: Float[Tensor, "batch length hidden"],
         grad_output: Float[Tensor, "batch length hidden"],
         parameters: Sequence[Tensor],
-    ) -> tuple[Tensor, Tensor | None, Sequence[Tensor | None]]:
+    ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
         """As `reformer.nn.reversible.pullback`; a function with a `chunk_size` looks at each token alone, and so many
         tokens at a time are run and differentiated, that its inner width is never held for a whole long sequence."""
         size = getattr(self.function, "chunk_size", 0)
         if not 0 < size < hidden.shape[1]:
-            return pullback(self, hidden, tokens, replay, grad_output, parameters)
+            return pullback(self, hidden, tokens, replay, stream, grad_output, parameters)
         # Dropout is a product with its mask, forward and backward.
         grad_output = replay.rewind().dropout(grad_output, self.dropout)
         output, of_hidden = grad_output.new_empty(0), torch.zeros_like(hidden)
@@ -63,4 +64,5 @@ class SubLayer(nn.Module):
             for index, gradient in enumerate(found[1:]):
                 earlier = total[index]
                 total[index] = gradient if earlier is None else earlier.add_(gradient)
-        return replay.rewind().dropout(output, self.dropout), of_hidden, total
+        stream.sub_(replay.rewind().dropout(output, self.dropout))
+        return of_hidden, total

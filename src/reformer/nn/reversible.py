@@ -76,18 +76,24 @@ def pullback(
     hidden: Tensor,
     tokens: Tokens,
     replay: Replay,
+    stream: Tensor,
     grad_output: Tensor,
     parameters: Sequence[Tensor],
-) -> tuple[Tensor, Tensor | None, Sequence[Tensor | None]]:
-    """Run a sub-layer again: its output, and the gradients of its input and of some of its parameters.
+) -> tuple[Tensor | None, Sequence[Tensor | None]]:
+    """Run a sub-layer again, take its output off the stream that it was added to, in place, and find the gradients of
+    its input and of some of its parameters.
 
     A sub-layer that can do it in less memory has a method of this name.
     """
     with torch.enable_grad():
         hidden = hidden.detach().requires_grad_()
         output = function(hidden, tokens, replay.rewind())
-        found = torch.autograd.grad(output, [hidden, *parameters], grad_output, allow_unused=True)
-    return output.detach(), found[0], found[1:]
+    stream.sub_(output.detach())
+    # From here on only how the output was made is needed, and no longer the numbers, which are as many as the stream's.
+    edge = torch.autograd.graph.get_gradient_edge(output)
+    del output
+    found = torch.autograd.grad([edge], [hidden, *parameters], [grad_output], allow_unused=True)
+    return found[0], found[1:]
 
 
 class _Recomputed(torch.autograd.Function):
@@ -109,7 +115,8 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_first: Tensor, grad_second: Tensor) -> tuple[Tensor | None, ...]:
-        first, second = ctx.saved_tensors
+        # Copies, as they are changed in place.
+        first, second = (stream.clone() for stream in ctx.saved_tensors)
         # Unless the graph is kept, nothing else needs them, and they are as long as the sequence.
         ctx.maybe_clear_saved_tensors()
         sublayers, tokens, again = ctx.stack
@@ -126,13 +133,12 @@ class _Recomputed(torch.autograd.Function):
             trained = [parameter for parameter in sublayer.parameters() if parameter in wanted]
             back = getattr(sublayer, "pullback", None) or partial(pullback, sublayer)
             with torch.autocast(**ctx.autocast):
-                output, of_hidden, found = back(first, tokens, replay, grad_second, trained + seen)
+                of_hidden, found = back(first, tokens, replay, second, grad_second, trained + seen)
             for tensor, gradient in zip(trained + seen, found, strict=True):
                 earlier = gradients[tensor]
                 if gradient is not None:
                     gradients[tensor] = gradient if earlier is None else earlier + gradient
-            first, second = second - output, first
-            del output
+            first, second = second, first
             grad_first, grad_second = grad_second, grad_first if of_hidden is None else grad_first + of_hidden
             del of_hidden
         inputs = [
