@@ -16,6 +16,7 @@ from reformer.training.recipe import Recipe
 from reformer.training.recipe_file import read_recipe
 from reformer.training.run import load_run
 from reformer.training.train import InterruptedRunError, train
+from reformer.training.trainer import PacedTrainer
 from tests.training.test_train import interrupt_at  # noqa: F401
 from tests.training.tiny import MODEL, language_recipe, ner_recipe, reviews_recipe
 
@@ -162,3 +163,44 @@ def test_the_recipe_of_a_fine_tuning_is_read_back_the_same(labeller, tmp_path):
     assert "[model]" not in text
     assert read_recipe(tmp_path / "run" / "recipe.toml") == load_run(tmp_path / "run").recipe
     assert "[finetune]" not in (labeller / "recipe.toml").read_text(encoding="utf-8")
+
+
+def test_what_is_frozen_keeps_its_weights_and_has_no_state(labeller, tmp_path, monkeypatch):
+    recipe = _from(labeller, ner_recipe(tmp_path, max_steps=3))
+    recipe = recipe.model_copy(update={"finetune": recipe.finetune.model_copy(update={"freeze": ["embeddings", "0"]})})
+    optimizers = []
+    create = PacedTrainer.create_optimizer
+    monkeypatch.setattr(PacedTrainer, "create_optimizer", lambda self, *a: optimizers.append(create(self, *a)))
+    train(recipe, tmp_path / "run", console=QUIET)
+    before, after = load_file(labeller / "model.safetensors"), load_file(tmp_path / "run" / "model.safetensors")
+    below = ("reformer.embeddings.", *(f"reformer.encoder.sublayers.{index}." for index in range(3)))
+    for name, weight in before.items():
+        if "rotation" not in name:
+            assert torch.equal(weight, after[name]) == name.startswith(below), name
+    learned = [p for group in optimizers[0].param_groups for p in group["params"]]
+    assert len(learned) == sum(1 for name in before if not name.startswith(below) and "rotation" not in name)
+    assert len(optimizers[0].state) == len(learned)
+
+
+def test_auto_opens_layers_while_the_score_improves_and_stops(labeller, tmp_path, capsys, interrupt_at):  # noqa: F811
+    tables = reviews_recipe(tmp_path, epochs=40, learning_rate=2e-3, evaluations=40)
+    recipe = _from(labeller, tables)
+    recipe = recipe.model_copy(update={"finetune": recipe.finetune.model_copy(update={"freeze": "auto"})})
+    metrics = train(recipe, tmp_path / "run")
+    said = capsys.readouterr().err
+    assert "begins to learn: layer 1" in said
+    assert metrics["training"]["steps"] < 40 * 5
+    opened = said.count("begins to learn")
+    assert metrics["start"]["learned"]["layers"] <= opened
+    interrupt_at(9)
+    with pytest.raises(InterruptedRunError):
+        train(recipe, tmp_path / "parts", console=QUIET)
+    interrupt_at(-1)
+    parts = train(recipe, tmp_path / "parts", resume=True, console=QUIET)
+    assert parts["start"] == metrics["start"]
+    assert parts["validation"] == metrics["validation"]
+
+
+def test_freezing_needs_a_start(tmp_path):
+    with pytest.raises(ValueError, match="freeze: there is no trained model to do this with; give start_from"):
+        Recipe.model_validate(ner_recipe(tmp_path) | {"finetune": {"freeze": ["0"]}})

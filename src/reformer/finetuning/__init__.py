@@ -2,6 +2,8 @@
 
 from reformer.finetuning.architecture import CHANGEABLE, changed_config
 from reformer.finetuning.errors import FinetuningError
+from reformer.finetuning.freeze import freeze, freeze_all_but_top
+from reformer.finetuning.layers import layers
 from reformer.finetuning.pretrained import load_pretrained
 from reformer.finetuning.transfer import Transfer, transfer
 
@@ -10,6 +12,9 @@ __all__ = [
     "FinetuningError",
     "Transfer",
     "changed_config",
+    "freeze",
+    "freeze_all_but_top",
+    "layers",
     "load_pretrained",
     "transfer",
 ]

@@ -20,8 +20,9 @@ class ReversibleSequence(nn.Module):
     """Runs `(x1, x2) -> (x2, x1 + f(x2))` for each sub-layer `f` in turn.
 
     Training memory does not grow with the number of sub-layers: the backward pass finds each input again from the
-    output, `x1 = y2 - f(y1)`. With `reversible=False` the same function is differentiated as usual. Both give the
-    same gradients up to rounding, dropout included. Source: Kitaev et al. 2020, section 3, after Gomez et al. 2017.
+    output, `x1 = y2 - f(y1)`, and ends at the lowest sub-layer that is trained. With `reversible=False` the same
+    function is differentiated as usual. Both give the same gradients up to rounding, dropout included. Source: Kitaev
+    et al. 2020, section 3, after Gomez et al. 2017.
 
     Args:
         sublayers: modules called as `f(hidden, tokens, replay, memory)`, each a function of these alone.
@@ -52,6 +53,12 @@ class ReversibleSequence(nn.Module):
                     first, second = second, first + sublayer(second, tokens, Replay(), memory)
             return first, second
         again = replays(len(sublayers), random=self.training and self._is_random())
+        frozen = _frozen_bottom(first, second, tokens, sublayers)
+        if frozen:
+            # Nothing is asked of them in the backward pass, so it need not come down to them.
+            with torch.no_grad():
+                first, second = _run(first, second, sublayers[:frozen], tokens, again[:frozen])
+            sublayers, again = sublayers[frozen:], again[frozen:]
         # One that several sub-layers share stands here once, and its gradient is the sum of its uses'.
         parameters = list(dict.fromkeys(parameter for layer in sublayers for parameter in layer.parameters()))
         seen = None if tokens.source is None else tokens.source.hidden
@@ -63,6 +70,15 @@ class ReversibleSequence(nn.Module):
 
     def _is_random(self) -> bool:
         return any(getattr(layer, "dropout", 0) > 0 for layer in self.sublayers)
+
+
+def _frozen_bottom(first: Tensor, second: Tensor, tokens: Tokens, sublayers: Sequence[nn.Module]) -> int:
+    """How many sub-layers, from the first on, neither are trained nor stand above anything that is."""
+    seen = tokens.source is not None and tokens.source.hidden.requires_grad
+    if first.requires_grad or second.requires_grad or seen:
+        return 0
+    trained = (any(p.requires_grad for p in sublayer.parameters()) for sublayer in sublayers)
+    return next((index for index, is_trained in enumerate(trained) if is_trained), len(sublayers))
 
 
 def _run(first: Tensor, second: Tensor, sublayers: Sequence[nn.Module], tokens: Tokens, again: list[Replay]) -> Streams:

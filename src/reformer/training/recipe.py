@@ -93,6 +93,18 @@ class FinetuneRecipe(_Table):
         description="a run folder, a model's folder, or its name on the hub: begin with its weights, its tokenizer and "
         "its architecture; [model] may then change what leaves the weights as they are",
     )
+    freeze: list[str] | Literal["auto"] | None = Field(
+        None,
+        description="what keeps its weights: embeddings, layers as 0 or 0-3 from the bottom, patterns of parameters' "
+        "names; auto: begin with the head alone, and let the next lower layer learn while the score improves",
+    )
+
+    @model_validator(mode="after")
+    def _with_a_start(self) -> Self:
+        given = [name for name, value in self if value is not None and name != "start_from"]
+        if self.start_from is None and given:
+            raise ValueError(f"{', '.join(given)}: there is no trained model to do this with; give start_from")
+        return self
 
 
 class TrainingRecipe(_Table):

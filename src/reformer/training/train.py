@@ -21,7 +21,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 
 from reformer import __version__
 from reformer.errors import ReformerError
-from reformer.finetuning import transfer
+from reformer.finetuning import freeze, transfer
 from reformer.models import ReformerConfig
 from reformer.models.quiet import no_progress_bars
 from reformer.training.averaging import WeightAverage
@@ -46,6 +46,7 @@ from reformer.training.run import (
 from reformer.training.start import Start, changes_in_words, keep_start, kept_changes, kept_start, read_start
 from reformer.training.tasks import TASKS
 from reformer.training.trainer import PacedTrainer
+from reformer.training.unfreezing import Unfreezing
 
 # Where only minutes bound a run, no number of steps may.
 NO_LIMIT = 10**9
@@ -108,7 +109,15 @@ def train(
             make_folder(folder, recipe)
             if start is not None:
                 keep_start(folder / START, material.config, material.processor, changes)
+    frozen = recipe.finetune.freeze
+    if isinstance(frozen, list):
+        freeze(model, frozen)
+        _say_frozen(console, model, main)
     trainer, keeper = _trainer(recipe, arguments, model, material)
+    unfreezing = None
+    if frozen == "auto":
+        unfreezing = Unfreezing(model, task.best_metric, task.greater_is_better, console)
+        trainer.add_callback(unfreezing)
     if recipe.training.average_decay is not None:
         trainer.average = WeightAverage(model, recipe.training.average_decay, checkpoint)
         trainer.add_callback(trainer.average)
@@ -126,6 +135,8 @@ def train(
     metrics = _metrics(trainer, run, material)
     if start is not None:
         metrics["start"] = {"from": start.place, **kept_changes(folder / START)}
+    if unfreezing is not None:
+        metrics["start"]["learned"] = unfreezing.chosen
     save_model(model, material.processor, folder)
     draw_curve(trainer.state.log_history, task.best_metric, folder / CURVE, greater_is_better=task.greater_is_better)
     write_metrics(metrics, folder)
@@ -228,6 +239,12 @@ def _introduce(console: Console, material: Material, model: PreTrainedModel, rec
     weights = sum(parameter.numel() for parameter in model.parameters())
     chosen = f"{torch.get_num_threads()} threads, products in {recipe.training.precision}"
     console.print(f"{weights:,} weights, {chosen}, into {folder}", highlight=False)
+
+
+def _say_frozen(console: Console, model: PreTrainedModel, main: bool) -> None:
+    learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    if main:
+        console.print(f"{learning:,} of the weights learn, the others are frozen", highlight=False)
 
 
 def _metrics(trainer: PacedTrainer, run: Run[Task], material: Material) -> dict[str, Any]:

@@ -1,0 +1,30 @@
+"""The layers of a trained model, each as its sub-layers."""
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from reformer.finetuning.errors import FinetuningError
+from reformer.models import ReformerModel
+
+
+def backbone(model: PreTrainedModel) -> ReformerModel:
+    """The one stack of a model.
+
+    Raises:
+        FinetuningError: the model has two stacks, an encoder and a decoder.
+    """
+    found = model.base_model
+    if not isinstance(found, ReformerModel):
+        raise FinetuningError(
+            f"{type(model).__name__} has no single stack of layers, so none of them has a number; "
+            "only a model with one stack can be changed layer by layer"
+        )
+    return found
+
+
+def layers(model: PreTrainedModel) -> list[list[nn.Module]]:
+    """The sub-layers of each layer, in the order they run; see `backbone` for what it raises."""
+    stack = backbone(model)
+    sublayers = list(stack.encoder.sublayers)
+    each = len(sublayers) // stack.config.num_hidden_layers
+    return [sublayers[begin : begin + each] for begin in range(0, len(sublayers), each)]
