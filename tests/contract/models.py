@@ -55,6 +55,20 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "gated_feed_forward": True,
         "chunk_size_feed_forward": 7,
     },
+    "heads": {
+        "attention_layers": ["full", ["lsh", "local", "local", "full"], "local+lsh"],
+        "num_attention_heads": 4,
+        "attention_head_size": 8,
+        "local_window": [5, 9, 9, 5],
+        "lsh_window": [6, 6, 6, 11],
+    },
+    "grouped": {
+        "attention_layers": ["full", ["local", "local", "lsh", "lsh"], "local+lsh"],
+        "num_attention_heads": 4,
+        "attention_head_size": 8,
+        "num_key_value_heads": 2,
+        "shared_query_key": False,
+    },
     "ngrams": {"attention_layers": ["local", "lsh"], "ngram_sizes": [2, 3], "ngram_rows": 97, "ngram_width": 8},
     "shared": {
         "attention_layers": ["local", "lsh"] * 2,

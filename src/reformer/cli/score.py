@@ -47,7 +47,7 @@ def score(
     texts = find_texts(files)
     loaded = load_run(run, LanguageModelling)
     console = Console(stderr=True)
-    if "full" in loaded.model.config.attention_layers:
+    if "full" in loaded.model.config.attention_kinds:
         console.print("this model has full attention: its memory grows with the text", highlight=False)
     with _progress(console, texts) as show:
         results = score_texts(

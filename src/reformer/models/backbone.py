@@ -1,6 +1,6 @@
 """The stack that all heads share: embeddings, layers, and the norm over their residual streams."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,8 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from reformer.models.cache import ReformerCache
-from reformer.models.configuration import ReformerConfig
+from reformer.models.configuration import Layer, ReformerConfig
+from reformer.models.head_groups import HeadGroup
 from reformer.models.sharing import shared_weights
 from reformer.models.streaming import Stream
 from reformer.models.strict_loading import StrictLoading
@@ -21,6 +22,7 @@ from reformer.nn import (
     CrossAttention,
     FeedForward,
     LearnedPositions,
+    MixedAttention,
     NgramEmbedding,
     ResidualSequence,
     ReversibleSequence,
@@ -282,21 +284,46 @@ def _positions(config: ReformerConfig) -> nn.Module | None:
     return None
 
 
-def _layer(config: ReformerConfig, kind: str, across: str | None = None) -> list[SubLayer]:
+def _attention(config: ReformerConfig, layer: Layer, of_group: Callable[[HeadGroup], Attention]) -> nn.Module:
+    """An attention for all heads of a layer, or for each group of them that are alike."""
+    groups = [of_group(group) for group in config.head_groups(layer)]
+    return groups[0] if len(groups) == 1 else MixedAttention(groups)
+
+
+def _layer(config: ReformerConfig, kind: Layer, across: str | None = None) -> list[SubLayer]:
     """The sub-layers of one layer, in the order they run; `across` is the kind of its cross attention, if any."""
-    functions: list[nn.Module] = [
-        Attention(
-            kind,
+    # How many heads of queries there are for each of keys.
+    sharing = config.num_attention_heads // (config.num_key_value_heads or config.num_attention_heads)
+
+    def attention(group: HeadGroup) -> Attention:
+        return Attention(
+            group.kind,
             config.hidden_size,
-            config.num_attention_heads,
+            len(group.heads),
             config.attention_head_size,
             causal=config.is_decoder,
-            local_window=config.local_window,
-            lsh_window=config.lsh_window,
+            local_window=group.local_window,
+            lsh_window=group.lsh_window,
             buckets=config.num_buckets,
             rounds=config.num_rounds,
             shared=config.shared_query_key,
-        ),
+            key_value_heads=len(group.heads) // sharing,
+        )
+
+    def cross_attention(group: HeadGroup) -> CrossAttention:
+        return CrossAttention(
+            group.kind,
+            config.hidden_size,
+            config.output_size,
+            len(group.heads),
+            config.attention_head_size,
+            window=group.lsh_window,
+            buckets=config.num_buckets,
+            rounds=config.num_rounds,
+        )
+
+    functions: list[nn.Module] = [
+        _attention(config, kind, attention),
         FeedForward(
             config.hidden_size,
             config.feed_forward_size,
@@ -306,17 +333,7 @@ def _layer(config: ReformerConfig, kind: str, across: str | None = None) -> list
         ),
     ]
     if across is not None:
-        cross_attention = CrossAttention(
-            across,
-            config.hidden_size,
-            config.output_size,
-            config.num_attention_heads,
-            config.attention_head_size,
-            window=config.lsh_window,
-            buckets=config.num_buckets,
-            rounds=config.num_rounds,
-        )
-        functions.insert(1, cross_attention)
+        functions.insert(1, _attention(config, across, cross_attention))
     if config.convolution_kernel:
         functions.insert(0, SeparableConvolution(config.hidden_size, config.convolution_kernel, config.is_decoder))
     return [

@@ -7,10 +7,14 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from reformer.models.head_groups import HeadGroup, head_groups
 from reformer.ops.orderings import bucket_factors
 
 ATTENTION_KINDS = ("full", "local", "lsh", "local+lsh")
 CROSS_ATTENTION_KINDS = ("full", "lsh")
+Layer = str | list[str] | tuple[str, ...]
+"""The kind of all heads of a layer, or the kind of each."""
+
 POSITION_KINDS = ("axial", "rotary", "learned", "sinusoidal", "none")
 
 
@@ -27,7 +31,12 @@ class ReformerConfig(PreTrainedConfig):
         num_attention_heads, attention_head_size: how many heads, and their width.
         feed_forward_size: the inner width of the feed-forward sub-layer.
         hidden_act: "relu", "gelu" or "silu"; with `gated_feed_forward` it gates a second projection.
-        attention_layers: one of "full", "local", "lsh", "local+lsh" for each layer.
+        num_key_value_heads: how many heads of keys and values there are, a divisor of `num_attention_heads`;
+            neighbouring heads share each. None: as many as heads. In hashed layers it needs
+            `shared_query_key=False`, and heads that share keys must be alike in kind and window. Cross attention has
+            a head of keys for each.
+        attention_layers: one of "full", "local", "lsh", "local+lsh" for each layer, or a list of them, one for each
+            head of the layer: `["local", ["local", "local", "lsh", "lsh"], "full"]`.
         num_distinct_layers: how many layers have weights of their own: layer `i` uses those of layer
             `i mod num_distinct_layers`, which must be of its kind. Biases, norms and hash rotations stay each
             layer's own. None for all.
@@ -40,7 +49,7 @@ class ReformerConfig(PreTrainedConfig):
         decoder_start_token_id: what the decoder reads first; `bos_token_id` if not given, or else `pad_token_id`.
         label_smoothing: in training, how much of an encoder-decoder's target is spread over the whole vocabulary.
         local_window: in local attention, how many tokens are seen: the token itself and `local_window - 1` before
-            it (and as many after it, unless causal).
+            it (and as many after it, unless causal). A list has one for each head.
         lsh_window: the same within a bucket of a hash round.
         num_buckets: buckets a round, or their even factors, such as `[32, 16]`.
         num_rounds: how many hash rounds are seen in one softmax; any forward pass may be given another number.
@@ -85,15 +94,16 @@ class ReformerConfig(PreTrainedConfig):
     hidden_act: Literal["relu", "gelu", "silu"] = "gelu"
     gated_feed_forward: bool = False
     chunk_size_feed_forward: int = 4096
-    attention_layers: list[str] | tuple[str, ...] = ("local", "lsh", "local", "lsh", "local", "lsh")
+    num_key_value_heads: int | None = None
+    attention_layers: list[Layer] | tuple[Layer, ...] = ("local", "lsh", "local", "lsh", "local", "lsh")
     num_distinct_layers: int | None = None
     is_decoder: bool = False
-    decoder_attention_layers: list[str] | tuple[str, ...] | None = None
+    decoder_attention_layers: list[Layer] | tuple[Layer, ...] | None = None
     cross_attention_layers: list[str] | tuple[str, ...] | None = None
     decoder_start_token_id: int | None = None
     label_smoothing: float | int = 0.0
-    local_window: int = 64
-    lsh_window: int = 64
+    local_window: int | list[int] | tuple[int, ...] = 64
+    lsh_window: int | list[int] | tuple[int, ...] = 64
     num_buckets: int | list[int] = 64
     num_rounds: int = 2
     shared_query_key: bool = True
@@ -136,7 +146,16 @@ class ReformerConfig(PreTrainedConfig):
     @property
     def is_hashed(self) -> bool:
         """Whether any layer has hash rounds."""
-        return any("lsh" in kind for kind in self.attention_layers)
+        return any("lsh" in kind for kind in self.attention_kinds)
+
+    @property
+    def attention_kinds(self) -> set[str]:
+        """Every kind that some head of some layer has."""
+        return {group.kind for layer in self.attention_layers for group in self.head_groups(layer)}
+
+    def head_groups(self, layer: Layer) -> list[HeadGroup]:
+        """The heads of one of the `attention_layers`, those together that are alike."""
+        return head_groups(layer, self.num_attention_heads, self.local_window, self.lsh_window)
 
     def check(self) -> None:
         """Refuse what makes no sense. Loading may change single fields afterwards, so a model checks again."""
@@ -185,6 +204,8 @@ class ReformerConfig(PreTrainedConfig):
         layers, across = self.decoder_attention_layers or [], self.cross_attention_layers or []
         _check_kinds("decoder_attention_layers", layers, ATTENTION_KINDS)
         _check_kinds("cross_attention_layers", across, CROSS_ATTENTION_KINDS)
+        for layer in layers:
+            self._check_shared_keys(layer)
         if len(layers) != len(across):
             raise ValueError(
                 f"cross_attention_layers has {len(across)} entries for the decoder's {len(layers)} layers; "
@@ -205,7 +226,7 @@ class ReformerConfig(PreTrainedConfig):
             "attention_head_size",
             "feed_forward_size",
         )
-        names += ("local_window", "lsh_window", "num_rounds", "max_position_embeddings", "ngram_rows", "ngram_width")
+        names += ("num_rounds", "max_position_embeddings", "ngram_rows", "ngram_width")
         for name in names:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
@@ -231,6 +252,12 @@ class ReformerConfig(PreTrainedConfig):
 
     def _check_layers(self) -> None:
         _check_kinds("attention_layers", self.attention_layers, ATTENTION_KINDS)
+        for name in ("local_window", "lsh_window"):
+            window = getattr(self, name)
+            if min([window] if isinstance(window, int) else window, default=0) < 1:
+                raise ValueError(f"{name}={window}: expected at least 1")
+        for layer in self.attention_layers:
+            self._check_shared_keys(layer)
         bucket_factors(self.num_buckets)
         self._check_sharing()
 
@@ -250,6 +277,28 @@ class ReformerConfig(PreTrainedConfig):
                         f"{number % distinct}, whose weights it would use, {theirs!r}; let the kinds repeat every "
                         f"{distinct} layers"
                     )
+
+    def _check_shared_keys(self, layer: Layer) -> None:
+        """Heads that share keys must be able to."""
+        asked, heads = self.num_key_value_heads, self.num_attention_heads
+        groups = self.head_groups(layer)
+        if asked is None or asked == heads:
+            return
+        if asked < 1 or heads % asked:
+            raise ValueError(f"num_key_value_heads={asked}: expected a divisor of num_attention_heads={heads}")
+        if self.shared_query_key and any("lsh" in group.kind for group in groups):
+            raise ValueError(
+                f"num_key_value_heads={asked} with shared_query_key=True: in hashed layers the queries of each head "
+                "then are its keys, and none can be shared between heads; set shared_query_key=False"
+            )
+        for group in groups:
+            shared = {head * asked // heads for head in group.heads}
+            if len(shared) * (heads // asked) != len(group.heads):
+                raise ValueError(
+                    f"num_key_value_heads={asked} has {heads // asked} neighbouring heads share keys, but in layer "
+                    f"{layer} with local_window={self.local_window} and lsh_window={self.lsh_window} heads "
+                    f"{list(group.heads)} are alike and share keys with others; make heads that share keys alike"
+                )
 
     def _check_positions(self) -> None:
         kind, longest = self.position_embedding_type, self.max_position_embeddings
@@ -278,9 +327,9 @@ class ReformerConfig(PreTrainedConfig):
             )
 
 
-def _check_kinds(name: str, layers: Sequence[str], kinds: Sequence[str]) -> None:
+def _check_kinds(name: str, layers: Sequence[Layer], kinds: Sequence[str]) -> None:
     if not layers:
         raise ValueError(f"{name}=[]: expected at least one layer")
-    for kind in layers:
+    for kind in (kind for layer in layers for kind in ([layer] if isinstance(layer, str) else layer)):
         if kind not in kinds:
             raise ValueError(f"{name} has {kind!r}; expected {', '.join(map(repr, kinds))}")

@@ -5,6 +5,7 @@ from reformer.nn.block import SubLayer
 from reformer.nn.convolution import SeparableConvolution
 from reformer.nn.cross_attention import CrossAttention
 from reformer.nn.feed_forward import FeedForward
+from reformer.nn.mixed_attention import MixedAttention
 from reformer.nn.ngrams import NgramEmbedding
 from reformer.nn.positions import AxialPositions, LearnedPositions, SinusoidalPositions
 from reformer.nn.replay import Replay
@@ -18,6 +19,7 @@ __all__ = [
     "CrossAttention",
     "FeedForward",
     "LearnedPositions",
+    "MixedAttention",
     "NgramEmbedding",
     "Replay",
     "ResidualSequence",

@@ -35,8 +35,13 @@ class Attention(nn.Module):
         local_window, lsh_window: how far a token sees in the position ordering and in a bucket.
         buckets, rounds: of the hash, see `reformer.ops.random_rotations`. A pass may have another number of rounds,
             `Tokens.rounds`.
+        key_value_heads: how many heads of keys and values there are; as many neighbouring heads share each as divide
+            `heads`. Heads that share keys share their hash rotations too. None: a head of keys for each.
         shared: in hashed kinds, queries are keys (of unit length), and a token sees itself only when alone. If
             False both have unit length, and each head learns the temperature of its scores.
+
+    Raises:
+        ValueError: `key_value_heads` that do not divide `heads`, or are fewer where the queries are the keys.
 
     Hash rotations are drawn anew in each training forward pass; evaluation uses those in the checkpoint, and for
     further rounds those that follow from them, see `reformer.ops.rotations_of_rounds`.
@@ -55,20 +60,27 @@ class Attention(nn.Module):
         buckets: int | Sequence[int] = 64,
         rounds: int = 2,
         shared: bool = True,
+        key_value_heads: int | None = None,
     ) -> None:
         super().__init__()
         self.kind, self.heads, self.head_dim, self.causal = kind, heads, head_dim, causal
         self.hashed = "lsh" in kind
         self.shared = shared and self.hashed
+        self.key_heads = heads if key_value_heads is None else key_value_heads
+        if self.key_heads < 1 or heads % self.key_heads or (self.shared and self.key_heads != heads):
+            raise ValueError(
+                f"key_value_heads={key_value_heads} for {heads} heads{', whose queries are keys' * self.shared}: "
+                f"expected {heads if self.shared else f'a divisor of {heads}'}"
+            )
         self.rounds = rounds if self.hashed else 0
         self.local_windows, self.lsh_window = (local_window,) * ("local" in kind), lsh_window
-        width = heads * head_dim
+        width, key_width = heads * head_dim, self.key_heads * head_dim
         if self.shared:
             self.query_key = nn.Linear(hidden_size, width, bias=False)
         else:
             self.query = nn.Linear(hidden_size, width, bias=False)
-            self.key = nn.Linear(hidden_size, width, bias=False)
-        self.value = nn.Linear(hidden_size, width, bias=False)
+            self.key = nn.Linear(hidden_size, key_width, bias=False)
+        self.value = nn.Linear(hidden_size, key_width, bias=False)
         self.output = nn.Linear(width, hidden_size, bias=False)
         if self.hashed and not shared:
             self.log_temperature = nn.Parameter(torch.full((heads,), 0.5 * math.log(head_dim)))
@@ -86,7 +98,7 @@ class Attention(nn.Module):
     def _draw(self, rounds: int, device: torch.device | None = None) -> Rotations:
         if not self.hashed:
             return ()
-        return random_rotations(self.heads, rounds, self.head_dim, self.bucket_factors, device=device)
+        return random_rotations(self.key_heads, rounds, self.head_dim, self.bucket_factors, device=device)
 
     def _rotations(self, rounds: int, device: torch.device) -> Rotations:
         if self.training:
@@ -123,15 +135,13 @@ class Attention(nn.Module):
             seen = self._see_everything(query, key, value, tokens, memory)
         else:
             if tables is not None:
-                key, value, key_slots = _with_earlier(
-                    key, value, query_slots, query_slots if key_slots is None else key_slots, tables
-                )
+                key, value, key_slots = _with_earlier(key, value, query_slots, key_slots, tables)
             seen = window_attention(
                 query,
-                key,
-                value,
+                self._spread(key),
+                self._spread(value),
                 query_slots,
-                key_slots,
+                None if key_slots is query_slots else self._spread(key_slots),
                 window=self._windows(tokens),
                 causal=self.causal,
                 attend_self=not self.shared,
@@ -161,7 +171,14 @@ class Attention(nn.Module):
         return continued_attention(query, key, value, real)
 
     def _split(self, vectors: Tensor) -> Float[Tensor, "batch heads length head_dim"]:
-        return vectors.unflatten(-1, (self.heads, self.head_dim)).transpose(1, 2)
+        return vectors.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+
+    def _spread(self, of_keys: Tensor) -> Tensor:
+        """What heads of keys have, for each head of queries. Where they all share one it is a view."""
+        shared_by = self.heads // self.key_heads
+        if shared_by == 1 or of_keys.shape[1] != self.key_heads:
+            return of_keys
+        return of_keys[:, :, None].expand(-1, -1, shared_by, *of_keys.shape[2:]).flatten(1, 2)
 
     def _scaled(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, float]:
         key = unit_vectors(key) if self.hashed else key
@@ -179,34 +196,42 @@ class Attention(nn.Module):
 
     def _slots(
         self, query: Tensor, key: Tensor, tokens: Tokens, replay: Replay, tables: KeyTables | None
-    ) -> tuple[Int[Tensor, "batch heads orderings length"], Int[Tensor, "batch heads orderings length"] | None]:
-        """The slots of queries and of keys; None for the latter where they are the same."""
+    ) -> tuple[Int[Tensor, "batch heads orderings length"], Int[Tensor, "batch key_heads orderings length"]]:
+        """The slots of queries and of keys, which may be one tensor."""
         if not self.hashed:
             slots = tokens.slots
-            return (slots if tables is None else slots.expand(-1, self.heads, -1, -1)), None
+            if tables is None:
+                return slots, slots
+            return slots.expand(-1, self.heads, -1, -1), slots.expand(-1, self.key_heads, -1, -1)
         mask = tokens.mask if tokens.padded else None
         vectors = (key,) if self.shared else (key, query)
-        buckets = replay.keep("buckets", lambda: torch.stack(self._buckets(vectors, self._rounds(tokens))))
-        key_slots = bucket_slots(buckets[0], mask)
-        places = None if self.shared else bucket_query_slots(buckets[1], buckets[0], mask, causal=self.causal)
-        if tables is not None:
-            earlier = tables.counts_of_rounds(len(self.local_windows))
+        buckets = replay.keep("buckets", lambda: torch.cat(self._buckets(vectors, self._rounds(tokens)), 1))
+        of_keys, of_queries = buckets[:, : self.key_heads], buckets[:, self.key_heads :]
+        earlier = None if tables is None else tables.counts_of_rounds(len(self.local_windows))
+        key_slots = bucket_slots(of_keys, mask)
+        if earlier is not None:
             key_slots = continued_slots(key_slots, earlier)
-            if places is not None:
-                places = continued_places(places, buckets[1].long(), mask, earlier)
         key_slots = self._with_local(key_slots, tokens)
-        return (key_slots, None) if places is None else (self._with_local(places, tokens), key_slots)
+        if self.shared:
+            return key_slots, key_slots
+        places = bucket_query_slots(of_queries, self._spread(of_keys), mask, causal=self.causal)
+        if earlier is not None:
+            places = continued_places(places, of_queries.long(), mask, self._spread(earlier))
+        return self._with_local(places, tokens), key_slots
 
     def _buckets(self, vectors: tuple[Tensor, ...], rounds: int) -> list[Tensor]:
         """Buckets of keys (and queries), in the smallest integers, because they are kept until the backward pass."""
         rotations = self._rotations(rounds, vectors[0].device)
         small = torch.int16 if bucket_count(rotations) <= 1 << 15 else torch.int32
-        return [hash_buckets(each, rotations).to(small) for each in vectors]
+        # Heads are the second dimension of what `_spread` takes.
+        of_queries = tuple(self._spread(rotation[None])[0] for rotation in rotations)
+        both = zip(vectors, (rotations, of_queries), strict=False)
+        return [hash_buckets(each, turned).to(small) for each, turned in both]
 
     def _with_local(self, slots: Tensor, tokens: Tokens) -> Tensor:
         if self.kind != "local+lsh":
             return slots
-        return torch.cat((tokens.slots.expand(-1, self.heads, -1, -1), slots), 2)
+        return torch.cat((tokens.slots.expand(-1, slots.shape[1], -1, -1), slots), 2)
 
 
 def cast_once(hidden: Float[Tensor, "batch length hidden"]) -> Float[Tensor, "batch length hidden"]:

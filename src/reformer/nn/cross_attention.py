@@ -90,7 +90,8 @@ class CrossAttention(Attention):
     def _remembered(self, query: Tensor, memory: Memory | None, rounds: int) -> dict[str, Tensor] | None:
         if memory is None or "key" not in memory.tensors:
             return None
-        return memory.tensors | ({"query_buckets": self._buckets((query,), rounds)[0]} if self.hashed else {})
+        of_queries = {"query_buckets": self._buckets((query,), rounds)[0]} if self.hashed else {}
+        return {**memory.tensors, **of_queries}
 
     def _places(self, seen: dict[str, Tensor], tokens: Tokens) -> Tensor:
         return bucket_query_slots(

@@ -1,5 +1,7 @@
 """Attention over everything: the baseline, and the better choice at short lengths."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -8,36 +10,37 @@ from torch.nn.functional import scaled_dot_product_attention
 
 def full_attention(
     query: Float[Tensor, "batch heads length head_dim"],
-    key: Float[Tensor, "batch heads length head_dim"],
-    value: Float[Tensor, "batch heads length head_dim"],
+    key: Float[Tensor, "batch key_heads length head_dim"],
+    value: Float[Tensor, "batch key_heads length head_dim"],
     mask: Bool[Tensor, "batch length"] | None,
     causal: bool,
 ) -> Float[Tensor, "batch heads length head_dim"]:
-    """PyTorch's scaled dot-product attention over the real tokens; padding gives zeros.
+    """PyTorch's scaled dot-product attention over the real tokens; padding gives zeros. Neighbouring heads may share
+    the keys and values of one head.
 
     Args:
         mask: True for a real token; None where all are.
         causal: see no later token.
     """
     if mask is None:
-        return scaled_dot_product_attention(query, key, value, is_causal=causal)
+        return _attention(query, key, value, is_causal=causal)
     if not causal:
         # A sequence without any real token looks at its padding; what it finds is dropped below.
         seen = mask | ~mask.any(-1, keepdim=True)
-        output = scaled_dot_product_attention(query, key, value, attn_mask=seen[:, None, None])
+        output = _attention(query, key, value, attn_mask=seen[:, None, None])
     else:
         # With the real tokens in front, "nothing later" hides the padding too, and no mask of length^2 is needed.
-        order = (~mask).byte().argsort(dim=-1, stable=True)[:, None, :, None].expand_as(query)
-        query, key, value = (vectors.gather(2, order) for vectors in (query, key, value))
-        output = scaled_dot_product_attention(query, key, value, is_causal=True)
-        output = torch.empty_like(output).scatter(2, order, output)
+        order = (~mask).byte().argsort(dim=-1, stable=True)[:, None, :, None]
+        query, key, value = (vectors.gather(2, order.expand_as(vectors)) for vectors in (query, key, value))
+        output = _attention(query, key, value, is_causal=True)
+        output = torch.empty_like(output).scatter(2, order.expand_as(output), output)
     return output.masked_fill(~mask[:, None, :, None], 0)
 
 
 def continued_attention(
     query: Float[Tensor, "batch heads queries head_dim"],
-    key: Float[Tensor, "batch heads length head_dim"],
-    value: Float[Tensor, "batch heads length head_dim"],
+    key: Float[Tensor, "batch key_heads length head_dim"],
+    value: Float[Tensor, "batch key_heads length head_dim"],
     mask: Bool[Tensor, "batch length"],
 ) -> Float[Tensor, "batch heads queries head_dim"]:
     """Causal attention of the last tokens of a sequence, the queries, over all of it; padding gives zeros.
@@ -49,7 +52,7 @@ def continued_attention(
     before = torch.ones(queries, length, dtype=torch.bool, device=query.device).tril(length - queries)
     seen = mask[:, None, None] & before
     real = mask[:, None, length - queries :, None]
-    output = scaled_dot_product_attention(query, key, value, attn_mask=seen | ~real)
+    output = _attention(query, key, value, attn_mask=seen | ~real)
     return output.masked_fill(~real, 0)
 
 
@@ -69,3 +72,7 @@ def cross_attention(
     any_real = mask.any(-1)[:, None, None, None]
     output = scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None] | ~any_real)
     return output.masked_fill(~any_real, 0)
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, **mask: Any) -> Tensor:
+    return scaled_dot_product_attention(query, key, value, enable_gqa=key.shape[1] != query.shape[1], **mask)

@@ -1,5 +1,7 @@
 """What sub-layers remember of the tokens before a call, so that a sequence can be read in pieces."""
 
+from collections.abc import Iterator, MutableMapping
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -11,7 +13,13 @@ class Memory:
     """The tensors one sub-layer carries from piece to piece, by name; the batch is their first dimension."""
 
     def __init__(self) -> None:
-        self.tensors: dict[str, Tensor] = {}
+        self.tensors: MutableMapping[str, Tensor] = {}
+
+    def part(self, name: str) -> "Memory":
+        """What a part of the sub-layer carries; its tensors are among these, under names that begin with `name`."""
+        part = Memory()
+        part.tensors = _Part(self.tensors, f"{name}.")
+        return part
 
     def reorder(self, index: Int[Tensor, " batch"]) -> None:
         """Let item `i` go on from where item `index[i]` was, as beam search needs it."""
@@ -21,6 +29,28 @@ class Memory:
     @property
     def nbytes(self) -> int:
         return sum(tensor.nbytes for tensor in self.tensors.values())
+
+
+class _Part(MutableMapping[str, Tensor]):
+    """Those tensors whose names begin with a prefix, by the rest of their names."""
+
+    def __init__(self, whole: MutableMapping[str, Tensor], prefix: str) -> None:
+        self._whole, self._prefix = whole, prefix
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._whole[self._prefix + name]
+
+    def __setitem__(self, name: str, tensor: Tensor) -> None:
+        self._whole[self._prefix + name] = tensor
+
+    def __delitem__(self, name: str) -> None:
+        del self._whole[self._prefix + name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.removeprefix(self._prefix) for name in self._whole if name.startswith(self._prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class KeyTables:
@@ -106,21 +136,21 @@ class KeyTables:
 
     def near(self, query_slots: Int[Tensor, "batch heads orderings 1"]) -> tuple[Tensor, Tensor, Tensor]:
         """What one query can see: keys and values `[batch, heads, sum of windows, head_dim]`, and slots, where a key
-        that is there for several orderings is absent but once. The cost does not depend on what was read before."""
+        that is there for several orderings is absent but once. The cost does not depend on what was read before.
+        There may be several heads of queries, next to each other, for each head of keys."""
         parts = []
         for ordering, (_, window) in enumerate(self.shape):
             bucket = query_slots[:, :, ordering].clamp_min(0) // BUCKET_STRIDE
             steps = torch.arange(window, device=bucket.device)
             parts.append(self.first[ordering] + bucket * window + steps)
         place = torch.cat(parts, -1)
+        batch, heads, count = place.shape
+        place = place.view(batch, self.tensors["key"].shape[1], -1)
         wide = place[..., None].expand(-1, -1, -1, self.tensors["key"].shape[-1])
-        several = place[:, :, None].expand(-1, -1, len(self.shape), -1)
-        slots = self.tensors["slots"].gather(-1, several)
-        return (
-            self.tensors["key"].gather(2, wide),
-            self.tensors["value"].gather(2, wide),
-            self._once(query_slots, slots),
-        )
+        key, value = (self.tensors[name].gather(2, wide).view(batch, heads, count, -1) for name in ("key", "value"))
+        slots = self.tensors["slots"].gather(-1, place[:, :, None].expand(-1, -1, len(self.shape), -1))
+        slots = slots.unflatten(-1, (-1, count)).transpose(2, 3).flatten(1, 2)
+        return key, value, self._once(query_slots, slots)
 
     def _once(self, query_slots: Tensor, slots: Tensor) -> Tensor:
         """Slots of gathered keys, absent unless the ordering that brought a key is the first that it is near in."""

@@ -18,6 +18,7 @@ class Replay:
         self.seed = seed
         self._draws = 0
         self._kept: dict[str, Tensor] = {}
+        self._prefix = ""
 
     def rewind(self) -> "Replay":
         """Start again from the first draw, before the sub-layer runs again."""
@@ -26,9 +27,16 @@ class Replay:
 
     def keep(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
         """The value computed under this name in the first run."""
+        name = self._prefix + name
         if name not in self._kept:
             self._kept[name] = compute()
         return self._kept[name]
+
+    def part(self, name: str) -> "Replay":
+        """Where a part of the sub-layer keeps its values, under names of its own. Dropout is not for parts."""
+        part = Replay()
+        part._kept, part._prefix = self._kept, f"{self._prefix}{name}."
+        return part
 
     def dropout(self, hidden: Tensor, probability: float) -> Tensor:
         """Dropout that is equal in every run; none without a seed."""
