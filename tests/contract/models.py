@@ -61,6 +61,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "attention_head_size": 8,
         "local_window": [5, 9, 9, 5],
         "lsh_window": [6, 6, 6, 11],
+        "gated_heads": True,
+        "attention_act": "gelu",
     },
     "grouped": {
         "attention_layers": ["full", ["local", "local", "lsh", "lsh"], "local+lsh"],

@@ -79,3 +79,15 @@ def test_padding_gives_zeros(kind):
     output = layer(torch.randn(1, 4, 24).double(), Tokens.of(mask), Replay())
     assert output[0, [0, 3]].abs().max() == 0
     assert output[0, 1:3].abs().min() > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_heads_are_gated_by_the_layers_input_and_bent_before_they_are_projected(kind):
+    layer, plain = _layer(kind, gated=True, activation="relu"), _layer(kind)
+    plain.load_state_dict({name: layer.state_dict()[name] for name in plain.state_dict()})
+    with torch.no_grad():
+        plain.output.weight.copy_(torch.eye(24))
+    hidden, tokens = torch.randn(2, 19, 24).double(), Tokens.of(torch.ones(2, 19, dtype=torch.bool), False)
+    gates = layer.gate(hidden).sigmoid()[..., None]
+    expected = layer.output((plain(hidden, tokens, Replay()).unflatten(-1, (3, 8)) * gates).flatten(2).relu())
+    assert (layer(hidden, tokens, Replay()) - expected).abs().max() < 1e-12

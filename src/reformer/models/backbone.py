@@ -308,6 +308,8 @@ def _layer(config: ReformerConfig, kind: Layer, across: str | None = None) -> li
             rounds=config.num_rounds,
             shared=config.shared_query_key,
             key_value_heads=len(group.heads) // sharing,
+            gated=config.gated_heads,
+            activation=config.attention_act,
         )
 
     def cross_attention(group: HeadGroup) -> CrossAttention:
@@ -320,6 +322,8 @@ def _layer(config: ReformerConfig, kind: Layer, across: str | None = None) -> li
             window=group.lsh_window,
             buckets=config.num_buckets,
             rounds=config.num_rounds,
+            gated=config.gated_heads,
+            activation=config.attention_act,
         )
 
     functions: list[nn.Module] = [

@@ -35,6 +35,8 @@ class ReformerConfig(PreTrainedConfig):
             neighbouring heads share each. None: as many as heads. In hashed layers it needs
             `shared_query_key=False`, and heads that share keys must be alike in kind and window. Cross attention has
             a head of keys for each.
+        gated_heads: scale the output of each head of attention by a sigmoid of the layer's input.
+        attention_act: "relu", "gelu" or "silu" of the joined heads, before they are projected; None for none.
         attention_layers: one of "full", "local", "lsh", "local+lsh" for each layer, or a list of them, one for each
             head of the layer: `["local", ["local", "local", "lsh", "lsh"], "full"]`.
         num_distinct_layers: how many layers have weights of their own: layer `i` uses those of layer
@@ -95,6 +97,8 @@ class ReformerConfig(PreTrainedConfig):
     gated_feed_forward: bool = False
     chunk_size_feed_forward: int = 4096
     num_key_value_heads: int | None = None
+    gated_heads: bool = False
+    attention_act: Literal["relu", "gelu", "silu"] | None = None
     attention_layers: list[Layer] | tuple[Layer, ...] = ("local", "lsh", "local", "lsh", "local", "lsh")
     num_distinct_layers: int | None = None
     is_decoder: bool = False

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from reformer.nn.feed_forward import ACTIVATIONS
 from reformer.nn.full_attention import continued_attention, full_attention
 from reformer.nn.memory import KeyTables, Memory, continued_places, continued_slots
 from reformer.nn.positions import rotate
@@ -39,6 +40,8 @@ class Attention(nn.Module):
             `heads`. Heads that share keys share their hash rotations too. None: a head of keys for each.
         shared: in hashed kinds, queries are keys (of unit length), and a token sees itself only when alone. If
             False both have unit length, and each head learns the temperature of its scores.
+        gated: scale each head's output by a sigmoid of the layer's input.
+        activation: "relu", "gelu" or "silu" of the joined heads; None for none.
 
     Raises:
         ValueError: `key_value_heads` that do not divide `heads`, or are fewer where the queries are the keys.
@@ -61,6 +64,8 @@ class Attention(nn.Module):
         rounds: int = 2,
         shared: bool = True,
         key_value_heads: int | None = None,
+        gated: bool = False,
+        activation: str | None = None,
     ) -> None:
         super().__init__()
         self.kind, self.heads, self.head_dim, self.causal = kind, heads, head_dim, causal
@@ -81,6 +86,8 @@ class Attention(nn.Module):
             self.query = nn.Linear(hidden_size, width, bias=False)
             self.key = nn.Linear(hidden_size, key_width, bias=False)
         self.value = nn.Linear(hidden_size, key_width, bias=False)
+        self.gate = nn.Linear(hidden_size, heads) if gated else None
+        self.activation = None if activation is None else ACTIVATIONS[activation]
         self.output = nn.Linear(width, hidden_size, bias=False)
         if self.hashed and not shared:
             self.log_temperature = nn.Parameter(torch.full((heads,), 0.5 * math.log(head_dim)))
@@ -127,7 +134,7 @@ class Attention(nn.Module):
         query_slots, key_slots = self._slots(query, key, tokens, replay, tables)
         if self.shared and tables is None:
             seen = self._see_shared(query, value, query_slots, tokens)
-            return self.output(seen.transpose(1, 2).flatten(2))
+            return self._join(seen, hidden)
         query, key, scale = self._scaled(query, key)
         if tokens.rotary is not None:
             query, key = rotate(query, tokens.rotary), rotate(key, tokens.rotary)
@@ -147,7 +154,16 @@ class Attention(nn.Module):
                 attend_self=not self.shared,
                 scale=scale,
             )
-        return self.output(seen.transpose(1, 2).flatten(2))
+        return self._join(seen, hidden)
+
+    def _join(
+        self, seen: Float[Tensor, "batch heads length head_dim"], hidden: Float[Tensor, "batch length hidden"]
+    ) -> Float[Tensor, "batch length hidden"]:
+        """What the heads saw, gated by the layer's input, side by side, projected (`docs/math.md`, equation 30)."""
+        if self.gate is not None:
+            seen = seen * self.gate(hidden).sigmoid().transpose(1, 2)[..., None]
+        joined = seen.transpose(1, 2).flatten(2)
+        return self.output(joined if self.activation is None else self.activation(joined))
 
     def _see_shared(
         self, query: Tensor, value: Tensor, slots: Tensor, tokens: Tokens

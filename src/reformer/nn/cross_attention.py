@@ -29,6 +29,7 @@ class CrossAttention(Attention):
         heads, head_dim: how many heads, and how wide.
         window: how far a query sees in a bucket.
         buckets, rounds: of the hash, see `reformer.ops.random_rotations`.
+        gated, activation: see `Attention`.
     """
 
     def __init__(
@@ -42,9 +43,20 @@ class CrossAttention(Attention):
         window: int = 64,
         buckets: int | list[int] = 64,
         rounds: int = 2,
+        gated: bool = False,
+        activation: str | None = None,
     ) -> None:
         super().__init__(
-            kind, hidden_size, heads, head_dim, lsh_window=window, buckets=buckets, rounds=rounds, shared=False
+            kind,
+            hidden_size,
+            heads,
+            head_dim,
+            lsh_window=window,
+            buckets=buckets,
+            rounds=rounds,
+            shared=False,
+            gated=gated,
+            activation=activation,
         )
         self.key = nn.Linear(source_size, heads * head_dim, bias=False)
         self.value = nn.Linear(source_size, heads * head_dim, bias=False)
@@ -68,7 +80,7 @@ class CrossAttention(Attention):
             found = window_attention(
                 query, seen["key"], seen["value"], places, seen["slots"], window=self._windows(tokens), scale=1.0
             )
-        return self.output(found.transpose(1, 2).flatten(2))
+        return self._join(found, hidden)
 
     def _read(self, query: Tensor, source: Source | None, replay: Replay, rounds: int) -> dict[str, Tensor]:
         """The source's keys and values; where they hash, their slots and buckets, and the queries' buckets."""
