@@ -19,7 +19,7 @@ from reformer.models import (
     ReformerForTokenClassification,
     ReformerPreTrainedModel,
 )
-from reformer.nn import NgramEmbedding, ReversibleSequence
+from reformer.nn import NgramEmbedding, ReversibleSequence, TimeBias
 
 VOCABULARY, LABELS = 41, 5
 KINDS = ("full", "local", "lsh", "local+lsh")
@@ -61,6 +61,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "attention_head_size": 8,
         "local_window": [5, 9, 9, 5],
         "lsh_window": [6, 6, 6, 11],
+        "time_bias_length": 40,
         "gated_heads": True,
         "attention_act": "gelu",
     },
@@ -69,6 +70,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "num_attention_heads": 4,
         "attention_head_size": 8,
         "num_key_value_heads": 2,
+        "time_bias_length": 100,
         "shared_query_key": False,
     },
     "ngrams": {"attention_layers": ["local", "lsh"], "ngram_sizes": [2, 3], "ngram_rows": 97, "ngram_width": 8},
@@ -109,6 +111,9 @@ class Head:
                 # It starts at zero, where a wrong row would not show.
                 with torch.no_grad():
                     module.table.normal_()
+            elif isinstance(module, TimeBias):
+                with torch.no_grad():
+                    module.amplitude.normal_()
         return model
 
 

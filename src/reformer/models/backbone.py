@@ -33,6 +33,7 @@ from reformer.nn import (
     Tokens,
 )
 from reformer.nn.positions import rotary_waves
+from reformer.nn.time_bias import time_waves
 
 
 class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
@@ -244,10 +245,12 @@ class ReformerModel(ReformerPreTrainedModel):
                 "max_position_embeddings where its positions allow it"
             )
         tokens = Tokens.of(mask, padded, earlier)
-        rotary = None
+        rotary = time = None
         if self.config.position_embedding_type == "rotary":
             rotary = rotary_waves(tokens.positions, self.config.attention_head_size, self.config.rope_theta)
-        return Tokens(mask, padded, tokens.slots, rotary, rounds, source)
+        if self.config.time_bias_length:
+            time = time_waves(tokens.positions, self.config.steps_of_heads, self.config.time_bias_length)
+        return Tokens(mask, padded, tokens.slots, rotary, time, rounds, source)
 
 
 def real_tokens(attention_mask: Tensor | None, hidden: Tensor) -> Bool[Tensor, "batch length"]:
@@ -292,8 +295,6 @@ def _attention(config: ReformerConfig, layer: Layer, of_group: Callable[[HeadGro
 
 def _layer(config: ReformerConfig, kind: Layer, across: str | None = None) -> list[SubLayer]:
     """The sub-layers of one layer, in the order they run; `across` is the kind of its cross attention, if any."""
-    # How many heads of queries there are for each of keys.
-    sharing = config.num_attention_heads // (config.num_key_value_heads or config.num_attention_heads)
 
     def attention(group: HeadGroup) -> Attention:
         return Attention(
@@ -307,7 +308,8 @@ def _layer(config: ReformerConfig, kind: Layer, across: str | None = None) -> li
             buckets=config.num_buckets,
             rounds=config.num_rounds,
             shared=config.shared_query_key,
-            key_value_heads=len(group.heads) // sharing,
+            key_value_heads=len(group.heads) // config.heads_sharing_keys,
+            time_heads=group.heads if config.time_bias_length else None,
             gated=config.gated_heads,
             activation=config.attention_act,
         )

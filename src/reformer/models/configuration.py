@@ -35,6 +35,10 @@ class ReformerConfig(PreTrainedConfig):
             neighbouring heads share each. None: as many as heads. In hashed layers it needs
             `shared_query_key=False`, and heads that share keys must be alike in kind and window. Cross attention has
             a head of keys for each.
+        time_bias_length: bias the scores of self-attention by the positions of query and key, over a period of this
+            many tokens (`docs/math.md`, equation 31); 0 for none.
+        time_steps: of that bias, the time step of each head; heads that share keys must have the same. None: 1, 2, ...
+            for the heads of keys.
         gated_heads: scale the output of each head of attention by a sigmoid of the layer's input.
         attention_act: "relu", "gelu" or "silu" of the joined heads, before they are projected; None for none.
         attention_layers: one of "full", "local", "lsh", "local+lsh" for each layer, or a list of them, one for each
@@ -97,6 +101,8 @@ class ReformerConfig(PreTrainedConfig):
     gated_feed_forward: bool = False
     chunk_size_feed_forward: int = 4096
     num_key_value_heads: int | None = None
+    time_bias_length: int = 0
+    time_steps: list[float | int] | tuple[float | int, ...] | None = None
     gated_heads: bool = False
     attention_act: Literal["relu", "gelu", "silu"] | None = None
     attention_layers: list[Layer] | tuple[Layer, ...] = ("local", "lsh", "local", "lsh", "local", "lsh")
@@ -165,6 +171,7 @@ class ReformerConfig(PreTrainedConfig):
         """Refuse what makes no sense. Loading may change single fields afterwards, so a model checks again."""
         self._check_sizes()
         self._check_layers()
+        self._check_time_bias()
         self._check_positions()
         self._check_encoder_decoder()
 
@@ -192,6 +199,34 @@ class ReformerConfig(PreTrainedConfig):
         self.cross_attention_layers = list(self.cross_attention_layers)
         if self.decoder_start_token_id is None:
             self.decoder_start_token_id = self.pad_token_id if self.bos_token_id is None else self.bos_token_id
+
+    @property
+    def heads_sharing_keys(self) -> int:
+        """How many heads of queries there are for each of keys."""
+        return self.num_attention_heads // (self.num_key_value_heads or self.num_attention_heads)
+
+    @property
+    def steps_of_heads(self) -> list[float]:
+        """The time step of every head, given or not."""
+        if self.time_steps is not None:
+            return [float(step) for step in self.time_steps]
+        return [float(1 + head // self.heads_sharing_keys) for head in range(self.num_attention_heads)]
+
+    def _check_time_bias(self) -> None:
+        steps, heads = self.time_steps, self.num_attention_heads
+        if self.time_bias_length < 0:
+            raise ValueError(f"time_bias_length={self.time_bias_length}: expected 0 (no time bias) or a length")
+        if steps is None:
+            return
+        if not self.time_bias_length:
+            raise ValueError(f"time_steps={list(steps)} have no effect without a time_bias_length")
+        if len(steps) != heads:
+            raise ValueError(f"time_steps={list(steps)}: {len(steps)} for num_attention_heads={heads}; give one each")
+        if any(steps[head] != steps[head - head % self.heads_sharing_keys] for head in range(heads)):
+            raise ValueError(
+                f"time_steps={list(steps)} with num_key_value_heads={self.num_key_value_heads}: "
+                f"{self.heads_sharing_keys} neighbouring heads share keys, so they need one time step, the same"
+            )
 
     def _check_encoder_decoder(self) -> None:
         decoders = ("decoder_attention_layers", "cross_attention_layers", "decoder_start_token_id")

@@ -11,6 +11,7 @@ from reformer.nn.positions import AxialPositions, LearnedPositions, SinusoidalPo
 from reformer.nn.replay import Replay
 from reformer.nn.residual import ResidualSequence
 from reformer.nn.reversible import ReversibleSequence
+from reformer.nn.time_bias import TimeBias
 from reformer.nn.tokens import Source, Tokens
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "SinusoidalPositions",
     "Source",
     "SubLayer",
+    "TimeBias",
     "Tokens",
 ]

@@ -12,6 +12,7 @@ from reformer.nn.full_attention import continued_attention, full_attention
 from reformer.nn.memory import KeyTables, Memory, continued_places, continued_slots
 from reformer.nn.positions import rotate
 from reformer.nn.replay import Replay
+from reformer.nn.time_bias import TimeBias, Waves
 from reformer.nn.tokens import Tokens
 from reformer.ops import (
     bucket_query_slots,
@@ -40,6 +41,7 @@ class Attention(nn.Module):
             `heads`. Heads that share keys share their hash rotations too. None: a head of keys for each.
         shared: in hashed kinds, queries are keys (of unit length), and a token sees itself only when alone. If
             False both have unit length, and each head learns the temperature of its scores.
+        time_heads: which of the heads of `Tokens.time` these are, if positions bias their scores; see `TimeBias`.
         gated: scale each head's output by a sigmoid of the layer's input.
         activation: "relu", "gelu" or "silu" of the joined heads; None for none.
 
@@ -64,6 +66,7 @@ class Attention(nn.Module):
         rounds: int = 2,
         shared: bool = True,
         key_value_heads: int | None = None,
+        time_heads: Sequence[int] | None = None,
         gated: bool = False,
         activation: str | None = None,
     ) -> None:
@@ -91,16 +94,21 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, hidden_size, bias=False)
         if self.hashed and not shared:
             self.log_temperature = nn.Parameter(torch.full((heads,), 0.5 * math.log(head_dim)))
+        self.time_heads = None if time_heads is None else tuple(time_heads)
+        self.time_bias = None if time_heads is None else TimeBias(heads)
         self.bucket_factors = bucket_factors(buckets) if self.hashed else ()
         for index, rotation in enumerate(self._draw(self.rounds)):
             self.register_buffer(f"rotation_{index}", rotation)
 
     def reset_learned(self) -> None:
-        """Draw the rotations that evaluation uses, and set the temperatures to those of unscaled vectors."""
+        """Draw the rotations that evaluation uses, set the temperatures to those of unscaled vectors, and all that
+        begins without effect to where it has none."""
         for index, rotation in enumerate(self._draw(self.rounds)):
             self.get_buffer(f"rotation_{index}").copy_(rotation)
         if self.hashed and not self.shared:
             self.log_temperature.fill_(0.5 * math.log(self.head_dim))
+        if self.time_bias is not None:
+            self.time_bias.amplitude.zero_()
 
     def _draw(self, rounds: int, device: torch.device | None = None) -> Rotations:
         if not self.hashed:
@@ -130,16 +138,18 @@ class Attention(nn.Module):
         tables = None
         if memory is not None and self.kind != "full":
             tables = KeyTables(memory, self._tables(tokens))
-            tables.prepare(key)
+            tables.prepare(key, self.head_dim + (self.time_bias is not None))
         query_slots, key_slots = self._slots(query, key, tokens, replay, tables)
-        if self.shared and tables is None:
+        if self.shared and tables is None and self.time_bias is None:
             seen = self._see_shared(query, value, query_slots, tokens)
             return self._join(seen, hidden)
         query, key, scale = self._scaled(query, key)
         if tokens.rotary is not None:
             query, key = rotate(query, tokens.rotary), rotate(key, tokens.rotary)
+        if self.time_bias is not None:
+            query, key, value = self.time_bias(query, key, value, scale, self._waves(tokens))
         if self.kind == "full":
-            seen = self._see_everything(query, key, value, tokens, memory)
+            seen = self._see_everything(query, key, value, scale, tokens, memory)
         else:
             if tables is not None:
                 key, value, key_slots = _with_earlier(key, value, query_slots, key_slots, tables)
@@ -154,7 +164,16 @@ class Attention(nn.Module):
                 attend_self=not self.shared,
                 scale=scale,
             )
-        return self._join(seen, hidden)
+        return self._join(seen[..., : self.head_dim], hidden)
+
+    def _waves(self, tokens: Tokens) -> Waves:
+        """The time waves of these heads."""
+        if tokens.time is None or self.time_heads is None:
+            raise ValueError("a time bias without the waves of the positions; give Tokens their `time`")
+        if len(self.time_heads) == tokens.time[0].shape[1]:
+            return tokens.time
+        index = torch.tensor(self.time_heads, device=tokens.time[0].device)
+        return tokens.time[0].index_select(1, index), tokens.time[1].index_select(1, index)
 
     def _join(
         self, seen: Float[Tensor, "batch heads length head_dim"], hidden: Float[Tensor, "batch length hidden"]
@@ -174,17 +193,17 @@ class Attention(nn.Module):
         return shared_window_attention(query, value, slots, window=self._windows(tokens), causal=self.causal, scale=1.0)
 
     def _see_everything(
-        self, query: Tensor, key: Tensor, value: Tensor, tokens: Tokens, memory: Memory | None
+        self, query: Tensor, key: Tensor, value: Tensor, scale: float, tokens: Tokens, memory: Memory | None
     ) -> Float[Tensor, "batch heads length head_dim"]:
         mask = tokens.mask if tokens.padded else None
         if memory is None:
-            return full_attention(query, key, value, mask, self.causal)
+            return full_attention(query, key, value, mask, self.causal, scale)
         earlier = memory.tensors
         if earlier:
             key, value = torch.cat((earlier["key"], key), 2), torch.cat((earlier["value"], value), 2)
         real = torch.cat((earlier["mask"], tokens.mask), 1) if earlier else tokens.mask
         earlier.update(key=key, value=value, mask=real)
-        return continued_attention(query, key, value, real)
+        return continued_attention(query, key, value, real, scale)
 
     def _split(self, vectors: Tensor) -> Float[Tensor, "batch heads length head_dim"]:
         return vectors.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)

@@ -14,6 +14,7 @@ def full_attention(
     value: Float[Tensor, "batch key_heads length head_dim"],
     mask: Bool[Tensor, "batch length"] | None,
     causal: bool,
+    scale: float | None = None,
 ) -> Float[Tensor, "batch heads length head_dim"]:
     """PyTorch's scaled dot-product attention over the real tokens; padding gives zeros. Neighbouring heads may share
     the keys and values of one head.
@@ -21,18 +22,19 @@ def full_attention(
     Args:
         mask: True for a real token; None where all are.
         causal: see no later token.
+        scale: what scores are multiplied by; `1 / sqrt(head_dim)` if not given.
     """
     if mask is None:
-        return _attention(query, key, value, is_causal=causal)
+        return _attention(query, key, value, is_causal=causal, scale=scale)
     if not causal:
         # A sequence without any real token looks at its padding; what it finds is dropped below.
         seen = mask | ~mask.any(-1, keepdim=True)
-        output = _attention(query, key, value, attn_mask=seen[:, None, None])
+        output = _attention(query, key, value, attn_mask=seen[:, None, None], scale=scale)
     else:
         # With the real tokens in front, "nothing later" hides the padding too, and no mask of length^2 is needed.
         order = (~mask).byte().argsort(dim=-1, stable=True)[:, None, :, None]
         query, key, value = (vectors.gather(2, order.expand_as(vectors)) for vectors in (query, key, value))
-        output = _attention(query, key, value, is_causal=True)
+        output = _attention(query, key, value, is_causal=True, scale=scale)
         output = torch.empty_like(output).scatter(2, order.expand_as(output), output)
     return output.masked_fill(~mask[:, None, :, None], 0)
 
@@ -42,17 +44,19 @@ def continued_attention(
     key: Float[Tensor, "batch key_heads length head_dim"],
     value: Float[Tensor, "batch key_heads length head_dim"],
     mask: Bool[Tensor, "batch length"],
+    scale: float | None = None,
 ) -> Float[Tensor, "batch heads queries head_dim"]:
     """Causal attention of the last tokens of a sequence, the queries, over all of it; padding gives zeros.
 
     Args:
         mask: True for a real key. The last `queries` of them are the queries' own.
+        scale: what scores are multiplied by; `1 / sqrt(head_dim)` if not given.
     """
     queries, length = query.shape[2], key.shape[2]
     before = torch.ones(queries, length, dtype=torch.bool, device=query.device).tril(length - queries)
     seen = mask[:, None, None] & before
     real = mask[:, None, length - queries :, None]
-    output = _attention(query, key, value, attn_mask=seen | ~real)
+    output = _attention(query, key, value, attn_mask=seen | ~real, scale=scale)
     return output.masked_fill(~real, 0)
 
 

@@ -72,13 +72,13 @@ class KeyTables:
         self.first = [sum(sizes[:ordering]) for ordering in range(len(shape))]
         self.size = sum(sizes)
 
-    def prepare(self, key: Float[Tensor, "batch heads length head_dim"]) -> None:
-        """Make empty tables for keys like these, if there are none yet."""
+    def prepare(self, key: Float[Tensor, "batch heads length head_dim"], width: int) -> None:
+        """Make empty tables for as many heads of keys as these, of so wide keys and values, if there are none yet."""
         if "key" in self.tensors:
             return
-        batch, heads, _, head_dim = key.shape
+        batch, heads = key.shape[:2]
         # One more place than needed takes what is not to be kept.
-        self.tensors["key"] = key.new_zeros(batch, heads, self.size + 1, head_dim)
+        self.tensors["key"] = key.new_zeros(batch, heads, self.size + 1, width)
         self.tensors["value"] = torch.zeros_like(self.tensors["key"])
         self.tensors["slots"] = torch.full(
             (batch, heads, len(self.shape), self.size + 1), -1, dtype=torch.int64, device=key.device

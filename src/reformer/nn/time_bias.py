@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-Waves = tuple[Float[Tensor, "batch heads length"], Float[Tensor, "batch heads length"]]
+Waves = tuple[Float[Tensor, "#batch heads length"], Float[Tensor, "#batch heads length"]]
 
 
-def time_waves(positions: Int[Tensor, "batch length"], steps: Sequence[float], length: float) -> Waves:
+def time_waves(positions: Int[Tensor, "batch length"], steps: Sequence[float], length: int) -> Waves:
     """Sines and cosines of `(pi * position * step / length)^2` for each head's step, to be shared by all layers.
 
     In float64: rounding leaves `2^-52` of the phase, a thousandth where it is `10^12`.

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from reformer.nn.time_bias import Waves
 from reformer.ops import position_slots
 
 
@@ -21,6 +22,8 @@ class Tokens:
     """The position ordering."""
     rotary: tuple[Float[Tensor, "batch 1 length half"], Float[Tensor, "batch 1 length half"]] | None = None
     """Cosines and sines of the positions, where they are rotary."""
+    time: Waves | None = None
+    """Sines and cosines of the time bias of each head, where there is one; see `time_waves`."""
     rounds: int | None = None
     """How many hash rounds are seen in this pass; None: as many as a layer was made with."""
     source: "Source | None" = None
