@@ -49,7 +49,10 @@ class SubLayer(nn.Module):
             return pullback(self, hidden, tokens, replay, stream, grad_output, parameters)
         # Dropout is a product with its mask, forward and backward.
         grad_output = replay.rewind().dropout(grad_output, self.dropout)
-        output, of_hidden = grad_output.new_empty(0), torch.zeros_like(hidden)
+        of_hidden = torch.zeros_like(hidden)
+        # A mask is drawn for all tokens at once; without one, nothing has to wait for the last of them.
+        dropped = self.dropout > 0 and replay.seed is not None
+        output = hidden.new_empty(0)
         total: list[Tensor | None] = [None] * len(parameters)
         for begin in range(0, hidden.shape[1], size):
             part = slice(begin, begin + size)
@@ -57,12 +60,17 @@ class SubLayer(nn.Module):
                 given = hidden[:, part].detach().requires_grad_()
                 made = self.function(self.norm(given), tokens, replay)
                 found = torch.autograd.grad(made, [given, *parameters], grad_output[:, part], allow_unused=True)
-            output = output if output.numel() else made.new_empty(hidden.shape)
-            output[:, part] = made.detach()
+            if dropped:
+                output = output if output.numel() else made.new_empty(hidden.shape)
+                output[:, part] = made.detach()
+            else:
+                stream[:, part].sub_(made.detach())
+            del made
             if found[0] is not None:
                 of_hidden[:, part] = found[0]
             for index, gradient in enumerate(found[1:]):
                 earlier = total[index]
                 total[index] = gradient if earlier is None else earlier.add_(gradient)
-        stream.sub_(replay.rewind().dropout(output, self.dropout))
+        if dropped:
+            stream.sub_(replay.rewind().dropout(output, self.dropout))
         return of_hidden, total

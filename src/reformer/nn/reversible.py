@@ -139,6 +139,9 @@ class _Recomputed(torch.autograd.Function):
         every = dict.fromkeys(parameter for layer in sublayers for parameter in layer.parameters())
         wanted = {each for each, needed in zip(every, ctx.needs_input_grad[4:], strict=True) if needed}
         gradients: dict[Tensor, Tensor | None] = dict.fromkeys(every)
+        # Their places, taken before anything large comes and goes: among it, they would keep freed memory from being
+        # used again, or given back.
+        places = {each: torch.empty_like(each) for each in wanted}
         seen: list[Tensor] = []
         if ctx.needs_input_grad[2]:
             # To each sub-layer it is one more of the things that it has gradients for.
@@ -152,8 +155,11 @@ class _Recomputed(torch.autograd.Function):
                 of_hidden, found = back(first, tokens, replay, second, grad_second, trained + seen)
             for tensor, gradient in zip(trained + seen, found, strict=True):
                 earlier = gradients[tensor]
-                if gradient is not None:
+                if gradient is not None and tensor in places:
+                    gradients[tensor] = places[tensor].copy_(gradient) if earlier is None else earlier.add_(gradient)
+                elif gradient is not None:
                     gradients[tensor] = gradient if earlier is None else earlier + gradient
+            del found
             first, second = second, first
             grad_first, grad_second = grad_second, grad_first if of_hidden is None else grad_first + of_hidden
             del of_hidden
