@@ -73,7 +73,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "time_bias_length": 100,
         "shared_query_key": False,
     },
-    "ngrams": {"attention_layers": ["local", "lsh"], "ngram_sizes": [2, 3], "ngram_rows": 97, "ngram_width": 8},
+    "ngrams": {
+        "attention_layers": ["local", "lsh"],
+        "ngram_sizes": [2, 3],
+        "ngram_rows": 97,
+        "ngram_width": 8,
+        "ngram_min_frequency": 2,
+    },
     "shared": {
         "attention_layers": ["local", "lsh"] * 2,
         "num_distinct_layers": 2,
@@ -104,13 +110,15 @@ class Head:
     fields: dict[str, Any] = field(default_factory=dict)
 
     def build(self, variant: str = "local+lsh", **options: Any) -> Any:
-        config = ReformerConfig(**{**SMALL, "is_decoder": self.causal, **self.fields, **VARIANTS[variant], **options})
+        config = ReformerConfig(**{**SMALL, "is_decoder": self.causal, **VARIANTS[variant], **self.fields, **options})
         model = self.model(config).eval()
         for module in model.modules():
             if isinstance(module, NgramEmbedding):
-                # It starts at zero, where a wrong row would not show.
+                # It starts at zero, where a wrong row would not show, and with every row speaking.
                 with torch.no_grad():
                     module.table.normal_()
+                    if module.frequent is not None:
+                        module.frequent.bernoulli_(0.7)
             elif isinstance(module, TimeBias):
                 with torch.no_grad():
                     module.amplitude.normal_()
@@ -132,6 +140,7 @@ ENCODER_DECODER = {
     "cross_attention_layers": ["lsh", "full"],
     # The decoder is as sharp in the encoder's rounding; with larger weights float32 alone breaks the bounds.
     "initializer_range": 0.2,
+    "ngram_min_frequency": 1,
 }
 """A decoder with every kind of cross attention, whatever the encoder's layers are."""
 

@@ -62,6 +62,30 @@ def test_groups_are_left_out_in_training_alone_and_the_mean_stays():
     assert (drawn.mean(0) - whole).abs().max() < 0.1
 
 
+def test_rare_groups_say_nothing_once_they_are_counted():
+    layer = NgramEmbedding((2,), rows=10007, width=4, hidden_size=6, min_frequency=2)
+    torch.nn.init.normal_(layer.table)
+    ids = torch.tensor([[1, 2, 3, 1, 2, 9]])
+    before = layer(ids, _bare(ids))
+    assert before.abs().amin(-1).gt(0).all()
+    mask = torch.ones(2, 6, dtype=torch.bool)
+    mask[1] = torch.tensor([True, True, False, False, False, False])
+    # What stands in padding counts for nothing; of the second text its beginning alone is real.
+    layer.keep_frequent([(torch.tensor([[1, 2, 3, 1, 2, 9], [1, 4, 3, 1, 3, 1]]), Tokens.of(mask))])
+    found = layer(ids, _bare(ids))
+    frequent = torch.tensor([True, True, False, False, True, False])
+    assert torch.equal(found[0, frequent], before[0, frequent])
+    assert found[0, ~frequent].abs().max() == 0
+
+
+def test_without_a_minimum_nothing_is_counted():
+    layer, ids = _layer(), torch.randint(0, 9, (1, 5))
+    before = layer(ids, _bare(ids))
+    layer.keep_frequent([(ids, _bare(ids))])
+    assert torch.equal(layer(ids, _bare(ids)), before)
+    assert "frequent" not in layer.state_dict()
+
+
 def test_an_untrained_table_says_nothing():
     layer, ids = NgramEmbedding((2,), 11, 4, 6), torch.randint(0, 9, (1, 5))
     assert layer(ids, _bare(ids)).abs().max() == 0

@@ -270,3 +270,12 @@ def test_measuring_reads_a_validation_file(tmp_path):
     tables["data"]["validation"] = str(write_conll(tmp_path / "validation.conll", 4, seed=3))
     train(_recipe(tables), tmp_path / "run", console=QUIET)
     assert sum(1 for _ in read_documents(tmp_path / "validation.conll")) == 4
+
+
+def test_rare_groups_are_counted_before_the_first_step_and_kept(tmp_path):
+    tables = ner_recipe(tmp_path, max_steps=3, evaluations=1)
+    tables["model"] |= {"ngram_sizes": [2], "ngram_rows": 4099, "ngram_width": 4, "ngram_min_frequency": 3}
+    train(Recipe.model_validate(tables), tmp_path / "run", console=QUIET)
+    frequent = load_run(tmp_path / "run").model.base_model.ngrams.frequent
+    # The few words of the sentences give a few dozen pairs, names among them that come up less than three times.
+    assert 10 < int(frequent.sum()) < 200

@@ -1,6 +1,6 @@
 """The stack that all heads share: embeddings, layers, and the norm over their residual streams."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -159,6 +159,17 @@ class ReformerModel(ReformerPreTrainedModel):
         """Whether any layer has hash rounds, cross attention included."""
         return any(isinstance(module, Attention) and module.hashed for module in self.encoder.modules())
 
+    def keep_frequent_ngrams(self, texts: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Let the groups of tokens that are rarer than `ngram_min_frequency` in the training texts say nothing.
+
+        A training run does this once, before its first step; the checkpoint keeps what was found.
+
+        Args:
+            texts: token ids and their mask, `[batch, length]` both, every text once.
+        """
+        if self.ngrams is not None:
+            self.ngrams.keep_frequent((ids, Tokens.of(mask.bool())) for ids, mask in texts)
+
     def stream(self) -> Stream:
         """Begin to read a sequence in pieces; see `Stream`."""
         return Stream(self)
@@ -272,7 +283,12 @@ def _ngrams(config: ReformerConfig) -> NgramEmbedding | None:
     if not config.ngram_sizes:
         return None
     return NgramEmbedding(
-        config.ngram_sizes, config.ngram_rows, config.ngram_width, config.hidden_size, float(config.ngram_dropout)
+        config.ngram_sizes,
+        config.ngram_rows,
+        config.ngram_width,
+        config.hidden_size,
+        float(config.ngram_dropout),
+        config.ngram_min_frequency,
     )
 
 

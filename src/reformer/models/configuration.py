@@ -66,6 +66,8 @@ class ReformerConfig(PreTrainedConfig):
             none. They take part in training as ordinary weights and need token ids as input.
         ngram_rows, ngram_width: rows of the table the groups are hashed into, and how wide they are.
         ngram_dropout: the probability with which a group is left out in training.
+        ngram_min_frequency: how often the training text must have a group, or one that shares its row, for it to say
+            anything; a training run counts before it begins.
         position_embedding_type: "axial", "rotary", "learned", "sinusoidal" or "none".
         axial_pos_shape, axial_pos_embds_dim: for axial positions, the table's sides, whose product bounds the
             length, and their widths, which add up to `hidden_size`.
@@ -122,6 +124,7 @@ class ReformerConfig(PreTrainedConfig):
     ngram_rows: int = 131072
     ngram_width: int = 64
     ngram_dropout: float | int = 0.0
+    ngram_min_frequency: int = 1
     position_embedding_type: Literal["axial", "rotary", "learned", "sinusoidal", "none"] = "rotary"
     axial_pos_shape: list[int] | tuple[int, ...] | None = None
     axial_pos_embds_dim: list[int] | tuple[int, ...] | None = None
@@ -265,7 +268,7 @@ class ReformerConfig(PreTrainedConfig):
             "attention_head_size",
             "feed_forward_size",
         )
-        names += ("num_rounds", "max_position_embeddings", "ngram_rows", "ngram_width")
+        names += ("num_rounds", "max_position_embeddings", "ngram_rows", "ngram_width", "ngram_min_frequency")
         for name in names:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
@@ -286,6 +289,11 @@ class ReformerConfig(PreTrainedConfig):
         kernel = self.convolution_kernel
         if kernel < 0 or (kernel and kernel % 2 == 0):
             raise ValueError(f"convolution_kernel={kernel}: expected 0 (none) or an odd width")
+        if self.ngram_min_frequency > 1 and (not self.ngram_sizes or self.is_encoder_decoder):
+            raise ValueError(
+                f"ngram_min_frequency={self.ngram_min_frequency}: it counts the groups of one text; give ngram_sizes, "
+                "and no encoder-decoder"
+            )
         if self.ngram_sizes and (min(self.ngram_sizes) < 2 or len(set(self.ngram_sizes)) < len(self.ngram_sizes)):
             raise ValueError(f"ngram_sizes={list(self.ngram_sizes)}: expected different sizes of at least 2")
 

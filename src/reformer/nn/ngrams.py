@@ -1,6 +1,6 @@
 """Embeddings of the token groups that end at each token, in a table that the groups are hashed into."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -28,12 +28,24 @@ class NgramEmbedding(nn.Module):
         width: how wide a row is.
         hidden_size: how wide the result is.
         dropout: the probability with which a group is left out in training.
+        min_frequency: rows that the training text meets less often say nothing, once `keep_frequent` has counted
+            them. A group that occurs once tells a model which place of the training text it is at, and nothing else.
     """
 
-    def __init__(self, sizes: Sequence[int], rows: int, width: int, hidden_size: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        rows: int,
+        width: int,
+        hidden_size: int,
+        dropout: float = 0.0,
+        min_frequency: int = 1,
+    ) -> None:
         super().__init__()
-        self.sizes, self.rows, self.dropout = tuple(sizes), rows, dropout
+        self.sizes, self.rows, self.dropout, self.min_frequency = tuple(sizes), rows, dropout, min_frequency
         self.table = nn.Parameter(torch.zeros(rows, width))
+        self.frequent: Tensor | None
+        self.register_buffer("frequent", torch.ones(rows, dtype=torch.bool) if min_frequency > 1 else None)
         self.projection = nn.Linear(width, hidden_size, bias=False)
 
     def forward(
@@ -41,14 +53,25 @@ class NgramEmbedding(nn.Module):
     ) -> Float[Tensor, "batch length hidden"]:
         groups = self.hashed(ids, tokens, memory)
         batch, length, sizes = groups.shape
-        kept = None
-        if self.training and self.dropout:
-            kept = torch.rand(batch * length, sizes, device=ids.device, dtype=self.table.dtype)
-            kept = (kept >= self.dropout).to(kept.dtype) / (1 - self.dropout)
-        # One bag a token adds its rows up without holding them one by one.
         groups = groups.view(batch * length, sizes)
+        kept = None if self.frequent is None else self.frequent[groups].to(self.table.dtype)
+        if self.training and self.dropout:
+            drawn = torch.rand(batch * length, sizes, device=ids.device, dtype=self.table.dtype)
+            drawn = (drawn >= self.dropout).to(drawn.dtype) / (1 - self.dropout)
+            kept = drawn if kept is None else kept * drawn
+        # One bag a token adds its rows up without holding them one by one.
         bags = nn.functional.embedding_bag(groups, self.table, mode="sum", per_sample_weights=kept)
         return self.projection(bags.view(batch, length, -1))
+
+    def keep_frequent(self, texts: Iterable[tuple[Int[Tensor, "batch length"], Tokens]]) -> None:
+        """Count the rows that the training texts meet, each text once, and let the rare ones say nothing."""
+        if self.frequent is None:
+            return
+        counts = torch.zeros(self.rows, dtype=torch.int64, device=self.frequent.device)
+        for ids, tokens in texts:
+            met = self.hashed(ids, tokens)[tokens.mask].flatten()
+            counts += met.bincount(minlength=self.rows)
+        self.frequent.copy_(counts >= self.min_frequency)
 
     def hashed(
         self, ids: Int[Tensor, "batch length"], tokens: Tokens, memory: Memory | None = None

@@ -22,7 +22,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 from reformer import __version__
 from reformer.errors import ReformerError
 from reformer.finetuning import freeze, transfer
-from reformer.models import ReformerConfig
+from reformer.models import ReformerConfig, ReformerModel
 from reformer.models.quiet import no_progress_bars
 from reformer.training.averaging import WeightAverage
 from reformer.training.curve import draw_curve
@@ -109,6 +109,8 @@ def train(
             make_folder(folder, recipe)
             if start is not None:
                 keep_start(folder / START, material.config, material.processor, changes)
+    if start is None and not resume:
+        _keep_frequent_ngrams(model, material, recipe)
     frozen = recipe.finetune.freeze
     if isinstance(frozen, list):
         freeze(model, frozen)
@@ -159,6 +161,15 @@ def _model(task: Task, config: ReformerConfig, start: Start | None) -> tuple[Pre
         return task.head(config), {}
     found = transfer(start.model, task.head, config)
     return found.model, {"new": found.new, "dropped": found.dropped, "drawn": found.drawn}
+
+
+def _keep_frequent_ngrams(model: PreTrainedModel, material: Material, recipe: Recipe) -> None:
+    backbone = model.base_model
+    if not isinstance(backbone, ReformerModel) or model.config.ngram_min_frequency == 1:
+        return
+    order = material.batches(material.train, recipe.training, shuffle=False, rank=0, world_size=1)
+    batches = (material.collate([material.train[index] for index in indices]) for indices in order)
+    backbone.keep_frequent_ngrams((batch["input_ids"], batch["attention_mask"]) for batch in batches)
 
 
 def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
