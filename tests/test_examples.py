@@ -11,6 +11,7 @@ SAYS = {
     "attention": "of its attention",
     "stream": "5000 tokens read",
     "label": "乌鲁木齐",
+    "translate": "86420 八六四二零",
 }
 """What must be in an example's output."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from reformer.training.recipe_file import read_recipe
 from reformer.training.train import train
-from tests.training.tiny import MODEL, write_conll, write_reviews
+from tests.training.tiny import MODEL, write_conll, write_pairs, write_reviews
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SMALL = [f"model.{name}={MODEL[name]}" for name in ("hidden_size", "num_attention_heads", "attention_head_size")]
@@ -19,11 +19,17 @@ def test_each_recipe_is_valid(path):
 
 @pytest.mark.parametrize(
     ("name", "write", "data"),
-    [("template-classification", write_reviews, "reviews.csv"), ("template-labelling", write_conll, "entities.conll")],
+    [
+        ("template-classification", write_reviews, "reviews.csv"),
+        ("template-labelling", write_conll, "entities.conll"),
+        ("template-text-to-text", write_pairs, "pairs.tsv"),
+    ],
 )
 def test_a_template_trains_on_the_file_it_names(tmp_path, monkeypatch, name, write, data):
     monkeypatch.chdir(tmp_path)
     write(Path(data), 60)
-    overrides = [*SMALL, "training.max_steps=2", "data.max_length=100"]
+    overrides = [*SMALL, "training.max_steps=2"]
+    if name != "template-text-to-text":
+        overrides.append("data.max_length=100")
     train(read_recipe(RECIPES / f"{name}.toml", overrides), "run")
     assert (tmp_path / "run" / "metrics.json").exists()

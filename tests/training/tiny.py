@@ -131,3 +131,35 @@ def masked_recipe(folder: Path, **training: object) -> dict:
         "model": dict(MODEL),
         "training": labeller["training"] | {"task": "masked-language-modelling", **training},
     }
+
+
+def write_pairs(path: Path, count: int, seed: int = 0) -> Path:
+    """Numbers and how they are read out, as a table of pairs."""
+    pick = random.Random(seed)
+    lines = ["source\ttarget"]
+    for _ in range(count):
+        number = str(pick.randrange(10, 10**5))
+        lines.append(f"{number}\t{''.join('零一二三四五六七八九'[int(digit)] for digit in number)}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def pairs_recipe(folder: Path, **training: object) -> dict:
+    """An encoder-decoder's recipe as tables, with its pairs written into the folder."""
+    model = MODEL | {"cross_attention_layers": ["full", "lsh"], "max_position_embeddings": 24}
+    return {
+        "data": {
+            "train": str(write_pairs(folder / "train.tsv", 60)),
+            "test": str(write_pairs(folder / "test.tsv", 5, seed=1)),
+        },
+        "model": model,
+        "training": {
+            "task": "text-to-text",
+            "max_steps": 8,
+            "learning_rate": 2e-2,
+            "batch_size": 8,
+            "evaluations": 2,
+            "device": "cpu",
+            **training,
+        },
+    }

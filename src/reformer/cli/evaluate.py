@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from reformer.cli.options import Format, RunFolder, Split, TextColumn
+from reformer.cli.options import Beams, Format, RunFolder, Split, TextColumn
 
 
 def evaluate(
@@ -15,12 +15,13 @@ def evaluate(
     text_column: TextColumn = None,
     label_column: Annotated[str | None, typer.Option(help="The column that has the label.")] = None,
     split: Split = "test",
+    beams: Beams = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the scores as JSON here, too.")] = None,
 ) -> None:
     """Score a trained model on a file whose answers are known.
 
     Documents are joined to the length the model was trained on; entities count as right when both their ends and
-    their type are.
+    their type are. Written texts are scored by chrF and BLEU.
     """
     import json
     from dataclasses import replace
@@ -32,7 +33,7 @@ def evaluate(
     from reformer.training.run import load_run
 
     loaded = load_run(run, AnsweringTask)
-    asked = Asked(format=format, text_column=text_column, label_column=label_column)
+    asked = Asked(format=format, text_column=text_column, label_column=label_column, beams=beams)
     loaded.task.check_asked(loaded.recipe.training.task, asked)
     metrics = loaded.task.evaluate(loaded, data, replace(asked, split=split))
     table = Table(title=f"{run} on {data}", title_justify="left")

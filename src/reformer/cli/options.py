@@ -14,4 +14,8 @@ TextColumn = Annotated[
     str | None,
     typer.Option(help="The column that has the text; without it, the one the model was trained with."),
 ]
+Beams = Annotated[
+    int | None,
+    typer.Option(min=1, help="Where a text is written: follow so many at a time, and keep the likeliest."),
+]
 Split = Annotated[str, typer.Option(help="Of a data set such as index:people-daily, which part.")]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from reformer.cli.errors import say_error
-from reformer.cli.options import Format, RunFolder, TextColumn
+from reformer.cli.options import Beams, Format, RunFolder, TextColumn
 from reformer.errors import ReformerError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def predict(
     pictures: Annotated[
         Path | None, typer.Option(help="For a task whose answers can be drawn: draw them into this folder.")
     ] = None,
+    beams: Beams = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
 ) -> None:
     """Answer about what is in the files: JSONL, one line a record, in the order of the input.
@@ -53,7 +54,7 @@ def predict(
     from reformer.training.run import load_run
 
     loaded = load_run(run, AnsweringTask)
-    asked = Asked(format=format, text_column=text_column, text=text, pictures=pictures)
+    asked = Asked(format=format, text_column=text_column, text=text, pictures=pictures, beams=beams)
     loaded.task.check_asked(loaded.recipe.training.task, asked)
     skipped = 0
 

@@ -1,10 +1,10 @@
 """What a task is to a run: the material it learns from, how it is measured, and what it answers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +82,8 @@ class Task(ABC):
     head: type[PreTrainedModel]
     best_metric: str
     greater_is_better = True
+    model_fields: ClassVar[Mapping[str, Any]] = {}
+    """Fields of the model's configuration that this task sets, whatever a recipe says."""
     own_fields: frozenset[str] = frozenset()
     """Fields of the recipe that this task knows and not every task does, as `data.max_length`."""
     processor_file: str | None = "tokenizer.json"
@@ -116,6 +118,8 @@ class Asked:
     """Whether to repeat the text in the answer; if nothing was said, yes."""
     pictures: Path | None = None
     """A folder to draw the answers into."""
+    beams: int | None = None
+    """How many texts to follow at a time where one is written; if nothing was said, the likeliest token alone."""
 
 
 Report = Callable[[DataError], object]

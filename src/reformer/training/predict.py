@@ -34,6 +34,17 @@ def predict(
     token, or more than its maximum) goes to `on_error` as its error and the next one is read; without `on_error`
     it is raised.
     """
+    for portion in portions(run, documents, on_error):
+        yield from _answers(run, portion, batch_tokens)
+
+
+def portions(
+    run: "Run[Any]", documents: Iterable[Document], on_error: Callable[[DataError], object] | None = None
+) -> Iterator[list[Encoded]]:
+    """The documents tokenised and in their order, as many at a time as may be held to find some of about one length.
+
+    What the model cannot take goes to `on_error`, or is raised without it.
+    """
     portion: list[Encoded] = []
     tokens = 0
     for encoded in encode(documents, run.tokenizer, run.model.config.max_position_embeddings):
@@ -43,11 +54,11 @@ def predict(
             on_error(encoded)
             continue
         if portion and (tokens + len(encoded.ids) > TOKENS_AHEAD or len(portion) == DOCUMENTS_AHEAD):
-            yield from _answers(run, portion, batch_tokens)
+            yield portion
             portion, tokens = [], 0
         portion.append(encoded)
         tokens += len(encoded.ids)
-    yield from _answers(run, portion, batch_tokens)
+    yield portion
 
 
 def _answers(

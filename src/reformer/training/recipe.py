@@ -26,9 +26,10 @@ class DataRecipe(_Table):
     test: str | None = Field(None, description="a file to report on at the end")
     format: str | None = Field(None, description="the files' format, if their names do not tell it")
     text_column: str | None = Field(
-        None, description="the column of a table, or the field of JSONL, that has the text; none: text"
+        None,
+        description="the column of a table, or the field of JSONL, that has the text; none: text, of pairs: source",
     )
-    label_column: str | None = Field(None, description="the one that has the label; none: label")
+    label_column: str | None = Field(None, description="the one that has the label; none: label, of pairs: target")
     max_length: AtLeastOne | None = Field(
         None, description="join neighbouring texts to documents of at most so many characters; none: do not join"
     )

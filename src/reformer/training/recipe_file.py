@@ -20,6 +20,7 @@ DECIDED_BY_THE_RUN = {
     "label2id": "the training documents decide it",
     "problem_type": "training.task decides it",
     "pad_token_id": "the tokenizer decides it",
+    "decoder_start_token_id": "the tokenizer decides it",
 }
 
 
@@ -45,7 +46,7 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     except ValidationError as error:
         problems = "\n".join(f"  {_problem(item, given)}" for item in error.errors())
         raise RecipeError(f"{path}: this recipe cannot be used\n{problems}") from None
-    _check_model(path, recipe.model)
+    _check_model(path, recipe)
     return recipe
 
 
@@ -132,12 +133,14 @@ def _toml(value: Any) -> str:
         return str(value)
 
 
-def _check_model(path: Path, fields: Mapping[str, Any]) -> None:
+def _check_model(path: Path, recipe: Recipe) -> None:
     """Refuse model fields that do not exist, are not the recipe's to set, or do not fit together."""
     from huggingface_hub.errors import StrictDataclassError
 
     from reformer.models import ReformerConfig
+    from reformer.training.tasks import TASKS
 
+    fields = recipe.model
     known = {name for name in ReformerConfig.__annotations__ if name != "model_type"} - set(DECIDED_BY_THE_RUN)
     for name in fields:
         if name in DECIDED_BY_THE_RUN:
@@ -145,7 +148,7 @@ def _check_model(path: Path, fields: Mapping[str, Any]) -> None:
         if name not in known | {"chunk_size_feed_forward"}:
             raise RecipeError(f"{path}: model.{name}: there is no such field{_nearest(name, known)}")
     try:
-        ReformerConfig(**fields)
+        ReformerConfig(**{**fields, **TASKS[recipe.training.task].model_fields})
     except StrictDataclassError as error:
         # It says twice what it expected: in short, and then type by type.
         short = " ".join(str(error).split()).rpartition("TypeError: ")[2].partition(" Errors:")[0]

@@ -4,10 +4,12 @@ from reformer.training.document_tasks import SequenceClassification, TokenClassi
 from reformer.training.language_modelling import LanguageModelling
 from reformer.training.masked_language_modelling import MaskedLanguageModelling
 from reformer.training.material import Task
+from reformer.training.text_to_text import TextToText
 
 TASKS: dict[str, Task] = {
     "token-classification": TokenClassification(),
     "sequence-classification": SequenceClassification(),
     "language-modelling": LanguageModelling(),
     "masked-language-modelling": MaskedLanguageModelling(),
+    "text-to-text": TextToText(),
 }
