@@ -54,6 +54,21 @@ def synthetic(result: Result) -> str:
     return grid(["accuracy in %", *kinds], lines + seconds)
 
 
+def copy_reverse(result: Result) -> str:
+    lines = [
+        [
+            row["contender"],
+            short(row["length"]),
+            _percent(row["facts"]["accuracy"]),
+            _percent(row["facts"]["written"]),
+            f"{row['facts']['steps']:,}",
+            duration(row["facts"]["training_seconds"]),
+        ]
+        for row in in_order(result)
+    ]
+    return grid(["encoder", "tokens", "accuracy in %", "written alone, in %", "steps", "training"], lines)
+
+
 def _mean(rows: list[dict[str, Any]]) -> float:
     return sum(row["facts"]["training_seconds"] for row in rows) / len(rows)
 

@@ -5,6 +5,7 @@ from functools import partial
 import torch
 
 from benchmarks.case import Case, Contender
+from benchmarks.contenders import copy_reverse
 from benchmarks.contenders.byte_lm import byte_lm
 from benchmarks.contenders.crf import crf
 from benchmarks.contenders.decoding import decoding
@@ -254,6 +255,18 @@ _CASES = (
         ("train",),
         [4 * KILO],
         [128],
+        warm_up=None,
+        alone=True,
+        apart=True,
+        turns=1,
+    ),
+    Case(
+        "copy-reverse",
+        "Does an encoder-decoder with a hashed encoder copy and reverse long sequences?",
+        [copy_reverse.copy_reverse(task, kind) for kind in copy_reverse.KINDS for task in copy_reverse.TASKS],
+        ("train",),
+        [1000],
+        [64],
         warm_up=None,
         alone=True,
         apart=True,

@@ -32,6 +32,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "pieces": ("pieces", memory_tables.pieces),
     "duplication": ("duplication", learning_tables.duplication),
     "synthetic": ("synthetic", learning_tables.synthetic),
+    "copy-reverse": ("copy-reverse", learning_tables.copy_reverse),
     "byte-lm": ("byte-lm", learning_tables.byte_lm),
     "crf": ("crf", markdown.crf),
 }

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks import learning_tables, memory_tables
-from benchmarks.contenders import byte_lm, synthetic
+from benchmarks.contenders import byte_lm, copy_reverse, synthetic
 from benchmarks.learning import Plan
 
 MEGABYTE = 1 << 20
@@ -124,3 +124,21 @@ def test_accuracies_are_told_by_task_and_kind():
         for kind, part in (("full", 1.0), ("lsh", 0.5))
     ]
     assert "| copy | 100.0 | 50.0 |" in learning_tables.synthetic(_result(rows))
+
+
+@pytest.mark.parametrize("kind", copy_reverse.KINDS)
+def test_an_encoder_decoder_is_trained_and_writes(kind):
+    facts = copy_reverse.train("reverse", kind, 32, Plan(3), tokens=64)
+    assert facts["steps"] == 3
+    assert all(0 <= facts[measure] <= 1 for measure in ("accuracy", "written"))
+
+
+def test_sequences_grow_to_their_full_length():
+    lengths = [copy_reverse.length_of(step, 400, 1000) for step in range(400)]
+    assert lengths == sorted(lengths)
+    assert (lengths[0], lengths[-1]) == (24, 1000)
+
+
+def test_what_is_written_is_told_beside_what_is_guessed():
+    row = _row("reverse: lsh", 1000, accuracy=0.999, written=0.5, steps=400, training_seconds=2.0)
+    assert "| reverse: lsh | 1000 | 99.9 | 50.0 | 400 |" in learning_tables.copy_reverse(_result([row]))
