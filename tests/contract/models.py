@@ -19,7 +19,7 @@ from reformer.models import (
     ReformerForTokenClassification,
     ReformerPreTrainedModel,
 )
-from reformer.nn import NgramEmbedding, ReversibleSequence, TimeBias
+from reformer.nn import ReversibleSequence
 
 VOCABULARY, LABELS = 41, 5
 KINDS = ("full", "local", "lsh", "local+lsh")
@@ -86,6 +86,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "convolution_kernel": 3,
         "tie_word_embeddings": True,
     },
+    "projected": {
+        "attention_layers": ["lsh", "full", "local+lsh"],
+        "shared_query_key": False,
+        "projection_kernel": 3,
+        "bottleneck_size": 24,
+        "embedding_size": 20,
+        # Weights of 0.3 in all of these would make float32 rounding itself as large as the bounds.
+        "initializer_range": 0.2,
+        "tie_word_embeddings": True,
+        "chunk_size_feed_forward": 7,
+    },
     "learned": {"attention_layers": ["local", "lsh"], "position_embedding_type": "learned", "hidden_act": "relu"},
     "sinusoidal": {"attention_layers": ["lsh", "local"], "position_embedding_type": "sinusoidal"},
     "plain": {
@@ -112,16 +123,14 @@ class Head:
     def build(self, variant: str = "local+lsh", **options: Any) -> Any:
         config = ReformerConfig(**{**SMALL, "is_decoder": self.causal, **VARIANTS[variant], **self.fields, **options})
         model = self.model(config).eval()
-        for module in model.modules():
-            if isinstance(module, NgramEmbedding):
-                # It starts at zero, where a wrong row would not show, and with every row speaking.
-                with torch.no_grad():
-                    module.table.normal_()
-                    if module.frequent is not None:
-                        module.frequent.bernoulli_(0.7)
-            elif isinstance(module, TimeBias):
-                with torch.no_grad():
-                    module.amplitude.normal_()
+        # What starts without effect, at zero or as the identity, would not show what is wrong with it.
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name.endswith(("ngrams.table", "time_bias.amplitude", "_filters")):
+                    parameter.normal_(std=0.6 if name.endswith("_filters") else 1.0)
+            for name, buffer in model.named_buffers():
+                if name.endswith("ngrams.frequent"):
+                    buffer.bernoulli_(0.7)
         return model
 
 

@@ -19,6 +19,7 @@ from reformer.models.strict_loading import StrictLoading
 from reformer.nn import (
     Attention,
     AxialPositions,
+    Bottleneck,
     CrossAttention,
     FeedForward,
     LearnedPositions,
@@ -45,6 +46,8 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
     main_input_name = "input_ids"
     accepts_loss_kwargs = True
     _supports_sdpa = True
+    projections: tuple[str, ...] = ("embedding_projection", "lm_projection")
+    """Linear maps to and from the width of embeddings."""
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
         """The names of parameters that are others, and of those; each model lists its own in `_tied_weights_keys`."""
@@ -63,6 +66,9 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
             init.zeros_(module.table)
         elif isinstance(module, Attention):
             module.reset_learned()
+        elif module in (getattr(self, name, None) for name in self.projections):
+            # Between embeddings and the rest nothing but the projection sets the scale: it leaves it as it is.
+            init.normal_(module.weight, std=module.in_features**-0.5)  # pyright: ignore
 
 
 class ReformerModel(ReformerPreTrainedModel):
@@ -82,7 +88,10 @@ class ReformerModel(ReformerPreTrainedModel):
                 f"is_encoder_decoder=True: {type(self).__name__} is one stack; an encoder-decoder is loaded as "
                 "ReformerForConditionalGeneration"
             )
-        self.embeddings = None if across else nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=None)
+        width = config.embedding_width
+        self.embeddings = None if across else nn.Embedding(config.vocab_size, width, padding_idx=None)
+        projected = width != config.hidden_size
+        self.embedding_projection = nn.Linear(width, config.hidden_size, bias=False) if projected else None
         self.ngrams = _ngrams(config)
         self.positions = _positions(config)
         kinds = zip(config.attention_layers, across or [None] * len(config.attention_layers), strict=True)
@@ -104,7 +113,7 @@ class ReformerModel(ReformerPreTrainedModel):
         self,
         input_ids: Int[Tensor, "batch length"] | None = None,
         attention_mask: Tensor | None = None,
-        inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
+        inputs_embeds: Float[Tensor, "batch length width"] | None = None,
         past_key_values: ReformerCache | None = None,
         use_cache: bool | None = None,
         num_rounds: int | None = None,
@@ -118,7 +127,7 @@ class ReformerModel(ReformerPreTrainedModel):
             input_ids: token ids.
             attention_mask: 1 or True for a real token, `[batch, length]`; all real if not given. Padding may stand
                 at either side and changes nothing.
-            inputs_embeds: vectors in place of `input_ids`, for continuous input.
+            inputs_embeds: vectors as wide as embeddings in place of `input_ids`, for continuous input.
             past_key_values: what a causal model remembers of the tokens before these; the output then has it too.
                 No gradient is kept. A mask may cover all tokens so far or these alone.
             use_cache: start to remember where there is nothing yet.
@@ -136,6 +145,8 @@ class ReformerModel(ReformerPreTrainedModel):
         hidden = self.embed(input_ids, inputs_embeds)
         if self.training and self.config.token_dropout:
             hidden = _without_some_tokens(hidden, float(self.config.token_dropout))
+        if self.embedding_projection is not None:
+            hidden = self.embedding_projection(hidden)
         cache = self._cache(past_key_values, use_cache)
         rounds = self._rounds(num_rounds, cache)
         tokens = self.tokens(attention_mask, hidden, cache, rounds, source)
@@ -200,15 +211,16 @@ class ReformerModel(ReformerPreTrainedModel):
 
     def embed(
         self, input_ids: Int[Tensor, "batch length"] | None, inputs_embeds: Tensor | None = None
-    ) -> Float[Tensor, "batch length hidden"]:
+    ) -> Float[Tensor, "batch length width"]:
         """The vectors of the ids, both checked; a decoder without embeddings of its own is given both."""
         if self.embeddings is not None and (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds, and not both")
         if inputs_embeds is not None:
-            if inputs_embeds.dim() != 3 or inputs_embeds.shape[-1] != self.config.hidden_size:
+            if inputs_embeds.dim() != 3 or inputs_embeds.shape[-1] != self.config.embedding_width:
                 raise ValueError(
                     f"inputs_embeds has shape {tuple(inputs_embeds.shape)}, expected [batch, length, "
-                    f"hidden_size={self.config.hidden_size}]"
+                    f"{'hidden_size' if self.embedding_projection is None else 'embedding_size'}="
+                    f"{self.config.embedding_width}]"
                 )
             return inputs_embeds
         if input_ids is None or self.embeddings is None:
@@ -324,6 +336,7 @@ def _layer(config: ReformerConfig, kind: Layer, across: str | None = None) -> li
             buckets=config.num_buckets,
             rounds=config.num_rounds,
             shared=config.shared_query_key,
+            projection_kernel=config.projection_kernel,
             key_value_heads=len(group.heads) // config.heads_sharing_keys,
             time_heads=group.heads if config.time_bias_length else None,
             gated=config.gated_heads,
@@ -359,6 +372,18 @@ def _layer(config: ReformerConfig, kind: Layer, across: str | None = None) -> li
     if config.convolution_kernel:
         functions.insert(0, SeparableConvolution(config.hidden_size, config.convolution_kernel, config.is_decoder))
     return [
-        SubLayer(function, config.hidden_size, float(config.hidden_dropout_prob), config.layer_norm_eps)
+        SubLayer(
+            function,
+            config.hidden_size,
+            float(config.hidden_dropout_prob),
+            config.layer_norm_eps,
+            None if isinstance(function, SeparableConvolution) else _bottleneck(config),
+        )
         for function in functions
     ]
+
+
+def _bottleneck(config: ReformerConfig) -> Bottleneck | None:
+    if not config.bottleneck_size:
+        return None
+    return Bottleneck(config.hidden_size, config.bottleneck_size, config.bottleneck_act)

@@ -62,6 +62,12 @@ class ReformerConfig(PreTrainedConfig):
         shared_query_key: in hashed layers, one projection for queries and keys (the paper's), a token seeing itself
             only when it sees nothing else. False: two, both of unit length, with a learned temperature per head.
         convolution_kernel: the odd width of a depth-wise separable convolution before each attention; 0 for none.
+        projection_kernel: the odd width of a depth-wise convolution of queries, keys and values after their
+            projections; 0 for none.
+        bottleneck_size: the width of a bottleneck through which the output of every attention and feed-forward
+            passes; 0 for none.
+        bottleneck_act: its nonlinearity, "tanh" or "relu".
+        embedding_size: the width of the embeddings, projected to `hidden_size`; equal to it if not given.
         ngram_sizes: add embeddings of the groups of so many tokens that end at each token, such as `[2, 3]`; empty for
             none. They take part in training as ordinary weights and need token ids as input.
         ngram_rows, ngram_width: rows of the table the groups are hashed into, and how wide they are.
@@ -120,6 +126,10 @@ class ReformerConfig(PreTrainedConfig):
     num_rounds: int = 2
     shared_query_key: bool = True
     convolution_kernel: int = 0
+    projection_kernel: int = 0
+    bottleneck_size: int = 0
+    bottleneck_act: Literal["tanh", "relu"] = "tanh"
+    embedding_size: int | None = None
     ngram_sizes: list[int] | tuple[int, ...] = ()
     ngram_rows: int = 131072
     ngram_width: int = 64
@@ -150,6 +160,11 @@ class ReformerConfig(PreTrainedConfig):
         if self.is_encoder_decoder:
             self._fill_in_the_decoder()
         self.check()
+
+    @property
+    def embedding_width(self) -> int:
+        """The width of the embeddings, and of vectors given in their place."""
+        return self.hidden_size if self.embedding_size is None else self.embedding_size
 
     @property
     def output_size(self) -> int:
@@ -286,14 +301,19 @@ class ReformerConfig(PreTrainedConfig):
             )
         if self.chunk_size_feed_forward < 0:
             raise ValueError(f"chunk_size_feed_forward={self.chunk_size_feed_forward}: expected 0 (all) or more")
-        kernel = self.convolution_kernel
-        if kernel < 0 or (kernel and kernel % 2 == 0):
-            raise ValueError(f"convolution_kernel={kernel}: expected 0 (none) or an odd width")
         if self.ngram_min_frequency > 1 and (not self.ngram_sizes or self.is_encoder_decoder):
             raise ValueError(
                 f"ngram_min_frequency={self.ngram_min_frequency}: it counts the groups of one text; give ngram_sizes, "
                 "and no encoder-decoder"
             )
+        for name in ("convolution_kernel", "projection_kernel"):
+            kernel = getattr(self, name)
+            if kernel < 0 or (kernel and kernel % 2 == 0):
+                raise ValueError(f"{name}={kernel}: expected 0 (none) or an odd width")
+        if self.bottleneck_size < 0:
+            raise ValueError(f"bottleneck_size={self.bottleneck_size}: expected 0 (none) or more")
+        if self.embedding_width < 1:
+            raise ValueError(f"embedding_size={self.embedding_size}: expected at least 1, or None for hidden_size")
         if self.ngram_sizes and (min(self.ngram_sizes) < 2 or len(set(self.ngram_sizes)) < len(self.ngram_sizes)):
             raise ValueError(f"ngram_sizes={list(self.ngram_sizes)}: expected different sizes of at least 2")
 

@@ -180,8 +180,8 @@ class LanguageModel(Head):
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
         tied, width = config.tie_word_embeddings, config.output_size
-        self.lm_projection = nn.Linear(width, config.hidden_size, bias=False) if tied else None
-        self.lm_head = nn.Linear(config.hidden_size if tied else width, config.vocab_size)
+        self.lm_projection = nn.Linear(width, config.embedding_width, bias=False) if tied else None
+        self.lm_head = nn.Linear(config.embedding_width if tied else width, config.vocab_size)
         self._tied_weights_keys = {"lm_head.weight": self.embeddings} if tied else {}
         self.post_init()
 

@@ -2,6 +2,7 @@
 
 from reformer.nn.attention import Attention
 from reformer.nn.block import SubLayer
+from reformer.nn.bottleneck import Bottleneck
 from reformer.nn.convolution import SeparableConvolution
 from reformer.nn.cross_attention import CrossAttention
 from reformer.nn.feed_forward import FeedForward
@@ -17,6 +18,7 @@ from reformer.nn.tokens import Source, Tokens
 __all__ = [
     "Attention",
     "AxialPositions",
+    "Bottleneck",
     "CrossAttention",
     "FeedForward",
     "LearnedPositions",

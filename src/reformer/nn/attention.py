@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from reformer.nn.convolution import depthwise
 from reformer.nn.feed_forward import ACTIVATIONS
 from reformer.nn.full_attention import continued_attention, full_attention
 from reformer.nn.memory import KeyTables, Memory, continued_places, continued_slots
@@ -41,6 +42,8 @@ class Attention(nn.Module):
             `heads`. Heads that share keys share their hash rotations too. None: a head of keys for each.
         shared: in hashed kinds, queries are keys (of unit length), and a token sees itself only when alone. If
             False both have unit length, and each head learns the temperature of its scores.
+        projection_kernel: the odd width of a filter over neighbouring tokens for every channel of queries, keys and
+            values, started as the identity; 0 for none.
         time_heads: which of the heads of `Tokens.time` these are, if positions bias their scores; see `TimeBias`.
         gated: scale each head's output by a sigmoid of the layer's input.
         activation: "relu", "gelu" or "silu" of the joined heads; None for none.
@@ -65,6 +68,7 @@ class Attention(nn.Module):
         buckets: int | Sequence[int] = 64,
         rounds: int = 2,
         shared: bool = True,
+        projection_kernel: int = 0,
         key_value_heads: int | None = None,
         time_heads: Sequence[int] | None = None,
         gated: bool = False,
@@ -92,6 +96,11 @@ class Attention(nn.Module):
         self.gate = nn.Linear(hidden_size, heads) if gated else None
         self.activation = None if activation is None else ACTIVATIONS[activation]
         self.output = nn.Linear(width, hidden_size, bias=False)
+        self.projection_kernel = projection_kernel
+        for name in self._filtered:
+            filters = torch.empty(projection_kernel, getattr(self, name).out_features)
+            self.register_parameter(f"{name}_filters", nn.Parameter(filters))
+        self._reset_filters()
         if self.hashed and not shared:
             self.log_temperature = nn.Parameter(torch.full((heads,), 0.5 * math.log(head_dim)))
         self.time_heads = None if time_heads is None else tuple(time_heads)
@@ -100,9 +109,23 @@ class Attention(nn.Module):
         for index, rotation in enumerate(self._draw(self.rounds)):
             self.register_buffer(f"rotation_{index}", rotation)
 
+    @property
+    def _filtered(self) -> tuple[str, ...]:
+        """The projections with filters over neighbouring tokens."""
+        if not self.projection_kernel:
+            return ()
+        return ("query_key", "value") if self.shared else ("query", "key", "value")
+
+    @torch.no_grad()
+    def _reset_filters(self) -> None:
+        for name in self._filtered:
+            filters = self.get_parameter(f"{name}_filters").zero_()
+            filters[-1 if self.causal else self.projection_kernel // 2] = 1
+
     def reset_learned(self) -> None:
         """Draw the rotations that evaluation uses, set the temperatures to those of unscaled vectors, and all that
         begins without effect to where it has none."""
+        self._reset_filters()
         for index, rotation in enumerate(self._draw(self.rounds)):
             self.get_buffer(f"rotation_{index}").copy_(rotation)
         if self.hashed and not self.shared:
@@ -132,9 +155,9 @@ class Attention(nn.Module):
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
         hidden = cast_once(hidden)
-        query = self._split((self.query_key if self.shared else self.query)(hidden))
-        key = query if self.shared else self._split(self.key(hidden))
-        value = self._split(self.value(hidden))
+        query = self._projected("query_key" if self.shared else "query", hidden, tokens, memory)
+        key = query if self.shared else self._projected("key", hidden, tokens, memory)
+        value = self._projected("value", hidden, tokens, memory)
         tables = None
         if memory is not None and self.kind != "full":
             tables = KeyTables(memory, self._tables(tokens))
@@ -199,11 +222,20 @@ class Attention(nn.Module):
         if memory is None:
             return full_attention(query, key, value, mask, self.causal, scale)
         earlier = memory.tensors
-        if earlier:
+        if "key" in earlier:
             key, value = torch.cat((earlier["key"], key), 2), torch.cat((earlier["value"], value), 2)
-        real = torch.cat((earlier["mask"], tokens.mask), 1) if earlier else tokens.mask
+        real = torch.cat((earlier["mask"], tokens.mask), 1) if "key" in earlier else tokens.mask
         earlier.update(key=key, value=value, mask=real)
         return continued_attention(query, key, value, real, scale)
+
+    def _projected(
+        self, name: str, hidden: Tensor, tokens: Tokens, memory: Memory | None
+    ) -> Float[Tensor, "batch heads length head_dim"]:
+        vectors = getattr(self, name)(hidden)
+        if name in self._filtered:
+            filters = self.get_parameter(f"{name}_filters")
+            vectors = depthwise(vectors, filters, tokens, self.causal, memory, f"{name}_inputs")
+        return self._split(vectors)
 
     def _split(self, vectors: Tensor) -> Float[Tensor, "batch heads length head_dim"]:
         return vectors.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)

@@ -13,25 +13,38 @@ from reformer.nn.tokens import Tokens
 
 
 class SubLayer(nn.Module):
-    """`dropout(function(norm(x)))`: what is added to a residual stream (pre-norm).
+    """`dropout(after(function(norm(x))))`: what is added to a residual stream (pre-norm).
 
     Args:
         function: a module called as `function(hidden, tokens, replay, memory)`.
         hidden_size: the width of the stream.
         dropout: the probability; equal whenever the sub-layer is run again for one forward pass.
         eps: of the layer norm.
+        after: a further map of each token, such as a `Bottleneck`; None for none.
     """
 
-    def __init__(self, function: nn.Module, hidden_size: int, dropout: float = 0.0, eps: float = 1e-6) -> None:
+    def __init__(
+        self,
+        function: nn.Module,
+        hidden_size: int,
+        dropout: float = 0.0,
+        eps: float = 1e-6,
+        after: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(hidden_size, eps=eps)
         self.function = function
+        self.after = after
         self.dropout = dropout
 
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
-        return replay.dropout(self.function(self.norm(hidden), tokens, replay, memory), self.dropout)
+        return replay.dropout(self._transformed(hidden, tokens, replay, memory), self.dropout)
+
+    def _transformed(self, hidden: Tensor, tokens: Tokens, replay: Replay, memory: Memory | None = None) -> Tensor:
+        made = self.function(self.norm(hidden), tokens, replay, memory)
+        return made if self.after is None else self.after(made)
 
     def pullback(
         self,
@@ -58,7 +71,7 @@ class SubLayer(nn.Module):
             part = slice(begin, begin + size)
             with torch.enable_grad():
                 given = hidden[:, part].detach().requires_grad_()
-                made = self.function(self.norm(given), tokens, replay)
+                made = self._transformed(given, tokens, replay)
                 found = torch.autograd.grad(made, [given, *parameters], grad_output[:, part], allow_unused=True)
             if dropped:
                 output = output if output.numel() else made.new_empty(hidden.shape)

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from reformer.nn.history import after_history, unpack
 from reformer.nn.memory import Memory
 from reformer.nn.replay import Replay
 from reformer.nn.tokens import Tokens
@@ -31,22 +32,33 @@ class SeparableConvolution(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
+        return self.pointwise(depthwise(hidden, self.depthwise, tokens, self.causal, memory))
+
+
+def depthwise(
+    hidden: Float[Tensor, "batch length channels"],
+    filters: Float[Tensor, "kernel channels"],
+    tokens: Tokens,
+    causal: bool,
+    memory: Memory | None = None,
+    name: str = "inputs",
+) -> Float[Tensor, "batch length channels"]:
+    """Each channel's filter over neighbouring tokens; zeros stand beyond the ends and at padding.
+
+    Args:
+        filters: from the first neighbour to the last; see `SeparableConvolution`.
+        memory, name: where the last inputs of the pieces before are, and under which name.
+    """
+    kernel, length, order = filters.shape[0], hidden.shape[1], None
+    filters = filters.to(hidden.dtype)
+    if memory is not None:
+        padded, order = after_history(hidden, tokens, memory, name, kernel - 1)
+    else:
         if tokens.padded:
             hidden = hidden.masked_fill(~tokens.mask[..., None], 0)
-        length = hidden.shape[1]
-        if memory is None:
-            before = self.kernel - 1 if self.causal else self.kernel // 2
-            padded = nn.functional.pad(hidden, (0, 0, before, self.kernel - 1 - before))
-        else:
-            padded = self._after_the_last_inputs(hidden, memory)
-        mixed = padded[:, :length] * self.depthwise[0]
-        for offset in range(1, self.kernel):
-            mixed = torch.addcmul(mixed, padded[:, offset : offset + length], self.depthwise[offset])
-        return self.pointwise(mixed)
-
-    def _after_the_last_inputs(self, hidden: Tensor, memory: Memory) -> Tensor:
-        """The input behind the last `kernel - 1` of the pieces before, which are replaced by its own."""
-        first = hidden.new_zeros(hidden.shape[0], self.kernel - 1, hidden.shape[2])
-        padded = torch.cat((memory.tensors.get("inputs", first), hidden), 1)
-        memory.tensors["inputs"] = padded[:, padded.shape[1] - (self.kernel - 1) :].clone()
-        return padded
+        before = kernel - 1 if causal else kernel // 2
+        padded = nn.functional.pad(hidden, (0, 0, before, kernel - 1 - before))
+    mixed = padded[:, :length] * filters[0]
+    for offset in range(1, kernel):
+        mixed = torch.addcmul(mixed, padded[:, offset : offset + length], filters[offset])
+    return mixed if order is None else unpack(mixed, order)
