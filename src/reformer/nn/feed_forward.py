@@ -1,5 +1,7 @@
 """The feed-forward sub-layer, a few tokens at a time."""
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -20,6 +22,7 @@ class FeedForward(nn.Module):
         gated: multiply by a second projection.
         chunk_size: how many tokens are worked on at a time, so that the inner width is never held for a whole long
             sequence; 0 for all at once. The result is the same.
+        linear: makes the linear maps from their two widths, such as `CirculantLinear` with its block.
     """
 
     def __init__(
@@ -29,13 +32,14 @@ class FeedForward(nn.Module):
         activation: str = "gelu",
         gated: bool = False,
         chunk_size: int = 0,
+        linear: Callable[[int, int], nn.Module] = nn.Linear,
     ) -> None:
         super().__init__()
         self.activation = ACTIVATIONS[activation]
         self.chunk_size = chunk_size
-        self.inner = nn.Linear(hidden_size, feed_forward_size)
-        self.gate = nn.Linear(hidden_size, feed_forward_size) if gated else None
-        self.outer = nn.Linear(feed_forward_size, hidden_size)
+        self.inner = linear(hidden_size, feed_forward_size)
+        self.gate = linear(hidden_size, feed_forward_size) if gated else None
+        self.outer = linear(feed_forward_size, hidden_size)
 
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
