@@ -10,6 +10,7 @@ from benchmarks.contenders.byte_lm import byte_lm
 from benchmarks.contenders.crf import crf
 from benchmarks.contenders.decoding import decoding
 from benchmarks.contenders.duplication import EVALUATED_WITH, trained_with
+from benchmarks.contenders.fourier import feed_forward, long_filters
 from benchmarks.contenders.full import full
 from benchmarks.contenders.language_models import (
     full_model,
@@ -131,6 +132,22 @@ _CASES = (
         BOTH,
         [4 * KILO, 16 * KILO],
         [4 * KILO],
+    ),
+    Case(
+        "fourier",
+        "What do Fourier transforms save over the dense forms of long filters and of the feed-forward?",
+        [
+            long_filters("256 lags, by transforms", "ours", 256),
+            long_filters("256 lags, direct", "direct", 256, direct=True, longest=4 * KILO),
+            long_filters("4,096 lags, by transforms", "ours", 4 * KILO),
+            long_filters("4,096 lags, direct", "direct", 4 * KILO, direct=True, longest=KILO),
+            feed_forward("feed-forward, dense", "dense", 0),
+            feed_forward("feed-forward, circulant blocks of 8", "circulant", 8),
+            feed_forward("feed-forward, circulant blocks of 64", "circulant", 64),
+        ],
+        BOTH,
+        [KILO, 4 * KILO, 16 * KILO],
+        [KILO],
     ),
     Case(
         "crossover",

@@ -28,8 +28,8 @@ def bucket_number(length: int) -> int:
     return max(2, length // WINDOW)
 
 
-def core_actions(core: Callable[[], Tensor], leaves: tuple[Tensor, Tensor], module: nn.Module) -> dict[str, Action]:
-    """`forward` without gradients in evaluation mode; `forward+backward` in training mode, to both leaves."""
+def core_actions(core: Callable[[], Tensor], leaves: tuple[Tensor, ...], module: nn.Module) -> dict[str, Action]:
+    """`forward` without gradients in evaluation mode; `forward+backward` in training mode, to all leaves."""
 
     @cache
     def grad_output() -> Tensor:

@@ -97,6 +97,23 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "tie_word_embeddings": True,
         "chunk_size_feed_forward": 7,
     },
+    "fourier": {
+        "attention_layers": ["fourier", "lsh", "fourier"],
+        "fourier_kernel": 90,
+        "feed_forward_linear": "circulant",
+        "circulant_block": 4,
+    },
+    "hourglass": {
+        "attention_layers": ["local", "lsh", "full", "fourier", "local"],
+        "convolution_kernel": 3,
+        "shortened_layers": [1, 4],
+        "shorten_stride": 3,
+        "fusion_kernel": 4,
+        "fusion_ranges": [2, 5],
+        "fusion_size": 24,
+        "classifier_pooling": "fusion",
+        "initializer_range": 0.2,
+    },
     "learned": {"attention_layers": ["local", "lsh"], "position_embedding_type": "learned", "hidden_act": "relu"},
     "sinusoidal": {"attention_layers": ["lsh", "local"], "position_embedding_type": "sinusoidal"},
     "plain": {

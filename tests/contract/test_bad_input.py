@@ -28,7 +28,10 @@ def test_bad_inputs(inputs, message):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"attention_layers": ["local", "nearby"]}, "has 'nearby'; expected 'full', 'local', 'lsh', 'local\\+lsh'"),
+        (
+            {"attention_layers": ["local", "nearby"]},
+            "has 'nearby'; expected 'full', 'local', 'lsh', 'local\\+lsh', 'fourier'",
+        ),
         ({"attention_layers": []}, "at least one layer"),
         ({"num_buckets": 7}, "buckets=7: expected an even number"),
         ({"num_buckets": [4, 3]}, "3 is not"),
@@ -44,6 +47,23 @@ def test_bad_inputs(inputs, message):
         ({"projection_kernel": 2}, "projection_kernel=2: expected 0"),
         ({"bottleneck_size": -1}, "bottleneck_size=-1"),
         ({"embedding_size": 0}, "embedding_size=0: expected at least 1"),
+        (
+            {"attention_layers": [["local", "local", "fourier", "lsh"]]},
+            "has 'fourier'; expected 'full', 'local', 'lsh'",
+        ),
+        ({"fourier_kernel": 0}, "fourier_kernel=0"),
+        (
+            {"feed_forward_linear": "circulant", "circulant_block": 5},
+            "circulant_block=5 does not divide hidden_size=32",
+        ),
+        ({"shortened_layers": [3]}, r"shortened_layers=\[3\]: expected the first layer"),
+        ({"shortened_layers": [2, 7]}, "within 0 and 6"),
+        ({"shortened_layers": [1, 3], "shorten_stride": 1}, "shortens nothing"),
+        ({"shortened_layers": [1, 3], "shorten_stride": 6}, "shorten_stride=6 with fusion_kernel=5 would skip"),
+        ({"shortened_layers": [1, 3], "residual_streams": 1, "reversible": False}, "no hourglass of one stream"),
+        ({"classifier_pooling": "fusion", "fusion_stride": 6}, "fusion_stride=6 with fusion_kernel=5 would skip"),
+        ({"fusion_ranges": [1]}, "ranges of at least 2 steps"),
+        ({"fusion_size": 0}, "fusion_size=0: expected at least 1"),
         ({"residual_streams": 1}, "an input can be found again only from two streams"),
         ({"residual_streams": 3}, "residual_streams=3: expected 2, or 1"),
         ({"num_distinct_layers": 0}, "num_distinct_layers=0: expected 1 to 6"),

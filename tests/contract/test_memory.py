@@ -27,7 +27,7 @@ def _kept_bytes(model, ids, labels) -> int:
     return sum(kept.values())
 
 
-@pytest.mark.parametrize("kind", ["full", "local", "lsh", "local+lsh"])
+@pytest.mark.parametrize("kind", ["full", "local", "lsh", "local+lsh", "fourier"])
 def test_what_autograd_keeps_does_not_grow_with_depth(kind):
     head, ids = HEADS["token-classification"], random_ids(1, 200)
     kept = {}

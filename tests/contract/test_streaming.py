@@ -31,7 +31,7 @@ def test_pieces_of_changing_sizes_with_padding_on_the_left(variant):
     assert (torch.cat(parts, 1) - whole)[mask].abs().max() < 1e-4
 
 
-@pytest.mark.parametrize("variant", ["local", "lsh", "local+lsh", "separate"])
+@pytest.mark.parametrize("variant", ["local", "lsh", "local+lsh", "separate", "fourier"])
 def test_the_state_does_not_grow(variant):
     stream = HEADS["causal-lm"].build(variant, max_position_embeddings=10**9).stream()
     sizes = []

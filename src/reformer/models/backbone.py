@@ -1,6 +1,8 @@
 """The stack that all heads share: embeddings, layers, and the norm over their residual streams."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,8 +22,11 @@ from reformer.nn import (
     Attention,
     AxialPositions,
     Bottleneck,
+    CirculantLinear,
     CrossAttention,
     FeedForward,
+    FourierConvolution,
+    Hourglass,
     LearnedPositions,
     MixedAttention,
     NgramEmbedding,
@@ -64,7 +69,10 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
             init.normal_(module.depthwise, std=module.kernel**-0.5)
         elif isinstance(module, NgramEmbedding):
             init.zeros_(module.table)
-        elif isinstance(module, Attention):
+        elif isinstance(module, CirculantLinear):
+            init.normal_(module.blocks, std=spread)
+            init.zeros_(module.bias)
+        elif isinstance(module, Attention | FourierConvolution):
             module.reset_learned()
         elif module in (getattr(self, name, None) for name in self.projections):
             # Between embeddings and the rest nothing but the projection sets the scale: it leaves it as it is.
@@ -96,9 +104,7 @@ class ReformerModel(ReformerPreTrainedModel):
         self.positions = _positions(config)
         kinds = zip(config.attention_layers, across or [None] * len(config.attention_layers), strict=True)
         layers = [_layer(config, kind, other) for kind, other in kinds]
-        sublayers = [sublayer for layer in layers for sublayer in layer]
-        plain = config.residual_streams == 1
-        self.encoder = ResidualSequence(sublayers) if plain else ReversibleSequence(sublayers, config.reversible)
+        self.encoder = _stack(config, layers)
         self.norm = nn.LayerNorm(config.output_size, eps=config.layer_norm_eps)
         self._tied_weights_keys = shared_weights(self, layers, config.num_distinct_layers or len(layers))
         self.post_init()
@@ -186,8 +192,8 @@ class ReformerModel(ReformerPreTrainedModel):
         return Stream(self)
 
     def new_cache(self) -> ReformerCache:
-        """A cache that has read nothing: a memory for each sub-layer, and one for the embeddings."""
-        return ReformerCache(len(self.encoder.sublayers) + 1)
+        """A cache that has read nothing: the memories of the stack, and one for the embeddings."""
+        return ReformerCache(self.encoder.memory_count + 1)
 
     def _cache(self, cache: ReformerCache | None, use_cache: bool | None) -> ReformerCache | None:
         if cache is None and use_cache:
@@ -268,12 +274,16 @@ class ReformerModel(ReformerPreTrainedModel):
                 "max_position_embeddings where its positions allow it"
             )
         tokens = Tokens.of(mask, padded, earlier)
+        return self._positioned(replace(tokens, rounds=rounds, source=source, positioned=self._positioned))
+
+    def _positioned(self, tokens: Tokens) -> Tokens:
+        """The same tokens with what layers need of their positions."""
         rotary = time = None
         if self.config.position_embedding_type == "rotary":
             rotary = rotary_waves(tokens.positions, self.config.attention_head_size, self.config.rope_theta)
         if self.config.time_bias_length:
             time = time_waves(tokens.positions, self.config.steps_of_heads, self.config.time_bias_length)
-        return Tokens(mask, padded, tokens.slots, rotary, time, rounds, source)
+        return replace(tokens, rotary=rotary, time=time)
 
 
 def real_tokens(attention_mask: Tensor | None, hidden: Tensor) -> Bool[Tensor, "batch length"]:
@@ -358,13 +368,16 @@ def _layer(config: ReformerConfig, kind: Layer, across: str | None = None) -> li
         )
 
     functions: list[nn.Module] = [
-        _attention(config, kind, attention),
+        _convolution(config) if kind == "fourier" else _attention(config, kind, attention),
         FeedForward(
             config.hidden_size,
             config.feed_forward_size,
             config.hidden_act,
             config.gated_feed_forward,
             config.chunk_size_feed_forward,
+            partial(CirculantLinear, block=config.circulant_block)
+            if config.feed_forward_linear == "circulant"
+            else nn.Linear,
         ),
     ]
     if across is not None:
@@ -381,6 +394,34 @@ def _layer(config: ReformerConfig, kind: Layer, across: str | None = None) -> li
         )
         for function in functions
     ]
+
+
+def _stack(config: ReformerConfig, layers: list[list[SubLayer]]) -> ReversibleSequence | ResidualSequence | Hourglass:
+    """All sub-layers, one after the other."""
+    sublayers = [sublayer for layer in layers for sublayer in layer]
+    if config.residual_streams == 1:
+        return ResidualSequence(sublayers)
+    if not config.shortened_layers:
+        return ReversibleSequence(sublayers, config.reversible)
+    begin, end = (sum(map(len, layers[:number])) for number in config.shortened_layers)
+    return Hourglass(
+        sublayers[:begin],
+        sublayers[begin:end],
+        sublayers[end:],
+        config.hidden_size,
+        size=config.fusion_width,
+        kernel=config.fusion_kernel,
+        stride=config.shorten_stride,
+        ranges=config.fusion_ranges,
+        causal=config.is_decoder,
+        reversible=config.reversible,
+        eps=config.layer_norm_eps,
+    )
+
+
+def _convolution(config: ReformerConfig) -> FourierConvolution:
+    width = config.num_attention_heads * config.attention_head_size
+    return FourierConvolution(config.hidden_size, width, config.fourier_kernel, config.is_decoder)
 
 
 def _bottleneck(config: ReformerConfig) -> Bottleneck | None:

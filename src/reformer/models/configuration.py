@@ -10,7 +10,7 @@ from transformers import PreTrainedConfig
 from reformer.models.head_groups import HeadGroup, head_groups
 from reformer.ops.orderings import bucket_factors
 
-ATTENTION_KINDS = ("full", "local", "lsh", "local+lsh")
+ATTENTION_KINDS = ("full", "local", "lsh", "local+lsh", "fourier")
 CROSS_ATTENTION_KINDS = ("full", "lsh")
 Layer = str | list[str] | tuple[str, ...]
 """The kind of all heads of a layer, or the kind of each."""
@@ -42,7 +42,8 @@ class ReformerConfig(PreTrainedConfig):
         gated_heads: scale the output of each head of attention by a sigmoid of the layer's input.
         attention_act: "relu", "gelu" or "silu" of the joined heads, before they are projected; None for none.
         attention_layers: one of "full", "local", "lsh", "local+lsh" for each layer, or a list of them, one for each
-            head of the layer: `["local", ["local", "local", "lsh", "lsh"], "full"]`.
+            head of the layer: `["local", ["local", "local", "lsh", "lsh"], "full"]`. "fourier", for a
+            whole layer, is a gated convolution with long filters in place of attention.
         num_distinct_layers: how many layers have weights of their own: layer `i` uses those of layer
             `i mod num_distinct_layers`, which must be of its kind. Biases, norms and hash rotations stay each
             layer's own. None for all.
@@ -62,6 +63,11 @@ class ReformerConfig(PreTrainedConfig):
         shared_query_key: in hashed layers, one projection for queries and keys (the paper's), a token seeing itself
             only when it sees nothing else. False: two, both of unit length, with a learned temperature per head.
         convolution_kernel: the odd width of a depth-wise separable convolution before each attention; 0 for none.
+        fourier_kernel: how many tokens a filter of a "fourier" layer reaches back, the token itself included, and
+            ahead unless causal.
+        feed_forward_linear: "circulant" makes the matrices of the feed-forward of circulant blocks, which have
+            `circulant_block` times fewer weights; "dense" leaves them whole.
+        circulant_block: the side of such a block; it divides `hidden_size` and `feed_forward_size`.
         projection_kernel: the odd width of a depth-wise convolution of queries, keys and values after their
             projections; 0 for none.
         bottleneck_size: the width of a bottleneck through which the output of every attention and feed-forward
@@ -85,7 +91,15 @@ class ReformerConfig(PreTrainedConfig):
         hidden_dropout_prob: dropout of the embeddings and of every sub-layer's output.
         classifier_dropout: dropout before a classification head; `hidden_dropout_prob` if not given.
         classifier_pooling: what a sequence classifier reads: "mean" or "max" over the real tokens, a mean whose
-            weights are learned ("attention"), or "first".
+            weights are learned ("attention"), "first", or a fusion layer ("fusion"): a temporal convolution, whose
+            steps are pooled as a whole and in ranges, the poolings mixed by gates.
+        fusion_kernel, fusion_stride, fusion_ranges, fusion_size: of fusion layers: how many tokens a step looks at, how
+            many lie between steps in the classifier's, how many steps are pooled together, and how wide a step is; as
+            wide as all streams if not given.
+        shortened_layers: `[first, end]`: the layers from `first` to the one before `end` run on a shortened sequence,
+            a step of a fusion layer for every `shorten_stride` tokens. In an encoder-decoder, the encoder's. None for
+            no shortening.
+        shorten_stride: how many tokens become one there.
         tie_word_embeddings: in language models, score tokens by their embeddings, and so store one matrix for both;
             a learned map brings what the streams hold to the embeddings' width.
         reversible: recompute the layers' inputs in the backward pass instead of keeping them. The function, its
@@ -126,6 +140,9 @@ class ReformerConfig(PreTrainedConfig):
     num_rounds: int = 2
     shared_query_key: bool = True
     convolution_kernel: int = 0
+    fourier_kernel: int = 256
+    feed_forward_linear: Literal["dense", "circulant"] = "dense"
+    circulant_block: int = 8
     projection_kernel: int = 0
     bottleneck_size: int = 0
     bottleneck_act: Literal["tanh", "relu"] = "tanh"
@@ -143,7 +160,13 @@ class ReformerConfig(PreTrainedConfig):
     token_dropout: float | int = 0.0
     hidden_dropout_prob: float | int = 0.0
     classifier_dropout: float | int | None = None
-    classifier_pooling: Literal["mean", "max", "attention", "first"] = "mean"
+    classifier_pooling: Literal["mean", "max", "attention", "first", "fusion"] = "mean"
+    fusion_kernel: int = 5
+    fusion_stride: int = 1
+    fusion_ranges: list[int] | tuple[int, ...] = (4, 16)
+    fusion_size: int | None = None
+    shortened_layers: list[int] | tuple[int, ...] | None = None
+    shorten_stride: int = 2
     layer_norm_eps: float = 1e-6
     initializer_range: float = 0.02
     reversible: bool = True
@@ -165,6 +188,11 @@ class ReformerConfig(PreTrainedConfig):
     def embedding_width(self) -> int:
         """The width of the embeddings, and of vectors given in their place."""
         return self.hidden_size if self.embedding_size is None else self.embedding_size
+
+    @property
+    def fusion_width(self) -> int:
+        """The width of a fusion layer's steps."""
+        return self.output_size if self.fusion_size is None else self.fusion_size
 
     @property
     def output_size(self) -> int:
@@ -192,6 +220,35 @@ class ReformerConfig(PreTrainedConfig):
         self._check_time_bias()
         self._check_positions()
         self._check_encoder_decoder()
+        self._check_fusion()
+
+    def _check_fusion(self) -> None:
+        if self.fusion_width < 1:
+            raise ValueError(f"fusion_size={self.fusion_size}: expected at least 1, or None for the streams' width")
+        if self.fusion_ranges and min(self.fusion_ranges) < 2:
+            raise ValueError(f"fusion_ranges={list(self.fusion_ranges)}: expected ranges of at least 2 steps")
+        strides = {"fusion_stride": self.fusion_stride} if self.classifier_pooling == "fusion" else {}
+        if self.shortened_layers is not None:
+            strides["shorten_stride"] = self.shorten_stride
+            self._check_shortening(self.shortened_layers)
+        for name, stride in strides.items():
+            if stride > self.fusion_kernel:
+                raise ValueError(
+                    f"{name}={stride} with fusion_kernel={self.fusion_kernel} would skip tokens; enlarge the kernel"
+                )
+
+    def _check_shortening(self, layers: Sequence[int]) -> None:
+        if len(layers) != 2 or not 0 <= layers[0] < layers[1] <= self.num_hidden_layers:
+            raise ValueError(
+                f"shortened_layers={list(layers)}: expected the first layer and the one after the last, within "
+                f"0 and {self.num_hidden_layers}"
+            )
+        if self.shorten_stride < 2:
+            raise ValueError(f"shorten_stride={self.shorten_stride} shortens nothing; expected at least 2")
+        if self.residual_streams != 2:
+            raise ValueError(
+                f"shortened_layers={list(layers)} with residual_streams=1: there is no hourglass of one stream"
+            )
 
     def of_encoder(self) -> "ReformerConfig":
         """The configuration of an encoder-decoder's encoder alone."""
@@ -206,6 +263,7 @@ class ReformerConfig(PreTrainedConfig):
         alone.attention_layers = list(self.decoder_attention_layers or ())
         alone.num_hidden_layers = len(alone.attention_layers)
         alone.is_decoder = True
+        alone.shortened_layers = None
         return alone
 
     def _fill_in_the_decoder(self) -> None:
@@ -284,6 +342,7 @@ class ReformerConfig(PreTrainedConfig):
             "feed_forward_size",
         )
         names += ("num_rounds", "max_position_embeddings", "ngram_rows", "ngram_width", "ngram_min_frequency")
+        names += ("fourier_kernel", "circulant_block", "fusion_kernel", "fusion_stride", "shorten_stride")
         for name in names:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: expected at least 1")
@@ -310,6 +369,13 @@ class ReformerConfig(PreTrainedConfig):
             kernel = getattr(self, name)
             if kernel < 0 or (kernel and kernel % 2 == 0):
                 raise ValueError(f"{name}={kernel}: expected 0 (none) or an odd width")
+        if self.feed_forward_linear == "circulant":
+            for name in ("hidden_size", "feed_forward_size"):
+                if getattr(self, name) % self.circulant_block:
+                    raise ValueError(
+                        f"circulant_block={self.circulant_block} does not divide {name}={getattr(self, name)}; "
+                        "circulant blocks have to fill the matrix"
+                    )
         if self.bottleneck_size < 0:
             raise ValueError(f"bottleneck_size={self.bottleneck_size}: expected 0 (none) or more")
         if self.embedding_width < 1:
@@ -397,6 +463,9 @@ class ReformerConfig(PreTrainedConfig):
 def _check_kinds(name: str, layers: Sequence[Layer], kinds: Sequence[str]) -> None:
     if not layers:
         raise ValueError(f"{name}=[]: expected at least one layer")
-    for kind in (kind for layer in layers for kind in ([layer] if isinstance(layer, str) else layer)):
-        if kind not in kinds:
-            raise ValueError(f"{name} has {kind!r}; expected {', '.join(map(repr, kinds))}")
+    for layer in layers:
+        # A convolution has channels, not heads that could be of a kind each.
+        allowed = kinds if isinstance(layer, str) else [kind for kind in kinds if kind != "fourier"]
+        for kind in [layer] if isinstance(layer, str) else layer:
+            if kind not in allowed:
+                raise ValueError(f"{name} has {kind!r}; expected {', '.join(map(repr, allowed))}")

@@ -20,6 +20,7 @@ from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel, rea
 from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
 from reformer.models.streaming import Stream
+from reformer.nn import FusionPooling
 from reformer.ops import linear_cross_entropy
 
 
@@ -111,7 +112,11 @@ class ReformerForSequenceClassification(Head):
         super().__init__(config)
         self.dropout = self._classifier_dropout()
         self.weigh = nn.Linear(config.output_size, 1) if config.classifier_pooling == "attention" else None
-        self.classifier = nn.Linear(config.output_size, config.num_labels or 2)
+        self.fusion, width = None, config.output_size
+        if config.classifier_pooling == "fusion":
+            kernel, stride, width = config.fusion_kernel, config.fusion_stride, config.fusion_width
+            self.fusion = FusionPooling(config.output_size, width, kernel, stride, config.fusion_ranges)
+        self.classifier = nn.Linear(width, config.num_labels or 2)
         self.post_init()
 
     def forward(
@@ -130,8 +135,11 @@ class ReformerForSequenceClassification(Head):
         one label a regression."""
         hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
         mask = real_tokens(attention_mask, hidden)
-        weights = None if self.weigh is None else self.weigh(hidden)[..., 0]
-        pooled = _pool(hidden, mask, self.config.classifier_pooling, weights)
+        if self.fusion is not None:
+            pooled = self.fusion(hidden, mask)
+        else:
+            weights = None if self.weigh is None else self.weigh(hidden)[..., 0]
+            pooled = _pool(hidden, mask, self.config.classifier_pooling, weights)
         logits = self.classifier(self.dropout(pooled))
         loss = None
         if labels is not None:

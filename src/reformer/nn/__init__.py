@@ -3,9 +3,13 @@
 from reformer.nn.attention import Attention
 from reformer.nn.block import SubLayer
 from reformer.nn.bottleneck import Bottleneck
+from reformer.nn.circulant import CirculantLinear
 from reformer.nn.convolution import SeparableConvolution
 from reformer.nn.cross_attention import CrossAttention
 from reformer.nn.feed_forward import FeedForward
+from reformer.nn.fourier import FourierConvolution
+from reformer.nn.fusion import FusionPooling
+from reformer.nn.hourglass import Hourglass
 from reformer.nn.mixed_attention import MixedAttention
 from reformer.nn.ngrams import NgramEmbedding
 from reformer.nn.positions import AxialPositions, LearnedPositions, SinusoidalPositions
@@ -19,8 +23,12 @@ __all__ = [
     "Attention",
     "AxialPositions",
     "Bottleneck",
+    "CirculantLinear",
     "CrossAttention",
     "FeedForward",
+    "FourierConvolution",
+    "FusionPooling",
+    "Hourglass",
     "LearnedPositions",
     "MixedAttention",
     "NgramEmbedding",

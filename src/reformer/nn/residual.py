@@ -26,6 +26,11 @@ class ResidualSequence(nn.Module):
         super().__init__()
         self.sublayers = nn.ModuleList(sublayers)
 
+    @property
+    def memory_count(self) -> int:
+        """How many memories a forward pass in pieces takes."""
+        return len(self.sublayers)
+
     def forward(
         self,
         hidden: Float[Tensor, "batch length hidden"],

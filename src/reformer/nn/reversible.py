@@ -34,6 +34,11 @@ class ReversibleSequence(nn.Module):
         self.sublayers = nn.ModuleList(sublayers)
         self.reversible = reversible
 
+    @property
+    def memory_count(self) -> int:
+        """How many memories a forward pass in pieces takes."""
+        return len(self.sublayers)
+
     def forward(
         self,
         first: Float[Tensor, "batch length hidden"],
@@ -51,6 +56,8 @@ class ReversibleSequence(nn.Module):
             with torch.no_grad():
                 for sublayer, memory in zip(sublayers, memories, strict=True):
                     first, second = second, first + sublayer(second, tokens, Replay(), memory)
+            return first, second
+        if not sublayers:
             return first, second
         again = replays(len(sublayers), random=self.training and self._is_random())
         frozen = _frozen_bottom(first, second, tokens, sublayers)

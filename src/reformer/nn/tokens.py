@@ -1,5 +1,6 @@
 """What every layer needs to know of one forward pass: its tokens, and how many rounds they are hashed in."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -28,6 +29,8 @@ class Tokens:
     """How many hash rounds are seen in this pass; None: as many as a layer was made with."""
     source: "Source | None" = None
     """The sequence that cross attention looks at."""
+    positioned: "Callable[[Tokens], Tokens] | None" = None
+    """Adds what layers need of the positions, for layers that look at other tokens than these."""
 
     @classmethod
     def of(

@@ -1,0 +1,171 @@
+"""A stack whose middle layers run on a shortened sequence (`docs/math.md`, equation 35)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from reformer.nn.fusion import Alignment, Trails, real_steps
+from reformer.nn.history import after_history, pack
+from reformer.nn.memory import Memory
+from reformer.nn.reversible import ReversibleSequence, Streams
+from reformer.nn.tokens import Tokens
+
+
+class Hourglass(nn.Module):
+    """Some sub-layers on all tokens, some on one step for every `stride` tokens, and the rest on all tokens again.
+
+    Both streams together are shortened by a fusion layer: an `Alignment` of `kernel` tokens, whose steps are mixed by
+    gates with their `Trails`. Each token then gains what the middle made of its step. In a causal stack a step ends
+    with its last token and the token reads the last step that has ended, so nothing is seen ahead of time; in pieces
+    the same steps come out. Padding is invisible. Memory is flat in the depth of each of the three parts.
+
+    Args:
+        before, middle, after: the sub-layers of each part.
+        hidden_size: the width of each stream.
+        size: the width of a step before it is mapped to streams.
+        kernel, stride: of the alignment.
+        ranges: how many steps are pooled together, see `Trails`.
+        causal: see no later token.
+        reversible: see `ReversibleSequence`.
+        eps: of the layer norms.
+    """
+
+    def __init__(
+        self,
+        before: Iterable[nn.Module],
+        middle: Iterable[nn.Module],
+        after: Iterable[nn.Module],
+        hidden_size: int,
+        *,
+        size: int,
+        kernel: int,
+        stride: int,
+        ranges: Sequence[int] = (),
+        causal: bool = False,
+        reversible: bool = True,
+        eps: float = 1e-6,
+    ) -> None:
+        super().__init__()
+        self.stride, self.causal = stride, causal
+        self.before = ReversibleSequence(before, reversible)
+        self.middle = ReversibleSequence(middle, reversible)
+        self.after = ReversibleSequence(after, reversible)
+        width = 2 * hidden_size
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.align = Alignment(width, size, kernel, stride)
+        self.trails = Trails(size, ranges)
+        self.shorten = nn.Linear(size, width)
+        self.middle_norm = nn.LayerNorm(width, eps=eps)
+        self.expand = nn.Linear(width, width)
+
+    @property
+    def memory_count(self) -> int:
+        """How many memories a forward pass in pieces takes: one a sub-layer, and one for the joints."""
+        return sum(part.memory_count for part in (self.before, self.middle, self.after)) + 1
+
+    @property
+    def reversible(self) -> bool:
+        return self.middle.reversible
+
+    @reversible.setter
+    def reversible(self, value: bool) -> None:
+        for part in (self.before, self.middle, self.after):
+            part.reversible = value
+
+    def forward(
+        self,
+        first: Float[Tensor, "batch length hidden"],
+        second: Float[Tensor, "batch length hidden"],
+        tokens: Tokens,
+        memories: Sequence[Memory] | None = None,
+    ) -> Streams:
+        """As `ReversibleSequence`."""
+        begin = self.before.memory_count
+        end = begin + self.middle.memory_count
+        first, second = self.before(first, second, tokens, memories and memories[:begin])
+        hidden = self.norm(torch.cat((first, second), -1))
+        if memories is None:
+            added = self._whole(hidden, tokens)
+        else:
+            with torch.no_grad():
+                added = self._piece(hidden, tokens, memories[-1], memories[begin:end])
+        more_first, more_second = added.chunk(2, -1)
+        return self.after(first + more_first, second + more_second, tokens, memories and memories[end:-1])
+
+    def _whole(self, hidden: Tensor, tokens: Tokens) -> Tensor:
+        """What a whole sequence's tokens gain."""
+        length, stride = hidden.shape[1], self.stride
+        packed = pack(hidden, tokens.mask)[0] if tokens.padded else hidden
+        if self.causal:
+            # Even where no step has ended there is one, masked, so that every weight has a gradient.
+            steps = self.align(pad(packed, (0, 0, self.align.kernel - stride, max(0, stride - length))))
+            real = torch.arange(steps.shape[1], device=hidden.device) < tokens.mask.sum(-1, keepdim=True) // stride
+            reads = (tokens.positions + 1) // stride - 1
+        else:
+            steps, real = self.align.around(packed), real_steps(tokens.mask, stride)
+            reads = tokens.positions // stride
+        reach = self.trails.reach
+        short = _shortened(tokens, real, None)
+        made = self._through(pad(steps, (0, 0, reach, 0)), pad(real, (reach, 0)), short, None)
+        return _read(made, reads, tokens.mask & (reads >= 0))
+
+    def _piece(self, hidden: Tensor, tokens: Tokens, memory: Memory, memories: Sequence[Memory]) -> Tensor:
+        """What the tokens of a piece gain: the last step before it, and those that end within it."""
+        batch, _, width = hidden.shape
+        stride, kernel, reach = self.stride, self.align.kernel, self.trails.reach
+        device, kept = hidden.device, memory.tensors
+        earlier = kept.get("read", torch.zeros(batch, dtype=torch.int64, device=device))
+        kept["read"] = earlier + tokens.mask.sum(-1)
+        ended = earlier // stride
+        new = kept["read"] // stride - ended
+        both, _ = after_history(hidden, tokens, memory, "inputs", kernel - 1)
+        made = kept.get("last", hidden.new_zeros(batch, 1, width))
+        count = int(new.max())
+        if count:
+            rows = (stride * (ended + 1) - 1 - earlier)[:, None] + torch.arange(
+                stride * (count - 1) + kernel, device=device
+            )
+            rows = rows.clamp_max(both.shape[1] - 1)
+            steps = self.align(both.gather(1, rows[..., None].expand(-1, -1, width)))
+            real = torch.arange(count, device=device) < new[:, None]
+            short = _shortened(tokens, real, ended)
+            trail, _ = after_history(steps, short, memory, "steps", reach)
+            known = ended[:, None] + torch.arange(-reach, count, device=device) >= 0
+            made = torch.cat((made, self._through(trail, known, short, memories)), 1)
+            kept["last"] = made.gather(1, new[:, None, None].expand(-1, 1, width))
+        reads = (tokens.positions + 1) // stride
+        return _read(made, reads - ended[:, None], tokens.mask & (reads > 0))
+
+    def _through(
+        self,
+        trail: Float[Tensor, "batch rows size"],
+        known: Bool[Tensor, "batch rows"],
+        short: Tokens,
+        memories: Sequence[Memory] | None,
+    ) -> Float[Tensor, "batch steps width"]:
+        """From steps, behind those that their ranges reach back to, to what the tokens read."""
+        streams = self.shorten(self.trails(trail, known)).masked_fill(~short.mask[..., None], 0)
+        first, second = streams.chunk(2, -1)
+        return self.expand(self.middle_norm(torch.cat(self.middle(first, second, short, memories), -1)))
+
+
+def _shortened(tokens: Tokens, real: Bool[Tensor, "batch steps"], earlier: Int[Tensor, " batch"] | None) -> Tokens:
+    """Steps in place of tokens; `earlier` says how many came before."""
+    padded = torch.compiler.is_compiling() or not bool(real.all())
+    steps = Tokens.of(real, padded, earlier)
+    steps = replace(tokens, mask=real, padded=padded, slots=steps.slots, rotary=None, time=None)
+    return steps if tokens.positioned is None else tokens.positioned(steps)
+
+
+def _read(
+    made: Float[Tensor, "batch steps width"],
+    reads: Int[Tensor, "batch length"],
+    some: Bool[Tensor, "batch length"],
+) -> Float[Tensor, "batch length width"]:
+    """To each token the step that it reads; zeros where there is none."""
+    index = reads.clamp(0, made.shape[1] - 1)[..., None].expand(-1, -1, made.shape[2])
+    return made.gather(1, index).masked_fill(~some[..., None], 0)
