@@ -21,6 +21,8 @@ EVERYTHING = {
     "ngram_width": 8,
     "shortened_layers": [1, 5],
     "fusion_ranges": [3],
+    "time_bias_length": 50,
+    "gated_heads": True,
     "initializer_range": 0.1,
 }
 
