@@ -46,7 +46,17 @@ class FeedForward(nn.Module):
     ) -> Float[Tensor, "batch length hidden"]:
         if self.chunk_size == 0 or hidden.shape[1] <= self.chunk_size:
             return self._transform(hidden)
-        return torch.cat([self._transform(chunk) for chunk in hidden.split(self.chunk_size, dim=1)], dim=1)
+        chunks = hidden.split(self.chunk_size, dim=1)
+        if torch.is_grad_enabled():
+            return torch.cat([self._transform(chunk) for chunk in chunks], dim=1)
+        # Each goes to its place at once: together they are as large as the whole.
+        begin, output = 0, hidden.new_empty(0)
+        for chunk in chunks:
+            made = self._transform(chunk)
+            output = made.new_empty(hidden.shape) if begin == 0 else output
+            output[:, begin : begin + chunk.shape[1]] = made
+            begin += chunk.shape[1]
+        return output
 
     def _transform(self, hidden: Tensor) -> Tensor:
         inner = self.activation(self.inner(hidden))
