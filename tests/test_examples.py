@@ -12,6 +12,7 @@ SAYS = {
     "stream": "5000 tokens read",
     "label": "乌鲁木齐",
     "translate": "86420 八六四二零",
+    "forecast": "2024-02-10T23:00:00",
 }
 """What must be in an example's output."""
 

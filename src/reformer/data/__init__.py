@@ -2,9 +2,10 @@
 
 from reformer.data.documents import Document, Span, drop_duplicates, join_documents, span_problem
 from reformer.data.errors import DataError
-from reformer.data.index import DATA_SETS, SPLITS, DataSet, cache_folder, fetch, load, load_source
+from reformer.data.index import DATA_SETS, SPLITS, DataSet, cache_folder, fetch, load, load_series, load_source
 from reformer.data.labels import IGNORED, bio_labels, decode_spans, label_id, token_tags
 from reformer.data.readers import FORMATS, read_documents
+from reformer.data.series import Series, read_series, time_features
 from reformer.data.texts import Stretch, find_text, load_texts, open_text, read_bytes, split_text, text_pieces
 from reformer.data.token_ids import TokenIds, encode_piece, token_ids
 from reformer.data.tokenizers import (
@@ -23,6 +24,7 @@ __all__ = [
     "DataError",
     "DataSet",
     "Document",
+    "Series",
     "Span",
     "Stretch",
     "TokenIds",
@@ -39,15 +41,18 @@ __all__ = [
     "join_documents",
     "label_id",
     "load",
+    "load_series",
     "load_source",
     "load_texts",
     "load_tokenizer",
     "open_text",
     "read_bytes",
     "read_documents",
+    "read_series",
     "span_problem",
     "split_text",
     "text_pieces",
+    "time_features",
     "token_bytes",
     "token_ids",
     "token_tags",

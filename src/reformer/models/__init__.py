@@ -14,6 +14,7 @@ from transformers import (
 from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
 from reformer.models.configuration import ReformerConfig
 from reformer.models.encoder_decoder import ReformerEncoderDecoder, ReformerForConditionalGeneration
+from reformer.models.forecasting import ForecastOutput, ReformerForForecasting
 from reformer.models.heads import (
     ReformerForCausalLM,
     ReformerForMaskedLM,
@@ -36,10 +37,12 @@ for _auto, _model in (
     _auto.register(ReformerConfig, _model, exist_ok=True)
 
 __all__ = [
+    "ForecastOutput",
     "ReformerConfig",
     "ReformerEncoderDecoder",
     "ReformerForCausalLM",
     "ReformerForConditionalGeneration",
+    "ReformerForForecasting",
     "ReformerForMaskedLM",
     "ReformerForQuestionAnswering",
     "ReformerForSequenceClassification",

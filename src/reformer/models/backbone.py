@@ -97,8 +97,10 @@ class ReformerModel(ReformerPreTrainedModel):
                 "ReformerForConditionalGeneration"
             )
         width = config.embedding_width
-        self.embeddings = None if across else nn.Embedding(config.vocab_size, width, padding_idx=None)
-        projected = width != config.hidden_size
+        # Without a vocabulary there is no table, which would be a weight without a gradient.
+        owns = config.vocab_size > 0 and not across
+        self.embeddings = nn.Embedding(config.vocab_size, width) if owns else None
+        projected = width != config.hidden_size and (owns or bool(across))
         self.embedding_projection = nn.Linear(width, config.hidden_size, bias=False) if projected else None
         self.ngrams = _ngrams(config)
         self.positions = _positions(config)
@@ -230,7 +232,9 @@ class ReformerModel(ReformerPreTrainedModel):
                 )
             return inputs_embeds
         if input_ids is None or self.embeddings is None:
-            raise ValueError("no inputs_embeds, and no embeddings of its own to make them of input_ids")
+            raise ValueError(
+                "no inputs_embeds, and no embeddings of its own (vocab_size=0, or a decoder) to make them of input_ids"
+            )
         if input_ids.dim() != 2:
             raise ValueError(f"input_ids has shape {tuple(input_ids.shape)}, expected [batch, length]")
         if input_ids.device.type == "cpu" and input_ids.numel() and not torch.compiler.is_compiling():

@@ -25,7 +25,7 @@ class ReformerConfig(PreTrainedConfig):
     Where a field means the same as in transformers' own Reformer it has the same name.
 
     Args:
-        vocab_size: how many token ids there are.
+        vocab_size: how many token ids there are; 0 for a model that reads vectors alone, as of series and images.
         hidden_size: the width of each residual stream; heads read all of them.
         residual_streams: 2, or 1 for the plain Transformer, `x + f(x)`, which cannot be reversible.
         num_attention_heads, attention_head_size: how many heads, and their width.
@@ -106,6 +106,12 @@ class ReformerConfig(PreTrainedConfig):
             weights and its gradients are the same either way.
         chunk_size_feed_forward: how many tokens go through the feed-forward at a time, so that its inner width is never
             held for a whole long sequence; 0 for all. The default costs no time and changes no result.
+        patch_size: of a series, how many steps make a token; of an image, how many pixels a side.
+        prediction_length: how many steps a forecaster foretells.
+        num_time_features: how many numbers a forecaster is told of each step's date.
+        quantiles: which quantiles a forecaster foretells, in order and with 0.5; empty for the mean alone.
+        linear_context: from how many of the last steps a forecaster also draws a linear forecast, to which the rest
+            is added; 0 for none.
 
     Raises:
         ValueError: a field, or two together, that make no sense; the message says which, and what would.
@@ -170,6 +176,11 @@ class ReformerConfig(PreTrainedConfig):
     layer_norm_eps: float = 1e-6
     initializer_range: float = 0.02
     reversible: bool = True
+    patch_size: int = 1
+    prediction_length: int = 1
+    num_time_features: int = 0
+    quantiles: list[float] | tuple[float, ...] = ()
+    linear_context: int = 0
     tie_word_embeddings: bool = False
     use_cache: bool = False
     pad_token_id: int | None = 0
@@ -179,6 +190,8 @@ class ReformerConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         self.attention_layers = list(self.attention_layers)
         self.num_hidden_layers = len(self.attention_layers)
+        if not self.vocab_size:
+            self.pad_token_id = None
         super().__post_init__(**kwargs)
         if self.is_encoder_decoder:
             self._fill_in_the_decoder()
@@ -219,6 +232,7 @@ class ReformerConfig(PreTrainedConfig):
         self._check_layers()
         self._check_time_bias()
         self._check_positions()
+        self._check_series()
         self._check_encoder_decoder()
         self._check_fusion()
 
@@ -335,7 +349,6 @@ class ReformerConfig(PreTrainedConfig):
 
     def _check_sizes(self) -> None:
         names = (
-            "vocab_size",
             "hidden_size",
             "num_attention_heads",
             "attention_head_size",
@@ -432,6 +445,23 @@ class ReformerConfig(PreTrainedConfig):
                     f"{layer} with local_window={self.local_window} and lsh_window={self.lsh_window} heads "
                     f"{list(group.heads)} are alike and share keys with others; make heads that share keys alike"
                 )
+
+    def _check_series(self) -> None:
+        for name, least in (
+            ("vocab_size", 0),
+            ("patch_size", 1),
+            ("prediction_length", 1),
+            ("num_time_features", 0),
+            ("linear_context", 0),
+        ):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)}: expected at least {least}")
+        if not self.vocab_size and self.ngram_sizes:
+            raise ValueError(f"ngram_sizes={list(self.ngram_sizes)}: groups of tokens need a vocab_size")
+        found = list(self.quantiles)
+        inside = all(0 < quantile < 1 for quantile in found)
+        if found and (0.5 not in found or not inside or found != sorted(set(found))):
+            raise ValueError(f"quantiles={found}: expected numbers between 0 and 1 in rising order, 0.5 among them")
 
     def _check_positions(self) -> None:
         kind, longest = self.position_embedding_type, self.max_position_embeddings

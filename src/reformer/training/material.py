@@ -183,9 +183,14 @@ def make_tokenizer(
 
 
 def make_config(
-    recipe: Recipe, tokenizer: PreTrainedTokenizerFast, start: Start | None = None, **decided: Any
+    recipe: Recipe, tokenizer: PreTrainedTokenizerFast | None, start: Start | None = None, **decided: Any
 ) -> ReformerConfig:
-    """The recipe's model, over that of the model that the run starts from, with what tokenizer and task decide."""
+    """The recipe's model, over that of the model that the run starts from, with what tokenizer and task decide.
+    A model without a tokenizer reads vectors."""
+    if tokenizer is None:
+        if start is not None:
+            return start.config_with(recipe.model, decided | {"vocab_size": 0})
+        return ReformerConfig(**(recipe.model | decided), vocab_size=0)
     pad_token_id = tokenizer.pad_token_id
     assert isinstance(pad_token_id, int)
     if start is not None:

@@ -49,6 +49,25 @@ class DataRecipe(_Table):
         "text, spread over them evenly; none: on all",
     )
 
+    date_columns: list[str] | None = Field(
+        None,
+        description="for forecasting: the column of dates, or those of year, month, day, hour, minute; none: the first "
+        "that begins with a date",
+    )
+    columns: list[str] | None = Field(
+        None, description="for forecasting: the columns to foretell; none: all that begin with a number"
+    )
+    context_length: AtLeastOne | None = Field(None, description="for forecasting: from how many steps to foretell")
+    horizon: AtLeastOne | None = Field(None, description="for forecasting: how many steps to foretell")
+    season: AtLeastOne | None = Field(
+        None,
+        description="for forecasting: after how many steps a series is like itself, such as 24 for hours; errors are "
+        "measured against repeating the last season; none: 1, the last value",
+    )
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="for forecasting: how much of the series' end to report on; none: nothing, or the test file"
+    )
+
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         if (self.source is None) == (self.train is None):

@@ -21,6 +21,8 @@ DECIDED_BY_THE_RUN = {
     "problem_type": "training.task decides it",
     "pad_token_id": "the tokenizer decides it",
     "decoder_start_token_id": "the tokenizer decides it",
+    "prediction_length": "set data.horizon",
+    "num_time_features": "the task decides it",
 }
 
 

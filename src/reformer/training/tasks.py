@@ -1,6 +1,7 @@
 """The tasks there are, by the name that a recipe gives."""
 
 from reformer.training.document_tasks import SequenceClassification, TokenClassification
+from reformer.training.forecasting import Forecasting
 from reformer.training.language_modelling import LanguageModelling
 from reformer.training.masked_language_modelling import MaskedLanguageModelling
 from reformer.training.material import Task
@@ -12,4 +13,5 @@ TASKS: dict[str, Task] = {
     "language-modelling": LanguageModelling(),
     "masked-language-modelling": MaskedLanguageModelling(),
     "text-to-text": TextToText(),
+    "forecasting": Forecasting(),
 }

@@ -13,7 +13,7 @@ def test_unknown_names_list_those_there_are():
 
 
 def test_bytes_have_no_documents():
-    with pytest.raises(DataError, match=r"without documents; use fetch\('enwik8'\) and read enwik8\.gz"):
+    with pytest.raises(DataError, match=r"has no documents; use fetch\('enwik8'\) and read enwik8\.gz"):
         load("enwik8")
 
 

@@ -11,9 +11,10 @@ from reformer.data.index._chinese_reviews import read_chinese_reviews
 from reformer.data.index._msra_ner import read_msra_ner
 from reformer.data.index._people_daily import read_people_daily, read_people_daily_words
 from reformer.data.index._registry import DATA_SETS, DataSet, cache_folder, data_set
+from reformer.data.index._series import load_series
 from reformer.data.readers import read_documents
 
-__all__ = ["DATA_SETS", "SPLITS", "DataSet", "cache_folder", "fetch", "load", "load_source"]
+__all__ = ["DATA_SETS", "SPLITS", "DataSet", "cache_folder", "fetch", "load", "load_series", "load_source"]
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -44,7 +45,7 @@ def load(name: str, *, split: str | None = None) -> dict[str, list[Document]] | 
     - `msra-ner`: a document a chunk of at most 100 characters, spans PER, LOC, ORG; the official test split, and
       the last 5 % of train for validation.
 
-    Raises `DataError` for a name or a split there is not, and for a data set without documents (`enwik8`).
+    Raises `DataError` for a name or a split there is not, and for a data set without documents (`enwik8`, the series).
     """
     if split is not None and split not in SPLITS:
         raise DataError(None, None, f"there is no split {split!r}", f"use one of {', '.join(SPLITS)}")
@@ -53,7 +54,7 @@ def load(name: str, *, split: str | None = None) -> dict[str, list[Document]] | 
         raise DataError(
             None,
             None,
-            f"the data set {name!r} is one stretch of bytes, without documents",
+            f"the data set {name!r} has no documents",
             f"use fetch({name!r}) and read {' '.join(os.path.basename(member) for member in entry.members)}",
         )
     splits = _READERS[name](fetch(name))

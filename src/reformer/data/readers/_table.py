@@ -19,7 +19,7 @@ def read_table(
     label_column: str | None,
     report: Callable[[DataError], object],
 ) -> Iterator[Document]:
-    rows = _rows(source, delimiter, report)
+    rows = table_rows(source, delimiter, report)
     _, header = next(rows, (0, None))
     if header is None:
         return
@@ -45,7 +45,9 @@ def read_table(
             yield document
 
 
-def _rows(source: Source, delimiter: str, report: Callable[[DataError], object]) -> Iterator[tuple[int, list[str]]]:
+def table_rows(
+    source: Source, delimiter: str, report: Callable[[DataError], object]
+) -> Iterator[tuple[int, list[str]]]:
     """The rows that are not blank, each with the line it begins on; without the first, nothing can be read."""
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     rows = csv.reader(source, delimiter=delimiter, strict=True)

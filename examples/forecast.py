@@ -1,0 +1,70 @@
+"""Train a forecaster from Python on a made-up series, and see the next day with its uncertainty."""
+
+import math
+import random
+import tempfile
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from reformer.training.material import Asked
+from reformer.training.recipe_file import read_recipe
+from reformer.training.run import load_run
+from reformer.training.train import train
+
+RECIPE = """
+[data]
+train = "{folder}/visitors.csv"
+context_length = 240
+horizon = 24
+season = 24
+validation_fraction = 0.1
+test_fraction = 0.2
+
+[model]
+hidden_size = 16
+num_attention_heads = 2
+attention_head_size = 8
+feed_forward_size = 32
+attention_layers = ["local", "lsh"]
+num_buckets = 4
+patch_size = 12
+linear_context = 48
+quantiles = [0.1, 0.5, 0.9]
+
+[training]
+task = "forecasting"
+max_steps = 60
+batch_size = 32
+learning_rate = 1e-2
+evaluations = 2
+num_threads = 1
+"""
+
+
+def write_visitors(path: Path, days: int) -> None:
+    """A row an hour: many by day, few by night, and on some days the counter was broken."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write("hour,visitors\n")
+        for hour in range(24 * days):
+            count = 50 + 40 * math.sin(2 * math.pi * (hour - 9) / 24) + random.gauss(0, 4)
+            date = datetime(2024, 1, 1) + timedelta(hours=hour)
+            file.write(f"{date},{'' if hour // 24 % 9 == 8 else round(count)}\n")
+
+
+def main() -> None:
+    random.seed(0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_visitors(folder / "visitors.csv", 40)
+        (folder / "recipe.toml").write_text(RECIPE.format(folder=folder), encoding="utf-8")
+        metrics = train(read_recipe(folder / "recipe.toml"), folder / "run")
+        print(f"error on the last days, beside that of repeating the day before: {metrics['test']['mase']:.2f}")
+
+        run = load_run(folder / "run")
+        for step in run.task.answers(run, [str(folder / "visitors.csv")], Asked(), print):
+            print(f"{step['date']}  {step['visitors']:4.0f} visitors ({step['visitors 0.1']:.0f} to", end=" ")
+            print(f"{step['visitors 0.9']:.0f})")
+
+
+if __name__ == "__main__":
+    main()

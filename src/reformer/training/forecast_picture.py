@@ -1,0 +1,56 @@
+"""A forecast as a picture, behind the end of what was known."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from reformer.data import Series
+
+KNOWN_COLOUR, FORECAST_COLOUR = "#4c72b0", "#c44e52"
+
+# So many horizons of the past are drawn.
+HORIZONS_BEFORE = 3
+
+
+def draw_forecast(
+    series: Series,
+    dates: NDArray[np.datetime64],
+    point: NDArray[np.float32],
+    quantiles: NDArray[np.float32] | None,
+    levels: Sequence[float],
+    path: Path,
+) -> None:
+    """Draw each channel's last steps and its forecast, with a band between each two quantiles at equal distance.
+
+    Args:
+        point: `[horizon, channels]`.
+        quantiles: `[horizon, channels, levels]`, in the order of `levels`, or None.
+    """
+    channels = len(series.columns)
+    before = slice(-HORIZONS_BEFORE * len(dates), None)
+    figure = Figure(figsize=(9, 1 + 2.2 * channels), layout="constrained")
+    panels = figure.subplots(channels, 1, sharex=True, squeeze=False)[:, 0]
+    for channel, panel in enumerate(panels):
+        panel.plot(series.dates[before], series.values[before, channel], color=KNOWN_COLOUR, label="known")
+        for low in range(len(levels) // 2 if quantiles is not None else 0):
+            high = len(levels) - 1 - low
+            assert quantiles is not None
+            panel.fill_between(
+                dates,
+                quantiles[:, channel, low],
+                quantiles[:, channel, high],
+                color=FORECAST_COLOUR,
+                alpha=0.2,
+                linewidth=0,
+                label=f"{levels[low]:g} to {levels[high]:g}",
+            )
+        panel.plot(dates, point[:, channel], color=FORECAST_COLOUR, label="forecast")
+        panel.set_ylabel(series.columns[channel])
+        panel.grid(alpha=0.2)
+    panels[0].set_title(series.name)
+    panels[0].legend(loc="upper left", frameon=False, ncols=4, fontsize="small")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
