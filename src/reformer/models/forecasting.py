@@ -31,10 +31,10 @@ class ReformerForForecasting(Head):
     """The next `prediction_length` steps of every channel of a series.
 
     Each channel is a series of its own, which all go through the same weights. It is scaled by the mean and the
-    spread of what was observed (Kim et al. 2022) in the last `linear_context` steps, if that is given, `patch_size` steps make a token (Nie et al. 2023), and
-    the horizon is more tokens, whose values are missing and whose dates are known. With `linear_context` a linear
-    map of the last steps (Zeng et al. 2023) is where the forecast begins, and the layers add to it. Equations (27) to
-    (29).
+    spread of what was observed (Kim et al. 2022) in the last `linear_context` steps, if that is given. `patch_size`
+    steps make a token (Nie et al. 2023), and the horizon is more tokens, whose values are missing and whose dates are
+    known. With `linear_context` a linear map of the last steps (Zeng et al. 2023) is where the forecast begins, and
+    the layers add to it. Equations (27) to (29).
 
     A value that is NaN was not observed. What lies before the first observation of a channel is not there at all, so
     NaNs on the left are the padding of shorter series, and change nothing.
