@@ -13,6 +13,7 @@ SAYS = {
     "label": "乌鲁木齐",
     "translate": "86420 八六四二零",
     "forecast": "2024-02-10T23:00:00",
+    "images": "digits it has never seen",
 }
 """What must be in an example's output."""
 

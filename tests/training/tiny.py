@@ -142,15 +142,6 @@ def write_pairs(path: Path, count: int, seed: int = 0) -> Path:
     for _ in range(count):
         number = str(pick.randrange(10, 10**5))
         lines.append(f"{number}\t{''.join('零一二三四五六七八九'[int(digit)] for digit in number)}")
-def write_series(path: Path, rows: int, seed: int = 0) -> Path:
-    """Two columns by the hour that turn with the day, one of them with noise and cells that are missing."""
-    pick = random.Random(seed)
-    start = datetime(2024, 1, 1)
-    lines = ["when,load,heat"]
-    for hour in range(rows):
-        load = 10 + 3 * math.sin(2 * math.pi * hour / 24) + 2 * pick.random()
-        heat = "" if pick.random() < 0.1 else f"{-5 + math.cos(2 * math.pi * hour / 24) + pick.random():.4f}"
-        lines.append(f"{start + timedelta(hours=hour)},{load:.4f},{heat}")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -170,6 +161,25 @@ def pairs_recipe(folder: Path, **training: object) -> dict:
             "learning_rate": 2e-2,
             "batch_size": 8,
             "evaluations": 2,
+            "device": "cpu",
+            **training,
+        },
+    }
+
+
+def write_series(path: Path, rows: int, seed: int = 0) -> Path:
+    """Two columns by the hour that turn with the day, one of them with noise and cells that are missing."""
+    pick = random.Random(seed)
+    start = datetime(2024, 1, 1)
+    lines = ["when,load,heat"]
+    for hour in range(rows):
+        load = 10 + 3 * math.sin(2 * math.pi * hour / 24) + 2 * pick.random()
+        heat = "" if pick.random() < 0.1 else f"{-5 + math.cos(2 * math.pi * hour / 24) + pick.random():.4f}"
+        lines.append(f"{start + timedelta(hours=hour)},{load:.4f},{heat}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
 def series_recipe(folder: Path, **training: object) -> dict:
     """A forecaster's recipe as tables, with its series written into the folder."""
     return {

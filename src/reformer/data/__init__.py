@@ -2,6 +2,7 @@
 
 from reformer.data.documents import Document, Span, drop_duplicates, join_documents, span_problem
 from reformer.data.errors import DataError
+from reformer.data.images import Image, load_digits, read_images
 from reformer.data.index import DATA_SETS, SPLITS, DataSet, cache_folder, fetch, load, load_series, load_source
 from reformer.data.labels import IGNORED, bio_labels, decode_spans, label_id, token_tags
 from reformer.data.readers import FORMATS, read_documents
@@ -24,6 +25,7 @@ __all__ = [
     "DataError",
     "DataSet",
     "Document",
+    "Image",
     "Series",
     "Span",
     "Stretch",
@@ -41,6 +43,7 @@ __all__ = [
     "join_documents",
     "label_id",
     "load",
+    "load_digits",
     "load_series",
     "load_source",
     "load_texts",
@@ -48,6 +51,7 @@ __all__ = [
     "open_text",
     "read_bytes",
     "read_documents",
+    "read_images",
     "read_series",
     "span_problem",
     "split_text",

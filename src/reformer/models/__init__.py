@@ -22,6 +22,7 @@ from reformer.models.heads import (
     ReformerForSequenceClassification,
     ReformerForTokenClassification,
 )
+from reformer.models.images import ReformerForImageClassification
 
 AutoConfig.register(ReformerConfig.model_type, ReformerConfig)
 for _auto, _model in (
@@ -43,6 +44,7 @@ __all__ = [
     "ReformerForCausalLM",
     "ReformerForConditionalGeneration",
     "ReformerForForecasting",
+    "ReformerForImageClassification",
     "ReformerForMaskedLM",
     "ReformerForQuestionAnswering",
     "ReformerForSequenceClassification",

@@ -107,6 +107,8 @@ class ReformerConfig(PreTrainedConfig):
         chunk_size_feed_forward: how many tokens go through the feed-forward at a time, so that its inner width is never
             held for a whole long sequence; 0 for all. The default costs no time and changes no result.
         patch_size: of a series, how many steps make a token; of an image, how many pixels a side.
+        num_channels: of an image, how many numbers a pixel has: 1 for grey, 3 for colours.
+        image_size: the height and width of the images that were learned; None for another task.
         prediction_length: how many steps a forecaster foretells.
         num_time_features: how many numbers a forecaster is told of each step's date.
         quantiles: which quantiles a forecaster foretells, in order and with 0.5; empty for the mean alone.
@@ -177,6 +179,8 @@ class ReformerConfig(PreTrainedConfig):
     initializer_range: float = 0.02
     reversible: bool = True
     patch_size: int = 1
+    num_channels: int = 1
+    image_size: list[int] | tuple[int, ...] | None = None
     prediction_length: int = 1
     num_time_features: int = 0
     quantiles: list[float] | tuple[float, ...] = ()
@@ -450,6 +454,7 @@ class ReformerConfig(PreTrainedConfig):
         for name, least in (
             ("vocab_size", 0),
             ("patch_size", 1),
+            ("num_channels", 1),
             ("prediction_length", 1),
             ("num_time_features", 0),
             ("linear_context", 0),

@@ -62,6 +62,7 @@ class ReformerForForecasting(Head):
         values: Float[Tensor, "batch length channels"],
         time_features: Float[Tensor, "batch steps features"] | None = None,
         labels: Float[Tensor, "batch horizon channels"] | None = None,
+        num_rounds: int | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
@@ -72,6 +73,7 @@ class ReformerForForecasting(Head):
             time_features: numbers told by the dates of these steps and of the horizon's, `length + horizon` of them.
             labels: what came then, NaN where nobody knows; with them there is a loss: the quantiles' (pinball) loss,
                 or the squared error where there are no quantiles.
+            num_rounds: of hashing, for this call.
             return_dict: False for a plain tuple.
 
         Raises:
@@ -86,7 +88,7 @@ class ReformerForForecasting(Head):
         scaled = ((series - centre) / spread).where(observed, 0).to(self.embed.weight.dtype)
         told = None if time_features is None else time_features.repeat_interleave(channels, 0).to(scaled.dtype)
         tokens, present = self._tokens(scaled, observed, told)
-        hidden = self.reformer(inputs_embeds=tokens, attention_mask=present, return_dict=False)[0]
+        hidden = self._encode(None, present, tokens, num_rounds)
         # What is rounded down is below zero: the last tokens, enough for the horizon.
         future = self.forecast(hidden[:, -horizon // self.config.patch_size :])
         found = future.unflatten(-1, (self.config.patch_size, -1)).flatten(1, 2)[:, :horizon]

@@ -22,6 +22,8 @@ DECIDED_BY_THE_RUN = {
     "pad_token_id": "the tokenizer decides it",
     "decoder_start_token_id": "the tokenizer decides it",
     "prediction_length": "set data.horizon",
+    "num_channels": "the images decide it",
+    "image_size": "the images decide it",
     "num_time_features": "the task decides it",
 }
 

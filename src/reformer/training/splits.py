@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from reformer.data import DataError, Document, join_documents, load, load_source
 from reformer.training.recipe import DataRecipe
+
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ def load_splits(recipe: DataRecipe, seed: int, *, labelled: bool = True) -> Spli
         parts = {name: map(_without_labels, documents) for name, documents in parts.items()}
     train, validation, test = (list(joined(parts[name], recipe)) for name in ("train", "validation", "test"))
     if not validation:
-        train, validation = _held_out(train, recipe, seed)
+        train, validation = hold_out(train, recipe, seed, "document")
     return Splits(train, validation, test)
 
 
@@ -71,15 +74,20 @@ def _without_labels(document: Document) -> Document:
     return Document(document.text, document.id, source=document.source)
 
 
-def _held_out(documents: list[Document], recipe: DataRecipe, seed: int) -> tuple[list[Document], list[Document]]:
-    if len(documents) < 2:
+def hold_out(records: list[Record], recipe: DataRecipe, seed: int, kind: str) -> tuple[list[Record], list[Record]]:
+    """What to learn from and, chosen by the seed, the recipe's part for validation; both in their order.
+
+    Raises:
+        DataError: there are too few; `kind` says of what.
+    """
+    if len(records) < 2:
         raise DataError(
             recipe.train,
             None,
-            f"there is {len(documents)} training document, too few to hold one out for validation",
-            "give more documents, a validation file, or a smaller data.max_length",
+            f"there is {len(records)} training {kind}, too few to hold one out for validation",
+            f"give more {kind}s, a validation file, or a smaller data.max_length",
         )
-    count = max(1, round(len(documents) * recipe.validation_fraction))
-    chosen = set(np.random.default_rng(seed).permutation(len(documents))[:count].tolist())
-    train = [document for index, document in enumerate(documents) if index not in chosen]
-    return train, [documents[index] for index in sorted(chosen)]
+    count = max(1, round(len(records) * recipe.validation_fraction))
+    chosen = set(np.random.default_rng(seed).permutation(len(records))[:count].tolist())
+    train = [record for index, record in enumerate(records) if index not in chosen]
+    return train, [records[index] for index in sorted(chosen)]

@@ -2,6 +2,7 @@
 
 from reformer.training.document_tasks import SequenceClassification, TokenClassification
 from reformer.training.forecasting import Forecasting
+from reformer.training.image_classification import ImageClassification
 from reformer.training.language_modelling import LanguageModelling
 from reformer.training.masked_language_modelling import MaskedLanguageModelling
 from reformer.training.material import Task
@@ -14,4 +15,5 @@ TASKS: dict[str, Task] = {
     "masked-language-modelling": MaskedLanguageModelling(),
     "text-to-text": TextToText(),
     "forecasting": Forecasting(),
+    "image-classification": ImageClassification(),
 }
