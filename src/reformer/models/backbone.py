@@ -100,7 +100,7 @@ class ReformerModel(ReformerPreTrainedModel):
         # Without a vocabulary there is no table, which would be a weight without a gradient.
         owns = config.vocab_size > 0 and not across
         self.embeddings = nn.Embedding(config.vocab_size, width) if owns else None
-        projected = width != config.hidden_size and (owns or bool(across))
+        projected = width != config.hidden_size
         self.embedding_projection = nn.Linear(width, config.hidden_size, bias=False) if projected else None
         self.ngrams = _ngrams(config)
         self.positions = _positions(config)

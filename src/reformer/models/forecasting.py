@@ -52,7 +52,7 @@ class ReformerForForecasting(Head):
             raise ValueError(f"vocab_size={config.vocab_size}: a forecaster reads numbers, not tokens; set it to 0")
         super().__init__(config)
         size = config.patch_size
-        self.embed = nn.Linear(size * (2 + config.num_time_features), config.hidden_size)
+        self.embed = nn.Linear(size * (2 + config.num_time_features), config.embedding_width)
         self.forecast = nn.Linear(config.output_size, size * max(1, len(config.quantiles)))
         self.linear = nn.Linear(config.linear_context, config.prediction_length) if config.linear_context else None
         self.post_init()

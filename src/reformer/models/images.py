@@ -25,7 +25,7 @@ class ReformerForImageClassification(ReformerForSequenceClassification):
         if config.vocab_size:
             raise ValueError(f"vocab_size={config.vocab_size}: images have no tokens of a vocabulary; set it to 0")
         super().__init__(config)
-        self.embed = nn.Linear(config.num_channels * config.patch_size**2, config.hidden_size)
+        self.embed = nn.Linear(config.num_channels * config.patch_size**2, config.embedding_width)
         self.post_init()
 
     def forward(
