@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from reformer.finetuning.layers import layers as numbered_layers
 from tests.contract.models import HEADS, random_ids, token_outputs
 
 EVERYTHING = {
@@ -64,6 +65,7 @@ def test_any_part_of_the_layers_may_be_shortened(layers, causal):
     head = HEADS["causal-token-classification" if causal else "token-classification"]
     options = {"attention_layers": ["local", "lsh"] * 2, "shortened_layers": layers, "fusion_ranges": []}
     model, ids = head.build("local", initializer_range=0.1, **options).double().train(), random_ids(2, 31)
+    assert [len(layer) for layer in numbered_layers(model)] == [2] * 4
     found = []
     for reversible in (True, False):
         model.reformer.encoder.reversible = reversible

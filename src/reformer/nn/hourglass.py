@@ -63,6 +63,11 @@ class Hourglass(nn.Module):
         self.expand = nn.Linear(width, width)
 
     @property
+    def sublayers(self) -> list[nn.Module]:
+        """All sub-layers in the order they run."""
+        return [*self.before.sublayers, *self.middle.sublayers, *self.after.sublayers]
+
+    @property
     def memory_count(self) -> int:
         """How many memories a forward pass in pieces takes: one a sub-layer, and one for the joints."""
         return sum(part.memory_count for part in (self.before, self.middle, self.after)) + 1
