@@ -5,6 +5,7 @@ from transformers import PreTrainedModel
 
 from reformer.finetuning.errors import FinetuningError
 from reformer.models import ReformerModel
+from reformer.nn import ResidualSequence, ReversibleSequence
 
 
 def backbone(model: PreTrainedModel) -> ReformerModel:
@@ -25,6 +26,8 @@ def backbone(model: PreTrainedModel) -> ReformerModel:
 def layers(model: PreTrainedModel) -> list[list[nn.Module]]:
     """The sub-layers of each layer, in the order they run; see `backbone` for what it raises."""
     stack = backbone(model)
-    sublayers = list(stack.encoder.sublayers)
+    # A stack that shortens the sequence has three parts, in the order they run.
+    parts = (part for part in stack.encoder.modules() if isinstance(part, (ReversibleSequence, ResidualSequence)))
+    sublayers = [sublayer for part in parts for sublayer in part.sublayers]
     each = len(sublayers) // stack.config.num_hidden_layers
     return [sublayers[begin : begin + each] for begin in range(0, len(sublayers), each)]
