@@ -108,5 +108,24 @@ def byte_lm(result: Result) -> str:
     return "\n\n".join(parts)
 
 
+def forecasting(result: Result) -> str:
+    rows = in_order(result)
+    found = {(row["model"], row["series"]): row["facts"] for row in rows}
+    series, models = (list(dict.fromkeys(row[key] for row in rows)) for key in ("series", "model"))
+    parts = []
+    for measure, digits in (("mase", 3), ("mae", 2)):
+        lines = [
+            [model, *(f"{found[model, name][measure]:.{digits}f}" if (model, name) in found else "" for name in series)]
+            for model in models
+        ]
+        parts.append(grid([measure.upper(), *series], lines))
+    ours = models[-2]
+    for other in models:
+        won = [name for name in series if found[ours, name]["mase"] < found[other, name]["mase"]]
+        if other != ours:
+            parts.append(f"- {ours} is ahead of {other} on {len(won)} of {len(series)}: {', '.join(won) or 'none'}.")
+    return "\n\n".join(parts[:2]) + "\n\n" + "\n".join(parts[2:])
+
+
 def _percent(part: float) -> str:
     return f"{100 * part:.1f}"

@@ -11,6 +11,7 @@ from benchmarks.contenders.crf import crf
 from benchmarks.contenders.decoding import decoding
 from benchmarks.contenders.duplication import EVALUATED_WITH, trained_with
 from benchmarks.contenders.fourier import feed_forward, long_filters
+from benchmarks.contenders.forecasting import SERIES, forecasting
 from benchmarks.contenders.full import full
 from benchmarks.contenders.language_models import (
     full_model,
@@ -296,6 +297,19 @@ _CASES = (
         ("train",),
         [4 * KILO],
         [256],
+        warm_up=None,
+        alone=True,
+        apart=True,
+        turns=1,
+    ),
+    Case(
+        "forecasting",
+        "How near do forecasts of 96 hours come, and is it nearer than the last day, the last week or a linear model?",
+        [contender for series in SERIES for contender in forecasting(series)],
+        ("train",),
+        [400],
+        [4],
+        axis="training steps",
         warm_up=None,
         alone=True,
         apart=True,

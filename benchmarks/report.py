@@ -34,6 +34,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "synthetic": ("synthetic", learning_tables.synthetic),
     "copy-reverse": ("copy-reverse", learning_tables.copy_reverse),
     "byte-lm": ("byte-lm", learning_tables.byte_lm),
+    "forecasting": ("forecasting", learning_tables.forecasting),
     "crf": ("crf", markdown.crf),
 }
 """What can stand in the page, the case it is made from, and how."""

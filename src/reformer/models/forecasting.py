@@ -93,9 +93,7 @@ class ReformerForForecasting(Head):
         future = self.forecast(hidden[:, -horizon // self.config.patch_size :])
         found = future.unflatten(-1, (self.config.patch_size, -1)).flatten(1, 2)[:, :horizon]
         if self.linear is not None:
-            missing = self.config.linear_context - scaled.shape[1]
-            recent = nn.functional.pad(scaled, (max(0, missing), 0))[:, -self.config.linear_context :]
-            found = found + self.linear(recent)[..., None]
+            found = found + self.linear(self._recent(scaled))[..., None]
         found = found.to(series.dtype)
         loss = None
         if labels is not None:
@@ -108,6 +106,20 @@ class ReformerForForecasting(Head):
         found = found.sort(-1).values
         median = found[..., list(self.config.quantiles).index(0.5)]
         return self._answer(ForecastOutput(loss=loss, prediction=median, quantiles=found), return_dict)
+
+    def scaled(
+        self, values: Float[Tensor, "batch length channels"], labels: Float[Tensor, "batch horizon channels"]
+    ) -> tuple[Float[Tensor, "series last"], Float[Tensor, "series horizon"]]:
+        """What the linear part reads of each channel, and what it should say; NaN where nobody knows."""
+        series = values.transpose(1, 2).flatten(0, 1)
+        observed = series.isfinite()
+        centre, spread = _scale(series, _recently(observed, self.config.linear_context))
+        expected = (labels.transpose(1, 2).flatten(0, 1) - centre) / spread
+        return self._recent(((series - centre) / spread).where(observed, 0)), expected
+
+    def _recent(self, scaled: Float[Tensor, "series length"]) -> Float[Tensor, "series last"]:
+        missing = self.config.linear_context - scaled.shape[1]
+        return nn.functional.pad(scaled, (max(0, missing), 0))[:, -self.config.linear_context :]
 
     def _tokens(
         self,

@@ -13,6 +13,7 @@ from reformer.data import DataError, Series, load_series
 from reformer.models import ReformerConfig, ReformerForForecasting
 from reformer.training.batches import TokenBatches
 from reformer.training.forecast_picture import draw_forecast
+from reformer.training.linear_forecast import prime_linear
 from reformer.training.material import AnsweringTask, Asked, Material, Report, make_config, read_files
 from reformer.training.metrics import ForecastScore
 from reformer.training.recipe import Recipe, TrainingRecipe
@@ -158,6 +159,9 @@ class ForecastingMaterial(Material):
 
     def collate(self, examples: Sequence[Any]) -> dict[str, Tensor]:
         return stack(examples)
+
+    def prime(self, model: ReformerForForecasting) -> None:
+        prime_linear(model, self._splits.train, self._splits.validation)
 
     def score(self) -> ForecastScore:
         return _score(self._reader, self.config)

@@ -71,6 +71,9 @@ class Material(ABC):
     def sizes(self) -> Iterator[str]:
         """Lines for whoever starts the run: how much there is to learn from, to choose with, to report on."""
 
+    def prime(self, model: Any) -> None:  # noqa: B027, most weights begin at random
+        """Set those weights of a new model that the training part tells at once, before the first step."""
+
     def progress(self, loss: float) -> str:
         """How a training loss is shown while the model learns."""
         return f"loss {loss:.4f}"

@@ -100,6 +100,8 @@ def train(
         material = task.prepare(recipe, start)
     set_seed(recipe.training.seed)
     model, changes = _model(task, material.config, start)
+    if start is None and not resume:
+        material.prime(model)
     main = arguments.process_index == 0
     if main:
         _introduce(console, material, model, recipe, folder)
