@@ -10,8 +10,8 @@ from benchmarks.contenders.byte_lm import byte_lm
 from benchmarks.contenders.crf import crf
 from benchmarks.contenders.decoding import decoding
 from benchmarks.contenders.duplication import EVALUATED_WITH, trained_with
-from benchmarks.contenders.fourier import feed_forward, long_filters
 from benchmarks.contenders.forecasting import SERIES, forecasting
+from benchmarks.contenders.fourier import feed_forward, long_filters
 from benchmarks.contenders.full import full
 from benchmarks.contenders.language_models import (
     full_model,
