@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 from typer.testing import CliRunner
 
@@ -15,6 +16,7 @@ from reformer.training.metrics import ForecastScore
 from reformer.training.recipe import Recipe
 from reformer.training.recipe_file import write_recipe
 from reformer.training.series_windows import SeriesWindows, load_series_splits
+from reformer.training.tasks import TASKS
 from reformer.training.train import train
 from tests.training.tiny import series_recipe, write_series
 
@@ -133,3 +135,18 @@ def test_mase_is_the_error_beside_that_of_the_last_season():
     assert result["b_mase"] == 0.5
     assert result["mae"] == 3.0
     assert result["coverage"] == pytest.approx(2 / 3)
+
+
+def test_a_forecaster_begins_at_its_least_squares(tmp_path):
+    recipe = Recipe.model_validate(series_recipe(tmp_path))
+    material = TASKS["forecasting"].prepare(recipe)
+    errors = []
+    model = TASKS["forecasting"].head(material.config).eval()
+    for primed in (False, True):
+        if primed:
+            material.prime(model)
+        score = material.score()
+        with torch.no_grad():
+            material.measure(model, material.collate([material.validation[index] for index in range(10)]), score)
+        errors.append(score.result()["mase"])
+    assert errors[1] < 0.8 < errors[0]
