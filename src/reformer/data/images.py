@@ -141,7 +141,7 @@ def _pixels(file: str, path: str, line: int | None) -> NDArray[np.float32]:
     try:
         with Pillow.open(file) as image:
             grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
-            found = np.asarray(image.convert("L" if grey else "RGB"), dtype=np.float32) / 255
+            found = np.asarray(image.convert("L" if grey else "RGB")).astype(np.float32) / np.float32(255)
     # Pillow has many errors for broken files, of no common kind.
     except Exception as error:
         if isinstance(error, FileNotFoundError):
