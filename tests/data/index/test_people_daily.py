@@ -78,6 +78,10 @@ def test_the_real_newspaper():
     assert counts == {"PER": 1_936, "LOC": 3_244, "ORG": 376}
     first = splits["train"][1]
     assert first.text == "中共中央总书记、国家主席江泽民"
+    words = load("people-daily-words", split="test")
+    assert [document.text for document in words] == [document.text for document in splits["test"]]
+    for document, with_words in zip(splits["test"], words, strict=True):
+        assert set(document.spans or ()) <= set(with_words.spans or ())
 
 
 @pytest.mark.data
