@@ -5,18 +5,15 @@ import json
 import math
 
 import pytest
-import torch
 from pydantic import ValidationError
 from rich.console import Console
-from safetensors.torch import load_file
 
 from reformer.data import DataError
 from reformer.training.document_tasks import DocumentTask
 from reformer.training.metrics import TextScore
 from reformer.training.recipe import Recipe
 from reformer.training.run import RunError, load_run
-from reformer.training.train import InterruptedRunError, train
-from tests.training.test_train import interrupt_at  # noqa: F401
+from reformer.training.train import train
 from tests.training.tiny import language_recipe, ner_recipe, write_text
 
 QUIET = Console(quiet=True)
@@ -62,20 +59,6 @@ def test_the_best_is_the_least_bits(tmp_path, monkeypatch):
     metrics = _train(language_recipe(tmp_path), tmp_path / "run")
     assert metrics["validation"]["step"] == 8
     assert metrics["validation"]["bits_per_byte"] == 1.0
-
-
-def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at):  # noqa: F811
-    tables = language_recipe(tmp_path)
-    whole = _train(tables, tmp_path / "whole")
-    interrupt_at(5)
-    with pytest.raises(InterruptedRunError):
-        _train(tables, tmp_path / "parts")
-    interrupt_at(-1)
-    parts = _train(tables, tmp_path / "parts", resume=True)
-    expected, found = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
-    for name, tensor in expected.items():
-        assert torch.equal(tensor, found[name]), name
-    assert whole["validation"] == parts["validation"]
 
 
 def test_tokens_of_characters_are_measured_in_bytes_too(tmp_path):

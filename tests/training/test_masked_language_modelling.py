@@ -6,15 +6,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 from rich.console import Console
-from safetensors.torch import load_file
 
 from reformer.data import byte_tokenizer
 from reformer.models import ReformerForMaskedLM
 from reformer.training.masked_language_modelling import hide
 from reformer.training.recipe import Recipe
 from reformer.training.run import load_run
-from reformer.training.train import InterruptedRunError, train
-from tests.training.test_train import interrupt_at  # noqa: F401
+from reformer.training.train import train
 from tests.training.tiny import masked_recipe, ner_recipe
 
 QUIET = Console(quiet=True)
@@ -59,20 +57,6 @@ def test_hidden_are_as_many_as_asked_and_never_padding():
     assert masked == pytest.approx(0.8, abs=0.04)
     kept = (shown[hidden] == 7).float().mean()
     assert kept == pytest.approx(0.1, abs=0.04)
-
-
-def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at):  # noqa: F811
-    tables = masked_recipe(tmp_path)
-    whole = _train(tables, tmp_path / "whole")
-    interrupt_at(5)
-    with pytest.raises(InterruptedRunError):
-        _train(tables, tmp_path / "parts")
-    interrupt_at(-1)
-    parts = _train(tables, tmp_path / "parts", resume=True)
-    expected, found = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
-    for name, tensor in expected.items():
-        assert torch.equal(tensor, found[name]), name
-    assert whole["validation"] == parts["validation"]
 
 
 def test_labels_are_not_read_and_texts_are_joined(tmp_path):

@@ -17,7 +17,6 @@ from reformer.training.recipe_file import read_recipe
 from reformer.training.run import load_run
 from reformer.training.train import InterruptedRunError, train
 from reformer.training.trainer import PacedTrainer
-from tests.training.test_train import interrupt_at  # noqa: F401
 from tests.training.tiny import MODEL, language_recipe, ner_recipe, reviews_recipe
 
 QUIET = Console(quiet=True)
@@ -105,7 +104,7 @@ def test_longer_sequences_than_the_start_reads_are_refused(tmp_path):
     train(_from(tmp_path / "text", tables, max_position_embeddings=256), tmp_path / "run", console=QUIET)
 
 
-def test_a_resumed_run_does_not_read_its_start_again(labeller, tmp_path, interrupt_at):  # noqa: F811
+def test_a_resumed_run_does_not_read_its_start_again(labeller, tmp_path, interrupt_at):
     shutil.copytree(labeller, tmp_path / "start")
     recipe = _from(tmp_path / "start", reviews_recipe(tmp_path, epochs=1.5), hidden_dropout_prob=0.2)
     whole = train(recipe, tmp_path / "whole", console=QUIET)
@@ -182,7 +181,7 @@ def test_what_is_frozen_keeps_its_weights_and_has_no_state(labeller, tmp_path, m
     assert len(optimizers[0].state) == len(learned)
 
 
-def test_auto_opens_layers_while_the_score_improves_and_stops(labeller, tmp_path, capsys, interrupt_at):  # noqa: F811
+def test_auto_opens_layers_while_the_score_improves_and_stops(labeller, tmp_path, capsys, interrupt_at):
     tables = reviews_recipe(tmp_path, epochs=40, learning_rate=2e-3, evaluations=40)
     recipe = _from(labeller, tables)
     recipe = recipe.model_copy(update={"finetune": recipe.finetune.model_copy(update={"freeze": "auto"})})

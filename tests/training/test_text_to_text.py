@@ -5,7 +5,6 @@ import json
 import pytest
 from pydantic import ValidationError
 from rich.console import Console
-from safetensors.torch import load_file
 
 from reformer.data import DataError, Document
 from reformer.models import ReformerForConditionalGeneration
@@ -14,10 +13,9 @@ from reformer.training.recipe import Recipe
 from reformer.training.recipe_file import RecipeError, read_recipe, write_recipe
 from reformer.training.run import load_run
 from reformer.training.text_to_text import evaluate_pairs
-from reformer.training.train import InterruptedRunError, train
+from reformer.training.train import train
 from reformer.training.writing import TOKENS_FOR_EACH, TOKENS_TO_SPARE, write_answers
 from tests.cli.test_cli import reformer
-from tests.training.test_train import interrupt_at  # noqa: F401
 from tests.training.tiny import pairs_recipe, reviews_recipe, write_pairs
 
 QUIET = Console(quiet=True)
@@ -94,19 +92,6 @@ def test_a_target_that_is_too_long_is_named_before_training(tmp_path):
         file.write("1\t" + "一" * 24 + "\n")
     with pytest.raises(DataError, match=r"train\.tsv:62: the target has 25 tokens, its end included"):
         _train(tables, tmp_path / "run")
-
-
-def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at):  # noqa: F811
-    tables = pairs_recipe(tmp_path)
-    whole = _train(tables, tmp_path / "whole")
-    interrupt_at(5)
-    with pytest.raises(InterruptedRunError):
-        _train(tables, tmp_path / "parts")
-    interrupt_at(-1)
-    parts = _train(tables, tmp_path / "parts", resume=True)
-    expected, found = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "parts"))
-    assert all(tensor.equal(found[name]) for name, tensor in expected.items())
-    assert whole["validation"] == parts["validation"]
 
 
 @pytest.mark.parametrize(

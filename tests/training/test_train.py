@@ -1,8 +1,6 @@
 """A run from recipe to folder; interrupted and resumed it is the run that was not interrupted."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from io import StringIO
@@ -15,7 +13,6 @@ from safetensors.torch import load_file
 
 from reformer.data import DataError, read_documents
 from reformer.ops import native
-from reformer.training.pace import PaceKeeper
 from reformer.training.predict import evaluate
 from reformer.training.recipe import Recipe
 from reformer.training.recipe_file import write_recipe
@@ -29,23 +26,6 @@ QUIET = Console(quiet=True)
 
 def _recipe(tables: dict) -> Recipe:
     return Recipe.model_validate(tables)
-
-
-@pytest.fixture
-def interrupt_at(monkeypatch):
-    """Press Ctrl-C at the end of a step."""
-
-    def press(step: int) -> None:
-        on_step_end = PaceKeeper.on_step_end
-
-        def pressed(self, args, state, control, **kwargs):
-            if state.global_step == step:
-                os.kill(os.getpid(), signal.SIGINT)
-            on_step_end(self, args, state, control, **kwargs)
-
-        monkeypatch.setattr(PaceKeeper, "on_step_end", pressed)
-
-    return press
 
 
 def test_a_labeller_learns_and_leaves_a_whole_folder(tmp_path):

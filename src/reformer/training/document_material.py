@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from reformer.data import Document
-from reformer.training.batches import TokenBatches
-from reformer.training.examples import Example, Examples, Offsets, document_batches, pad
+from reformer.training.examples import Example, Examples, Offsets, pad
 from reformer.training.material import Material, make_config, make_tokenizer
 from reformer.training.metrics import Score
 from reformer.training.predict import evaluate
-from reformer.training.recipe import Recipe, TrainingRecipe
+from reformer.training.recipe import Recipe
 from reformer.training.splits import load_splits
 from reformer.training.start import Start
 
@@ -46,12 +44,6 @@ class DocumentMaterial(Material):
         self.validation = self._examples(self._splits.validation)
         # Used at the end but checked now: a label nobody has seen must not cost a whole run.
         self._examples(self._splits.test)
-
-    def batches(
-        self, dataset: Dataset[Any], recipe: TrainingRecipe, *, shuffle: bool, rank: int, world_size: int
-    ) -> TokenBatches:
-        assert isinstance(dataset, Examples)
-        return document_batches(dataset, recipe, shuffle=shuffle, rank=rank, world_size=world_size)
 
     def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         pad_token_id = self.config.pad_token_id

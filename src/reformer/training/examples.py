@@ -11,8 +11,6 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from reformer.data import DataError, Document
-from reformer.training.batches import TokenBatches
-from reformer.training.recipe import TrainingRecipe
 
 Offsets = Sequence[tuple[int, int]]
 Target = Callable[[Document, Offsets], np.ndarray]
@@ -110,21 +108,6 @@ class Examples(Dataset[Example]):
     def lengths(self) -> list[int]:
         """Each example's number of tokens."""
         return [len(example.ids) for example in self._examples]
-
-
-def document_batches(
-    examples: Examples, recipe: TrainingRecipe, *, shuffle: bool, rank: int, world_size: int
-) -> TokenBatches:
-    """What one process reads of the examples, as many at a time as the recipe says."""
-    return TokenBatches(
-        examples.lengths,
-        batch_tokens=recipe.batch_tokens,
-        batch_size=recipe.batch_size,
-        shuffle=shuffle,
-        seed=recipe.seed,
-        rank=rank,
-        world_size=world_size,
-    )
 
 
 def pad(ids: Sequence[np.ndarray], pad_token_id: int) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from reformer.training.forecast_picture import draw_forecast
 from reformer.training.linear_forecast import prime_linear
 from reformer.training.material import AnsweringTask, Asked, Material, Report, make_config, read_files
 from reformer.training.metrics import ForecastScore
-from reformer.training.recipe import Recipe, TrainingRecipe
+from reformer.training.recipe import Recipe
 from reformer.training.series_windows import (
     SERIES_FILE,
     SeriesReader,
@@ -142,20 +142,11 @@ class ForecastingMaterial(Material):
         )
         self.train, self.validation = self._splits.train, self._splits.validation
 
-    def batches(
-        self, dataset: Dataset[Any], recipe: TrainingRecipe, *, shuffle: bool, rank: int, world_size: int
-    ) -> TokenBatches:
+    def lengths(self, dataset: Dataset[Any]) -> list[int]:
         assert isinstance(dataset, SeriesWindows)
-        tokens = tokens_of(dataset.context, dataset.horizon, self.config.patch_size) * len(dataset.series.columns)
-        return TokenBatches(
-            [tokens] * len(dataset),
-            batch_tokens=recipe.batch_tokens,
-            batch_size=recipe.batch_size,
-            shuffle=shuffle,
-            seed=recipe.seed,
-            rank=rank,
-            world_size=world_size,
-        )
+        return [
+            tokens_of(dataset.context, dataset.horizon, self.config.patch_size) * len(dataset.series.columns)
+        ] * len(dataset)
 
     def collate(self, examples: Sequence[Any]) -> dict[str, Tensor]:
         return stack(examples)

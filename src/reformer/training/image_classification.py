@@ -10,10 +10,9 @@ from torch.utils.data import Dataset
 
 from reformer.data import DataError, Image, label_id, load_digits, read_images
 from reformer.models import ReformerForImageClassification
-from reformer.training.batches import TokenBatches
 from reformer.training.material import AnsweringTask, Asked, Material, Report, make_config, read_files
 from reformer.training.metrics import ClassScore
-from reformer.training.recipe import Recipe, TrainingRecipe
+from reformer.training.recipe import Recipe
 from reformer.training.splits import hold_out
 from reformer.training.start import Start
 
@@ -114,19 +113,9 @@ class ImageMaterial(Material):
         self._test = parts["test"]
         ImageSet(self._test, shape, ids)
 
-    def batches(
-        self, dataset: Dataset[Any], recipe: TrainingRecipe, *, shuffle: bool, rank: int, world_size: int
-    ) -> TokenBatches:
+    def lengths(self, dataset: Dataset[Any]) -> list[int]:
         assert isinstance(dataset, ImageSet)
-        return TokenBatches(
-            [self._tokens] * len(dataset),
-            batch_tokens=recipe.batch_tokens,
-            batch_size=recipe.batch_size,
-            shuffle=shuffle,
-            seed=recipe.seed,
-            rank=rank,
-            world_size=world_size,
-        )
+        return [self._tokens] * len(dataset)
 
     def collate(self, examples: Sequence[Any]) -> dict[str, Tensor]:
         pixels, labels = zip(*examples, strict=True)

@@ -7,17 +7,15 @@ import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from reformer.data import IGNORED, Document
 from reformer.errors import ReformerError
 from reformer.models import ReformerForMaskedLM
-from reformer.training.batches import TokenBatches
-from reformer.training.examples import Example, Examples, Offsets, document_batches, pad
+from reformer.training.examples import Example, Examples, Offsets, pad
 from reformer.training.material import Material, Task, make_config, make_tokenizer
 from reformer.training.metrics import HiddenTokenScore
-from reformer.training.recipe import Recipe, TrainingRecipe
+from reformer.training.recipe import Recipe
 from reformer.training.splits import load_splits
 from reformer.training.start import Start
 
@@ -59,12 +57,6 @@ class MaskedMaterial(Material):
         self._ratio = recipe.training.mask_ratio or MASK_RATIO
         self.train, self.validation = self._examples(splits.train), self._examples(splits.validation)
         self._test = self._examples(splits.test)
-
-    def batches(
-        self, dataset: Dataset[Any], recipe: TrainingRecipe, *, shuffle: bool, rank: int, world_size: int
-    ) -> TokenBatches:
-        assert isinstance(dataset, Examples)
-        return document_batches(dataset, recipe, shuffle=shuffle, rank=rank, world_size=world_size)
 
     def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         pad_token_id = self.config.pad_token_id

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from reformer.data import DataError, byte_tokenizer, character_tokenizer, load_tokenizer
 from reformer.errors import ReformerError
 from reformer.models import ReformerConfig
-from reformer.training.batches import Batches
+from reformer.training.batches import Batches, TokenBatches
 from reformer.training.metrics import Score
 from reformer.training.recipe import Recipe, TokenizerRecipe, TrainingRecipe
 from reformer.training.start import Start
@@ -41,11 +41,23 @@ class Material(ABC):
     train: Dataset[Any]
     validation: Dataset[Any]
 
-    @abstractmethod
+    def lengths(self, dataset: Any) -> Sequence[int]:
+        """How many tokens each example of `train` or `validation` has."""
+        return dataset.lengths
+
     def batches(
         self, dataset: Dataset[Any], recipe: TrainingRecipe, *, shuffle: bool, rank: int, world_size: int
     ) -> Batches:
-        """What one process reads of `train` or `validation`, batch by batch."""
+        """What one process reads of `train` or `validation`, batch by batch: examples of about one length together."""
+        return TokenBatches(
+            self.lengths(dataset),
+            batch_tokens=recipe.batch_tokens,
+            batch_size=recipe.batch_size,
+            shuffle=shuffle,
+            seed=recipe.seed,
+            rank=rank,
+            world_size=world_size,
+        )
 
     @abstractmethod
     def collate(self, examples: Sequence[Any]) -> dict[str, Tensor]:

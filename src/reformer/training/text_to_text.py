@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
 from reformer.data import IGNORED, DataError, Document, read_documents
 from reformer.errors import ReformerError
 from reformer.models import ReformerForConditionalGeneration
-from reformer.training.batches import TokenBatches
-from reformer.training.examples import Example, Examples, Offsets, document_batches, few_lengths, pad
+from reformer.training.examples import Example, Examples, Offsets, few_lengths, pad
 from reformer.training.material import (
     AnsweringTask,
     Asked,
@@ -23,7 +21,7 @@ from reformer.training.material import (
     make_tokenizer,
     read_files,
 )
-from reformer.training.recipe import DataRecipe, Recipe, TrainingRecipe
+from reformer.training.recipe import DataRecipe, Recipe
 from reformer.training.splits import load_splits, read_source
 from reformer.training.start import Start
 from reformer.training.text_score import CharacterScore, bleu
@@ -112,12 +110,6 @@ class PairMaterial(Material):
         self.train, self.validation = self._examples(splits.train), self._examples(splits.validation)
         # Used at the end but checked now: a pair that is too long must not cost a whole run.
         self._test_examples, self._test = self._examples(splits.test), splits.test
-
-    def batches(
-        self, dataset: Dataset[Any], recipe: TrainingRecipe, *, shuffle: bool, rank: int, world_size: int
-    ) -> TokenBatches:
-        assert isinstance(dataset, Pairs)
-        return document_batches(dataset, recipe, shuffle=shuffle, rank=rank, world_size=world_size)
 
     def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         pad_token_id = self.config.pad_token_id

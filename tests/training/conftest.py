@@ -1,0 +1,25 @@
+"""What the tests of training share."""
+
+import os
+import signal
+
+import pytest
+
+from reformer.training.pace import PaceKeeper
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch):
+    """Press Ctrl-C at the end of a step."""
+
+    def press(step: int) -> None:
+        on_step_end = PaceKeeper.on_step_end
+
+        def pressed(self, args, state, control, **kwargs):
+            if state.global_step == step:
+                os.kill(os.getpid(), signal.SIGINT)
+            on_step_end(self, args, state, control, **kwargs)
+
+        monkeypatch.setattr(PaceKeeper, "on_step_end", pressed)
+
+    return press
