@@ -203,3 +203,56 @@ def test_auto_opens_layers_while_the_score_improves_and_stops(labeller, tmp_path
 def test_freezing_needs_a_start(tmp_path):
     with pytest.raises(ValueError, match="freeze: there is no trained model to do this with; give start_from"):
         Recipe.model_validate(ner_recipe(tmp_path) | {"finetune": {"freeze": ["0"]}})
+
+
+def _altered(start, tables: dict, **finetune: object) -> Recipe:
+    return Recipe.model_validate(tables | {"model": {}, "finetune": {"start_from": str(start), **finetune}})
+
+
+def test_a_trimmed_labeller_tells_what_each_layer_is_worth(labeller, tmp_path, capsys):
+    recipe = _altered(labeller, ner_recipe(tmp_path, max_steps=20), trim_layers=1)
+    metrics = train(recipe, tmp_path / "run")
+    told = metrics["start"]
+    assert len(told["kept"]) == 1
+    assert len(told["worth"]) == 2
+    assert told["score"] == json.loads((labeller / "metrics.json").read_text())["validation"]["f1"]
+    said = capsys.readouterr().err
+    assert all(f"layer {number}: without it f1" in said for number in (0, 1))
+    assert load_run(tmp_path / "run").model.config.num_hidden_layers == 1
+    assert metrics["training"]["weights"] < json.loads((labeller / "metrics.json").read_text())["training"]["weights"]
+    kept = _altered(labeller, ner_recipe(tmp_path, max_steps=1), trim_tolerance=0.0)
+    assert train(kept, tmp_path / "kept", console=QUIET)["start"]["trimmed_score"] >= told["score"]
+
+
+def test_a_wider_labeller_of_fewer_layers_resumes(labeller, tmp_path, interrupt_at):
+    recipe = _altered(labeller, ner_recipe(tmp_path, max_steps=6), keep_layers=[1], hidden_size=32)
+    whole = train(recipe, tmp_path / "whole", console=QUIET)
+    assert load_run(tmp_path / "whole").model.config.hidden_size == 32
+    interrupt_at(3)
+    with pytest.raises(InterruptedRunError):
+        train(recipe, tmp_path / "parts", console=QUIET)
+    interrupt_at(-1)
+    parts = train(recipe, tmp_path / "parts", resume=True, console=QUIET)
+    assert parts["start"] == whole["start"]
+    assert parts["validation"] == whole["validation"]
+
+
+def test_layers_share_on_request(tmp_path):
+    tables = ner_recipe(tmp_path, max_steps=4)
+    tables["model"] |= {"attention_layers": ["local"] * 4}
+    train(Recipe.model_validate(tables), tmp_path / "first", console=QUIET)
+    metrics = train(_altered(tmp_path / "first", tables, distinct_layers=2), tmp_path / "run", console=QUIET)
+    assert metrics["start"]["distinct_layers"] == 2
+    assert load_run(tmp_path / "run").model.config.num_distinct_layers == 2
+
+
+def test_a_head_that_has_learned_nothing_cannot_tell_what_a_layer_is_worth(labeller, tmp_path):
+    tables = reviews_recipe(tmp_path)
+    del tables["tokenizer"]
+    with pytest.raises(FinetuningError, match=r"classifier\.bias, classifier\.weight are new .*by keep_layers"):
+        train(_altered(labeller, tables, trim_layers=1), tmp_path / "run", console=QUIET)
+
+
+def test_which_layers_go_is_said_in_one_way(labeller, tmp_path):
+    with pytest.raises(ValueError, match="keep_layers and trim_layers say each which layers go; give one of them"):
+        _altered(labeller, ner_recipe(tmp_path), keep_layers=[0], trim_layers=1)

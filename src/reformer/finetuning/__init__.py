@@ -5,16 +5,24 @@ from reformer.finetuning.errors import FinetuningError
 from reformer.finetuning.freeze import freeze, freeze_all_but_top
 from reformer.finetuning.layers import layers
 from reformer.finetuning.pretrained import load_pretrained
+from reformer.finetuning.share import share
 from reformer.finetuning.transfer import Transfer, transfer
+from reformer.finetuning.trim import Trimmed, keep_layers, trim
+from reformer.finetuning.widen import widen
 
 __all__ = [
     "CHANGEABLE",
     "FinetuningError",
     "Transfer",
+    "Trimmed",
     "changed_config",
     "freeze",
     "freeze_all_but_top",
+    "keep_layers",
     "layers",
     "load_pretrained",
+    "share",
     "transfer",
+    "trim",
+    "widen",
 ]

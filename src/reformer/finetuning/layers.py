@@ -1,10 +1,12 @@
 """The layers of a trained model, each as its sub-layers."""
 
+from typing import Any
+
 from torch import nn
 from transformers import PreTrainedModel
 
 from reformer.finetuning.errors import FinetuningError
-from reformer.models import ReformerModel
+from reformer.models import ReformerConfig, ReformerModel
 from reformer.nn import ResidualSequence, ReversibleSequence
 
 
@@ -31,3 +33,24 @@ def layers(model: PreTrainedModel) -> list[list[nn.Module]]:
     sublayers = [sublayer for part in parts for sublayer in part.sublayers]
     each = len(sublayers) // stack.config.num_hidden_layers
     return [sublayers[begin : begin + each] for begin in range(0, len(sublayers), each)]
+
+
+def rebuilt(model: PreTrainedModel, **fields: Any) -> PreTrainedModel:
+    """A fresh model of the same class with these fields of the configuration changed, whose weights are still to be
+    given: in the trained model's mode and number format, on its device."""
+    config = changed(model.config, **fields)
+    fresh = type(model)(config).train(model.training)
+    return fresh.to(device=model.device, dtype=model.dtype)  # pyright: ignore[reportCallIssue]
+
+
+def changed(config: Any, **fields: Any) -> ReformerConfig:
+    """A copy of the configuration with these fields, whatever they mean for the weights.
+
+    Raises:
+        FinetuningError: they do not fit together.
+    """
+    kept = {name: value for name, value in config.to_dict().items() if name != "num_hidden_layers"}
+    try:
+        return ReformerConfig.from_dict(kept | fields)
+    except ValueError as error:
+        raise FinetuningError(str(error)) from None

@@ -119,11 +119,30 @@ class FinetuneRecipe(_Table):
         "names; auto: begin with the head alone, and let the next lower layer learn while the score improves",
     )
 
+    keep_layers: list[int] | None = Field(
+        None, description="go on with these layers alone, counted from 0 at the bottom"
+    )
+    trim_layers: AtLeastOne | None = Field(
+        None, description="go on with so many layers: one after the other goes, each time the one that is missed least"
+    )
+    trim_tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="let layers go for as long as the held-out score falls by no more than this"
+    )
+    distinct_layers: AtLeastOne | None = Field(
+        None, description="let the layers share so many layers' weights, each the mean of those it replaces"
+    )
+    hidden_size: AtLeastOne | None = Field(
+        None, description="widen the model to this multiple of its hidden width; its function is at first the same"
+    )
+
     @model_validator(mode="after")
     def _with_a_start(self) -> Self:
         given = [name for name, value in self if value is not None and name != "start_from"]
         if self.start_from is None and given:
             raise ValueError(f"{', '.join(given)}: there is no trained model to do this with; give start_from")
+        ways = [name for name in ("keep_layers", "trim_layers", "trim_tolerance") if name in given]
+        if len(ways) > 1:
+            raise ValueError(f"{' and '.join(ways)} say each which layers go; give one of them")
         return self
 
 

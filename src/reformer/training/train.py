@@ -24,6 +24,7 @@ from reformer.errors import ReformerError
 from reformer.finetuning import freeze, transfer
 from reformer.models import ReformerConfig, ReformerModel
 from reformer.models.quiet import no_progress_bars
+from reformer.training.alteration import alterations_in_words, altered
 from reformer.training.averaging import WeightAverage
 from reformer.training.curve import draw_curve
 from reformer.training.display import Display
@@ -99,13 +100,13 @@ def train(
         start = _start(recipe, folder, resume=resume)
         material = task.prepare(recipe, start)
     set_seed(recipe.training.seed)
-    model, changes = _model(task, material.config, start)
+    model, changes = _model(task, material, recipe, start)
     if start is None and not resume:
         material.prime(model)
     main = arguments.process_index == 0
     if main:
         _introduce(console, material, model, recipe, folder)
-        for line in changes_in_words(changes):
+        for line in (*changes_in_words(changes), *alterations_in_words(changes, task.best_metric)):
             console.print(line, highlight=False)
         if not resume:
             make_folder(folder, recipe)
@@ -157,12 +158,18 @@ def _start(recipe: Recipe, folder: Path, *, resume: bool) -> Start | None:
     return kept_start(place, folder / START) if resume else read_start(place)
 
 
-def _model(task: Task, config: ReformerConfig, start: Start | None) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """The model to train, and what in it is not from the model that the run starts from."""
+def _model(
+    task: Task, material: Material, recipe: Recipe, start: Start | None
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The model to train, and what in it is not as in the model that the run starts from."""
     if start is None or start.model is None:
-        return task.head(config), {}
-    found = transfer(start.model, task.head, config)
-    return found.model, {"new": found.new, "dropped": found.dropped, "drawn": found.drawn}
+        return task.head(material.config), {}
+    found = transfer(start.model, task.head, material.config)
+    changes = {"new": found.new, "dropped": found.dropped, "drawn": found.drawn}
+    model, told = altered(found.model, recipe.finetune, task, material, recipe.training, found.new)
+    assert isinstance(model.config, ReformerConfig)
+    material.config = model.config
+    return model, changes | told
 
 
 def _keep_frequent_ngrams(model: PreTrainedModel, material: Material, recipe: Recipe) -> None:

@@ -1,0 +1,124 @@
+"""Whole layers taken out of a trained model: those that are named, or those whose loss the score bears best."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from reformer.finetuning.errors import FinetuningError
+from reformer.finetuning.layers import backbone, layers, rebuilt
+
+Measure = Callable[[PreTrainedModel], float]
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """A smaller model, and why these layers are in it."""
+
+    model: PreTrainedModel
+    kept: tuple[int, ...]
+    """The layers that are left, by their numbers in the trained model."""
+    worth: tuple[float, ...]
+    """How much the whole model's score falls when this layer alone is skipped; below 0 if it rises."""
+    score: float
+    """What the whole model was measured at."""
+    trimmed_score: float
+    """What the smaller one is measured at, before any further training."""
+
+
+def keep_layers(model: PreTrainedModel, kept: Sequence[int]) -> PreTrainedModel:
+    """A model of these layers alone, an ordinary smaller one. A layer reads what the one below it has written last.
+
+    Args:
+        model: the trained model, which is left as it is.
+        kept: numbers of layers from 0 at the bottom, rising.
+
+    Raises:
+        FinetuningError: there is no such layer, none is left, they do not rise, layers share their weights, or the
+            stack shortens the sequence (`shortened_layers`).
+    """
+    count = len(layers(model))
+    if not kept or list(kept) != sorted(set(kept)) or not 0 <= kept[0] <= kept[-1] < count:
+        raise FinetuningError(
+            f"layers to keep: {list(kept)}; expected rising numbers from 0 to {count - 1}, at least one"
+        )
+    _check_separable(model)
+    kinds = backbone(model).config.attention_layers
+    each = len(layers(model)[0])
+    with torch.no_grad():
+        smaller = rebuilt(model, attention_layers=[kinds[number] for number in kept])
+        weights = model.state_dict()
+        for name, weight in smaller.state_dict().items():
+            weight.copy_(weights[_place(name, kept, each)])
+    return smaller
+
+
+def trim(
+    model: PreTrainedModel,
+    measure: Measure,
+    *,
+    count: int | None = None,
+    tolerance: float | None = None,
+    greater_is_better: bool = True,
+) -> Trimmed:
+    """Take layers out one after the other, each time the one that the score misses least.
+
+    After each, what is left is measured anew, since two layers that can stand in for each other are not both to go.
+
+    Args:
+        model: the trained model, which is left as it is.
+        measure: a model's score on data that was held out.
+        count: how many layers to keep.
+        tolerance: how far the score may fall below the whole model's, in its own units; without a `count` layers go
+            for as long as it does not.
+        greater_is_better: of the score.
+
+    Raises:
+        FinetuningError: neither or both of `count` and `tolerance`, more layers to keep than there are, or
+            layers that cannot be taken out, see `keep_layers`.
+    """
+    every = len(layers(model))
+    if (count is None) == (tolerance is None):
+        raise FinetuningError("give either how many layers to keep or by how much the score may fall")
+    if count is not None and not 1 <= count <= every:
+        raise FinetuningError(f"{count} layers to keep: the model has {every}; expected 1 to {every}")
+    _check_separable(model)
+    sign = 1.0 if greater_is_better else -1.0
+    whole = sign * measure(model)
+    kept, best, chosen, worth = list(range(every)), whole, model, []
+    while len(kept) > (count or 1):
+        left = [[number for number in kept if number != gone] for gone in kept]
+        scores = [sign * measure(keep_layers(model, numbers)) for numbers in left]
+        worth = worth or [whole - score for score in scores]
+        top = max(range(len(kept)), key=scores.__getitem__)
+        if tolerance is not None and scores[top] < whole - tolerance:
+            break
+        kept, best = left[top], scores[top]
+    if len(kept) < every:
+        chosen = keep_layers(model, kept)
+    return Trimmed(chosen, tuple(kept), tuple(worth), sign * whole, sign * best)
+
+
+def _place(name: str, kept: Sequence[int], each: int) -> str:
+    """The name that a weight of the smaller model has in the trained one."""
+
+    def renumbered(found: re.Match[str]) -> str:
+        layer, sublayer = divmod(int(found[1]), each)
+        return f"encoder.sublayers.{kept[layer] * each + sublayer}."
+
+    return re.sub(r"\bencoder\.sublayers\.(\d+)\.", renumbered, name)
+
+
+def _check_separable(model: PreTrainedModel) -> None:
+    if model.config.num_distinct_layers is not None:
+        raise FinetuningError(
+            f"num_distinct_layers={model.config.num_distinct_layers}: layers that share their weights cannot be taken "
+            "out one by one; trim before sharing"
+        )
+    if model.config.shortened_layers is not None:
+        raise FinetuningError(
+            f"shortened_layers={list(model.config.shortened_layers)}: what runs on a shortened sequence is told by the "
+            "layers' numbers, so none of them can be taken out; trim a model without shortened_layers"
+        )
