@@ -21,11 +21,12 @@ def test_the_same_head_is_the_same_model(head, variant):
 
 @every_variant
 def test_another_head_gets_the_backbone_whole(variant):
-    model, ids = HEADS["masked-lm"].build(variant), random_ids(2, 23)
+    model, ids = HEADS["masked-lm"].build(variant, classifier_pooling="mean"), random_ids(2, 23)
     found = transfer(model, ReformerForSequenceClassification, changed_config(model.config, {}))
     assert torch.equal(token_outputs(found.model.eval(), ids), token_outputs(model, ids))
     assert found.new == ("classifier.bias", "classifier.weight")
-    assert found.dropped == ("lm_head.bias", "lm_head.weight")
+    projection = ("lm_projection.weight",) * model.config.tie_word_embeddings
+    assert found.dropped == ("lm_head.bias", "lm_head.weight", *projection)
 
 
 def test_a_bare_backbone_has_no_head_to_drop():
