@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := src tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-data check bench docs sanitize clean
+.PHONY: help demo test test-slow test-triton test-data check bench docs sanitize clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,10 @@ test: $(VENV)/ready-test  ## the tests, on both cores
 
 test-slow: $(VENV)/ready-test  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+test-triton: $(VENV)/ready-test,gpu  ## the GPU's kernels in an interpreter, and compiled for a card, without one
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 -k triton tests/ops
+	$(BIN)/python -m pytest -n 2 -m slow tests/ops/test_compiled.py
 
 test-data: $(VENV)/ready-test  ## the tests on real data sets, which are fetched
 	$(BIN)/python -m pytest -m data

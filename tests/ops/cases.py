@@ -70,6 +70,16 @@ ANY = st.fixed_dictionaries(
 )
 """What `make_case` makes a small call of, any that the op's signature allows."""
 
+FEW = ANY.map(
+    lambda any_: {
+        **any_,
+        "heads": min(2, any_["heads"]),
+        "length": 1 + any_["length"] % 80,
+        "queries": 1 + any_["queries"] % 40,
+    }
+)
+"""The same at sizes that an interpreter walks in seconds."""
+
 
 def make_case(any_: dict[str, Any]) -> Case:
     torch.manual_seed(any_["seed"])

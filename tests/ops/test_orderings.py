@@ -4,6 +4,7 @@ import torch
 from reformer.ops import (
     bucket_query_slots,
     bucket_slots,
+    gpu,
     hash_buckets,
     hash_query_slots,
     hash_slots,
@@ -14,9 +15,14 @@ from reformer.ops import (
 from reformer.ops.orderings import BUCKET_STRIDE, MOST_BUCKETS, bucket_count, bucket_factors
 
 
-@pytest.fixture(params=["kernel", "plain"])
+@pytest.fixture(params=["triton", "kernel", "plain"])
 def way(request, monkeypatch):
-    """Both ways of making the same slots."""
+    """All ways of making the same slots."""
+    if request.param == "triton":
+        reason = gpu.refusal(torch.empty(0))
+        if reason is not None:
+            pytest.skip(reason)
+        monkeypatch.setattr(gpu, "DEVICES", ("cuda", "cpu"))
     if request.param == "kernel" and native.LIBRARY is None:
         pytest.skip(native.VARIANT)
     if request.param == "plain":

@@ -261,6 +261,10 @@ class Attention(nn.Module):
         buckets = (1,) * len(self.local_windows) + (math.prod(self.bucket_factors),) * self._rounds(tokens)
         return tuple(zip(buckets, self._windows(tokens), strict=True))
 
+    @property
+    def _most_buckets(self) -> int:
+        return math.prod(self.bucket_factors)
+
     def _slots(
         self, query: Tensor, key: Tensor, tokens: Tokens, replay: Replay, tables: KeyTables | None
     ) -> tuple[Int[Tensor, "batch heads orderings length"], Int[Tensor, "batch key_heads orderings length"]]:
@@ -275,13 +279,14 @@ class Attention(nn.Module):
         buckets = replay.keep("buckets", lambda: torch.cat(self._buckets(vectors, self._rounds(tokens)), 1))
         of_keys, of_queries = buckets[:, : self.key_heads], buckets[:, self.key_heads :]
         earlier = None if tables is None else tables.counts_of_rounds(len(self.local_windows))
-        key_slots = bucket_slots(of_keys, mask)
+        most = self._most_buckets
+        key_slots = bucket_slots(of_keys, mask, most_buckets=most)
         if earlier is not None:
             key_slots = continued_slots(key_slots, earlier)
         key_slots = self._with_local(key_slots, tokens)
         if self.shared:
             return key_slots, key_slots
-        places = bucket_query_slots(of_queries, self._spread(of_keys), mask, causal=self.causal)
+        places = bucket_query_slots(of_queries, self._spread(of_keys), mask, causal=self.causal, most_buckets=most)
         if earlier is not None:
             places = continued_places(places, of_queries.long(), mask, self._spread(earlier))
         return self._with_local(places, tokens), key_slots

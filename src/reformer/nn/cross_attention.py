@@ -94,7 +94,7 @@ class CrossAttention(Attention):
         if self.hashed:
             buckets = replay.keep("buckets", lambda: torch.cat(self._buckets((key, query), rounds), -1))
             seen["buckets"], seen["query_buckets"] = buckets.split((key.shape[2], query.shape[2]), -1)
-            seen["slots"] = bucket_slots(seen["buckets"], seen.get("mask"))
+            seen["slots"] = bucket_slots(seen["buckets"], seen.get("mask"), most_buckets=self._most_buckets)
             key = unit_vectors(key)
         seen["key"] = key if source.tokens.rotary is None else rotate(key, source.tokens.rotary)
         return seen
@@ -112,4 +112,5 @@ class CrossAttention(Attention):
             seen.get("mask"),
             aligned=False,
             query_mask=tokens.mask if tokens.padded else None,
+            most_buckets=self._most_buckets,
         )

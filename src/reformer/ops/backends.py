@@ -2,7 +2,7 @@
 
 import torch
 
-from reformer.ops import native
+from reformer.ops import gpu, native
 from reformer.ops.window_attention import BACKENDS
 
 
@@ -18,4 +18,5 @@ def backend_status() -> dict[str, str]:
         status["cpu"] = f"not available: {native.VARIANT}"
     else:
         status["cpu"] = f"available: {native.VARIANT} kernels, {torch.get_num_threads()} threads"
+    status["triton"] = gpu.status()
     return status

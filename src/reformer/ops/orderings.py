@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from reformer.ops import native
+from reformer.ops import gpu, native
+from reformer.ops.gpu import hashing as gpu_hashing
 from reformer.ops.native import hashing
 
 BUCKET_STRIDE = 1 << 40
@@ -140,6 +141,8 @@ def hash_buckets(
         ValueError: rotations for another number of heads or another head_dim.
     """
     _check_rotations(vectors, rotations)
+    if gpu.serves(vectors):
+        return gpu_hashing.hash_buckets(vectors.detach(), [rotation.detach() for rotation in rotations])
     if all(native.refusal(tensor) is None for tensor in (vectors, *rotations)):
         return hashing.hash_buckets(vectors.detach(), [rotation.detach() for rotation in rotations])
     with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
@@ -170,20 +173,28 @@ def _check_rotations(vectors: Tensor, rotations: Rotations) -> None:
 
 
 def bucket_slots(
-    buckets: Int[Tensor, "batch heads rounds length"], mask: Bool[Tensor, "batch length"] | None = None
+    buckets: Int[Tensor, "batch heads rounds length"],
+    mask: Bool[Tensor, "batch length"] | None = None,
+    *,
+    most_buckets: int = MOST_BUCKETS,
 ) -> Int[Tensor, "batch heads rounds length"]:
     """The slot of every key: `bucket * stride + rank`, rank = how many earlier real keys are in its bucket.
 
     Args:
         buckets: from `hash_buckets`; any integer type.
         mask: True for a real token; the others get -1 and are not counted.
+        most_buckets: every bucket is below this. Kernels count in a table of that size, so where the number is known
+            it saves memory.
 
     Raises:
-        ValueError: a mask of another batch or length, or (compiled kernel) a bucket outside 0 to `MOST_BUCKETS` - 1.
+        ValueError: a mask of another batch or length, or (compiled kernel) a bucket outside 0 to `most_buckets` - 1.
+            On a GPU, which is not waited for, such a token is absent.
     """
     _check_mask("mask", mask, buckets)
+    if gpu.serves(buckets):
+        return gpu_hashing.bucket_slots(buckets, mask, most_buckets, BUCKET_STRIDE)
     if native.refusal(buckets) is None:
-        return hashing.bucket_slots(buckets, mask, MOST_BUCKETS)
+        return hashing.bucket_slots(buckets, mask, most_buckets)
     buckets = buckets.long()
     if mask is not None:
         # Absent keys gather in a bucket of their own, behind all others, where their ranks disturb nobody.
@@ -216,8 +227,9 @@ def bucket_query_slots(
     causal: bool = False,
     aligned: bool = True,
     query_mask: Bool[Tensor, "batch queries"] | None = None,
+    most_buckets: int = MOST_BUCKETS,
 ) -> Int[Tensor, "batch heads rounds queries"]:
-    """Where queries that are not keys stand among the keys; see `hash_query_slots`."""
+    """Where queries that are not keys stand among the keys; see `hash_query_slots`, and `bucket_slots`."""
     if query_buckets.shape[:-1] != key_buckets.shape[:-1]:
         raise ValueError(
             f"query_buckets {tuple(query_buckets.shape)} and key_buckets {tuple(key_buckets.shape)} must agree in "
@@ -232,8 +244,12 @@ def bucket_query_slots(
         query_mask = mask
     _check_mask("mask", mask, key_buckets)
     _check_mask("query_mask", query_mask, query_buckets)
+    if gpu.serves(query_buckets):
+        return gpu_hashing.bucket_query_slots(
+            query_buckets, key_buckets, mask, query_mask, most_buckets, BUCKET_STRIDE, causal, aligned
+        )
     if native.refusal(query_buckets) is None:
-        return hashing.bucket_query_slots(query_buckets, key_buckets, mask, query_mask, MOST_BUCKETS, causal, aligned)
+        return hashing.bucket_query_slots(query_buckets, key_buckets, mask, query_mask, most_buckets, causal, aligned)
     query_buckets, key_buckets = query_buckets.long(), key_buckets.long()
     if mask is None:
         mask = torch.ones(key_buckets.shape[0], key_buckets.shape[-1], dtype=torch.bool, device=key_buckets.device)
@@ -290,7 +306,7 @@ def hash_slots(
         >>> hash_slots(torch.ones(1, 1, 3, 4), rotations)[0, 0, 0].remainder(BUCKET_STRIDE).tolist()
         [0, 1, 2]
     """
-    return bucket_slots(hash_buckets(keys, rotations), mask)
+    return bucket_slots(hash_buckets(keys, rotations), mask, most_buckets=bucket_count(rotations))
 
 
 def hash_query_slots(
@@ -328,4 +344,5 @@ def hash_query_slots(
         causal=causal,
         aligned=aligned,
         query_mask=query_mask,
+        most_buckets=bucket_count(rotations),
     )

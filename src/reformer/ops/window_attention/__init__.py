@@ -7,18 +7,20 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from reformer.ops import gpu
 from reformer.ops.unit_vectors import unit_vectors
 from reformer.ops.window_attention.cpu import cpu
 from reformer.ops.window_attention.cpu import refusal as cpu_refusal
 from reformer.ops.window_attention.eager import eager
 from reformer.ops.window_attention.reference import reference
+from reformer.ops.window_attention.triton import refusal as triton_refusal
+from reformer.ops.window_attention.triton import triton
 
-BACKENDS: dict[str, Callable[..., Tensor]] = {"cpu": cpu, "eager": eager, "reference": reference}
+BACKENDS: dict[str, Callable[..., Tensor]] = {"triton": triton, "cpu": cpu, "eager": eager, "reference": reference}
 """Every backend by name, fastest first."""
 
-REFUSALS: dict[str, Callable[[Tensor, Tensor], str | None]] = {"cpu": cpu_refusal}
+REFUSALS: dict[str, Callable[[Tensor, Tensor], str | None]] = {"triton": triton_refusal, "cpu": cpu_refusal}
 """Of the backends that cannot serve every call: why they cannot serve this query and key, or None if they can."""
-
 
 WIDEST = 1 << 61
 """Wider windows are cut to this: no two slots are further apart, and twice as much still fits in 64 bits."""
@@ -45,7 +47,8 @@ def window_attention(
     once (`docs/math.md`, equations 4 to 8). A query that sees nothing gives zeros.
 
     Args:
-        query, key, value: any floating dtype; the `cpu` backend takes float32, float64 and bfloat16.
+        query, key, value: any floating dtype; the `cpu` backend takes float32, float64 and bfloat16, and `triton`
+            float16 too, with head_dim up to 256.
         query_slots: the place of every query in each ordering; negative means absent. Dimensions of size 1
             broadcast over batch and heads.
         key_slots: the slot of every key, unique in its ordering; the queries' own if not given.
@@ -138,7 +141,7 @@ def shared_window_attention(
 
 def _chosen(backend: str | None, query: Tensor, key: Tensor) -> str:
     if backend is None:
-        return next(name for name in BACKENDS if name not in REFUSALS or REFUSALS[name](query, key) is None)
+        return next(name for name in BACKENDS if _offers(name, query, key))
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r} is not one of {', '.join(map(repr, BACKENDS))}")
     reason = REFUSALS[backend](query, key) if backend in REFUSALS else None
@@ -147,6 +150,13 @@ def _chosen(backend: str | None, query: Tensor, key: Tensor) -> str:
             f"backend={backend!r} cannot serve this call: {reason}. Leave backend out to let one be chosen"
         )
     return backend
+
+
+def _offers(name: str, query: Tensor, key: Tensor) -> bool:
+    """Whether a backend serves a call that names none."""
+    if name == "triton" and not gpu.serves(query):
+        return False
+    return name not in REFUSALS or REFUSALS[name](query, key) is None
 
 
 def _checked_windows(window: int | Sequence[int], slots: Tensor) -> tuple[int, ...]:

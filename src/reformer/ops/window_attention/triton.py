@@ -1,0 +1,237 @@
+"""Window attention by Triton's kernels on a GPU, as operators with gradients that can be traced."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from reformer.ops import gpu
+from reformer.ops.unit_vectors import SHORTEST
+from reformer.ops.window_attention import arrangement
+from reformer.ops.window_attention.arrangement import Arrangement
+from reformer.ops.window_attention.tiling import tiling
+
+WIDEST_HEAD = 256
+"""The greatest head_dim whose tiles fit into the memory of a multiprocessor."""
+
+
+def refusal(query: Tensor, key: Tensor) -> str | None:
+    """Why the kernels cannot serve this call; None if they can."""
+    reason = gpu.refusal(query)
+    if reason is not None:
+        return reason
+    if query.shape[3] > WIDEST_HEAD:
+        return f"head_dim is {query.shape[3]}, the kernels take at most {WIDEST_HEAD}"
+    if max(query.shape[2], key.shape[2]) > gpu.LONGEST:
+        return f"a length is over {gpu.LONGEST}"
+    return None
+
+
+@torch.library.custom_op("reformer::window_arrangement_triton", mutates_args=())
+def _arrange(
+    query_slots: Tensor, key_slots: Tensor | None, windows: list[int], causal: bool, with_own: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return arrangement.arrange(query_slots, key_slots, windows, causal, with_own)
+
+
+@_arrange.register_fake
+def _(
+    query_slots: Tensor, key_slots: Tensor | None, windows: list[int], causal: bool, with_own: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return arrangement.fake_arrangement(query_slots, key_slots, with_own)
+
+
+_OPTIONS = "int[] windows, bool causal, bool attend_self, bool deduplicate, float scale, str precision"
+_GIVEN = (
+    "Tensor query, Tensor? key, Tensor value, Tensor key_order, Tensor present, Tensor places, Tensor seen, "
+    f"Tensor query_order, Tensor begins, Tensor own, {_OPTIONS}"
+)
+
+
+class _Call:
+    """One call: what every launch of either direction is given. No key: the queries, divided by their length."""
+
+    def __init__(self, *arguments: Any) -> None:
+        query, key, value, *arranged = arguments[:10]
+        self.windows, self.causal, self.attend_self, self.deduplicate, self.scale, self.precision = arguments[10:]
+        self.query, self.value = gpu.rows(query), gpu.rows(value)
+        self.shared_keys = key is None
+        self.key = self.query if key is None else gpu.rows(key)
+        self.rows = Arrangement(*arranged)
+        self.one_row = self.rows.query_order.numel() == 0
+        self.query_order = self.rows.key_order if self.one_row else self.rows.query_order
+        self.batch, self.heads, self.queries, self.dim = query.shape
+        self.length = self.key.shape[2]
+        self.exact = torch.float64 if query.dtype == torch.float64 else torch.float32
+        # The interpreter holds bfloat16 as plain integers and cannot multiply it.
+        self.product = torch.float32 if gpu.INTERPRETED and query.dtype == torch.bfloat16 else query.dtype
+
+    @property
+    def orderings(self) -> int:
+        return len(self.windows)
+
+    def empty_sums(self, *shape: int) -> Tensor:
+        """Accumulators for every batch item and head."""
+        return self.query.new_empty(self.batch, self.heads, *shape, dtype=self.exact)
+
+    def between(self, length: int, also_at_the_end: bool = False) -> Tensor:
+        """What orderings leave for the next; nothing where there is no next."""
+        kept = self.orderings > 1 or also_at_the_end
+        return self.empty_sums(length, self.dim) if kept else self.empty_sums(0)
+
+    def launch(self, kernel: Any, name: str, length: int, *arguments: Any, **options: Any) -> None:
+        """One launch an ordering, each over all tiles of a row of `length` and all heads.
+
+        Args:
+            arguments: tensors, then steps; the ones that all kernels have follow.
+        """
+        for ordering in range(self.orderings):
+            shape = tiling(name, self.query, self.windows[ordering])
+            per_program = shape.keys if name == "backward_keys" else shape.tile
+            tiles = -(-length // per_program)
+            # Floats are given to kernels in single precision; two of them keep the digits of float64.
+            high = float(torch.tensor(self.scale, dtype=torch.float32))
+            own = {"reach": arrangement.reach(self.windows[ordering], self.length)} if name == "backward_keys" else {}
+            with gpu.on(self.query):
+                kernel[(self.batch * self.heads * tiles,)](
+                    *arguments,
+                    *arrangement.pair_steps(self.rows.seen),
+                    *arrangement.pair_steps(self.rows.key_order),
+                    heads=self.heads,
+                    queries=self.queries,
+                    length=self.length,
+                    orderings=self.orderings,
+                    ordering=ordering,
+                    tiles=tiles,
+                    scale_high=high,
+                    scale_low=self.scale - high,
+                    shortest=SHORTEST,
+                    first=ordering == 0,
+                    last=ordering == self.orderings - 1,
+                    one_row=self.one_row,
+                    shared_keys=self.shared_keys,
+                    deduplicate=self.deduplicate,
+                    attend_self=self.attend_self,
+                    dim=self.dim,
+                    wide=gpu.power(self.dim, 16),
+                    precision=self.precision,
+                    exact=_triton_dtype(self.exact),
+                    product=_triton_dtype(self.product),
+                    **shape.arguments(),
+                    **own,
+                    **options,
+                )
+
+
+def _triton_dtype(dtype: torch.dtype) -> Any:
+    from triton import language  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]
+
+    return getattr(language, str(dtype).removeprefix("torch."))
+
+
+def _steps(*tensors: Tensor) -> list[int]:
+    """How far batch items, heads and tokens lie apart in each tensor."""
+    return [step for tensor in tensors for step in tensor.stride()[:3]]
+
+
+@torch.library.custom_op("reformer::window_attention_triton", mutates_args=(), schema=f"({_GIVEN}) -> (Tensor, Tensor)")
+def _forward(*arguments: Any) -> tuple[Tensor, Tensor]:
+    from reformer.ops.window_attention.triton_kernels import forward
+
+    call = _Call(*arguments)
+    # The output keeps the layout of the query, so that heads can be joined again without a copy.
+    output, log_sum = torch.empty_like(call.query), call.empty_sums(call.queries)
+    rows = call.rows
+    call.launch(
+        forward.forward, "forward", call.queries,
+        call.query, call.key, call.value, output, log_sum, call.between(call.queries),
+        call.query_order, rows.key_order, rows.seen, rows.places, rows.own,
+        *_steps(call.query, call.key, call.value, output),
+    )  # fmt: skip
+    return output, log_sum
+
+
+@_forward.register_fake
+def _(*arguments: Any) -> tuple[Tensor, Tensor]:
+    call = _Call(*arguments)
+    return torch.empty_like(call.query), call.empty_sums(call.queries)
+
+
+@torch.library.custom_op(
+    "reformer::window_attention_triton_backward",
+    mutates_args=(),
+    schema=f"(Tensor grad_output, Tensor output, Tensor log_sum, {_GIVEN}) -> Tensor[]",
+)
+def _backward(grad_output: Tensor, output: Tensor, log_sum: Tensor, *arguments: Any) -> list[Tensor]:
+    from reformer.ops.window_attention.triton_kernels import backward
+
+    call = _Call(*arguments)
+    rows, grad_output = call.rows, gpu.rows(grad_output)
+    gradients = _empty_gradients(call)
+    query, *key, value = gradients
+    delta = torch.empty_like(log_sum)
+    of_query = call.between(call.queries, also_at_the_end=call.shared_keys)
+    call.launch(
+        backward.backward_queries, "backward_queries", call.queries,
+        call.query, call.key, call.value, output, grad_output, query, log_sum, delta, of_query,
+        call.query_order, rows.key_order, rows.seen, rows.places, rows.own,
+        *_steps(call.query, call.key, call.value, output, grad_output, query),
+    )  # fmt: skip
+    of_key = key[0] if key else query
+    call.launch(
+        backward.backward_keys, "backward_keys", call.length,
+        call.query, call.key, call.value, grad_output, query, of_key, value, log_sum, delta,
+        of_query, call.between(call.length), call.between(call.length),
+        call.query_order, rows.key_order, rows.seen, rows.places, rows.own, rows.present, rows.begins,
+        *_steps(call.query, call.key, call.value, grad_output, query, of_key, value),
+        group=arrangement.GROUP, groups=max(0, rows.begins.shape[-1] - 1), causal=call.causal,
+    )  # fmt: skip
+    return gradients
+
+
+def _empty_gradients(call: _Call) -> list[Tensor]:
+    tensors = (call.query, call.value) if call.shared_keys else (call.query, call.key, call.value)
+    return [torch.empty_like(tensor) for tensor in tensors]
+
+
+@_backward.register_fake
+def _(_: Tensor, __: Tensor, ___: Tensor, *arguments: Any) -> list[Tensor]:
+    return _empty_gradients(_Call(*arguments))
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    ctx.save_for_backward(*output, *inputs[:10])
+    ctx.options = inputs[10:]
+
+
+def _differentiate(ctx: Any, grad_output: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    query, *key, value = _backward(grad_output, *ctx.saved_tensors, *ctx.options)
+    return query, key[0] if key else None, value, *[None] * 13
+
+
+_forward.register_autograd(_differentiate, setup_context=_keep)
+
+
+def triton(
+    query: Tensor,
+    key: Tensor | None,
+    value: Tensor,
+    query_slots: Tensor,
+    key_slots: Tensor,
+    *,
+    windows: tuple[int, ...],
+    causal: bool,
+    attend_self: bool,
+    deduplicate: bool,
+    scale: float,
+) -> Tensor:
+    """See `window_attention`; arguments are checked there. No key: the queries, divided by their length.
+
+    Products of float32 keep its digits (each is three products of TensorFloat32), unless torch was told that those of
+    one will do (`torch.backends.cuda.matmul.allow_tf32`).
+    """
+    slots = None if query_slots is key_slots else key_slots
+    with_own = not attend_self and slots is not None
+    arranged = _arrange(query_slots, slots, list(windows), causal, with_own)
+    precision = "tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3"
+    return _forward(query, key, value, *arranged, list(windows), causal, attend_self, deduplicate, scale, precision)[0]

@@ -1,0 +1,1 @@
+"""Triton's kernels of window attention: imported on the first call, because this imports triton."""

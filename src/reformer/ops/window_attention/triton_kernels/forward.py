@@ -1,0 +1,148 @@
+"""The forward kernel: one program a tile of queries and head, one ordering a launch (equations 5 to 10)."""
+
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+from typing import no_type_check
+
+import triton
+import triton.language as tl
+
+from reformer.ops.window_attention.triton_kernels.tiles import inverse_lengths, pairs, put, rows, stretch
+
+LOG2_E = tl.constexpr(1.4426950408889634)
+
+
+@triton.jit
+@no_type_check
+def _block(
+    start, last, query, token, own, inside, low, size, largest, total, result,
+    key, value, key_step, value_step, order, seen, places, orderings, ordering, scale, shortest,
+    shared_keys: tl.constexpr, first: tl.constexpr, deduplicate: tl.constexpr, attend_self: tl.constexpr,
+    dim: tl.constexpr, wide: tl.constexpr, keys: tl.constexpr, precision: tl.constexpr, exact: tl.constexpr,
+    product: tl.constexpr,
+):  # fmt: skip
+    """One block of keys into the running maximum, sum and result of a tile of queries."""
+    place = start + tl.arange(0, keys)
+    here = place < last
+    other = tl.load(order + place, mask=here, other=0).to(tl.int64)
+    key_tile = rows(key, other, key_step, here, dim, wide, product)
+    score = tl.dot(query, tl.trans(key_tile), input_precision=precision, out_dtype=exact) * scale
+    if shared_keys:
+        score *= inverse_lengths(key_tile, shortest, exact)[None, :]
+    lonely = tl.zeros_like(low) != 0
+    met = pairs(
+        low, size, place, token, other, own, lonely, seen, places, orderings, ordering, inside, here,
+        first, deduplicate, attend_self,
+    )  # fmt: skip
+    score = tl.where(met, score, float("-inf"))
+    now = tl.maximum(largest, tl.max(score, 1))
+    # Where nothing was seen yet, minus infinity from minus infinity would be no number.
+    base = tl.where(now == float("-inf"), 0.0, now)
+    weight = tl.exp2(score - base[:, None])
+    fade = tl.exp2(largest - base)
+    total = total * fade + tl.sum(weight, 1)
+    value_tile = rows(value, other, value_step, here, dim, wide, product)
+    result = result * fade[:, None]
+    result += tl.dot(weight.to(value_tile.dtype), value_tile, input_precision=precision, out_dtype=exact)
+    return now, total, result
+
+
+@triton.jit
+@no_type_check
+def forward(
+    query, key, value, output, log_sum, running, query_order, key_order, seen, places, own,
+    query_batch, query_head, query_step, key_batch, key_head, key_step, value_batch, value_head, value_step,
+    output_batch, output_head, output_step, row_batch, row_head, key_row_batch, key_row_head,
+    heads, queries, length, orderings, ordering, tiles, scale_high, scale_low, shortest,
+    first: tl.constexpr, last: tl.constexpr, one_row: tl.constexpr, shared_keys: tl.constexpr,
+    deduplicate: tl.constexpr, attend_self: tl.constexpr, dim: tl.constexpr, wide: tl.constexpr,
+    tile: tl.constexpr, keys: tl.constexpr, precision: tl.constexpr, exact: tl.constexpr, product: tl.constexpr,
+):  # fmt: skip
+    """Go on from the running output and log-sum-exp of the orderings before, and leave them for the next.
+
+    Args:
+        query, key, value, output: steps between batch items, heads and tokens; components are contiguous.
+        log_sum: `[batch, heads, queries]`, to base 2. At the end `inf` where nothing was seen, and `-inf` where a
+            token saw only itself.
+        running: `[batch, heads, queries, dim]` in the accumulators' dtype; output is written by the `last` ordering.
+        query_order, key_order: int32 `[..., orderings, queries or length]`: the tokens of each row.
+        seen, places, own: see `seeing`.
+        row_batch, ..., key_row_head: how many batch-and-head pairs of orders lie between batch items and heads.
+        one_row: queries are keys and stand in the keys' row.
+        shared_keys: keys are the queries, to be divided by their lengths.
+        precision: of products of float32. exact: the dtype of sums.
+        product: the dtype of what is multiplied.
+    """
+    program = tl.program_id(0).to(tl.int64)
+    pair = program // tiles
+    item, head = pair // heads, pair % heads
+    row = item * row_batch + head * row_head
+    key_row = item * key_row_batch + head * key_row_head
+    at = (program % tiles) * tile + tl.arange(0, tile)
+    inside = at < queries
+    token = tl.load(query_order + (row * orderings + ordering) * queries + at, mask=inside, other=0).to(tl.int64)
+    seen += row * queries * orderings
+    places += key_row * length * orderings
+    key_order += (key_row * orderings + ordering) * length
+    low, size = stretch(seen, token * orderings + ordering, inside)
+    key += item * key_batch + head * key_head
+    value += item * value_batch + head * value_head
+    tile_of_queries = rows(
+        query + item * query_batch + head * query_head, token, query_step, size > 0, dim, wide, product
+    )
+    itself = token
+    if not attend_self and not one_row:
+        itself = tl.load(own + row * queries + token, mask=inside, other=-1).to(tl.int64)
+    log_sum += pair * queries
+    running += pair * queries * dim
+    if first:
+        largest = tl.full((tile,), float("-inf"), exact)
+        total = tl.zeros((tile,), exact)
+        result = tl.zeros((tile, wide), exact)
+    else:
+        largest = tl.load(log_sum + token, mask=inside, other=float("-inf"))
+        total = tl.where(largest == float("-inf"), 0.0, 1.0).to(exact)
+        result = rows(running, token, dim, inside, dim, wide, exact)
+    scale = (tl.cast(scale_high, exact) + tl.cast(scale_low, exact)) * LOG2_E
+    start = tl.min(tl.where(size > 0, low, length), 0)
+    end = tl.max(tl.where(size > 0, low + size, 0), 0)
+    if one_row:
+        for begin in range(start, end, keys):
+            largest, total, result = _block(
+                begin, end, tile_of_queries, token, itself, inside, low, size, largest, total, result,
+                key, value, key_step, value_step, key_order, seen, places, orderings, ordering, scale, shortest,
+                shared_keys, first, deduplicate, attend_self, dim, wide, keys, precision, exact, product,
+            )  # fmt: skip
+    else:
+        while start < end:
+            largest, total, result = _block(
+                start, end, tile_of_queries, token, itself, inside, low, size, largest, total, result,
+                key, value, key_step, value_step, key_order, seen, places, orderings, ordering, scale, shortest,
+                shared_keys, first, deduplicate, attend_self, dim, wide, keys, precision, exact, product,
+            )  # fmt: skip
+            # Queries that stand far apart leave keys between them that nobody of this tile sees.
+            start += keys
+            start = tl.min(tl.where((size > 0) & (low + size > start), tl.maximum(low, start), length), 0)
+    # Not "above 0", because a sum that is no number has to reach the result.
+    empty = total == 0
+    result = result / tl.where(empty, 1.0, total)[:, None]
+    found = tl.where(empty, float("-inf"), largest + tl.log2(tl.where(empty, 1.0, total)))
+    if last:
+        lonely = empty & inside
+        if attend_self:
+            lonely = empty & (token < 0)
+        elif one_row:
+            present = size
+            for each in range(orderings):
+                _, there = stretch(seen, token * orderings + each, inside)
+                present = tl.maximum(present, there)
+            lonely &= present > 0
+        else:
+            lonely &= itself >= 0
+        found = tl.where(empty & (lonely == 0), float("inf"), found)
+        if not attend_self:
+            if tl.max(lonely.to(tl.int32), 0) > 0:
+                result += rows(value, itself, value_step, lonely, dim, wide, product).to(exact)
+        put(output + item * output_batch + head * output_head, token, output_step, inside, result, dim, wide)
+    else:
+        put(running, token, dim, inside, result, dim, wide)
+    tl.store(log_sum + token, found, mask=inside)
