@@ -210,6 +210,11 @@ def test_env_and_data_list_tell_what_is_here():
     assert "people-daily" in reformer("data", "list").stdout
 
 
+def test_env_tells_reasons_as_they_are(monkeypatch):
+    monkeypatch.setattr("reformer.ops.gpu.unavailable", lambda: "pip install 'reformer-torch[gpu]'")
+    assert "not available: pip install 'reformer-torch[gpu]'" in reformer("env").stdout
+
+
 def test_help_imports_nothing_heavy():
     script = (
         "import sys\nfrom reformer.cli import app\n"

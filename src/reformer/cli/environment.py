@@ -9,6 +9,7 @@ def env() -> None:
     import torch
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from reformer import __version__
     from reformer.data import cache_folder
@@ -24,5 +25,6 @@ def env() -> None:
     table.add_row("gpu", torch.cuda.get_device_name() if torch.cuda.is_available() else "none")
     table.add_row("data sets in", str(cache_folder()))
     for backend, status in backend_status().items():
-        table.add_row(f"attention: {backend}", status)
+        # As text, because brackets in it, of an extra to install, are no markup.
+        table.add_row(f"attention: {backend}", Text(status))
     Console().print(table)
