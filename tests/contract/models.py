@@ -62,6 +62,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "local_window": [5, 9, 9, 5],
         "lsh_window": [6, 6, 6, 11],
         "time_bias_length": 40,
+        "score_transform": "polynomial",
         "gated_heads": True,
         "attention_act": "gelu",
     },
@@ -71,6 +72,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "attention_head_size": 8,
         "num_key_value_heads": 2,
         "time_bias_length": 100,
+        "score_transform": "sinh",
         "shared_query_key": False,
     },
     "ngrams": {
@@ -145,6 +147,8 @@ class Head:
             for name, parameter in model.named_parameters():
                 if name.endswith(("ngrams.table", "time_bias.amplitude", "_filters")):
                     parameter.normal_(std=0.6 if name.endswith("_filters") else 1.0)
+                elif name.endswith("transform.coefficients"):
+                    parameter.normal_(std=0.01)
             for name, buffer in model.named_buffers():
                 if name.endswith("ngrams.frequent"):
                     buffer.bernoulli_(0.7)

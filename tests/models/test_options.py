@@ -23,6 +23,7 @@ EVERYTHING = {
     "shortened_layers": [1, 5],
     "fusion_ranges": [3],
     "time_bias_length": 50,
+    "score_transform": "polynomial",
     "gated_heads": True,
     "initializer_range": 0.1,
 }

@@ -12,31 +12,43 @@ def _split(vectors):
     return vectors.view(*vectors.shape[:2], 3, 8).transpose(1, 2)
 
 
-def _layer(kind):
-    layer = CrossAttention(kind, 24, 48, 3, 8, window=3, buckets=4, rounds=2).eval().double()
+def _layer(kind, **options):
+    layer = CrossAttention(kind, 24, 48, 3, 8, window=3, buckets=4, rounds=2, **options).eval().double()
     with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.normal_(std=0.5)
+        for name, parameter in layer.named_parameters():
+            parameter.normal_(std=0.05 if name == "transform.coefficients" else 0.5)
     return layer
 
 
 @pytest.mark.parametrize("kind", ["full", "lsh"])
-def test_it_is_the_definition(kind):
-    layer = _layer(kind)
+@pytest.mark.parametrize("transform", [None, "polynomial", "sinh"])
+def test_it_is_the_definition(kind, transform):
+    layer = _layer(kind, score_transform=transform, score_order=2)
+    learned = None if layer.transform is None else layer.transform()
     hidden, seen = torch.randn(2, 11, 24).double(), torch.randn(2, 19, 48).double()
     mask, source_mask = torch.ones(2, 11, dtype=torch.bool), torch.ones(2, 19, dtype=torch.bool)
     source_mask[1, 12:] = False
     query, key, value = (_split(each) for each in (layer.query(hidden), layer.key(seen), layer.value(seen)))
     if kind == "full":
-        scores = (query @ key.transpose(-1, -2) * 8**-0.5).masked_fill(~source_mask[:, None, None], float("-inf"))
-        expected = scores.softmax(-1) @ value
+        scores = query @ key.transpose(-1, -2) * 8**-0.5
+        if learned is not None:
+            scores = learned.value(scores, learned.coefficients[:, None, None])
+        expected = scores.masked_fill(~source_mask[:, None, None], float("-inf")).softmax(-1) @ value
     else:
         rotations = (layer.rotation_0,)
         slots = hash_slots(key, rotations, source_mask)
         places = hash_query_slots(query, key, rotations, source_mask, aligned=False)
         query = normalize(query, dim=-1) * layer.log_temperature.exp()[:, None, None]
         expected = window_attention(
-            query, normalize(key, dim=-1), value, places, slots, window=[3, 3], scale=1.0, backend="reference"
+            query,
+            normalize(key, dim=-1),
+            value,
+            places,
+            slots,
+            window=[3, 3],
+            scale=1.0,
+            transform=learned,
+            backend="reference",
         )
     expected = layer.output(expected.transpose(1, 2).reshape(2, 11, 24))
     tokens = Tokens.of(mask)

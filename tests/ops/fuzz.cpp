@@ -30,6 +30,8 @@ struct Problem {
   bool causal, attend_self, deduplicate, shared, unit;  // `unit`: keys are queries divided by their length.
   std::vector<int64_t> windows, query_slots, key_slots;
   std::vector<double> query, key, value, grad;
+  int64_t transform, coefficients;  // Of the scores, see `reformer::Transform`.
+  std::vector<double> coefficient;
 
   int64_t rows() const { return batch * heads; }
 };
@@ -85,12 +87,47 @@ Problem draw() {
   p.key = normal(p.rows() * p.keys * p.dim);
   p.value = normal(p.rows() * p.keys * p.dim);
   p.grad = normal(p.rows() * p.queries * p.dim);
+  p.transform = number(reformer::kNoTransform, reformer::kSinh);
+  p.coefficients = p.transform == reformer::kPolynomial ? number(1, 4) : p.transform == reformer::kSinh;
+  // So small that the steepest score costs few digits; some zero.
+  for (int64_t i = 0; i < p.heads * p.coefficients; ++i) {
+    p.coefficient.push_back(number(-3, 3) * 0.05 * std::pow(0.1, i % p.coefficients));
+  }
   return p;
 }
 
 struct Results {
   std::vector<double> output, grad_query, grad_key, grad_value;
+  std::vector<double> grad_coefficient, terms;  // `terms`: what was added up, without signs.
 };
+
+// A transformed score, its slope and its derivative by each coefficient.
+struct Transformed {
+  double value, slope = 1, by_coefficient[reformer::kMostCoefficients] = {};
+};
+
+Transformed transformed(const Problem& p, int64_t head, double s) {
+  const double* c = p.coefficient.data() + head * p.coefficients;
+  Transformed t{s};
+  if (p.transform == reformer::kPolynomial) {
+    for (int64_t m = 0; m < p.coefficients; ++m) {
+      t.value += c[m] * std::pow(s, m + 1);
+      t.slope += c[m] * static_cast<double>(m + 1) * std::pow(s, m);
+      t.by_coefficient[m] = std::pow(s, m + 1);
+    }
+  } else if (p.transform == reformer::kSinh) {
+    const double x = *c * s;
+    t.slope = std::cosh(x);
+    if (x != 0) {
+      t.value = std::sinh(x) / *c;
+      // The difference loses its digits where x is small: there the first terms of its series.
+      const double bend = std::abs(x) > 0.1 ? (std::cosh(x) - std::sinh(x) / x) / x
+                                            : x * (1.0 / 3 + x * x * (1.0 / 30 + x * x * (1.0 / 840 + x * x / 45360)));
+      t.by_coefficient[0] = s * s * bend;
+    }
+  }
+  return t;
+}
 
 Results define(const Problem& p, double scale);
 
@@ -130,7 +167,10 @@ Results define(const Problem& p, double scale) {
   r.grad_query.assign(p.query.size(), 0);
   r.grad_key.assign(p.key.size(), 0);
   r.grad_value.assign(p.key.size(), 0);
+  r.grad_coefficient.assign(p.rows() * p.coefficients, 0);
+  r.terms = r.grad_coefficient;
   std::vector<double> weight(p.keys), grad_weight(p.keys);
+  std::vector<Transformed> score(p.keys);
   for (int64_t row = 0; row < p.rows(); ++row) {
     for (int64_t i = 0; i < p.queries; ++i) {
       const double* q = &p.query[(row * p.queries + i) * p.dim];
@@ -156,6 +196,8 @@ Results define(const Problem& p, double scale) {
         if (!count[j]) continue;
         weight[j] = 0;
         for (int64_t d = 0; d < p.dim; ++d) weight[j] += scale * q[d] * p.key[(row * p.keys + j) * p.dim + d];
+        score[j] = transformed(p, row % p.heads, weight[j]);
+        weight[j] = score[j].value;
         largest = std::max(largest, weight[j]);
       }
       for (int64_t j = 0; j < p.keys; ++j) {
@@ -177,7 +219,12 @@ Results define(const Problem& p, double scale) {
       }
       for (int64_t j = 0; j < p.keys; ++j) {
         if (!count[j]) continue;
-        const double slope = scale * weight[j] * (grad_weight[j] - delta);
+        const double of_score = weight[j] * (grad_weight[j] - delta), slope = scale * of_score * score[j].slope;
+        for (int64_t m = 0; m < p.coefficients; ++m) {
+          const double by = score[j].by_coefficient[m];
+          r.grad_coefficient[row * p.coefficients + m] += of_score * by;
+          r.terms[row * p.coefficients + m] += weight[j] * (std::abs(grad_weight[j]) + std::abs(delta)) * std::abs(by);
+        }
         for (int64_t d = 0; d < p.dim; ++d) {
           r.grad_query[(row * p.queries + i) * p.dim + d] += slope * p.key[(row * p.keys + j) * p.dim + d];
           r.grad_key[(row * p.keys + j) * p.dim + d] += slope * q[d];
@@ -272,6 +319,11 @@ bool check(const Problem& p, reformer::Dtype dtype, double bound) {
   call.query_slots = slots(p.query_slots, p.queries);
   call.key_slots = slots(p.key_slots, p.keys);
   call.log_sum = log_sum.data();
+  std::vector<double> grad_coefficient(p.rows() * p.coefficients);
+  call.transform = p.transform;
+  call.coefficients = p.coefficients;
+  call.coefficient = p.coefficient.data();
+  call.grad_coefficient = grad_coefficient.data();
   if (reformer_window_attention_forward(&call) || reformer_window_attention_backward(&call)) return false;
   Problem rounded = p;
   rounded.query = query.values();
@@ -279,14 +331,20 @@ bool check(const Problem& p, reformer::Dtype dtype, double bound) {
   rounded.value = value.values();
   rounded.grad = grad.values();
   const Results expected = define(rounded, scale);
+  std::vector<double> coefficient_error;
+  for (size_t i = 0; i < grad_coefficient.size(); ++i) {
+    coefficient_error.push_back((grad_coefficient[i] - expected.grad_coefficient[i]) / (1 + expected.terms[i]));
+  }
   const double worst[] = {
       difference(output.values(), expected.output), difference(grad_query.values(), expected.grad_query),
-      difference(grad_key.values(), expected.grad_key), difference(grad_value.values(), expected.grad_value)};
+      difference(grad_key.values(), expected.grad_key), difference(grad_value.values(), expected.grad_value),
+      difference(coefficient_error, std::vector<double>(coefficient_error.size()))};
   for (double x : worst) {
     if (!(x < bound)) {
-      std::printf("dtype %d: output %g, gradients %g %g %g; %ld queries, %ld keys, dim %ld, %ld threads, unit %d\n",
-                  static_cast<int>(dtype), worst[0], worst[1], worst[2], worst[3], p.queries, p.keys, p.dim,
-                  call.threads, p.unit);
+      std::printf("dtype %d: output %g, gradients %g %g %g, of coefficients %g; %ld queries, %ld keys, dim %ld, "
+                  "%ld threads, unit %d, transform %ld\n",
+                  static_cast<int>(dtype), worst[0], worst[1], worst[2], worst[3], worst[4], p.queries, p.keys, p.dim,
+                  call.threads, p.unit, p.transform);
       return false;
     }
   }

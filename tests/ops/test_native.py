@@ -13,7 +13,8 @@ pytestmark = pytest.mark.skipif(native.LIBRARY is None, reason=native.VARIANT)
 COMPILED = """
 import torch
 from reformer.ops import (
-    hash_query_slots, hash_slots, position_slots, random_rotations, shared_window_attention, window_attention
+    Polynomial, hash_query_slots, hash_slots, position_slots, random_rotations, shared_window_attention,
+    window_attention,
 )
 
 rotations = random_rotations(2, 2, 16, 8)
@@ -30,7 +31,11 @@ def separate(query, key, value):
     query_slots = hash_query_slots(query, key, rotations, mask, causal=True)
     return window_attention(query, key, value, query_slots, hash_slots(key, rotations, mask), window=7, causal=True)
 
-for function, count in ((shared, 2), (of_unit_length, 2), (separate, 3)):
+def transformed(query, key, value):
+    slots, learned = position_slots(mask), Polynomial(query[0, :, :3, 0])
+    return window_attention(query, key, value, slots, window=7, causal=True, transform=learned)
+
+for function, count in ((shared, 2), (of_unit_length, 2), (separate, 3), (transformed, 3)):
     inputs = [torch.randn(1, 2, 50, 16, requires_grad=True) for _ in range(count)]
     plain = function(*inputs)
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager")(*inputs)
@@ -99,12 +104,15 @@ def test_operators_are_registered_as_torch_expects():
     query, key, value = (torch.randn(1, 20, 2, 8).transpose(1, 2).requires_grad_() for _ in range(3))
     rotations = random_rotations(2, 2, 8, 4)
     slots = hash_slots(query, rotations)
-    options = ([5, 5], True, False, True, 0.3)
+    plain = ([5, 5], True, False, True, 0.3)
+    learned = torch.full((2, 3), 0.1, requires_grad=True)
     forward = torch.ops.reformer.window_attention_cpu.default
     backward = torch.ops.reformer.window_attention_cpu_backward.default
-    for keys, key_slots in ((key, slots), (key, None), (None, None)):
+    calls = ((key, slots, plain), (key, None, plain), (None, None, plain), (key, slots, (*plain, learned, 1)))
+    for keys, key_slots, options in calls:
         torch.library.opcheck(forward, (query, keys, value, slots, key_slots, *options))
-        given = (query.detach(), None if keys is None else keys.detach(), value.detach(), slots, key_slots, *options)
+        given = (query, keys, value, slots, key_slots, *options)
+        given = [each.detach() if isinstance(each, torch.Tensor) else each for each in given]
         output, log_sum = forward(*given)
         torch.library.opcheck(backward, (torch.randn_like(output), output, log_sum, *given))
     buckets = hashing.hash_buckets(query, list(rotations))

@@ -353,6 +353,8 @@ def _layer(config: ReformerConfig, kind: Layer, across: str | None = None) -> li
             projection_kernel=config.projection_kernel,
             key_value_heads=len(group.heads) // config.heads_sharing_keys,
             time_heads=group.heads if config.time_bias_length else None,
+            score_transform=config.score_transform,
+            score_order=config.score_polynomial_order,
             gated=config.gated_heads,
             activation=config.attention_act,
         )
@@ -367,6 +369,8 @@ def _layer(config: ReformerConfig, kind: Layer, across: str | None = None) -> li
             window=group.lsh_window,
             buckets=config.num_buckets,
             rounds=config.num_rounds,
+            score_transform=config.score_transform,
+            score_order=config.score_polynomial_order,
             gated=config.gated_heads,
             activation=config.attention_act,
         )

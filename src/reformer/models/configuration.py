@@ -9,6 +9,7 @@ from transformers import PreTrainedConfig
 
 from reformer.models.head_groups import HeadGroup, head_groups
 from reformer.ops.orderings import bucket_factors
+from reformer.ops.window_attention import MOST_COEFFICIENTS
 
 ATTENTION_KINDS = ("full", "local", "lsh", "local+lsh", "fourier")
 CROSS_ATTENTION_KINDS = ("full", "lsh")
@@ -35,6 +36,9 @@ class ReformerConfig(PreTrainedConfig):
             neighbouring heads share each. None: as many as heads. In hashed layers it needs
             `shared_query_key=False`, and heads that share keys must be alike in kind and window. Cross attention has
             a head of keys for each.
+        score_transform: "polynomial" or "sinh": the scores of each head pass through a learned function that starts as
+            the identity (`docs/math.md`, equation 42); None for none.
+        score_polynomial_order: the highest power of that polynomial.
         time_bias_length: bias the scores of self-attention by the positions of query and key, over a period of this
             many tokens (`docs/math.md`, equation 31); 0 for none.
         time_steps: of that bias, the time step of each head; heads that share keys must have the same. None: 1, 2, ...
@@ -131,6 +135,8 @@ class ReformerConfig(PreTrainedConfig):
     gated_feed_forward: bool = False
     chunk_size_feed_forward: int = 4096
     num_key_value_heads: int | None = None
+    score_transform: Literal["polynomial", "sinh"] | None = None
+    score_polynomial_order: int = 3
     time_bias_length: int = 0
     time_steps: list[float | int] | tuple[float | int, ...] | None = None
     gated_heads: bool = False
@@ -234,6 +240,7 @@ class ReformerConfig(PreTrainedConfig):
         """Refuse what makes no sense. Loading may change single fields afterwards, so a model checks again."""
         self._check_sizes()
         self._check_layers()
+        self._check_transform()
         self._check_time_bias()
         self._check_positions()
         self._check_series()
@@ -305,6 +312,11 @@ class ReformerConfig(PreTrainedConfig):
         if self.time_steps is not None:
             return [float(step) for step in self.time_steps]
         return [float(1 + head // self.heads_sharing_keys) for head in range(self.num_attention_heads)]
+
+    def _check_transform(self) -> None:
+        order = self.score_polynomial_order
+        if not 1 <= order <= MOST_COEFFICIENTS:
+            raise ValueError(f"score_polynomial_order={order}: expected 1 to {MOST_COEFFICIENTS}")
 
     def _check_time_bias(self) -> None:
         steps, heads = self.time_steps, self.num_attention_heads

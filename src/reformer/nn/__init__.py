@@ -16,6 +16,7 @@ from reformer.nn.positions import AxialPositions, LearnedPositions, SinusoidalPo
 from reformer.nn.replay import Replay
 from reformer.nn.residual import ResidualSequence
 from reformer.nn.reversible import ReversibleSequence
+from reformer.nn.score_transform import LearnedTransform
 from reformer.nn.time_bias import TimeBias
 from reformer.nn.tokens import Source, Tokens
 
@@ -30,6 +31,7 @@ __all__ = [
     "FusionPooling",
     "Hourglass",
     "LearnedPositions",
+    "LearnedTransform",
     "MixedAttention",
     "NgramEmbedding",
     "Replay",

@@ -13,12 +13,14 @@ from reformer.nn.full_attention import continued_attention, full_attention
 from reformer.nn.memory import KeyTables, Memory, continued_places, continued_slots
 from reformer.nn.positions import rotate
 from reformer.nn.replay import Replay
+from reformer.nn.score_transform import LearnedTransform
 from reformer.nn.time_bias import TimeBias, Waves
 from reformer.nn.tokens import Tokens
 from reformer.ops import (
     bucket_query_slots,
     bucket_slots,
     hash_buckets,
+    position_slots,
     random_rotations,
     rotations_of_rounds,
     shared_window_attention,
@@ -26,6 +28,7 @@ from reformer.ops import (
     window_attention,
 )
 from reformer.ops.orderings import Rotations, bucket_count, bucket_factors
+from reformer.ops.window_attention import WIDEST, ScoreTransform
 
 
 class Attention(nn.Module):
@@ -45,6 +48,9 @@ class Attention(nn.Module):
         projection_kernel: the odd width of a filter over neighbouring tokens for every channel of queries, keys and
             values, started as the identity; 0 for none.
         time_heads: which of the heads of `Tokens.time` these are, if positions bias their scores; see `TimeBias`.
+        score_transform: "polynomial" or "sinh", a function of each head that scores pass through; None for none. See
+            `LearnedTransform`.
+        score_order: the highest power of a polynomial.
         gated: scale each head's output by a sigmoid of the layer's input.
         activation: "relu", "gelu" or "silu" of the joined heads; None for none.
 
@@ -71,6 +77,8 @@ class Attention(nn.Module):
         projection_kernel: int = 0,
         key_value_heads: int | None = None,
         time_heads: Sequence[int] | None = None,
+        score_transform: str | None = None,
+        score_order: int = 3,
         gated: bool = False,
         activation: str | None = None,
     ) -> None:
@@ -105,6 +113,7 @@ class Attention(nn.Module):
             self.log_temperature = nn.Parameter(torch.full((heads,), 0.5 * math.log(head_dim)))
         self.time_heads = None if time_heads is None else tuple(time_heads)
         self.time_bias = None if time_heads is None else TimeBias(heads)
+        self.transform = None if score_transform is None else LearnedTransform(score_transform, heads, score_order)
         self.bucket_factors = bucket_factors(buckets) if self.hashed else ()
         for index, rotation in enumerate(self._draw(self.rounds)):
             self.register_buffer(f"rotation_{index}", rotation)
@@ -132,6 +141,8 @@ class Attention(nn.Module):
             self.log_temperature.fill_(0.5 * math.log(self.head_dim))
         if self.time_bias is not None:
             self.time_bias.amplitude.zero_()
+        if self.transform is not None:
+            self.transform.reset()
 
     def _draw(self, rounds: int, device: torch.device | None = None) -> Rotations:
         if not self.hashed:
@@ -186,6 +197,7 @@ class Attention(nn.Module):
                 causal=self.causal,
                 attend_self=not self.shared,
                 scale=scale,
+                transform=self._transform,
             )
         return self._join(seen[..., : self.head_dim], hidden)
 
@@ -213,12 +225,26 @@ class Attention(nn.Module):
         # A rotation changes no length, so it may come before the keys are made of the queries.
         if tokens.rotary is not None:
             query = rotate(query, tokens.rotary)
-        return shared_window_attention(query, value, slots, window=self._windows(tokens), causal=self.causal, scale=1.0)
+        return shared_window_attention(
+            query,
+            value,
+            slots,
+            window=self._windows(tokens),
+            causal=self.causal,
+            scale=1.0,
+            transform=self._transform,
+        )
+
+    @property
+    def _transform(self) -> ScoreTransform | None:
+        return None if self.transform is None else self.transform()
 
     def _see_everything(
         self, query: Tensor, key: Tensor, value: Tensor, scale: float, tokens: Tokens, memory: Memory | None
     ) -> Float[Tensor, "batch heads length head_dim"]:
         mask = tokens.mask if tokens.padded else None
+        if memory is None and self.transform is not None:
+            return self._see_transformed(query, key, value, scale, tokens.slots, tokens.slots)
         if memory is None:
             return full_attention(query, key, value, mask, self.causal, scale)
         earlier = memory.tensors
@@ -226,6 +252,8 @@ class Attention(nn.Module):
             key, value = torch.cat((earlier["key"], key), 2), torch.cat((earlier["value"], value), 2)
         real = torch.cat((earlier["mask"], tokens.mask), 1) if "key" in earlier else tokens.mask
         earlier.update(key=key, value=value, mask=real)
+        if self.transform is not None:
+            return self._see_transformed(query, key, value, scale, tokens.slots, position_slots(real))
         return continued_attention(query, key, value, real, scale)
 
     def _projected(
@@ -236,6 +264,22 @@ class Attention(nn.Module):
             filters = self.get_parameter(f"{name}_filters")
             vectors = depthwise(vectors, filters, tokens, self.causal, memory, f"{name}_inputs")
         return self._split(vectors)
+
+    def _see_transformed(
+        self, query: Tensor, key: Tensor, value: Tensor, scale: float, query_slots: Tensor, key_slots: Tensor
+    ) -> Float[Tensor, "batch heads length head_dim"]:
+        """Everything in one window: PyTorch's attention transforms no scores."""
+        return window_attention(
+            query,
+            self._spread(key),
+            self._spread(value),
+            query_slots,
+            key_slots,
+            window=WIDEST,
+            causal=self.causal,
+            scale=scale,
+            transform=self._transform,
+        )
 
     def _split(self, vectors: Tensor) -> Float[Tensor, "batch heads length head_dim"]:
         return vectors.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)

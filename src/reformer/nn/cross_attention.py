@@ -10,7 +10,7 @@ from reformer.nn.memory import Memory
 from reformer.nn.positions import rotate
 from reformer.nn.replay import Replay
 from reformer.nn.tokens import Source, Tokens
-from reformer.ops import bucket_query_slots, bucket_slots, unit_vectors, window_attention
+from reformer.ops import bucket_query_slots, bucket_slots, position_slots, unit_vectors, window_attention
 
 
 class CrossAttention(Attention):
@@ -29,7 +29,7 @@ class CrossAttention(Attention):
         heads, head_dim: how many heads, and how wide.
         window: how far a query sees in a bucket.
         buckets, rounds: of the hash, see `reformer.ops.random_rotations`.
-        gated, activation: see `Attention`.
+        score_transform, score_order, gated, activation: see `Attention`.
     """
 
     def __init__(
@@ -43,6 +43,8 @@ class CrossAttention(Attention):
         window: int = 64,
         buckets: int | list[int] = 64,
         rounds: int = 2,
+        score_transform: str | None = None,
+        score_order: int = 3,
         gated: bool = False,
         activation: str | None = None,
     ) -> None:
@@ -55,6 +57,8 @@ class CrossAttention(Attention):
             buckets=buckets,
             rounds=rounds,
             shared=False,
+            score_transform=score_transform,
+            score_order=score_order,
             gated=gated,
             activation=activation,
         )
@@ -74,11 +78,25 @@ class CrossAttention(Attention):
         query = self._scaled_query(query)
         if tokens.rotary is not None:
             query = rotate(query, tokens.rotary)
-        if places is None:
+        if places is None and self.transform is not None:
+            mask = seen.get("mask")
+            if mask is None:
+                mask = torch.ones(len(query), seen["key"].shape[2], dtype=torch.bool, device=query.device)
+            found = self._see_transformed(
+                query, seen["key"], seen["value"], self.head_dim**-0.5, tokens.slots, position_slots(mask)
+            )
+        elif places is None:
             found = cross_attention(query, seen["key"], seen["value"], seen.get("mask"))
         else:
             found = window_attention(
-                query, seen["key"], seen["value"], places, seen["slots"], window=self._windows(tokens), scale=1.0
+                query,
+                seen["key"],
+                seen["value"],
+                places,
+                seen["slots"],
+                window=self._windows(tokens),
+                scale=1.0,
+                transform=self._transform,
             )
         return self._join(found, hidden)
 

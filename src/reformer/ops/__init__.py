@@ -13,9 +13,11 @@ from reformer.ops.orderings import (
     random_rotations,
 )
 from reformer.ops.unit_vectors import unit_vectors
-from reformer.ops.window_attention import shared_window_attention, window_attention
+from reformer.ops.window_attention import Polynomial, Sinh, shared_window_attention, window_attention
 
 __all__ = [
+    "Polynomial",
+    "Sinh",
     "backend_status",
     "bucket_query_slots",
     "bucket_slots",

@@ -120,6 +120,8 @@ class AttentionCall(ctypes.Structure):
         *((name, ArrayArgument) for name in ("grad_output", "grad_query", "grad_key", "grad_value")),
         *((name, SlotsArgument) for name in ("query_slots", "key_slots")),
         ("log_sum", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("transform", "coefficients")),
+        *((name, ctypes.c_void_p) for name in ("coefficient", "grad_coefficient")),
     )
 
 

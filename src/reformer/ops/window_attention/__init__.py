@@ -13,6 +13,7 @@ from reformer.ops.window_attention.cpu import cpu
 from reformer.ops.window_attention.cpu import refusal as cpu_refusal
 from reformer.ops.window_attention.eager import eager
 from reformer.ops.window_attention.reference import reference
+from reformer.ops.window_attention.transforms import MOST_COEFFICIENTS, Polynomial, ScoreTransform, Sinh
 from reformer.ops.window_attention.triton import refusal as triton_refusal
 from reformer.ops.window_attention.triton import triton
 
@@ -21,6 +22,9 @@ BACKENDS: dict[str, Callable[..., Tensor]] = {"triton": triton, "cpu": cpu, "eag
 
 REFUSALS: dict[str, Callable[[Tensor, Tensor], str | None]] = {"triton": triton_refusal, "cpu": cpu_refusal}
 """Of the backends that cannot serve every call: why they cannot serve this query and key, or None if they can."""
+
+WITHOUT_TRANSFORMS = frozenset({"triton"})
+"""The backends that cannot serve a call whose scores are transformed."""
 
 WIDEST = 1 << 61
 """Wider windows are cut to this: no two slots are further apart, and twice as much still fits in 64 bits."""
@@ -38,6 +42,7 @@ def window_attention(
     attend_self: bool = True,
     deduplicate: bool = True,
     scale: float | None = None,
+    transform: ScoreTransform | None = None,
     backend: str | None = None,
 ) -> Float[Tensor, "batch heads queries head_dim"]:
     """Ordinary softmax attention in which query `i` sees key `j` if they are near in at least one ordering.
@@ -58,6 +63,8 @@ def window_attention(
             only when it sees nothing else.
         deduplicate: False to let a pair met in `c` orderings weigh `c` times.
         scale: what scores are multiplied by; `1 / sqrt(head_dim)` if not given.
+        transform: a learned function of each head that scores then pass through, `Polynomial` or `Sinh`, with
+            coefficients `[heads, ...]`; none if not given.
         backend: a name in `BACKENDS`; the fastest that can serve the call if not given.
 
     Raises:
@@ -76,9 +83,10 @@ def window_attention(
         key_slots = query_slots
     windows = _checked_windows(window, query_slots)
     _check(query, key, value, query_slots, key_slots)
+    _check_transform(transform, query)
     if query.shape[2] == 0 or key.shape[2] == 0:
         return torch.zeros_like(query)
-    return BACKENDS[_chosen(backend, query, key)](
+    return BACKENDS[_chosen(backend, query, key, transform)](
         query,
         key,
         value,
@@ -89,6 +97,7 @@ def window_attention(
         attend_self=attend_self,
         deduplicate=deduplicate,
         scale=1 / math.sqrt(query.shape[-1]) if scale is None else scale,
+        transform=transform,
     )
 
 
@@ -102,6 +111,7 @@ def shared_window_attention(
     attend_self: bool = False,
     deduplicate: bool = True,
     scale: float | None = None,
+    transform: ScoreTransform | None = None,
     backend: str | None = None,
 ) -> Float[Tensor, "batch heads length head_dim"]:
     """`window_attention` whose keys are the queries divided by their length: shared queries and keys.
@@ -122,9 +132,10 @@ def shared_window_attention(
     """
     windows = _checked_windows(window, slots)
     _check(query, query, value, slots, slots)
+    _check_transform(transform, query)
     if query.shape[2] == 0:
         return torch.zeros_like(query)
-    name = _chosen(backend, query, query)
+    name = _chosen(backend, query, query, transform)
     return BACKENDS[name](
         query,
         unit_vectors(query) if name == "reference" else None,
@@ -136,15 +147,16 @@ def shared_window_attention(
         attend_self=attend_self,
         deduplicate=deduplicate,
         scale=1 / math.sqrt(query.shape[-1]) if scale is None else scale,
+        transform=transform,
     )
 
 
-def _chosen(backend: str | None, query: Tensor, key: Tensor) -> str:
+def _chosen(backend: str | None, query: Tensor, key: Tensor, transform: ScoreTransform | None) -> str:
     if backend is None:
-        return next(name for name in BACKENDS if _offers(name, query, key))
+        return next(name for name in BACKENDS if _offers(name, query, key, transform))
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r} is not one of {', '.join(map(repr, BACKENDS))}")
-    reason = REFUSALS[backend](query, key) if backend in REFUSALS else None
+    reason = _refusal(backend, query, key, transform)
     if reason is not None:
         raise ValueError(
             f"backend={backend!r} cannot serve this call: {reason}. Leave backend out to let one be chosen"
@@ -152,11 +164,17 @@ def _chosen(backend: str | None, query: Tensor, key: Tensor) -> str:
     return backend
 
 
-def _offers(name: str, query: Tensor, key: Tensor) -> bool:
+def _offers(name: str, query: Tensor, key: Tensor, transform: ScoreTransform | None) -> bool:
     """Whether a backend serves a call that names none."""
     if name == "triton" and not gpu.serves(query):
         return False
-    return name not in REFUSALS or REFUSALS[name](query, key) is None
+    return _refusal(name, query, key, transform) is None
+
+
+def _refusal(name: str, query: Tensor, key: Tensor, transform: ScoreTransform | None) -> str | None:
+    if transform is not None and name in WITHOUT_TRANSFORMS:
+        return "its kernels do not transform scores"
+    return REFUSALS[name](query, key) if name in REFUSALS else None
 
 
 def _checked_windows(window: int | Sequence[int], slots: Tensor) -> tuple[int, ...]:
@@ -199,4 +217,26 @@ def _check(query: Tensor, key: Tensor, value: Tensor, query_slots: Tensor, key_s
             )
 
 
-__all__ = ["BACKENDS", "REFUSALS", "shared_window_attention", "window_attention"]
+def _check_transform(transform: ScoreTransform | None, query: Tensor) -> None:
+    if transform is None:
+        return
+    found = transform.coefficients
+    most = 1 if isinstance(transform, Sinh) else MOST_COEFFICIENTS
+    if found.dim() != 2 or found.shape[0] != query.shape[1] or not 1 <= found.shape[1] <= most:
+        raise ValueError(
+            f"the coefficients of {type(transform).__name__} have shape {tuple(found.shape)}, expected "
+            f"[{query.shape[1]} heads, {'1' if most == 1 else f'1 to {most}'}]"
+        )
+    if not found.is_floating_point() or found.device != query.device:
+        raise TypeError(f"coefficients are {found.dtype} on {found.device}, expected floats on {query.device}")
+
+
+__all__ = [
+    "BACKENDS",
+    "REFUSALS",
+    "Polynomial",
+    "ScoreTransform",
+    "Sinh",
+    "shared_window_attention",
+    "window_attention",
+]

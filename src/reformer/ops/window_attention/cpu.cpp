@@ -17,6 +17,7 @@
 #include "../native/vector.h"
 #include "ordering.h"
 #include "tiles.h"
+#include "transforms.h"
 
 namespace reformer {
 namespace {
@@ -44,6 +45,10 @@ struct Call {
   Array grad_output, grad_query, grad_key, grad_value;
   SlotArray query_slots, key_slots;
   void* log_sum;
+  // A `Transform` of the scores, its numbers `[heads, coefficients]` and their gradients `[batch, heads, coefficients]`.
+  int64_t transform, coefficients;
+  const double* coefficient;
+  double* grad_coefficient;
 };
 
 // A longer run of keys is split, and then the rounding of a row may depend on the tile it lies in.
@@ -156,6 +161,11 @@ Merged<In> merged(Rows<In> out, Buffer<Compute<In>>& space, int64_t count, int64
     if (single) return {out, {}, streamed};
     return {out, {space.reserve(count * dim), dim}, false};
   }
+}
+
+template <class T>
+void start_transform(const Call& call, int64_t head, ScoreTransform<T>& transform) {
+  transform.start(call.transform, call.coefficient + head * call.coefficients, call.coefficients);
 }
 
 // What is known of one (batch, head) while it is worked on.
@@ -513,6 +523,7 @@ class Forward {
     if constexpr (kTiles) weights_across_.reserve((kForwardKeys / 2 + kSlack) * kTile);
     [[maybe_unused]] const std::conditional_t<kTiles, TileRegisters, int> registers{};
     ahead_.start(call.dim * sizeof(In));
+    start_transform(call, sequence.head, transform_);
     tile_.start(sequence.orderings.data(), r, call.deduplicate, kForwardKeys);
     band_.start(rows_of<In>(call.key, sequence.batch, sequence.head),
                 rows_of<In>(call.value, sequence.batch, sequence.head), ordering, call.dim, ordering.first[begin],
@@ -554,7 +565,11 @@ class Forward {
       if (!begun) band_.look_ahead(kTile, ahead_);
       Vector<T> before[kVectors];
       for (int v = 0; v < kVectors; ++v) before[v] = largest_[v];
-      score(scale);
+      if (transform_) {
+        score_transformed(scale);
+      } else {
+        score<false>(scale);
+      }
       if (begun) {
         fade(before);
       }
@@ -577,6 +592,10 @@ class Forward {
     if (!begun) std::fill_n(output_.data(), kTile * step_, T{0});
   }
 
+  // Apart, so that who transforms nothing runs nothing of it: a call in the loop alone costs 3 % of a backward pass.
+  __attribute__((noinline)) void score_transformed(T scale) { score<true>(scale); }
+
+  template <bool kTransformed>
   void score(T scale) {
     const int64_t rows = tile_.to - tile_.from;
     for (int64_t row = 0; row < rows; row += kBlockRows) {
@@ -595,8 +614,9 @@ class Forward {
       } else {
         score_block(band_.key(tile_.from + row), band_.key_step, queries, depth_, block, from, to);
       }
+      if constexpr (kTransformed) transform_.apply(block, from, to, kPairs ? scale : 1, nullptr);
       tile_.masked(scores_.data(), row, from, to, [&](int64_t at, int v, Vector<T> x) {
-        if constexpr (kPairs) x = x * scale;
+        if constexpr (kPairs && !kTransformed) x = x * scale;
         largest_[v] = x > largest_[v] ? x : largest_[v];
         store(scores_.data() + at * kTile + v * kLanes<T>, x);
       });
@@ -711,6 +731,7 @@ class Forward {
   Buffer<T> gathered_, queries_, output_, scores_, weights_across_;
   Buffer<Unit> weights_;
   Vector<T> largest_[kVectors], total_[kVectors];
+  ScoreTransform<T> transform_;
 };
 
 // Queries that saw nothing: their own value if they are keys, else zeros. And the log-sum-exp of all.
@@ -808,6 +829,12 @@ class Backward {
   Buffer<T> spill;
   int64_t spilled() const { return band_.spilled; }
 
+  // Adds what the last run found for the coefficients of the scores' transform.
+  void add_coefficients(const Call& call, const Sequence<In>& sequence) {
+    const int64_t row = sequence.batch * call.heads + sequence.head;
+    if (transform_) transform_.take(call.grad_coefficient + row * call.coefficients);
+  }
+
   // The sorted queries [begin, end) of one ordering, which owns the sorted keys [first_key, end_key).
   void run(const Call& call, Sequence<In>& sequence, const Gradients<In>& gradients, int64_t r, int64_t begin,
            int64_t end, int64_t first_key, int64_t end_key) {
@@ -828,6 +855,7 @@ class Backward {
     const int64_t beyond = reach - end_key;
     if (beyond > 0) spill.reserve(2 * call.dim * beyond);
     ahead_.start(call.dim * sizeof(In));
+    start_transform(call, head, transform_);
     tile_.start(sequence.orderings.data(), r, call.deduplicate, kBackwardKeys);
     band_.start(rows_of<In>(call.key, batch, head), rows_of<In>(call.value, batch, head), ordering, call.dim,
                 first_key, call.shortest);
@@ -896,6 +924,25 @@ class Backward {
     const int64_t from = tile_.from, rows = tile_.to - from, padded = round_up(rows, kBlockRows);
     T* weights = weights_.data();
     T* grad_scores = grad_scores_.data();
+    if (transform_) {
+      weigh_transformed(weights, grad_scores);
+    } else {
+      weigh<false>(weights, grad_scores);
+    }
+    std::fill_n(weights + padded * kTile, kSlack * kTile, T{0});
+    std::fill_n(grad_scores + padded * kTile, kSlack * kTile, T{0});
+    sum_over_keys(tile_, grad_scores, band_.key(from), band_.key_step, 1, grad_query, step_, begun, ahead_);
+    sum_over_queries(grad_scores, queries_.data(), band_.grad_key(from), rows);
+    sum_over_queries(weights, grads_.data(), band_.grad_value(from), rows);
+  }
+
+  // Apart for the same reason as in the forward pass.
+  __attribute__((noinline)) void weigh_transformed(T* weights, T* grad_scores) { weigh<true>(weights, grad_scores); }
+
+  // The weights of a chunk, and the gradients of its scores.
+  template <bool kTransformed>
+  void weigh(T* weights, T* grad_scores) {
+    const int64_t from = tile_.from, rows = tile_.to - from;
     for (int64_t row = 0; row < rows; row += kBlockRows) {
       const int first = tile_.vector_from(row), last = tile_.vector_to(row);
       ahead_.fetch(kFetchedAtOnce);
@@ -905,18 +952,15 @@ class Backward {
                   first, last);
       clear_outside(weights + row * kTile, first, last);
       clear_outside(grad_scores + row * kTile, first, last);
+      if constexpr (kTransformed) transform_.apply(weights + row * kTile, first, last, 1, untransformed_);
       tile_.masked(weights, row, first, last, [&](int64_t at, int v, Vector<T> score) {
         const int64_t place = at * kTile + v * kLanes<T>;
         const Vector<T> weight = exponential<T>(score - load(log_sum_ + v * kLanes<T>));
         store(weights + place, weight);
         store(grad_scores + place, weight * (load(grad_scores + place) - load(delta_ + v * kLanes<T>)));
       });
+      if constexpr (kTransformed) transform_.pull_back(untransformed_, grad_scores + row * kTile, first, last);
     }
-    std::fill_n(weights + padded * kTile, kSlack * kTile, T{0});
-    std::fill_n(grad_scores + padded * kTile, kSlack * kTile, T{0});
-    sum_over_keys(tile_, grad_scores, band_.key(from), band_.key_step, 1, grad_query, step_, begun, ahead_);
-    sum_over_queries(grad_scores, queries_.data(), band_.grad_key(from), rows);
-    sum_over_queries(weights, grads_.data(), band_.grad_value(from), rows);
   }
 
   // output[key] += sum over the queries that see the key of weights[key, query] * rows[query].
@@ -939,6 +983,8 @@ class Backward {
   int64_t step_ = 0, dim_ = 0;
   Buffer<T> queries_, queries_across_, grads_, grads_across_, grad_query_, weights_, grad_scores_;
   alignas(kAlignment) T log_sum_[kTile], delta_[kTile];
+  ScoreTransform<T> transform_;
+  alignas(kAlignment) T untransformed_[kBlockRows * kTile];
 };
 
 // Tokens that the first ordering does not have start from zero.
@@ -996,6 +1042,7 @@ void backward(const Call& call) {
       sequence.order(call, r);
       const Ordering& ordering = sequence.orderings[r];
       passes[worker].run(call, sequence, gradients, r, 0, ordering.queries, 0, ordering.keys.count);
+      passes[worker].add_coefficients(call, sequence);
     }
     add_lonely(call, sequence, gradients);
     gradients.query.finish(0, call.queries, call.dim);
@@ -1020,6 +1067,7 @@ void backward(const Call& call) {
         passes[t].run(call, sequence, gradients, r, starts[t], starts[t + 1], keys[t], keys[t + 1]);
       });
       for (int64_t t = 0; t < call.threads; ++t) {
+        passes[t].add_coefficients(call, sequence);
         for (int64_t i = 0; i < passes[t].spilled(); ++i) {
           const int32_t token = ordering.keys.tokens()[keys[t + 1] + i];
           const auto* from = passes[t].spill.data() + 2 * call.dim * i;

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from reformer.ops import native
 from reformer.ops.unit_vectors import SHORTEST
+from reformer.ops.window_attention.transforms import ScoreTransform
 
 
 def refusal(query: Tensor, key: Tensor) -> str | None:
@@ -20,7 +21,8 @@ def refusal(query: Tensor, key: Tensor) -> str | None:
 
 
 class _Given(NamedTuple):
-    """What both directions are given. No key: the queries, divided by their length; no key slots: the queries'."""
+    """What both directions are given. No key: the queries, divided by their length; no key slots: the queries'; no
+    coefficients: scores are not transformed."""
 
     query: Tensor
     key: Tensor | None
@@ -32,16 +34,22 @@ class _Given(NamedTuple):
     attend_self: bool
     deduplicate: bool
     scale: float
+    coefficients: Tensor | None = None
+    transform: int = 0
 
 
 _GIVEN = (
     "Tensor query, Tensor? key, Tensor value, Tensor query_slots, Tensor? key_slots, "
-    "int[] windows, bool causal, bool attend_self, bool deduplicate, float scale"
+    "int[] windows, bool causal, bool attend_self, bool deduplicate, float scale, "
+    "Tensor? coefficients=None, int transform=0"
 )
 
 
-def _call(function: str, given: _Given, log_sum: Tensor, **arrays: Tensor | None) -> None:
+def _call(
+    function: str, given: _Given, log_sum: Tensor, grad_coefficients: Tensor | None = None, **arrays: Tensor | None
+) -> None:
     query = given.query
+    coefficients = None if given.coefficients is None else given.coefficients.detach().double().contiguous()
     key = query if given.key is None else given.key
     batch, heads, queries, dim = query.shape
     arrays.update(query=query, key=key, value=given.value)
@@ -66,6 +74,10 @@ def _call(function: str, given: _Given, log_sum: Tensor, **arrays: Tensor | None
             query_slots=native.SlotsArgument.of(given.query_slots),
             key_slots=native.SlotsArgument.of(given.query_slots if given.key_slots is None else given.key_slots),
             log_sum=log_sum.data_ptr(),
+            transform=given.transform,
+            coefficients=0 if coefficients is None else coefficients.shape[1],
+            coefficient=None if coefficients is None else coefficients.data_ptr(),
+            grad_coefficient=None if grad_coefficients is None else grad_coefficients.data_ptr(),
             **{name: native.ArrayArgument.of(array) for name, array in arrays.items() if array is not None},
         ),
     )
@@ -105,37 +117,50 @@ def _backward(grad_output: Tensor, output: Tensor, log_sum: Tensor, *arguments: 
     given = _in_rows(_Given(*arguments))
     gradients = [native.empty_like(tensor) for tensor in _vectors(given)]
     query, *key, value = gradients
+    of_coefficients = None
+    if given.coefficients is not None:
+        of_coefficients = query.new_zeros(query.shape[0], *given.coefficients.shape, dtype=torch.float64)
+        gradients.append(torch.empty_like(given.coefficients))
     _call(
         "reformer_window_attention_backward",
         given,
         log_sum,
+        of_coefficients,
         output=output,
         grad_output=native.rows(grad_output),
         grad_query=query,
         grad_key=key[0] if key else None,
         grad_value=value,
     )
+    if of_coefficients is not None:
+        gradients[-1].copy_(of_coefficients.sum(0))
     return gradients
 
 
 def _vectors(given: _Given) -> list[Tensor]:
-    """What gets a gradient."""
+    """What gets a gradient, besides coefficients."""
     return [tensor for tensor in (given.query, given.key, given.value) if tensor is not None]
 
 
 @_backward.register_fake
 def _(_: Tensor, __: Tensor, ___: Tensor, *arguments: Any) -> list[Tensor]:
-    return [torch.empty_like(tensor) for tensor in _vectors(_in_rows(_Given(*arguments)))]
+    given = _in_rows(_Given(*arguments))
+    like = _vectors(given) if given.coefficients is None else [*_vectors(given), given.coefficients]
+    return [torch.empty_like(tensor) for tensor in like]
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*output, *inputs[:5])
-    ctx.options = inputs[5:]
+    given = _Given(*inputs)
+    ctx.save_for_backward(*output, *inputs[:5], given.coefficients)
+    ctx.options, ctx.transform = inputs[5:10], given.transform
 
 
 def _differentiate(ctx: Any, grad_output: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    query, *key, value = _backward(grad_output, *ctx.saved_tensors, *ctx.options)
-    return query, key[0] if key else None, value, *[None] * 7
+    *tensors, coefficients = ctx.saved_tensors
+    found = _backward(grad_output, *tensors, *ctx.options, coefficients, ctx.transform)
+    of_coefficients = None if coefficients is None else found.pop()
+    query, *key, value = found
+    return query, key[0] if key else None, value, *[None] * 7, of_coefficients, None
 
 
 _forward.register_autograd(_differentiate, setup_context=_keep)
@@ -153,7 +178,10 @@ def cpu(
     attend_self: bool,
     deduplicate: bool,
     scale: float,
+    transform: ScoreTransform | None = None,
 ) -> Tensor:
     """See `window_attention`; arguments are checked there. No key: the queries, divided by their length."""
     slots = None if query_slots is key_slots else key_slots
-    return _forward(query, key, value, query_slots, slots, list(windows), causal, attend_self, deduplicate, scale)[0]
+    given = (query, key, value, query_slots, slots, list(windows), causal, attend_self, deduplicate, scale)
+    chosen = (None, 0) if transform is None else (transform.coefficients, transform.number)
+    return _forward(*given, *chosen)[0]

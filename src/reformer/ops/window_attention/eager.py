@@ -18,6 +18,7 @@ from torch.autograd.function import once_differentiable
 
 from reformer.ops.unit_vectors import SHORTEST
 from reformer.ops.window_attention.eager_rows import Places, Row, Seen, lay_out, own_keys
+from reformer.ops.window_attention.transforms import ScoreTransform
 
 _BEHIND = 1e30
 """What is taken off the score of a pair that is not seen."""
@@ -37,6 +38,7 @@ class _Plan:
     seen: list[list[Seen]]
     """For each ordering, what those before it have seen and it leaves out."""
     scale: float
+    transform: type[ScoreTransform] | None = None
 
 
 def _without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,26 +55,36 @@ def _without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
 class _EagerWindowAttention(torch.autograd.Function):
     @staticmethod
     @_without_autocast
-    def forward(ctx: Any, query: Tensor, key: Tensor | None, value: Tensor, plan: _Plan, own: Tensor | None) -> Tensor:
-        output, total, log_sum = _forward(query, key, value, plan)
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor | None,
+        value: Tensor,
+        coefficients: Tensor | None,
+        plan: _Plan,
+        own: Tensor | None,
+    ) -> Tensor:
+        output, total, log_sum = _forward(query, key, value, coefficients, plan)
         lonely = None
         if own is not None:
             lonely = _lonely(own, total, value)
             output[lonely[0]] = value[lonely[1]]
         ctx.plan, ctx.lonely = plan, lonely
-        ctx.save_for_backward(query, key, value, output, log_sum)
+        ctx.save_for_backward(query, key, value, coefficients, output, log_sum)
         return output
 
     @staticmethod
     @once_differentiable
     @_without_autocast
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, output, log_sum = ctx.saved_tensors
-        grad_query, grad_key, grad_value = _backward(query, key, value, output, log_sum, grad_output, ctx.plan)
+        query, key, value, coefficients, output, log_sum = ctx.saved_tensors
+        grad_query, grad_key, grad_value, of_coefficients = _backward(
+            query, key, value, coefficients, output, log_sum, grad_output, ctx.plan
+        )
         if ctx.lonely is not None:
             queries, keys = ctx.lonely
             grad_value.index_put_(keys, grad_output[queries], accumulate=True)
-        return grad_query, grad_key, grad_value, None, None
+        return grad_query, grad_key, grad_value, of_coefficients, None, None
 
 
 def _sorted_vectors(
@@ -90,7 +102,16 @@ def _sorted_vectors(
     return both[row.keys.before :], keys, values, inverse
 
 
-def _forward(query: Tensor, key: Tensor | None, value: Tensor, plan: _Plan) -> tuple[Tensor, Tensor, Tensor]:
+def _of_queries(row: Row, coefficients: Tensor, dtype: torch.dtype) -> Tensor:
+    """The coefficients of the head of every query of a row, `[places, coefficients]`."""
+    sequences, places = row.queries.tokens.shape
+    of_sequences = coefficients.to(dtype).repeat(sequences // len(coefficients), 1)
+    return of_sequences.repeat_interleave(places, 0)
+
+
+def _forward(
+    query: Tensor, key: Tensor | None, value: Tensor, coefficients: Tensor | None, plan: _Plan
+) -> tuple[Tensor, Tensor, Tensor]:
     """The output, and the sum and log-sum-exp of each query, `[sequences, queries]`."""
     dtype = torch.promote_types(query.dtype, torch.float32)
     lowest, least = torch.finfo(dtype).min, _least(dtype)
@@ -106,9 +127,13 @@ def _forward(query: Tensor, key: Tensor | None, value: Tensor, plan: _Plan) -> t
         else:
             output, total = here.carry(output, earlier), here.carry(total, earlier)
             largest = here.carry(largest, earlier, lowest)
+        learned = None if coefficients is None else _of_queries(row, coefficients, dtype)
         for chunk in row.chunks():
             left_out = row.left_out(chunk, seen)
             scores = _products(row.query_tiles(q, chunk), row.key_tiles(k, chunk), plan.scale)
+            if plan.transform is not None and learned is not None:
+                # What is not seen could overflow.
+                scores = plan.transform.value(scores.mul_(1 - left_out), row.query_tiles(learned, chunk)[:, :, None])
             scores.sub_(left_out, alpha=_BEHIND)
             before, sums, out = (row.query_tiles(each, chunk) for each in (largest, total, output))
             now = torch.maximum(before, scores.amax(-1))
@@ -135,12 +160,20 @@ def _forward(query: Tensor, key: Tensor | None, value: Tensor, plan: _Plan) -> t
 
 
 def _backward(
-    query: Tensor, key: Tensor | None, value: Tensor, output: Tensor, log_sum: Tensor, grad_output: Tensor, plan: _Plan
-) -> tuple[Tensor, Tensor | None, Tensor]:
+    query: Tensor,
+    key: Tensor | None,
+    value: Tensor,
+    coefficients: Tensor | None,
+    output: Tensor,
+    log_sum: Tensor,
+    grad_output: Tensor,
+    plan: _Plan,
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
     dtype = torch.promote_types(query.dtype, torch.float32)
     least = _least(dtype)
     delta = _by_token(torch.linalg.vecdot(grad_output.to(dtype), output.to(dtype)).flatten(0, 1), 0.0)
     log_sum = _by_token(log_sum, float("inf"))
+    of_coefficients = None if coefficients is None else torch.zeros_like(coefficients, dtype=torch.float64)
     earlier: Row | None = None
     grad_q = grad_k = grad_v = k = query.new_empty(0)
     inverse = None
@@ -160,29 +193,46 @@ def _backward(
         log_sums = log_sum.flatten().index_select(0, number)
         # What comes to an absent query may hold anything, NaN included.
         deltas = delta.flatten().index_select(0, number).index_fill_(0, row.queries.empty, 0)
+        learned = None if coefficients is None else _of_queries(row, coefficients, dtype)
+        of_learned = None if learned is None else torch.zeros_like(learned)
         for chunk in row.chunks():
             q_tile, grad_tile, of_q = (row.query_tiles(each, chunk) for each in (q, grad, grad_q))
             log_tile, delta_tile = (row.query_tiles(each, chunk)[..., None] for each in (log_sums, deltas))
             keys, left_out = row.key_tiles(k, chunk), row.left_out(chunk, seen)
-            weights = _products(q_tile, keys, plan.scale).sub_(log_tile).clamp_(least, 0).exp_()
+            scores = _products(q_tile, keys, plan.scale)
+            raw = c_tile = scores
+            if plan.transform is not None and learned is not None:
+                raw, c_tile = scores.mul_(1 - left_out), row.query_tiles(learned, chunk)[:, :, None]
+                scores = plan.transform.value(raw, c_tile)
+            weights = scores.sub_(log_tile).clamp_(least, 0).exp_()
             weights.addcmul_(weights, left_out, value=-1)
             grad_scores = torch.bmm(grad_tile, row.key_tiles(v, chunk).transpose(1, 2))
             grad_scores.sub_(delta_tile).mul_(weights)
+            if plan.transform is not None and of_learned is not None:
+                slope, slopes = plan.transform.slopes(raw, c_tile)
+                sums = [torch.linalg.vecdot(grad_scores, each) for each in slopes]
+                row.query_tiles(of_learned, chunk).copy_(torch.stack(sums, -1))
+                grad_scores.mul_(slope)
             if plan.scale != 1:
                 grad_scores.mul_(plan.scale)
             torch.baddbmm(of_q, grad_scores, keys, out=of_q)
             row.add_to_keys(grad_k, chunk, grad_scores, q_tile)
             row.add_to_keys(grad_v, chunk, weights, grad_tile)
+        if of_coefficients is not None and of_learned is not None:
+            of_heads = of_learned.view(query.shape[0], query.shape[1], -1, of_learned.shape[1])
+            of_coefficients += of_heads.sum((0, 2), dtype=torch.float64)
         earlier = row
     assert earlier is not None
+    if of_coefficients is not None and coefficients is not None:
+        of_coefficients = of_coefficients.to(coefficients.dtype)
     of_value = earlier.keys.unsort(grad_v, value)
     if key is not None:
-        return earlier.queries.unsort(grad_q, query), earlier.keys.unsort(grad_k, key), of_value
+        return earlier.queries.unsort(grad_q, query), earlier.keys.unsort(grad_k, key), of_value, of_coefficients
     assert inverse is not None
     along = torch.linalg.vecdot(k, grad_k)[:, None].masked_fill_(inverse >= 1 / SHORTEST, 0)
     joined = grad_k.addcmul_(k, along, value=-1).mul_(inverse)
     joined[earlier.keys.before :][: earlier.queries.size] += grad_q[: earlier.queries.size]
-    return earlier.keys.unsort(joined, query), None, of_value
+    return earlier.keys.unsort(joined, query), None, of_value, of_coefficients
 
 
 def _products(left: Tensor, right: Tensor, scale: float) -> Tensor:
@@ -216,6 +266,7 @@ def eager(
     attend_self: bool,
     deduplicate: bool,
     scale: float,
+    transform: ScoreTransform | None = None,
 ) -> Tensor:
     """See `window_attention`; arguments are checked there. No key: the queries, divided by their length."""
     batch, heads = query.shape[:2]
@@ -226,6 +277,7 @@ def eager(
         queries = keys if shared else query_slots[:, :, ordering]
         rows.append(lay_out(queries, keys, window, causal, attend_self, batch, heads))
     seen = [[row.seen(each) for each in rows[:index]] if deduplicate else [] for index, row in enumerate(rows)]
-    plan = _Plan(rows, seen, scale)
+    plan = _Plan(rows, seen, scale, None if transform is None else type(transform))
+    coefficients = None if transform is None else transform.coefficients
     own = None if attend_self else own_keys(query_slots, key_slots, batch, heads)
-    return _EagerWindowAttention.apply(query, key, value, plan, own)  # pyright: ignore[reportReturnType]
+    return _EagerWindowAttention.apply(query, key, value, coefficients, plan, own)  # pyright: ignore[reportReturnType]

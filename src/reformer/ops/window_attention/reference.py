@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from reformer.ops.window_attention.transforms import ScoreTransform
+
 
 def times_seen(
     query_slots: Int[Tensor, "#batch #heads orderings queries"],
@@ -36,6 +38,7 @@ def reference(
     attend_self: bool,
     deduplicate: bool,
     scale: float,
+    transform: ScoreTransform | None = None,
 ) -> Float[Tensor, "batch heads queries head_dim"]:
     """Softmax over the union of what each query may see, in the dtype of the inputs."""
     count, itself = times_seen(query_slots, key_slots, windows, causal)
@@ -49,6 +52,9 @@ def reference(
     any_query, any_key = (query_slots >= 0).any(2)[..., None], (key_slots >= 0).any(2)[..., None]
     query, key, value = query.where(any_query, 0), key.where(any_key, 0), value.where(any_key, 0)
     scores = scale * query @ key.transpose(-1, -2)
+    if transform is not None:
+        scores = scores.masked_fill(count == 0, 0)
+        scores = transform.value(scores, transform.coefficients.to(scores.dtype)[:, None, None])
     scores = scores.masked_fill(count == 0, float("-inf"))
     largest = scores.detach().amax(-1, keepdim=True).clamp_min(torch.finfo(scores.dtype).min)
     weights = count * torch.exp(scores - largest)

@@ -1,0 +1,28 @@
+"""Coefficients that start as the identity, and learn."""
+
+import pytest
+import torch
+
+from reformer.models import ReformerConfig
+from reformer.nn import Attention, Replay, Tokens
+
+
+@pytest.mark.parametrize("transform", ["polynomial", "sinh"])
+@pytest.mark.parametrize("kind", ["full", "local", "lsh", "local+lsh"])
+def test_it_starts_as_the_identity_and_learns_at_once(kind, transform):
+    options = {"rounds": 1, "buckets": 2, "causal": True}
+    transformed = Attention(kind, 24, 3, 8, score_transform=transform, score_order=2, **options).eval()
+    plain = Attention(kind, 24, 3, 8, **options).eval()
+    plain.load_state_dict({name: transformed.state_dict()[name] for name in plain.state_dict()})
+    mask = torch.ones(2, 19, dtype=torch.bool)
+    mask[1, :6] = False
+    hidden, tokens = torch.randn(2, 19, 24), Tokens.of(mask)
+    found = transformed(hidden, tokens, Replay())
+    assert (found - plain(hidden, tokens, Replay())).abs().max() < 1e-5
+    found.square().sum().backward()
+    assert transformed.transform.coefficients.grad.abs().min() > 0
+
+
+def test_an_order_that_makes_no_sense_is_refused():
+    with pytest.raises(ValueError, match="score_polynomial_order=17: expected 1 to 16"):
+        ReformerConfig(score_transform="polynomial", score_polynomial_order=17)
