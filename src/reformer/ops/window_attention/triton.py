@@ -226,7 +226,8 @@ def triton(
     scale: float,
     transform: None = None,
 ) -> Tensor:
-    """See `window_attention`; arguments are checked there. No transform of scores is known here. No key: the queries, divided by their length.
+    """See `window_attention`; arguments are checked there. No key: the queries, divided by their length. Scores are not
+    transformed here.
 
     Products of float32 keep its digits (each is three products of TensorFloat32), unless torch was told that those of
     one will do (`torch.backends.cuda.matmul.allow_tf32`).
