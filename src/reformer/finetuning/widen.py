@@ -40,7 +40,7 @@ def widen(model: PreTrainedModel, hidden_size: int) -> PreTrainedModel:
 
     Every channel is there several times, side by side, so the mean and the variance of a token's channels are what they
     were, and each layer norm gives what it gave. Whatever writes to the streams writes each channel as often; whatever
-    reads them spreads each weight at random over the copies (`docs/math.md`, equation 38). Since the shares differ, so
+    reads them spreads each weight at random over the copies (`docs/math.md`, equation 43). Since the shares differ, so
     do the copies' gradients, and training tells them apart. Heads, their widths and inner widths stay. Source: Chen,
     Goodfellow and Shlens 2016 (Net2Net), for streams that pass through layer norms.
 

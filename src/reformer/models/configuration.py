@@ -37,10 +37,10 @@ class ReformerConfig(PreTrainedConfig):
             `shared_query_key=False`, and heads that share keys must be alike in kind and window. Cross attention has
             a head of keys for each.
         score_transform: "polynomial" or "sinh": the scores of each head pass through a learned function that starts as
-            the identity (`docs/math.md`, equation 42); None for none.
+            the identity (`docs/math.md`, equation 9); None for none.
         score_polynomial_order: the highest power of that polynomial.
         time_bias_length: bias the scores of self-attention by the positions of query and key, over a period of this
-            many tokens (`docs/math.md`, equation 31); 0 for none.
+            many tokens (`docs/math.md`, equation 15); 0 for none.
         time_steps: of that bias, the time step of each head; heads that share keys must have the same. None: 1, 2, ...
             for the heads of keys.
         gated_heads: scale the output of each head of attention by a sigmoid of the layer's input.

@@ -1,4 +1,4 @@
-"""Layers that take turns on the same weights (`docs/math.md`, equation 25)."""
+"""Layers that take turns on the same weights (`docs/math.md`, equation 24)."""
 
 from collections.abc import Sequence
 

@@ -213,7 +213,7 @@ class Attention(nn.Module):
     def _join(
         self, seen: Float[Tensor, "batch heads length head_dim"], hidden: Float[Tensor, "batch length hidden"]
     ) -> Float[Tensor, "batch length hidden"]:
-        """What the heads saw, gated by the layer's input, side by side, projected (`docs/math.md`, equation 30)."""
+        """What the heads saw, gated by the layer's input, side by side, projected (`docs/math.md`, equation 16)."""
         if self.gate is not None:
             seen = seen * self.gate(hidden).sigmoid().transpose(1, 2)[..., None]
         joined = seen.transpose(1, 2).flatten(2)

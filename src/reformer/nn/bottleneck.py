@@ -8,7 +8,7 @@ BOTTLENECK_ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
 
 
 class Bottleneck(nn.Module):
-    """`activation(x V + b) U + c`: all that passes has `size` dimensions (`docs/math.md`, equation 33).
+    """`activation(x V + b) U + c`: all that passes has `size` dimensions (`docs/math.md`, equation 31).
 
     Args:
         hidden_size: the width outside.

@@ -9,7 +9,7 @@ class CirculantLinear(nn.Module):
     """`y_o = sum_i w_(o,i) * x_i + b_o`, where `*` is the circular convolution of vectors of `block` elements.
 
     Each `block x block` part of the matrix is the `block` shifts of one vector, so there are `block` times fewer
-    weights than in a dense matrix (`docs/math.md`, equation 37). Source: Ding et al. 2017, CirCNN.
+    weights than in a dense matrix (`docs/math.md`, equation 35). Source: Ding et al. 2017, CirCNN.
 
     Args:
         in_features, out_features: the widths; multiples of `block`.

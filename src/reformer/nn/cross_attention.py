@@ -17,7 +17,7 @@ class CrossAttention(Attention):
     """Multi-head attention to the tokens of `Tokens.source`, to all of them or to those that hash alike.
 
     With "lsh", queries and keys are hashed by the same rotations, and a query stands in the middle of its bucket's
-    row, where the source's tokens stand in their order (`docs/math.md`, equations 3 and 23). It sees a bucket of up to
+    row, where the source's tokens stand in their order (`docs/math.md`, equations 4 and 25). It sees a bucket of up to
     `2 * window - 1` keys whole, and of a fuller one the `2 * window - 1` in the middle of the row, so those nearest to
     the source's ends are what it misses. Choose the buckets so that `source length / buckets` stays well below twice
     the window. A query whose buckets are all empty gets zeros.

@@ -12,7 +12,7 @@ from reformer.ops.long_convolution import long_convolution
 
 
 class FourierConvolution(nn.Module):
-    """`y = ((h * (x V)) . silu(x G)) O`: every channel has its own filter `h` over the tokens (`docs/math.md`, 36).
+    """`y = ((h * (x V)) . silu(x G)) O`: every channel has its own filter `h` over the tokens (`docs/math.md`, 34).
 
     A filter is learned freely, times a decay whose rate is learned too: `h(lag) = f(lag) e^(-a |lag|) c`, where `c`
     keeps its norm as the rate changes. Sources: Poli et al. 2023 (Hyena), gated long convolutions; Fu et al. 2023.

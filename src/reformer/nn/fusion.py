@@ -57,7 +57,7 @@ def real_steps(mask: Bool[Tensor, "batch length"], stride: int) -> Bool[Tensor, 
 
 class FusionPooling(nn.Module):
     """One vector for a sequence: the mean and the maximum of all its steps and, for each range `n`, the greatest mean
-    and the mean maximum of `n` steps, mixed by gates (`docs/math.md`, equation 34).
+    and the mean maximum of `n` steps, mixed by gates (`docs/math.md`, equation 32).
 
     The ranges stand side by side from the first real token on. Padding is invisible.
 

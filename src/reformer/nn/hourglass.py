@@ -1,4 +1,4 @@
-"""A stack whose middle layers run on a shortened sequence (`docs/math.md`, equation 35)."""
+"""A stack whose middle layers run on a shortened sequence (`docs/math.md`, equation 33)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

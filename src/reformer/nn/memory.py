@@ -58,7 +58,7 @@ class KeyTables:
 
     In an ordering with `b` buckets and window `w`, a later query sees at most the last `w - 1` keys of its bucket. So
     each bucket has a ring of `w` places, and a key of rank `k` goes to place `k mod w`. The state of a head is
-    `sum_r b_r * w_r` keys, however long the sequence is (`docs/math.md`, equation 20).
+    `sum_r b_r * w_r` keys, however long the sequence is (`docs/math.md`, equation 44).
 
     Args:
         memory: where the tensors live between calls.

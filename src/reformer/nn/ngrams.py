@@ -19,7 +19,7 @@ class NgramEmbedding(nn.Module):
     """What the last two, three, ... tokens up to each token say together.
 
     Every group is hashed to a row of one table; the rows of a token's groups are added up and mapped to the hidden
-    width (`docs/math.md`, equation 22). Two groups may share a row. The table starts at zero, so a group that was
+    width (`docs/math.md`, equation 37). Two groups may share a row. The table starts at zero, so a group that was
     never trained says nothing. Source: hashed word n-grams, Joulin et al. 2017, section 2.
 
     Args:

@@ -12,7 +12,7 @@ from reformer.nn.tokens import Tokens
 
 
 class ResidualSequence(nn.Module):
-    """Runs `x -> x + f(x)` for each sub-layer `f` in turn (`docs/math.md`, 24).
+    """Runs `x -> x + f(x)` for each sub-layer `f` in turn (`docs/math.md`, 23).
 
     The baseline that `ReversibleSequence` is measured against: its input cannot be found again from its output, so
     training memory grows with the number of sub-layers. Source: Vaswani et al. 2017, with the norm before each

@@ -1,4 +1,4 @@
-"""A stack of sub-layers on two residual streams, whose inputs the backward pass recomputes (`docs/math.md`, 12)."""
+"""A stack of sub-layers on two residual streams, whose inputs the backward pass recomputes (`docs/math.md`, 20)."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial

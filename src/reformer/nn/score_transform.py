@@ -13,7 +13,7 @@ FIRST_KAPPA = 1e-3
 
 
 class LearnedTransform(nn.Module):
-    """A function of the scores of each head that starts as the identity (`docs/math.md`, equation 42).
+    """A function of the scores of each head that starts as the identity (`docs/math.md`, equation 9).
 
     Args:
         kind: "polynomial", `s + c_1 s + c_2 s^2 + ...`, or "sinh", `sinh(kappa s) / kappa`.

@@ -21,7 +21,7 @@ def time_waves(positions: Int[Tensor, "batch length"], steps: Sequence[float], l
 
 
 class TimeBias(nn.Module):
-    """Adds `W(i) b(j) + b(j)` to the score of query `i` and key `j` (`docs/math.md`, equation 31).
+    """Adds `W(i) b(j) + b(j)` to the score of query `i` and key `j` (`docs/math.md`, equation 15).
 
     With `W = a sin` and `b = a cos` that is `a (1 + a sin) * cos`, the product of one number of the query and one of
     the key: one more column of both. The amplitude `a` of each head starts at zero, where nothing is added but the

@@ -1,4 +1,4 @@
-"""Cross entropy of a linear map's outputs, without ever holding all of them (`docs/math.md`, 21)."""
+"""Cross entropy of a linear map's outputs, without ever holding all of them (`docs/math.md`, 39)."""
 
 from typing import Any
 

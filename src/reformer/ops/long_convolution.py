@@ -17,7 +17,7 @@ def long_convolution(
     Causal, the sum is over lags `0, ..., lags - 1`, and later inputs change no earlier output, bit for bit: an output
     meets the inputs of its own stretch of 64 and of the one before in a product of matrices, where what comes later is
     multiplied by zero, and lags from `S` to `2 S - 1` come from transforms of whole earlier blocks of `S` inputs, for
-    `S = 64, 128, ...` (`docs/math.md`, equation 36). Two-sided, the lags are `-(lags // 2), ..., lags // 2`, their
+    `S = 64, 128, ...` (`docs/math.md`, equation 34). Two-sided, the lags are `-(lags // 2), ..., lags // 2`, their
     number is odd, and overlapping blocks of one size are transformed.
 
     Time is `O(length log(lags))` for each channel, and `log(lags)` squared if causal. Computed in float32, float64 if

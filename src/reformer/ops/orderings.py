@@ -1,4 +1,4 @@
-"""Orderings: where each token of a sequence stands in a row, as one integer slot (`docs/math.md`, 1 to 3)."""
+"""Orderings: where each token of a sequence stands in a row, as one integer slot (`docs/math.md`, 1 to 4)."""
 
 import math
 from collections.abc import Sequence

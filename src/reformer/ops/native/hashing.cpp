@@ -1,4 +1,4 @@
-// Buckets and slots (docs/math.md, 1 to 3): rotation, largest magnitude and sign in one pass; ranks by counting.
+// Buckets and slots (docs/math.md, 1 to 4): rotation, largest magnitude and sign in one pass; ranks by counting.
 
 #include <algorithm>
 #include <atomic>

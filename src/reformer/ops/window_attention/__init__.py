@@ -49,7 +49,7 @@ def window_attention(
 
     With slots `s_r` and window `w_r` in ordering `r`, near means `0 <= s_r(i) - s_r(j) < w_r` if `causal`, and
     `|s_r(i) - s_r(j)| < w_r` otherwise. The softmax runs over the union: a pair met in three orderings counts
-    once (`docs/math.md`, equations 4 to 8). A query that sees nothing gives zeros.
+    once (`docs/math.md`, equations 5 to 10). A query that sees nothing gives zeros.
 
     Args:
         query, key, value: any floating dtype; the `cpu` backend takes float32, float64 and bfloat16, and `triton`

@@ -1,4 +1,4 @@
-// Window attention, forward and backward, one fused pass over the tiles of every ordering (docs/math.md, 4 to 8).
+// Window attention, forward and backward, one fused pass over the tiles of every ordering (docs/math.md, 5 to 10).
 //
 // The forward pass keeps one running maximum and sum a query; orderings are merged into the output, in token order,
 // as they come. The backward pass recomputes the weights from the merged log-sum-exp.

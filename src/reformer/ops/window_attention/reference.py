@@ -1,4 +1,4 @@
-"""The quadratic definition of window attention, which every fast backend must match (`docs/math.md`, 4 to 8)."""
+"""The quadratic definition of window attention, which every fast backend must match (`docs/math.md`, 5 to 10)."""
 
 import torch
 from jaxtyping import Float, Int

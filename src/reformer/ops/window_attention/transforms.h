@@ -1,4 +1,4 @@
-// What a score passes through before the softmax: a learned function of each head (docs/math.md, 38).
+// What a score passes through before the softmax: a learned function of each head (docs/math.md, 9).
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-"""Learned functions that scores pass through before the softmax, one for each head (`docs/math.md`, equation 42)."""
+"""Learned functions that scores pass through before the softmax, one for each head (`docs/math.md`, equation 9)."""
 
 import math
 from abc import abstractmethod

@@ -1,4 +1,4 @@
-"""The backward kernels: tiles are recomputed from the merged log-sum-exp (equation 11).
+"""The backward kernels: tiles are recomputed from the merged log-sum-exp (equation 13).
 
 Gradients of queries come from tiles of queries, those of keys and values from tiles of keys, so every sum is made by
 one program in one order: no atomic additions, and equal runs give equal bits.

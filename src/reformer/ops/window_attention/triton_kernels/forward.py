@@ -1,4 +1,4 @@
-"""The forward kernel: one program a tile of queries and head, one ordering a launch (equations 5 to 10)."""
+"""The forward kernel: one program a tile of queries and head, one ordering a launch (equations 6 to 12)."""
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 from typing import no_type_check

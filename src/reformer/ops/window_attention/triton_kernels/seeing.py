@@ -1,4 +1,4 @@
-"""Kernels that turn slots and windows into stretches of the sorted row: `docs/math.md`, 40.
+"""Kernels that turn slots and windows into stretches of the sorted row: `docs/math.md`, 18.
 
 In a row sorted by slot the keys near to a query are one stretch of places. From here on nothing asks for slots, for
 windows or for a direction any more: key `j` at place `p` is near to query `i` if `p - low(i)`, unsigned, is below

@@ -1,4 +1,4 @@
-"""Kernels that sort keys by slot, by counting: `docs/math.md`, 39.
+"""Kernels that sort keys by slot, by counting: `docs/math.md`, 17.
 
 Slots of our orderings are dense: in each bucket the ranks that occur follow each other. Then a key's place is where its
 bucket begins plus its rank less the bucket's least, and no key is compared with another. `bounds` finds each bucket's
