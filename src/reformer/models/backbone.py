@@ -13,8 +13,8 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from reformer.models.cache import ReformerCache
-from reformer.models.configuration import Layer, ReformerConfig
-from reformer.models.head_groups import HeadGroup
+from reformer.models.configuration import ReformerConfig
+from reformer.models.head_groups import HeadGroup, Layer
 from reformer.models.sharing import shared_weights
 from reformer.models.streaming import Stream
 from reformer.models.strict_loading import StrictLoading

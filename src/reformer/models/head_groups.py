@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+Layer = str | list[str] | tuple[str, ...]
+"""The kind of all heads of a layer, or the kind of each."""
+
 
 class HeadGroup(NamedTuple):
     """Heads that are alike, and so are seen to in one call of the op."""
