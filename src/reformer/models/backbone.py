@@ -337,6 +337,14 @@ def _attention(config: ReformerConfig, layer: Layer, of_group: Callable[[HeadGro
 
 def _layer(config: ReformerConfig, kind: Layer, across: str | None = None) -> list[SubLayer]:
     """The sub-layers of one layer, in the order they run; `across` is the kind of its cross attention, if any."""
+    alike: dict[str, Any] = {
+        "buckets": config.num_buckets,
+        "rounds": config.num_rounds,
+        "score_transform": config.score_transform,
+        "score_order": config.score_polynomial_order,
+        "gated": config.gated_heads,
+        "activation": config.attention_act,
+    }
 
     def attention(group: HeadGroup) -> Attention:
         return Attention(
@@ -347,16 +355,11 @@ def _layer(config: ReformerConfig, kind: Layer, across: str | None = None) -> li
             causal=config.is_decoder,
             local_window=group.local_window,
             lsh_window=group.lsh_window,
-            buckets=config.num_buckets,
-            rounds=config.num_rounds,
             shared=config.shared_query_key,
             projection_kernel=config.projection_kernel,
             key_value_heads=len(group.heads) // config.heads_sharing_keys,
             time_heads=group.heads if config.time_bias_length else None,
-            score_transform=config.score_transform,
-            score_order=config.score_polynomial_order,
-            gated=config.gated_heads,
-            activation=config.attention_act,
+            **alike,
         )
 
     def cross_attention(group: HeadGroup) -> CrossAttention:
@@ -367,12 +370,7 @@ def _layer(config: ReformerConfig, kind: Layer, across: str | None = None) -> li
             len(group.heads),
             config.attention_head_size,
             window=group.lsh_window,
-            buckets=config.num_buckets,
-            rounds=config.num_rounds,
-            score_transform=config.score_transform,
-            score_order=config.score_polynomial_order,
-            gated=config.gated_heads,
-            activation=config.attention_act,
+            **alike,
         )
 
     functions: list[nn.Module] = [
