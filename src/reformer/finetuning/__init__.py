@@ -1,9 +1,11 @@
 """Fine-tuning: a trained model in, a model out."""
 
+from reformer.finetuning.adapter import Adapter, Base
 from reformer.finetuning.architecture import CHANGEABLE, changed_config
 from reformer.finetuning.errors import FinetuningError
 from reformer.finetuning.freeze import freeze, freeze_all_but_top
 from reformer.finetuning.layers import layers
+from reformer.finetuning.lora import PROJECTIONS, add_lora, merge_lora
 from reformer.finetuning.pretrained import load_pretrained
 from reformer.finetuning.share import share
 from reformer.finetuning.transfer import Transfer, transfer
@@ -12,15 +14,20 @@ from reformer.finetuning.widen import widen
 
 __all__ = [
     "CHANGEABLE",
+    "PROJECTIONS",
+    "Adapter",
+    "Base",
     "FinetuningError",
     "Transfer",
     "Trimmed",
+    "add_lora",
     "changed_config",
     "freeze",
     "freeze_all_but_top",
     "keep_layers",
     "layers",
     "load_pretrained",
+    "merge_lora",
     "share",
     "transfer",
     "trim",

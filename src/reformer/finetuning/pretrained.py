@@ -5,6 +5,7 @@ from pathlib import Path
 from transformers import PreTrainedConfig, PreTrainedModel
 
 import reformer.models as models
+from reformer.finetuning.adapter import ADAPTER, ADAPTER_CONFIG, base_of, load_adapter
 from reformer.finetuning.errors import FinetuningError
 from reformer.models import ReformerConfig
 from reformer.models.quiet import no_progress_bars
@@ -15,13 +16,15 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 def load_pretrained(place: str) -> PreTrainedModel:
     """The model that was saved there, with the head and the configuration it was trained with, in evaluation mode.
 
+    Where an adapter was saved, the model that it belongs to is read first, and the adapter merged into it.
+
     Args:
         place: a run folder of `reformer train`, any folder that `save_pretrained` has written, or a name on the
             Hugging Face hub. A folder that exists is taken first.
 
     Raises:
         FinetuningError: there is no such model, it is none of ours, its training has not finished, or weights are
-            missing in it or unknown, which are named.
+            missing in it or unknown, which are named; of an adapter, its model is not there, or not the same.
     """
     folder = Path(place)
     if not folder.is_dir():
@@ -31,12 +34,14 @@ def load_pretrained(place: str) -> PreTrainedModel:
         local = folder.parent != Path(".") and folder.parent.is_dir()
         if local or place.startswith((".", "~")) or folder.is_absolute():
             raise FinetuningError(f"{place}: there is no such folder; give one that holds a trained model")
-    elif not any((folder / name).is_file() for name in WEIGHTS):
+    elif not any((folder / name).is_file() for name in (*WEIGHTS, ADAPTER)):
         raise FinetuningError(
             f"{place}: there is no {WEIGHTS[0]} in this folder; give that of a run that has finished, or of a model "
             "that save_pretrained has written"
         )
     head = _head(place)
+    if (folder / ADAPTER).is_file() and (folder / ADAPTER_CONFIG).is_file():
+        return load_adapter(folder, load_pretrained(base_of(folder)), head)
     try:
         with no_progress_bars():
             return head.from_pretrained(place).eval()

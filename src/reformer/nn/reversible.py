@@ -71,12 +71,25 @@ class ReversibleSequence(nn.Module):
         seen = None if tokens.source is None else tokens.source.hidden
         needed = any(tensor.requires_grad for tensor in (first, second, seen, *parameters) if tensor is not None)
         if self.reversible and needed and torch.is_grad_enabled():
+            _check_replayable(sublayers)
             tokens = tokens if seen is None else tokens.seeing(seen.detach())
             return _Recomputed.apply(first, second, seen, (sublayers, tokens, again), *parameters)  # pyright: ignore
         return _run(first, second, sublayers, tokens, again)
 
     def _is_random(self) -> bool:
         return any(getattr(layer, "dropout", 0) > 0 for layer in self.sublayers)
+
+
+def _check_replayable(sublayers: Sequence[nn.Module]) -> None:
+    """Refuse what would not do the same when it is run again, such as the dropout of an adapter from elsewhere."""
+    for sublayer in sublayers:
+        for name, module in sublayer.named_modules():
+            if isinstance(module, nn.Dropout) and module.training and module.p > 0:
+                raise ValueError(
+                    f"{name} is a Dropout of {module.p} in a reversible layer: the backward pass runs the layer again, "
+                    "and it would draw again; set its probability to 0 (lora_dropout of an adapter), or "
+                    "reversible=False"
+                )
 
 
 def _frozen_bottom(first: Tensor, second: Tensor, tokens: Tokens, sublayers: Sequence[nn.Module]) -> int:

@@ -135,6 +135,19 @@ class FinetuneRecipe(_Table):
         None, description="widen the model to this multiple of its hidden width; its function is at first the same"
     )
 
+    lora_rank: AtLeastOne | None = Field(
+        None,
+        description="freeze all that is trained, and learn products of two matrices, so narrow, beside projections; "
+        "the run keeps these alone, as an adapter of the model it starts from",
+    )
+    lora_alpha: Positive | None = Field(None, description="the scale of these products; none: twice the rank")
+    lora_targets: list[str] | None = Field(
+        None, description="the projections' names, such as query_key or inner; none: all of attention's"
+    )
+    lora_merge: bool | None = Field(
+        None, description="true: add the products to their projections at the end, and keep a whole model"
+    )
+
     @model_validator(mode="after")
     def _with_a_start(self) -> Self:
         given = [name for name, value in self if value is not None and name != "start_from"]
@@ -143,7 +156,21 @@ class FinetuneRecipe(_Table):
         ways = [name for name in ("keep_layers", "trim_layers", "trim_tolerance") if name in given]
         if len(ways) > 1:
             raise ValueError(f"{' and '.join(ways)} say each which layers go; give one of them")
+        self._check_lora(given)
         return self
+
+    def _check_lora(self, given: list[str]) -> None:
+        of_lora = [name for name in given if name.startswith("lora_")]
+        if of_lora and self.lora_rank is None:
+            raise ValueError(f"{', '.join(of_lora)}: there are no products without a rank; give lora_rank")
+        if self.lora_rank is not None and self.freeze is not None:
+            raise ValueError("lora_rank freezes all that is trained; leave freeze out")
+        changed = [name for name in given if name not in ("start_from", "freeze", *of_lora)]
+        if of_lora and changed and not self.lora_merge:
+            raise ValueError(
+                f"{', '.join(changed)} with lora_rank: an adapter belongs to the model as it was; do this in a run of "
+                "its own, which the next one starts from, or set lora_merge = true"
+            )
 
 
 class TrainingRecipe(_Table):

@@ -13,6 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.trainer_utils import get_last_checkpoint
 
 from reformer.errors import ReformerError
+from reformer.finetuning import Adapter, load_pretrained
+from reformer.finetuning.adapter import ADAPTER
 from reformer.models.quiet import no_progress_bars
 from reformer.training.material import Processor, Task
 from reformer.training.precision import with_precision
@@ -26,7 +28,7 @@ CURVE = "learning_curve.png"
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
 START = "start"
-NEEDED = ("config.json", "model.safetensors", RECIPE)
+WEIGHTS = "model.safetensors"
 AnyTask = TypeVar("AnyTask", bound=Task, covariant=True)
 
 
@@ -73,9 +75,10 @@ def load_run(folder: str | Path, kind: type[Task] = Task) -> Run[Task]:
     Raises:
         RunError: there is no such folder, it has learned another task, or what it lacks or has broken, and what to
             do about it.
+        FinetuningError: it holds an adapter, and the model that this belongs to cannot be had.
     """
     folder = Path(folder)
-    check_whole(folder, NEEDED)
+    check_whole(folder, ("config.json", weights_file(folder), RECIPE))
     recipe = read_recipe(folder / RECIPE)
     task = TASKS[recipe.training.task]
     if task.processor_file is not None:
@@ -83,6 +86,8 @@ def load_run(folder: str | Path, kind: type[Task] = Task) -> Run[Task]:
     if not isinstance(task, kind):
         fitting = " or ".join(name for name, other in TASKS.items() if isinstance(other, kind))
         raise RunError(f"{folder}: this run has learned {recipe.training.task}; give one that has learned {fitting}")
+    if weights_file(folder) == ADAPTER:
+        return Run(folder, recipe, task, load_pretrained(str(folder)), task.load_processor(folder))
     try:
         with no_progress_bars():
             model = task.head.from_pretrained(folder, local_files_only=True)
@@ -90,6 +95,11 @@ def load_run(folder: str | Path, kind: type[Task] = Task) -> Run[Task]:
     except Exception as error:
         raise RunError(f"{folder}: its model cannot be loaded: {error}; train it again") from error
     return Run(folder, recipe, task, model.eval(), task.load_processor(folder))
+
+
+def weights_file(folder: Path) -> str:
+    """The name of the file in a run folder that holds what was learned: a whole model's, or an adapter's."""
+    return ADAPTER if (folder / ADAPTER).is_file() else WEIGHTS
 
 
 def check_whole(folder: Path, needed: Iterable[str]) -> None:
@@ -107,14 +117,14 @@ def check_whole(folder: Path, needed: Iterable[str]) -> None:
     raise RunError(f"{folder}: this run folder is incomplete: it has no {', '.join(missing)}; {remedy}")
 
 
-def save_model(model: PreTrainedModel, processor: Processor | None, folder: Path) -> None:
+def save_model(model: PreTrainedModel | Adapter, processor: Processor | None, folder: Path) -> None:
     """Put model and processor into the folder, each file whole or not at all."""
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as fresh, no_progress_bars():
         model.save_pretrained(fresh)
         if processor is not None:
             processor.save_pretrained(fresh)
         # The weights come out readable by their owner alone; whoever may read the recipe may read them.
-        shutil.copymode(folder / RECIPE, Path(fresh) / "model.safetensors")
+        shutil.copymode(folder / RECIPE, Path(fresh) / weights_file(Path(fresh)))
         for file in sorted(Path(fresh).iterdir()):
             os.replace(file, folder / file.name)
 

@@ -12,7 +12,7 @@ from typing import Any
 from reformer.data import Stretch, find_text
 from reformer.errors import ReformerError
 from reformer.training.language_modelling import LanguageModelling
-from reformer.training.run import Run
+from reformer.training.run import Run, weights_file
 from reformer.training.score_state import ScoreState, read_state
 from reformer.training.surprise import Reader, digest_of
 from reformer.training.surprise_files import SurpriseFile, open_surprises
@@ -148,7 +148,7 @@ def _check_done(found: ScoreState, texts: Sequence[Stretch], state: Path | None)
 def _fingerprint(folder: Path) -> str:
     """What two runs share only if their models and tokenizers are the same."""
     digest = hashlib.sha256()
-    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+    for name in (weights_file(folder), "config.json", "tokenizer.json"):
         with (folder / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

@@ -24,6 +24,7 @@ from reformer.errors import ReformerError
 from reformer.finetuning import freeze, transfer
 from reformer.models import ReformerConfig, ReformerModel
 from reformer.models.quiet import no_progress_bars
+from reformer.training.adapting import Adapting, base_changes
 from reformer.training.alteration import alterations_in_words, altered
 from reformer.training.averaging import WeightAverage
 from reformer.training.curve import draw_curve
@@ -117,7 +118,11 @@ def train(
     frozen = recipe.finetune.freeze
     if isinstance(frozen, list):
         freeze(model, frozen)
-        _say_frozen(console, model, main)
+    adapting = None
+    if recipe.finetune.lora_rank is not None:
+        adapting = Adapting(model, recipe.finetune, kept_changes(folder / START) if resume else changes)
+    if main and (adapting is not None or isinstance(frozen, list)):
+        _say_frozen(console, model)
     trainer, keeper = _trainer(recipe, arguments, model, material)
     unfreezing = None
     if frozen == "auto":
@@ -136,13 +141,14 @@ def train(
         display.close()
     if not main:
         return {}
+    kept = model if adapting is None else adapting.end(model)
     run = Run(folder, recipe, task, model.eval(), material.processor)
     metrics = _metrics(trainer, run, material)
     if start is not None:
         metrics["start"] = {"from": start.place, **kept_changes(folder / START)}
     if unfreezing is not None:
         metrics["start"]["learned"] = unfreezing.chosen
-    save_model(model, material.processor, folder)
+    save_model(kept, material.processor, folder)
     draw_curve(trainer.state.log_history, task.best_metric, folder / CURVE, greater_is_better=task.greater_is_better)
     write_metrics(metrics, folder)
     shutil.rmtree(folder / CHECKPOINTS)
@@ -166,6 +172,7 @@ def _model(
         return task.head(material.config), {}
     found = transfer(start.model, task.head, material.config)
     changes = {"new": found.new, "dropped": found.dropped, "drawn": found.drawn}
+    changes |= base_changes(start.place, recipe.finetune)
     model, told = altered(found.model, recipe.finetune, task, material, recipe.training, found.new)
     assert isinstance(model.config, ReformerConfig)
     material.config = model.config
@@ -261,10 +268,9 @@ def _introduce(console: Console, material: Material, model: PreTrainedModel, rec
     console.print(f"{weights:,} weights, {chosen}, into {folder}", highlight=False)
 
 
-def _say_frozen(console: Console, model: PreTrainedModel, main: bool) -> None:
+def _say_frozen(console: Console, model: PreTrainedModel) -> None:
     learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    if main:
-        console.print(f"{learning:,} of the weights learn, the others are frozen", highlight=False)
+    console.print(f"{learning:,} of the weights learn, the others are frozen", highlight=False)
 
 
 def _metrics(trainer: PacedTrainer, run: Run[Task], material: Material) -> dict[str, Any]:

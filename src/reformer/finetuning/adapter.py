@@ -1,0 +1,165 @@
+"""An adapter's folder: the few weights that LoRA has learned, and which trained model they belong to."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from reformer.finetuning.errors import FinetuningError
+from reformer.finetuning.lora import inject, merge_lora, peft_package
+from reformer.finetuning.transfer import transfer
+from reformer.models import ReformerConfig
+
+ADAPTER = "adapter_model.safetensors"
+ADAPTER_CONFIG = "adapter_config.json"
+PREFIX = "base_model.model."
+"""What peft puts before the name of every weight."""
+BASE_DIGEST = "base_sha256"
+
+
+@dataclass(frozen=True)
+class Base:
+    """The model that an adapter belongs to."""
+
+    place: str
+    """A folder, absolute, or a name on the hub."""
+    digest: str | None
+    """Of a folder's weights."""
+
+    @classmethod
+    def at(cls, place: str) -> "Base":
+        """What lies there now."""
+        folder = Path(place)
+        if not folder.is_dir():
+            return cls(place, None)
+        found = hashlib.sha256()
+        for file in sorted(folder.glob("*.safetensors")):
+            with file.open("rb") as stream:
+                found.update(hashlib.file_digest(stream, "sha256").digest())
+        return cls(str(folder.resolve()), found.hexdigest())
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What a model has that its base has not: adapters, weights that learned whole, hash rotations drawn anew."""
+
+    weights: dict[str, Tensor]
+    lora: Any
+    """peft's `LoraConfig`."""
+    config: ReformerConfig
+    """The model's own configuration."""
+    base_digest: str | None
+
+    @classmethod
+    def of(cls, model: PreTrainedModel, lora: Any, base: Base, drawn: Iterable[str]) -> "Adapter":
+        """Take it from a trained model, before it is merged.
+
+        Args:
+            model: as `add_lora` has made it.
+            lora: what `add_lora` has returned.
+            base: the model that it started from.
+            drawn: of the rotations, their names in the backbone.
+        """
+        kept = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        kept |= {_body(model) + name for name in drawn}
+        weights = {_plain(name): weight for name, weight in model.state_dict().items() if name in kept}
+        lora.base_model_name_or_path = base.place
+        assert isinstance(model.config, ReformerConfig)
+        model.config.architectures = [type(model).__name__]
+        return cls(weights, lora, model.config, base.digest)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write it into a folder that exists, in peft's form, beside the model's configuration."""
+        note = {"format": "pt"} | ({BASE_DIGEST: self.base_digest} if self.base_digest else {})
+        weights = {PREFIX + name: weight.detach().cpu().contiguous() for name, weight in self.weights.items()}
+        save_file(weights, Path(folder) / ADAPTER, note)
+        self.lora.save_pretrained(str(folder))
+        self.config.save_pretrained(folder)
+
+
+def base_of(folder: Path) -> str:
+    """Where the model lies that the adapter in this folder belongs to.
+
+    Raises:
+        FinetuningError: the adapter does not say, the model is not there, or it is another one by now.
+    """
+    try:
+        place = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    except (OSError, ValueError) as error:
+        raise FinetuningError(f"{folder / ADAPTER_CONFIG}: this cannot be read: {error}") from None
+    if not place:
+        raise FinetuningError(f"{folder / ADAPTER_CONFIG}: it names no base_model_name_or_path; write it there")
+    if Path(place).is_absolute() and not Path(place).is_dir():
+        raise FinetuningError(
+            f"{folder}: this is an adapter of {place}, and there is no such folder; put the model back, or write its "
+            f"new place as base_model_name_or_path into {folder / ADAPTER_CONFIG}"
+        )
+    expected, found = _digest(folder), Base.at(place).digest
+    if None not in (expected, found) and expected != found:
+        raise FinetuningError(
+            f"{folder}: this is an adapter of {place}, whose weights are no longer those it was trained with; train "
+            "it again, or put them back"
+        )
+    return place
+
+
+def load_adapter(folder: Path, base: PreTrainedModel, head: type[PreTrainedModel]) -> PreTrainedModel:
+    """The base with the folder's adapter merged into it: an ordinary model of class `head`.
+
+    Raises:
+        FinetuningError: peft is not installed, or weights are missing or unknown, which are named.
+    """
+    config = _lora_config(folder)
+    given = {name.removeprefix(PREFIX): weight for name, weight in load_file(folder / ADAPTER).items()}
+    # What is drawn here is overwritten.
+    with torch.random.fork_rng():
+        found = transfer(base, head, ReformerConfig.from_pretrained(folder))
+        inject(found.model, config)
+    model = found.model
+    ours = {_plain(name): weight for name, weight in model.state_dict().items()}
+    needed = {name for name in ours if ".lora_" in name}
+    needed |= {*found.new, *(_body(model) + name for name in found.drawn)}
+    problems = {
+        "missing in the adapter": needed - given.keys(),
+        "unknown to the model": given.keys() - ours.keys(),
+        "of another shape": {name for name in given.keys() & ours.keys() if given[name].shape != ours[name].shape},
+    }
+    told = [f"{why}: {', '.join(sorted(names))}" for why, names in problems.items() if names]
+    if told:
+        raise FinetuningError(f"{folder}: its weights do not fit their model; {'; '.join(told)}")
+    with torch.no_grad():
+        for name, weight in given.items():
+            ours[name].copy_(weight)
+    return merge_lora(model).eval()
+
+
+def _plain(name: str) -> str:
+    """A weight's name in the file; in the model peft adds the adapter's name, which is always the same."""
+    return name.replace(".default.", ".")
+
+
+def _body(model: PreTrainedModel) -> str:
+    return "" if model.base_model is model else f"{model.base_model_prefix}."
+
+
+def _lora_config(folder: Path) -> Any:
+    peft = peft_package()
+    config = peft.PeftConfig.from_pretrained(str(folder))
+    if not isinstance(config, peft.LoraConfig):
+        raise FinetuningError(f"{folder}: this is an adapter of kind {config.peft_type}; expected LORA")
+    # What learned whole stands in the file under its own name.
+    config.modules_to_save = None
+    return config
+
+
+def _digest(folder: Path) -> str | None:
+    with safe_open(folder / ADAPTER, "pt") as file:
+        return (file.metadata() or {}).get(BASE_DIGEST)
