@@ -88,7 +88,7 @@ def test_a_target_that_cannot_be_adapted_is_named(targets, message):
 
 
 def test_layers_that_share_their_weights_are_refused():
-    with pytest.raises(FinetuningError, match="num_distinct_layers=2: .* use LoRA before sharing, or freeze"):
+    with pytest.raises(FinetuningError, match=r"num_distinct_layers=2: .* use LoRA before sharing, or freeze"):
         add_lora(HEAD.build("shared"), 2)
 
 
@@ -154,7 +154,7 @@ def test_an_adapter_without_its_base_is_refused(adapter):
     base, folder, _ = adapter
     weights = load_file(base / "model.safetensors")
     shutil.move(base, base.parent / "elsewhere")
-    with pytest.raises(FinetuningError, match="this is an adapter of .*base, and there is no such folder"):
+    with pytest.raises(FinetuningError, match=r"this is an adapter of .*base, and there is no such folder"):
         load_pretrained(str(folder))
     shutil.move(base.parent / "elsewhere", base)
     weights["classifier.bias"] += 1

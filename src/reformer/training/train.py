@@ -141,9 +141,10 @@ def train(
         display.close()
     if not main:
         return {}
+    learned = _learning(model)
     kept = model if adapting is None else adapting.end(model)
     run = Run(folder, recipe, task, model.eval(), material.processor)
-    metrics = _metrics(trainer, run, material)
+    metrics = _metrics(trainer, run, material, learned)
     if start is not None:
         metrics["start"] = {"from": start.place, **kept_changes(folder / START)}
     if unfreezing is not None:
@@ -269,11 +270,14 @@ def _introduce(console: Console, material: Material, model: PreTrainedModel, rec
 
 
 def _say_frozen(console: Console, model: PreTrainedModel) -> None:
-    learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    console.print(f"{learning:,} of the weights learn, the others are frozen", highlight=False)
+    console.print(f"{_learning(model):,} of the weights learn, the others are frozen", highlight=False)
 
 
-def _metrics(trainer: PacedTrainer, run: Run[Task], material: Material) -> dict[str, Any]:
+def _learning(model: PreTrainedModel) -> int:
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def _metrics(trainer: PacedTrainer, run: Run[Task], material: Material, learned: int) -> dict[str, Any]:
     """What `metrics.json` says: how it was trained, and the scores of the weights that were kept."""
     state, pace = trainer.state, trainer.pace
     measured = next(
@@ -297,6 +301,7 @@ def _metrics(trainer: PacedTrainer, run: Run[Task], material: Material) -> dict[
             "tokens": state.num_input_tokens_seen,
             "tokens_per_second": state.num_input_tokens_seen / pace.seconds,
             "weights": sum(parameter.numel() for parameter in run.model.parameters()),
+            "learned_weights": learned,
             "threads": torch.get_num_threads(),
             "precision": run.recipe.training.precision,
             "processes": trainer.args.world_size,
