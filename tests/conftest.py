@@ -8,6 +8,13 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 import pytest
 import torch
 
+from reformer.ops import gpu
+
+from .interpreter import replace_the_language_once
+
+if gpu.INTERPRETED and gpu.MISSING is None:
+    replace_the_language_once()
+
 
 @pytest.fixture(autouse=True)
 def _one_seed():
