@@ -116,8 +116,9 @@ def _usage(cubin: bytes) -> tuple[int, int]:
 
 def calls(dtype: torch.dtype, head_dim: int, every_kind: bool) -> None:
     """Forward and backward with shared queries in two orderings, and with queries in a row of their own; or all kinds
-    of calls: one ordering or several, with and without the rule of shared queries and keys, causal or not."""
-    from reformer.ops import hash_query_slots, hash_slots, position_slots, random_rotations
+    of calls: one ordering or several, with and without the rule of shared queries and keys, causal or not, with scores
+    that are transformed."""
+    from reformer.ops import Polynomial, Sinh, hash_query_slots, hash_slots, position_slots, random_rotations
     from reformer.ops.window_attention import shared_window_attention, window_attention
 
     length = 4096
@@ -138,6 +139,8 @@ def calls(dtype: torch.dtype, head_dim: int, every_kind: bool) -> None:
             shared_window_attention(query, value, slots, causal=True, **how),
             window_attention(query, key, value, both, **how),
             window_attention(query, key, value, both, both.clone(), attend_self=False, **how),
+            shared_window_attention(query, value, slots, causal=True, transform=Polynomial(torch.ones(2, 3)), **how),
+            window_attention(query, key, value, placed, slots, transform=Sinh(torch.ones(2, 1)), **how),
         ]
     for output in outputs:
         output.backward(torch.ones_like(output))

@@ -6,6 +6,7 @@ import torch
 from reformer.ops import (
     Polynomial,
     Sinh,
+    gpu,
     hash_slots,
     native,
     position_slots,
@@ -14,15 +15,16 @@ from reformer.ops import (
     unit_vectors,
     window_attention,
 )
-from reformer.ops.window_attention import BACKENDS, WITHOUT_TRANSFORMS
+from reformer.ops.window_attention import BACKENDS
 from reformer.ops.window_attention.transforms import HELD
 
 from .cases import far_apart, vectors
 
+MISSING = {"cpu": native.VARIANT if native.LIBRARY is None else None, "triton": gpu.refusal(torch.empty(0))}
 FAST = [
-    pytest.param(name, marks=pytest.mark.skipif(name == "cpu" and native.LIBRARY is None, reason=native.VARIANT))
+    pytest.param(name, marks=pytest.mark.skipif(MISSING.get(name) is not None, reason=str(MISSING.get(name))))
     for name in BACKENDS
-    if name != "reference" and name not in WITHOUT_TRANSFORMS
+    if name != "reference"
 ]
 KINDS = {
     "polynomial": (Polynomial, [[0.3, -0.1, 0.02], [0.0, 0.0, 0.0], [-0.2, 0.1, 0.0]]),
@@ -33,7 +35,8 @@ every_kind = pytest.mark.parametrize(("transform", "coefficients"), KINDS.values
 
 def _run(transform, coefficients, backend, dtype, *, shared=False, length=150, scale=None, threads=None):
     torch.manual_seed(2)
-    query, key, value = (vectors(2, 3, length, 24).to(dtype).requires_grad_() for _ in range(3))
+    # Numbers that all dtypes hold: rounding must not move a token to another bucket.
+    query, key, value = (vectors(2, 3, length, 24).bfloat16().to(dtype).requires_grad_() for _ in range(3))
     mask = torch.rand(2, length) < 0.9
     hashed = hash_slots(key.detach(), random_rotations(3, 2, 24, 6), mask)
     slots = torch.cat((hashed, position_slots(mask).expand(2, 3, 1, length)), 2)
@@ -54,8 +57,11 @@ def _run(transform, coefficients, backend, dtype, *, shared=False, length=150, s
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float64, 1e-11), (torch.float32, 1e-4), (torch.bfloat16, 0.1)])
 def test_every_backend_is_the_definition(transform, coefficients, backend, shared, dtype, bound):
-    found = _run(transform, coefficients, backend, dtype, shared=shared)
-    *exact, of_coefficients = _run(transform, coefficients, "reference", torch.float64, shared=shared)
+    # An interpreter walks slowly, and it cuts what it stores in bfloat16, where a card rounds.
+    length = 40 if backend == "triton" else 150
+    bound = 2 * bound if backend == "triton" and dtype == torch.bfloat16 else bound
+    found = _run(transform, coefficients, backend, dtype, shared=shared, length=length)
+    *exact, of_coefficients = _run(transform, coefficients, "reference", torch.float64, shared=shared, length=length)
     assert far_apart(found[:-1], tuple(exact)) < bound
     # A sum over all pairs: as exact as it is large.
     assert (found[-1] - of_coefficients).abs().max() < bound * (1 + of_coefficients.abs().max())
@@ -99,7 +105,7 @@ def test_coefficients_of_zero_change_nothing(transform, backend):
 @pytest.mark.parametrize("backend", ["reference", *FAST])
 def test_scores_far_out_overflow_nowhere(backend):
     kappa = [[0.5], [4.0], [-0.5]]
-    found = _run(Sinh, kappa, backend, torch.float32, scale=50.0)
+    found = _run(Sinh, kappa, backend, torch.float32, scale=50.0, length=40)
     assert all(tensor.isfinite().all() for tensor in found)
     at_the_end = Sinh.value(torch.tensor([HELD / 4, 1e9]), torch.tensor([4.0]))
     assert at_the_end[0] == at_the_end[1]
@@ -134,11 +140,3 @@ def test_coefficients_that_do_not_fit_are_refused(transform, error, message):
     x, slots = vectors(1, 3, 5, 4), position_slots(torch.ones(1, 5, dtype=torch.bool))
     with pytest.raises(error, match=message):
         window_attention(x, x, x, slots, window=2, transform=transform)
-
-
-def test_a_backend_that_transforms_no_scores_is_refused():
-    x = vectors(1, 2, 5, 8)
-    slots = position_slots(torch.ones(1, 5, dtype=torch.bool))
-    for name in WITHOUT_TRANSFORMS:
-        with pytest.raises(ValueError, match=rf"backend='{name}' cannot serve this call: its kernels do not transform"):
-            window_attention(x, x, x, slots, window=2, transform=Sinh(torch.ones(2, 1)), backend=name)

@@ -23,9 +23,6 @@ BACKENDS: dict[str, Callable[..., Tensor]] = {"triton": triton, "cpu": cpu, "eag
 REFUSALS: dict[str, Callable[[Tensor, Tensor], str | None]] = {"triton": triton_refusal, "cpu": cpu_refusal}
 """Of the backends that cannot serve every call: why they cannot serve this query and key, or None if they can."""
 
-WITHOUT_TRANSFORMS = frozenset({"triton"})
-"""The backends that cannot serve a call whose scores are transformed."""
-
 WIDEST = 1 << 61
 """Wider windows are cut to this: no two slots are further apart, and twice as much still fits in 64 bits."""
 
@@ -86,7 +83,7 @@ def window_attention(
     _check_transform(transform, query)
     if query.shape[2] == 0 or key.shape[2] == 0:
         return torch.zeros_like(query)
-    return BACKENDS[_chosen(backend, query, key, transform)](
+    return BACKENDS[_chosen(backend, query, key)](
         query,
         key,
         value,
@@ -135,7 +132,7 @@ def shared_window_attention(
     _check_transform(transform, query)
     if query.shape[2] == 0:
         return torch.zeros_like(query)
-    name = _chosen(backend, query, query, transform)
+    name = _chosen(backend, query, query)
     return BACKENDS[name](
         query,
         unit_vectors(query) if name == "reference" else None,
@@ -151,12 +148,12 @@ def shared_window_attention(
     )
 
 
-def _chosen(backend: str | None, query: Tensor, key: Tensor, transform: ScoreTransform | None) -> str:
+def _chosen(backend: str | None, query: Tensor, key: Tensor) -> str:
     if backend is None:
-        return next(name for name in BACKENDS if _offers(name, query, key, transform))
+        return next(name for name in BACKENDS if _offers(name, query, key))
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r} is not one of {', '.join(map(repr, BACKENDS))}")
-    reason = _refusal(backend, query, key, transform)
+    reason = _refusal(backend, query, key)
     if reason is not None:
         raise ValueError(
             f"backend={backend!r} cannot serve this call: {reason}. Leave backend out to let one be chosen"
@@ -164,16 +161,14 @@ def _chosen(backend: str | None, query: Tensor, key: Tensor, transform: ScoreTra
     return backend
 
 
-def _offers(name: str, query: Tensor, key: Tensor, transform: ScoreTransform | None) -> bool:
+def _offers(name: str, query: Tensor, key: Tensor) -> bool:
     """Whether a backend serves a call that names none."""
     if name == "triton" and not gpu.serves(query):
         return False
-    return _refusal(name, query, key, transform) is None
+    return _refusal(name, query, key) is None
 
 
-def _refusal(name: str, query: Tensor, key: Tensor, transform: ScoreTransform | None) -> str | None:
-    if transform is not None and name in WITHOUT_TRANSFORMS:
-        return "its kernels do not transform scores"
+def _refusal(name: str, query: Tensor, key: Tensor) -> str | None:
     return REFUSALS[name](query, key) if name in REFUSALS else None
 
 

@@ -9,7 +9,8 @@ from reformer.ops import gpu
 from reformer.ops.unit_vectors import SHORTEST
 from reformer.ops.window_attention import arrangement
 from reformer.ops.window_attention.arrangement import Arrangement
-from reformer.ops.window_attention.tiling import tiling
+from reformer.ops.window_attention.tiling import Tiling, tiling
+from reformer.ops.window_attention.transforms import ScoreTransform
 
 WIDEST_HEAD = 256
 """The greatest head_dim whose tiles fit into the memory of a multiprocessor."""
@@ -42,9 +43,10 @@ def _(
 
 
 _OPTIONS = "int[] windows, bool causal, bool attend_self, bool deduplicate, float scale, str precision"
+_TRANSFORM = "Tensor? coefficients=None, int transform=0"
 _GIVEN = (
     "Tensor query, Tensor? key, Tensor value, Tensor key_order, Tensor present, Tensor places, Tensor seen, "
-    f"Tensor query_order, Tensor begins, Tensor own, {_OPTIONS}"
+    f"Tensor query_order, Tensor begins, Tensor own, {_OPTIONS}, {_TRANSFORM}"
 )
 
 
@@ -53,7 +55,7 @@ class _Call:
 
     def __init__(self, *arguments: Any) -> None:
         query, key, value, *arranged = arguments[:10]
-        self.windows, self.causal, self.attend_self, self.deduplicate, self.scale, self.precision = arguments[10:]
+        self.windows, self.causal, self.attend_self, self.deduplicate, self.scale, self.precision = arguments[10:16]
         self.query, self.value = gpu.rows(query), gpu.rows(value)
         self.shared_keys = key is None
         self.key = self.query if key is None else gpu.rows(key)
@@ -63,6 +65,8 @@ class _Call:
         self.batch, self.heads, self.queries, self.dim = query.shape
         self.length = self.key.shape[2]
         self.exact = torch.float64 if query.dtype == torch.float64 else torch.float32
+        learned, self.transform = arguments[16:] or (None, 0)
+        self.coefficients = None if learned is None else learned.detach().to(self.exact).contiguous()
         # The interpreter holds bfloat16 as plain integers and cannot multiply it.
         self.product = torch.float32 if gpu.INTERPRETED and query.dtype == torch.bfloat16 else query.dtype
 
@@ -79,19 +83,36 @@ class _Call:
         kept = self.orderings > 1 or also_at_the_end
         return self.empty_sums(length, self.dim) if kept else self.empty_sums(0)
 
+    def tilings(self, name: str) -> list[Tiling]:
+        """How each ordering is cut."""
+        return [tiling(name, self.query, window) for window in self.windows]
+
+    def empty_parts(self) -> Tensor | None:
+        """What each tile of queries finds for the coefficients, `[batch, heads, tiles of all orderings, count]`."""
+        if self.coefficients is None:
+            return None
+        tiles = sum(-(-self.queries // shape.tile) for shape in self.tilings("backward_queries"))
+        return self.empty_sums(tiles, self.coefficients.shape[1])
+
     def launch(self, kernel: Any, name: str, length: int, *arguments: Any, **options: Any) -> None:
         """One launch an ordering, each over all tiles of a row of `length` and all heads.
 
         Args:
             arguments: tensors, then steps; the ones that all kernels have follow.
         """
-        for ordering in range(self.orderings):
-            shape = tiling(name, self.query, self.windows[ordering])
+        shapes, tiles_before = self.tilings(name), 0
+        all_tiles = sum(-(-length // shape.tile) for shape in shapes)
+        for ordering, shape in enumerate(shapes):
             per_program = shape.keys if name == "backward_keys" else shape.tile
             tiles = -(-length // per_program)
             # Floats are given to kernels in single precision; two of them keep the digits of float64.
             high = float(torch.tensor(self.scale, dtype=torch.float32))
-            own = {"reach": arrangement.reach(self.windows[ordering], self.length)} if name == "backward_keys" else {}
+            own: dict[str, int] = {}
+            if name == "backward_keys":
+                own = {"reach": arrangement.reach(self.windows[ordering], self.length)}
+            elif name == "backward_queries":
+                own = {"all_tiles": all_tiles, "tiles_before": tiles_before}
+            tiles_before += tiles
             with gpu.on(self.query):
                 kernel[(self.batch * self.heads * tiles,)](
                     *arguments,
@@ -117,6 +138,9 @@ class _Call:
                     precision=self.precision,
                     exact=_triton_dtype(self.exact),
                     product=_triton_dtype(self.product),
+                    coefficients=self.coefficients,
+                    count=0 if self.coefficients is None else self.coefficients.shape[1],
+                    transform=self.transform,
                     **shape.arguments(),
                     **own,
                     **options,
@@ -171,9 +195,10 @@ def _backward(grad_output: Tensor, output: Tensor, log_sum: Tensor, *arguments: 
     query, *key, value = gradients
     delta = torch.empty_like(log_sum)
     of_query = call.between(call.queries, also_at_the_end=call.shared_keys)
+    parts = call.empty_parts()
     call.launch(
         backward.backward_queries, "backward_queries", call.queries,
-        call.query, call.key, call.value, output, grad_output, query, log_sum, delta, of_query,
+        call.query, call.key, call.value, output, grad_output, query, log_sum, delta, of_query, parts,
         call.query_order, rows.key_order, rows.seen, rows.places, rows.own,
         *_steps(call.query, call.key, call.value, output, grad_output, query),
     )  # fmt: skip
@@ -186,7 +211,8 @@ def _backward(grad_output: Tensor, output: Tensor, log_sum: Tensor, *arguments: 
         *_steps(call.query, call.key, call.value, grad_output, query, of_key, value),
         group=arrangement.GROUP, groups=max(0, rows.begins.shape[-1] - 1), causal=call.causal,
     )  # fmt: skip
-    return gradients
+    # One order of summation, so equal runs give equal bits here too.
+    return gradients if parts is None else [*gradients, parts.sum((0, 2))]
 
 
 def _empty_gradients(call: _Call) -> list[Tensor]:
@@ -196,17 +222,22 @@ def _empty_gradients(call: _Call) -> list[Tensor]:
 
 @_backward.register_fake
 def _(_: Tensor, __: Tensor, ___: Tensor, *arguments: Any) -> list[Tensor]:
-    return _empty_gradients(_Call(*arguments))
+    call = _Call(*arguments)
+    gradients = _empty_gradients(call)
+    return gradients if call.coefficients is None else [*gradients, torch.empty_like(call.coefficients)]
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*output, *inputs[:10])
-    ctx.options = inputs[10:]
+    ctx.save_for_backward(*output, *inputs[:10], inputs[16])
+    ctx.options, ctx.transform = inputs[10:16], inputs[17]
 
 
 def _differentiate(ctx: Any, grad_output: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    query, *key, value = _backward(grad_output, *ctx.saved_tensors, *ctx.options)
-    return query, key[0] if key else None, value, *[None] * 13
+    *tensors, coefficients = ctx.saved_tensors
+    found = _backward(grad_output, *tensors, *ctx.options, coefficients, ctx.transform)
+    of_coefficients = None if coefficients is None else found.pop().to(coefficients.dtype)
+    query, *key, value = found
+    return query, key[0] if key else None, value, *[None] * 13, of_coefficients, None
 
 
 _forward.register_autograd(_differentiate, setup_context=_keep)
@@ -224,10 +255,9 @@ def triton(
     attend_self: bool,
     deduplicate: bool,
     scale: float,
-    transform: None = None,
+    transform: ScoreTransform | None = None,
 ) -> Tensor:
-    """See `window_attention`; arguments are checked there. No key: the queries, divided by their length. Scores are not
-    transformed here.
+    """See `window_attention`; arguments are checked there. No key: the queries, divided by their length.
 
     Products of float32 keep its digits (each is three products of TensorFloat32), unless torch was told that those of
     one will do (`torch.backends.cuda.matmul.allow_tf32`).
@@ -236,4 +266,6 @@ def triton(
     with_own = not attend_self and slots is not None
     arranged = _arrange(query_slots, slots, list(windows), causal, with_own)
     precision = "tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3"
-    return _forward(query, key, value, *arranged, list(windows), causal, attend_self, deduplicate, scale, precision)[0]
+    options = (list(windows), causal, attend_self, deduplicate, scale, precision)
+    learned = (None, 0) if transform is None else (transform.coefficients, transform.number)
+    return _forward(query, key, value, *arranged, *options, *learned)[0]

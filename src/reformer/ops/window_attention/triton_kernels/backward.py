@@ -10,93 +10,111 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from reformer.ops.window_attention.triton_kernels.forward import LOG2_E
-from reformer.ops.window_attention.triton_kernels.tiles import inverse_lengths, pairs, put, rows, stretch
+from reformer.ops.window_attention.triton_kernels.tiles import (
+    LOG2_E,
+    block_of,
+    exact_scale,
+    inverse_lengths,
+    pairs,
+    put,
+    rows,
+    tile_of,
+    to_base_2,
+    workplace,
+)
+from reformer.ops.window_attention.triton_kernels.transforms import (
+    MOST_COEFFICIENTS,
+    add_up,
+    pulled_back,
+    transformed,
+)
 
 
 @triton.jit
 @no_type_check
-def _weights(score, met, log_sum, lonely):
-    """Each pair's weight in the softmax over the union."""
+def _through_softmax(
+    score, met, grad_weight, log_sum, delta, lonely, sums, coefficients, count: tl.constexpr, transform: tl.constexpr,
+):  # fmt: skip
+    """Each pair's weight in the softmax over the union, its score's gradient, and `sums` with the coefficients'."""
+    exponent = score
+    if transform:
+        exponent = transformed(score, coefficients, count, transform) * LOG2_E
     # Where nothing was seen the log-sum-exp is infinite and the weight nothing; alone, it is one.
     alone = lonely[:, None]
-    score = tl.where(met, tl.where(alone, 0.0, score - tl.where(lonely, 0.0, log_sum)[:, None]), float("-inf"))
-    return tl.exp2(score)
-
-
-@triton.jit
-@no_type_check
-def _grad_scores(weight, grad_weight, delta, lonely):
+    exponent = tl.where(alone, 0.0, exponent - tl.where(lonely, 0.0, log_sum)[:, None])
+    weight = tl.exp2(tl.where(met, exponent, float("-inf")))
     # The only weight of a softmax does not depend on its score.
-    return tl.where(lonely[:, None], 0.0, weight * (grad_weight - delta[:, None]))
+    grad_score = tl.where(alone, 0.0, weight * (grad_weight - delta[:, None]))
+    if transform:
+        grad_score, sums = pulled_back(score, grad_score, sums, coefficients, count, transform)
+    return weight, grad_score, sums
 
 
 @triton.jit
 @no_type_check
 def _query_block(
-    start, end, query, grad, token, own, inside, low, size, log_sum, delta, lonely, result,
-    key, value, key_step, value_step, order, seen, places, orderings, ordering, scale, shortest,
+    start, end, query, grad, token, own, inside, low, size, log_sum, delta, lonely, result, sums,
+    key, value, key_step, value_step, order, seen, places, orderings, ordering, scale, shortest, coefficients,
     shared_keys: tl.constexpr, first: tl.constexpr, deduplicate: tl.constexpr, attend_self: tl.constexpr,
     dim: tl.constexpr, wide: tl.constexpr, keys: tl.constexpr, precision: tl.constexpr, exact: tl.constexpr,
-    product: tl.constexpr,
+    product: tl.constexpr, count: tl.constexpr, transform: tl.constexpr,
 ):  # fmt: skip
-    """What one block of keys adds to the gradient of a tile of queries, but for the scale."""
-    place = start + tl.arange(0, keys)
-    here = place < end
-    other = tl.load(order + place, mask=here, other=0).to(tl.int64)
-    key_tile = rows(key, other, key_step, here, dim, wide, product)
-    value_tile = rows(value, other, value_step, here, dim, wide, product)
-    score = tl.dot(query, tl.trans(key_tile), input_precision=precision, out_dtype=exact) * (scale * LOG2_E)
-    if shared_keys:
-        inverse = inverse_lengths(key_tile, shortest, exact)
-        score *= inverse[None, :]
-    met = pairs(
-        low, size, place, token, other, own, lonely, seen, places, orderings, ordering, inside, here,
-        first, deduplicate, attend_self,
+    """What one block of keys adds to the gradient of a tile of queries, but for the scale, and to the coefficients'."""
+    other, here, key_tile, inverse, score, met = block_of(
+        start, end, query, token, own, inside, low, size, lonely,
+        key, key_step, order, seen, places, orderings, ordering, scale, shortest,
+        shared_keys, first, deduplicate, attend_self, dim, wide, keys, precision, exact, product,
     )  # fmt: skip
-    weight = _weights(score, met, log_sum, lonely)
+    value_tile = rows(value, other, value_step, here, dim, wide, product)
     grad_weight = tl.dot(grad, tl.trans(value_tile), input_precision=precision, out_dtype=exact)
-    grad_score = _grad_scores(weight, grad_weight, delta, lonely)
+    _, grad_score, sums = _through_softmax(
+        score, met, grad_weight, log_sum, delta, lonely, sums, coefficients, count, transform
+    )
     if shared_keys:
         grad_score *= inverse[None, :]
     result += tl.dot(grad_score.to(key_tile.dtype), key_tile, input_precision=precision, out_dtype=exact)
-    return result
+    return result, sums
 
 
 @triton.jit
 @no_type_check
 def backward_queries(
-    query, key, value, output, grad_output, grad_query, log_sum, delta, running,
+    query, key, value, output, grad_output, grad_query, log_sum, delta, running, grad_coefficients,
     query_order, key_order, seen, places, own,
     query_batch, query_head, query_step, key_batch, key_head, key_step, value_batch, value_head, value_step,
     output_batch, output_head, output_step, grad_batch, grad_head, grad_step,
     result_batch, result_head, result_step, row_batch, row_head, key_row_batch, key_row_head,
-    heads, queries, length, orderings, ordering, tiles, scale_high, scale_low, shortest,
+    heads, queries, length, orderings, ordering, tiles, scale_high, scale_low, shortest, coefficients,
+    all_tiles, tiles_before,
     first: tl.constexpr, last: tl.constexpr, one_row: tl.constexpr, shared_keys: tl.constexpr,
     deduplicate: tl.constexpr, attend_self: tl.constexpr, dim: tl.constexpr, wide: tl.constexpr,
     tile: tl.constexpr, keys: tl.constexpr, precision: tl.constexpr, exact: tl.constexpr, product: tl.constexpr,
+    count: tl.constexpr, transform: tl.constexpr,
 ):  # fmt: skip
     """As `forward`, for the gradient of the queries; the `first` ordering leaves `delta` for everyone.
 
-    `running` keeps the gradient between orderings, and at the end where `shared_keys` are still to be added.
+    Args:
+        running: keeps the gradient between orderings, and at the end where `shared_keys` are still to be added.
+        grad_coefficients: `[batch * heads, all_tiles, count]`, what each tile finds for the coefficients of its head,
+            the tiles of all orderings side by side; `tiles_before` are those of the orderings before.
     """
     program = tl.program_id(0).to(tl.int64)
-    pair = program // tiles
-    item, head = pair // heads, pair % heads
-    row = item * row_batch + head * row_head
-    key_row = item * key_row_batch + head * key_row_head
-    at = (program % tiles) * tile + tl.arange(0, tile)
-    inside = at < queries
-    token = tl.load(query_order + (row * orderings + ordering) * queries + at, mask=inside, other=0).to(tl.int64)
+    part, pair, item, head, row, key_row = workplace(
+        program, tiles, heads, row_batch, row_head, key_row_batch, key_row_head
+    )
     seen += row * queries * orderings
     places += key_row * length * orderings
     key_order += (key_row * orderings + ordering) * length
-    low, size = stretch(seen, token * orderings + ordering, inside)
     key += item * key_batch + head * key_head
     value += item * value_batch + head * value_head
-    tile_of_queries = rows(
-        query + item * query_batch + head * query_head, token, query_step, size > 0, dim, wide, product
-    )
+    if transform:
+        coefficients += head * count
+    token, inside, low, size, tile_of_queries, itself = tile_of(
+        query + item * query_batch + head * query_head, query_step,
+        query_order + (row * orderings + ordering) * queries, seen, own + row * queries,
+        part * tile + tl.arange(0, tile), queries, orderings, ordering,
+        one_row, attend_self, dim, wide, product,
+    )  # fmt: skip
     grad_output += item * grad_batch + head * grad_head
     log_sums = tl.load(log_sum + pair * queries + token, mask=inside, other=float("inf"))
     saw = inside & (log_sums != float("inf"))
@@ -110,30 +128,37 @@ def backward_queries(
         deltas = tl.load(delta + pair * queries + token, mask=inside, other=0.0)
         result = rows(running + pair * queries * dim, token, dim, inside, dim, wide, exact)
     lonely = log_sums == float("-inf")
-    itself = token
-    if not attend_self and not one_row:
-        itself = tl.load(own + row * queries + token, mask=inside, other=-1).to(tl.int64)
-    scale = tl.cast(scale_high, exact) + tl.cast(scale_low, exact)
+    scale = exact_scale(scale_high, scale_low, exact)
+    exponent_scale = scale * to_base_2(transform)
+    sums = tl.zeros((MOST_COEFFICIENTS,), exact)
     added = tl.zeros((tile, wide), exact)
     start = tl.min(tl.where(size > 0, low, length), 0)
     end = tl.max(tl.where(size > 0, low + size, 0), 0)
     if one_row:
         for begin in range(start, end, keys):
-            added = _query_block(
+            added, sums = _query_block(
                 begin, end, tile_of_queries, grad, token, itself, inside, low, size, log_sums, deltas, lonely, added,
-                key, value, key_step, value_step, key_order, seen, places, orderings, ordering, scale, shortest,
+                sums,
+                key, value, key_step, value_step, key_order, seen, places, orderings, ordering,
+                exponent_scale, shortest, coefficients,
                 shared_keys, first, deduplicate, attend_self, dim, wide, keys, precision, exact, product,
+                count, transform,
             )  # fmt: skip
     else:
         while start < end:
-            added = _query_block(
+            added, sums = _query_block(
                 start, end, tile_of_queries, grad, token, itself, inside, low, size, log_sums, deltas, lonely, added,
-                key, value, key_step, value_step, key_order, seen, places, orderings, ordering, scale, shortest,
+                sums,
+                key, value, key_step, value_step, key_order, seen, places, orderings, ordering,
+                exponent_scale, shortest, coefficients,
                 shared_keys, first, deduplicate, attend_self, dim, wide, keys, precision, exact, product,
+                count, transform,
             )  # fmt: skip
             start += keys
             start = tl.min(tl.where((size > 0) & (low + size > start), tl.maximum(low, start), length), 0)
     result += added * scale
+    if transform:
+        add_up(sums, grad_coefficients + (pair * all_tiles + tiles_before + part) * count, count)
     if last and not shared_keys:
         put(grad_query + item * result_batch + head * result_head, token, result_step, inside, result, dim, wide)
     else:
@@ -151,10 +176,12 @@ def backward_keys(
     to_key_batch, to_key_head, to_key_step, to_value_batch, to_value_head, to_value_step,
     row_batch, row_head, key_row_batch, key_row_head,
     heads, queries, length, orderings, ordering, tiles, reach, group, groups, scale_high, scale_low, shortest,
+    coefficients,
     first: tl.constexpr, last: tl.constexpr, one_row: tl.constexpr, shared_keys: tl.constexpr,
     causal: tl.constexpr, deduplicate: tl.constexpr, attend_self: tl.constexpr,
     dim: tl.constexpr, wide: tl.constexpr, tile: tl.constexpr, keys: tl.constexpr,
     precision: tl.constexpr, exact: tl.constexpr, product: tl.constexpr,
+    count: tl.constexpr, transform: tl.constexpr,
 ):  # fmt: skip
     """One program a block of keys and head: the gradients of keys and values from the queries that see them.
 
@@ -166,11 +193,12 @@ def backward_keys(
         shared_keys: the gradient of the keys goes on through the division by their lengths, to `grad_query`.
     """
     program = tl.program_id(0).to(tl.int64)
-    pair = program // tiles
-    item, head = pair // heads, pair % heads
-    row = item * row_batch + head * row_head
-    key_row = item * key_row_batch + head * key_row_head
-    first_place = ((program % tiles) * keys).to(tl.int32)
+    part, pair, item, head, row, key_row = workplace(
+        program, tiles, heads, row_batch, row_head, key_row_batch, key_row_head
+    )
+    if transform:
+        coefficients += head * count
+    first_place = (part * keys).to(tl.int32)
     place = first_place + tl.arange(0, keys)
     inside_keys = place < length
     stand = tl.load(present + key_row * orderings + ordering)
@@ -188,11 +216,10 @@ def backward_keys(
     delta += pair * queries
     key_tile = rows(key, other, key_step, here, dim, wide, product)
     value_tile = rows(value + item * value_batch + head * value_head, other, value_step, here, dim, wide, product)
-    scale = tl.cast(scale_high, exact) + tl.cast(scale_low, exact)
+    scale = exact_scale(scale_high, scale_low, exact)
+    factor = tl.zeros((keys,), exact) + scale * to_base_2(transform)
     if shared_keys:
-        factor = inverse_lengths(key_tile, shortest, exact) * (scale * LOG2_E)
-    else:
-        factor = tl.zeros((keys,), exact) + scale * LOG2_E
+        factor *= inverse_lengths(key_tile, shortest, exact)
     # A query at place p among the keys sees none before p - reach, and none from p + reach on (p, if causal).
     last_place = tl.minimum(first_place + keys, stand) - 1
     if one_row:
@@ -211,29 +238,28 @@ def backward_keys(
     grad_keys = tl.zeros((keys, wide), exact)
     grad_values = tl.zeros((keys, wide), exact)
     for start in range(begin, end, tile):
-        at = start + tl.arange(0, tile)
-        inside = at < end
-        token = tl.load(query_order + at, mask=inside, other=0).to(tl.int64)
-        low, size = stretch(seen, token * orderings + ordering, inside)
-        sees = size > 0
-        tile_of_queries = rows(query, token, query_step, sees, dim, wide, product)
-        grad = rows(grad_output, token, grad_step, sees, dim, wide, product)
+        token, inside, low, size, tile_of_queries, itself = tile_of(
+            query, query_step, query_order, seen, own, start + tl.arange(0, tile), end, orderings, ordering,
+            one_row, attend_self, dim, wide, product,
+        )  # fmt: skip
+        grad = rows(grad_output, token, grad_step, size > 0, dim, wide, product)
         log_sums = tl.load(log_sum + token, mask=inside, other=float("inf"))
         deltas = tl.load(delta + token, mask=inside, other=0.0)
         lonely = log_sums == float("-inf")
-        itself = token
-        if not attend_self and not one_row:
-            itself = tl.load(own + token, mask=inside, other=-1).to(tl.int64)
         score = tl.dot(tile_of_queries, tl.trans(key_tile), input_precision=precision, out_dtype=exact)
         score *= factor[None, :]
         met = pairs(
             low, size, place, token, other, itself, lonely, seen, places, orderings, ordering, inside, here,
             first, deduplicate, attend_self,
         )  # fmt: skip
-        weight = _weights(score, met, log_sums, lonely)
-        grad_values += tl.dot(tl.trans(weight.to(grad.dtype)), grad, input_precision=precision, out_dtype=exact)
         grad_weight = tl.dot(grad, tl.trans(value_tile), input_precision=precision, out_dtype=exact)
-        grad_score = _grad_scores(weight, grad_weight, deltas, lonely).to(tile_of_queries.dtype)
+        # The coefficients' gradient was found with that of the queries.
+        weight, grad_score, _ = _through_softmax(
+            score, met, grad_weight, log_sums, deltas, lonely, tl.zeros((MOST_COEFFICIENTS,), exact),
+            coefficients, count, transform,
+        )  # fmt: skip
+        grad_values += tl.dot(tl.trans(weight.to(grad.dtype)), grad, input_precision=precision, out_dtype=exact)
+        grad_score = grad_score.to(tile_of_queries.dtype)
         grad_keys += tl.dot(tl.trans(grad_score), tile_of_queries, input_precision=precision, out_dtype=exact)
     grad_keys *= scale
     kept = pair * length * dim

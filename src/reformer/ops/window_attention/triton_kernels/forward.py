@@ -6,33 +6,38 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from reformer.ops.window_attention.triton_kernels.tiles import inverse_lengths, pairs, put, rows, stretch
-
-LOG2_E = tl.constexpr(1.4426950408889634)
+from reformer.ops.window_attention.triton_kernels.tiles import (
+    LOG2_E,
+    block_of,
+    exact_scale,
+    put,
+    rows,
+    stretch,
+    tile_of,
+    to_base_2,
+    workplace,
+)
+from reformer.ops.window_attention.triton_kernels.transforms import transformed
 
 
 @triton.jit
 @no_type_check
 def _block(
-    start, last, query, token, own, inside, low, size, largest, total, result,
-    key, value, key_step, value_step, order, seen, places, orderings, ordering, scale, shortest,
+    start, end, query, token, own, inside, low, size, largest, total, result,
+    key, value, key_step, value_step, order, seen, places, orderings, ordering, scale, shortest, coefficients,
     shared_keys: tl.constexpr, first: tl.constexpr, deduplicate: tl.constexpr, attend_self: tl.constexpr,
     dim: tl.constexpr, wide: tl.constexpr, keys: tl.constexpr, precision: tl.constexpr, exact: tl.constexpr,
-    product: tl.constexpr,
+    product: tl.constexpr, count: tl.constexpr, transform: tl.constexpr,
 ):  # fmt: skip
     """One block of keys into the running maximum, sum and result of a tile of queries."""
-    place = start + tl.arange(0, keys)
-    here = place < last
-    other = tl.load(order + place, mask=here, other=0).to(tl.int64)
-    key_tile = rows(key, other, key_step, here, dim, wide, product)
-    score = tl.dot(query, tl.trans(key_tile), input_precision=precision, out_dtype=exact) * scale
-    if shared_keys:
-        score *= inverse_lengths(key_tile, shortest, exact)[None, :]
     lonely = tl.zeros_like(low) != 0
-    met = pairs(
-        low, size, place, token, other, own, lonely, seen, places, orderings, ordering, inside, here,
-        first, deduplicate, attend_self,
+    other, here, _, _, score, met = block_of(
+        start, end, query, token, own, inside, low, size, lonely,
+        key, key_step, order, seen, places, orderings, ordering, scale, shortest,
+        shared_keys, first, deduplicate, attend_self, dim, wide, keys, precision, exact, product,
     )  # fmt: skip
+    if transform:
+        score = transformed(score, coefficients, count, transform) * LOG2_E
     score = tl.where(met, score, float("-inf"))
     now = tl.maximum(largest, tl.max(score, 1))
     # Where nothing was seen yet, minus infinity from minus infinity would be no number.
@@ -52,10 +57,11 @@ def forward(
     query, key, value, output, log_sum, running, query_order, key_order, seen, places, own,
     query_batch, query_head, query_step, key_batch, key_head, key_step, value_batch, value_head, value_step,
     output_batch, output_head, output_step, row_batch, row_head, key_row_batch, key_row_head,
-    heads, queries, length, orderings, ordering, tiles, scale_high, scale_low, shortest,
+    heads, queries, length, orderings, ordering, tiles, scale_high, scale_low, shortest, coefficients,
     first: tl.constexpr, last: tl.constexpr, one_row: tl.constexpr, shared_keys: tl.constexpr,
     deduplicate: tl.constexpr, attend_self: tl.constexpr, dim: tl.constexpr, wide: tl.constexpr,
     tile: tl.constexpr, keys: tl.constexpr, precision: tl.constexpr, exact: tl.constexpr, product: tl.constexpr,
+    count: tl.constexpr, transform: tl.constexpr,
 ):  # fmt: skip
     """Go on from the running output and log-sum-exp of the orderings before, and leave them for the next.
 
@@ -71,27 +77,26 @@ def forward(
         shared_keys: keys are the queries, to be divided by their lengths.
         precision: of products of float32. exact: the dtype of sums.
         product: the dtype of what is multiplied.
+        coefficients: `[heads, count]` in the accumulators' dtype, if scores are transformed. transform: by what, 0 for
+            nothing.
     """
     program = tl.program_id(0).to(tl.int64)
-    pair = program // tiles
-    item, head = pair // heads, pair % heads
-    row = item * row_batch + head * row_head
-    key_row = item * key_row_batch + head * key_row_head
-    at = (program % tiles) * tile + tl.arange(0, tile)
-    inside = at < queries
-    token = tl.load(query_order + (row * orderings + ordering) * queries + at, mask=inside, other=0).to(tl.int64)
+    part, pair, item, head, row, key_row = workplace(
+        program, tiles, heads, row_batch, row_head, key_row_batch, key_row_head
+    )
     seen += row * queries * orderings
     places += key_row * length * orderings
     key_order += (key_row * orderings + ordering) * length
-    low, size = stretch(seen, token * orderings + ordering, inside)
     key += item * key_batch + head * key_head
     value += item * value_batch + head * value_head
-    tile_of_queries = rows(
-        query + item * query_batch + head * query_head, token, query_step, size > 0, dim, wide, product
-    )
-    itself = token
-    if not attend_self and not one_row:
-        itself = tl.load(own + row * queries + token, mask=inside, other=-1).to(tl.int64)
+    if transform:
+        coefficients += head * count
+    token, inside, low, size, tile_of_queries, itself = tile_of(
+        query + item * query_batch + head * query_head, query_step,
+        query_order + (row * orderings + ordering) * queries, seen, own + row * queries,
+        part * tile + tl.arange(0, tile), queries, orderings, ordering,
+        one_row, attend_self, dim, wide, product,
+    )  # fmt: skip
     log_sum += pair * queries
     running += pair * queries * dim
     if first:
@@ -102,22 +107,26 @@ def forward(
         largest = tl.load(log_sum + token, mask=inside, other=float("-inf"))
         total = tl.where(largest == float("-inf"), 0.0, 1.0).to(exact)
         result = rows(running, token, dim, inside, dim, wide, exact)
-    scale = (tl.cast(scale_high, exact) + tl.cast(scale_low, exact)) * LOG2_E
+    scale = exact_scale(scale_high, scale_low, exact) * to_base_2(transform)
     start = tl.min(tl.where(size > 0, low, length), 0)
     end = tl.max(tl.where(size > 0, low + size, 0), 0)
     if one_row:
         for begin in range(start, end, keys):
             largest, total, result = _block(
                 begin, end, tile_of_queries, token, itself, inside, low, size, largest, total, result,
-                key, value, key_step, value_step, key_order, seen, places, orderings, ordering, scale, shortest,
+                key, value, key_step, value_step, key_order, seen, places, orderings, ordering,
+                scale, shortest, coefficients,
                 shared_keys, first, deduplicate, attend_self, dim, wide, keys, precision, exact, product,
+                count, transform,
             )  # fmt: skip
     else:
         while start < end:
             largest, total, result = _block(
                 start, end, tile_of_queries, token, itself, inside, low, size, largest, total, result,
-                key, value, key_step, value_step, key_order, seen, places, orderings, ordering, scale, shortest,
+                key, value, key_step, value_step, key_order, seen, places, orderings, ordering,
+                scale, shortest, coefficients,
                 shared_keys, first, deduplicate, attend_self, dim, wide, keys, precision, exact, product,
+                count, transform,
             )  # fmt: skip
             # Queries that stand far apart leave keys between them that nobody of this tile sees.
             start += keys

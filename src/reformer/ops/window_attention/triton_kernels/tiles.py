@@ -1,10 +1,46 @@
-"""What the kernels of both directions share: rows by their tokens, and which pairs of a tile are seen."""
+"""What the kernels of both directions share: where a program works, its tile of queries, and a block of keys."""
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 from typing import no_type_check
 
 import triton
 import triton.language as tl
+
+LOG2_E = tl.constexpr(1.4426950408889634)
+
+
+@triton.jit
+@no_type_check
+def workplace(program, tiles, heads, row_batch, row_head, key_row_batch, key_row_head):
+    """Which tile of which batch item and head a program works on.
+
+    Returns:
+        the tile's number, the pair of batch item and head, these two, and the pair's rows of queries and of keys.
+    """
+    pair = program // tiles
+    item, head = pair // heads, pair % heads
+    return (
+        program % tiles, pair, item, head,
+        item * row_batch + head * row_head, item * key_row_batch + head * key_row_head,
+    )  # fmt: skip
+
+
+@triton.jit
+@no_type_check
+def exact_scale(high, low, exact: tl.constexpr):
+    """The scale with the digits of float64, which launches give in two parts."""
+    return tl.cast(high, exact) + tl.cast(low, exact)
+
+
+@triton.jit
+@no_type_check
+def to_base_2(transform: tl.constexpr):
+    """What makes scores exponents of 2; those that are transformed become it afterwards."""
+    if transform == 0:
+        factor: tl.constexpr = LOG2_E
+    else:
+        factor: tl.constexpr = 1.0
+    return factor
 
 
 @triton.jit
@@ -36,6 +72,28 @@ def stretch(seen, index, inside):
     """Where the stretch of places that a query sees begins, and its size, both int32; 0 outside."""
     both = tl.load(seen + index, mask=inside, other=0)
     return (both >> 32).to(tl.int32), (both & 0xFFFFFFFF).to(tl.int32)
+
+
+@triton.jit
+@no_type_check
+def tile_of(
+    query, query_step, order, seen, own, at, end, orderings, ordering,
+    one_row: tl.constexpr, attend_self: tl.constexpr, dim: tl.constexpr, wide: tl.constexpr, product: tl.constexpr,
+):  # fmt: skip
+    """The queries at some places of a row, which ends at `end`.
+
+    Returns:
+        token, int64; inside, whether there is one; low, size, the stretch that it sees; vectors `[tile, wide]`, zero
+        where it sees nothing; itself, the key that is the query.
+    """
+    inside = at < end
+    token = tl.load(order + at, mask=inside, other=0).to(tl.int64)
+    low, size = stretch(seen, token * orderings + ordering, inside)
+    vectors = rows(query, token, query_step, size > 0, dim, wide, product)
+    itself = token
+    if not attend_self and not one_row:
+        itself = tl.load(own + token, mask=inside, other=-1).to(tl.int64)
+    return token, inside, low, size, vectors, itself
 
 
 @triton.jit
@@ -82,3 +140,34 @@ def pairs(
                     again &= itself
                 met &= again == 0
     return met
+
+
+@triton.jit
+@no_type_check
+def block_of(
+    start, end, query, token, own, inside, low, size, lonely,
+    key, key_step, order, seen, places, orderings, ordering, scale, shortest,
+    shared_keys: tl.constexpr, first: tl.constexpr, deduplicate: tl.constexpr, attend_self: tl.constexpr,
+    dim: tl.constexpr, wide: tl.constexpr, keys: tl.constexpr, precision: tl.constexpr, exact: tl.constexpr,
+    product: tl.constexpr,
+):  # fmt: skip
+    """One block of keys beside a tile of queries.
+
+    Returns:
+        other, here: the keys' tokens, and which there are. key_tile: `[keys, wide]`. inverse: one over their lengths if
+        they are `shared_keys`, else one. score: `[queries, keys]`, times `scale`. met: which pairs count.
+    """
+    place = start + tl.arange(0, keys)
+    here = place < end
+    other = tl.load(order + place, mask=here, other=0).to(tl.int64)
+    key_tile = rows(key, other, key_step, here, dim, wide, product)
+    score = tl.dot(query, tl.trans(key_tile), input_precision=precision, out_dtype=exact) * scale
+    inverse = tl.zeros((keys,), exact) + 1.0
+    if shared_keys:
+        inverse = inverse_lengths(key_tile, shortest, exact)
+        score *= inverse[None, :]
+    met = pairs(
+        low, size, place, token, other, own, lonely, seen, places, orderings, ordering, inside, here,
+        first, deduplicate, attend_self,
+    )  # fmt: skip
+    return other, here, key_tile, inverse, score, met
