@@ -147,6 +147,8 @@ class Head:
             for name, parameter in model.named_parameters():
                 if name.endswith(("ngrams.table", "time_bias.amplitude", "_filters")):
                     parameter.normal_(std=0.6 if name.endswith("_filters") else 1.0)
+                elif name == "transitions":
+                    parameter.normal_(std=0.5)
                 elif name.endswith("transform.coefficients"):
                     parameter.normal_(std=0.01)
             for name, buffer in model.named_buffers():
@@ -179,6 +181,7 @@ HEADS = {
     "masked-lm": Head(ReformerForMaskedLM, False, lambda ids: {"labels": ids}),
     "token-classification": Head(ReformerForTokenClassification, False, _token_labels),
     "causal-token-classification": Head(ReformerForTokenClassification, True, _token_labels),
+    "random-field": Head(ReformerForTokenClassification, False, _token_labels, {"classifier_random_field": True}),
     "sequence-classification": Head(
         ReformerForSequenceClassification, False, lambda ids: {"labels": ids[:, 0] % LABELS}
     ),

@@ -10,6 +10,7 @@ CHANGEABLE = (
     "chunk_size_feed_forward",
     "classifier_dropout",
     "classifier_pooling",
+    "classifier_random_field",
     "hidden_dropout_prob",
     "is_decoder",
     "local_window",

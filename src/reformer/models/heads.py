@@ -21,7 +21,7 @@ from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
 from reformer.models.streaming import Stream
 from reformer.nn import FusionPooling
-from reformer.ops import linear_cross_entropy
+from reformer.ops import chain_log_partition, chain_score, linear_cross_entropy
 
 
 def token_loss(
@@ -45,6 +45,31 @@ def token_loss(
         reduction=reduction,
     )
     return loss if num_items_in_batch is None else loss / num_items_in_batch
+
+
+def field_loss(
+    scores: Float[Tensor, "batch length labels"],
+    transitions: Float[Tensor, "labels labels"],
+    path: Int[Tensor, "batch length"],
+    num_items_in_batch: Tensor | int | None,
+) -> Float[Tensor, ""]:
+    """How improbable a random field finds the labels, a label: tokens whose label is -100 are no links of its chain.
+    As in `token_loss`, the sum may be taken over a count given from outside."""
+    links = path != -100
+    log_partition, _ = chain_log_partition(scores, transitions, links)
+    surprise = (log_partition - chain_score(scores, transitions, path, links)).sum()
+    return surprise / (links.sum().clamp_min(1) if num_items_in_batch is None else num_items_in_batch)
+
+
+def field_logits(
+    scores: Float[Tensor, "batch length labels"],
+    transitions: Float[Tensor, "labels labels"],
+    real: Bool[Tensor, "batch length"],
+) -> Float[Tensor, "batch length labels"]:
+    """The logarithm of each label's probability, with all that may stand around it; 0 at padding."""
+    _, probabilities = chain_log_partition(scores, transitions, real)
+    least = torch.finfo(probabilities.dtype).tiny
+    return probabilities.clamp_min(least).log().masked_fill(~real[..., None], 0)
 
 
 class Head(ReformerPreTrainedModel):
@@ -78,12 +103,22 @@ class Head(ReformerPreTrainedModel):
 
 
 class ReformerForTokenClassification(Head):
-    """A label for every token: entities, parts of speech, word boundaries."""
+    """A label for every token: entities, parts of speech, word boundaries.
+
+    With `classifier_random_field` the labels of a sequence are scored together, and the logits are the logarithms of
+    each label's probability over all sequences of labels."""
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
+        if config.classifier_random_field and config.is_decoder:
+            raise ValueError(
+                "classifier_random_field=True with is_decoder=True: a label's probability then depends on later "
+                "tokens; leave out one of them"
+            )
         self.dropout = self._classifier_dropout()
-        self.classifier = nn.Linear(config.output_size, config.num_labels or 2)
+        labels = config.num_labels or 2
+        self.classifier = nn.Linear(config.output_size, labels)
+        self.transitions = nn.Parameter(torch.zeros(labels, labels)) if config.classifier_random_field else None
         self.post_init()
 
     def forward(
@@ -97,11 +132,23 @@ class ReformerForTokenClassification(Head):
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Logits `[batch, length, num_labels]`; with `labels` (-100 ignored) the loss too. See `ReformerModel`."""
+        """Logits `[batch, length, num_labels]`; with `labels` (-100 ignored) the loss too. See `ReformerModel`.
+
+        A random field's logits are zero at padding. In training with labels it gives none, since its loss takes the
+        labels' own chain and what has no label is no link of it."""
         hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
-        hidden = self.dropout(hidden)
-        loss = None if labels is None else token_loss(hidden, self.classifier, labels, num_items_in_batch)
-        logits = self.classifier(hidden)
+        loss, logits = None, None
+        if self.transitions is None:
+            hidden = self.dropout(hidden)
+            loss = None if labels is None else token_loss(hidden, self.classifier, labels, num_items_in_batch)
+            logits = self.classifier(hidden)
+        else:
+            scores = self.classifier(self.dropout(hidden))
+            if labels is not None:
+                loss = field_loss(scores, self.transitions, labels, num_items_in_batch)
+            if self._wants_logits(labels, None):
+                real = real_tokens(attention_mask, hidden)
+                logits = field_logits(scores, self.transitions, real)
         return self._answer(TokenClassifierOutput(loss=loss, logits=logits), return_dict)
 
 

@@ -2,6 +2,7 @@
 
 from reformer.ops.backends import backend_status
 from reformer.ops.further_rotations import rotations_of_rounds
+from reformer.ops.linear_chain import chain_log_partition, chain_score
 from reformer.ops.linear_cross_entropy import linear_cross_entropy
 from reformer.ops.orderings import (
     bucket_query_slots,
@@ -21,6 +22,8 @@ __all__ = [
     "backend_status",
     "bucket_query_slots",
     "bucket_slots",
+    "chain_log_partition",
+    "chain_score",
     "hash_buckets",
     "hash_query_slots",
     "hash_slots",

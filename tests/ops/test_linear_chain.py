@@ -1,0 +1,84 @@
+"""The random field against the sum over every path, written out."""
+
+import inspect
+import itertools
+
+import pytest
+import torch
+
+from reformer.ops import chain_log_partition, chain_score
+
+LABELS, LENGTH = 3, 5
+MASKS = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1], [1, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 0]]).bool()
+
+
+def _every_path(scores, transitions, mask):
+    """Of one row: the paths of its links, and the score of each."""
+    links = scores[mask]
+    paths = list(itertools.product(range(LABELS), repeat=len(links)))
+    totals = [
+        sum(links[place, label] for place, label in enumerate(path))
+        + sum(transitions[i, j] for i, j in itertools.pairwise(path))
+        for path in paths
+    ]
+    return paths, torch.stack([torch.as_tensor(total, dtype=scores.dtype) for total in totals])
+
+
+@pytest.fixture
+def _field():
+    scores = torch.randn(len(MASKS), LENGTH, LABELS, dtype=torch.float64, requires_grad=True)
+    transitions = torch.randn(LABELS, LABELS, dtype=torch.float64, requires_grad=True)
+    return scores, transitions
+
+
+def test_values_and_gradients_are_those_of_the_sum_over_all_paths(_field):
+    scores, transitions = _field
+    found, probabilities = chain_log_partition(scores, transitions, MASKS)
+    expected = torch.stack(
+        [_every_path(row, transitions, mask)[1].logsumexp(0) for row, mask in zip(scores, MASKS, strict=True)]
+    )
+    assert (found - expected).abs().max() < 1e-12
+    weights = torch.tensor([1.0, -2.0, 0.5, 3.0, 1.0], dtype=torch.float64)
+    ours = torch.autograd.grad((found * weights).sum(), (scores, transitions))
+    theirs = torch.autograd.grad((expected * weights).sum(), (scores, transitions))
+    for our, their in zip(ours, theirs, strict=True):
+        assert (our - their).abs().max() < 1e-12
+    # The derivative of the logarithm by a score is that label's probability.
+    assert (probabilities * weights[:, None, None] - theirs[0]).abs().max() < 1e-12
+
+
+def test_the_score_of_a_path(_field):
+    scores, transitions = _field
+    path = torch.randint(0, LABELS, MASKS.shape).masked_fill(~MASKS, -100)
+    found = chain_score(scores, transitions, path, MASKS)
+    for row, mask in enumerate(MASKS):
+        paths, totals = _every_path(scores[row], transitions, mask)
+        assert torch.isclose(found[row], totals[paths.index(tuple(path[row][mask].tolist()))])
+
+
+def test_no_length_overflows():
+    scores, transitions = 40 * torch.randn(1, 3000, 4), torch.randn(4, 4)
+    found, probabilities = chain_log_partition(scores, transitions, torch.ones(1, 3000, dtype=torch.bool))
+    total = scores[0, 0].double()
+    for row in scores[0, 1:].double():
+        total = (total[:, None] + transitions.double()).logsumexp(0) + row
+    assert abs(found / total.logsumexp(0) - 1) < 1e-5
+    assert (probabilities.sum(-1) - 1).abs().max() < 1e-4
+
+
+def test_probabilities_have_no_gradient(_field):
+    _, probabilities = chain_log_partition(*_field, MASKS)
+    with pytest.raises(RuntimeError, match="give the model labels"):
+        probabilities.sum().backward()
+
+
+def test_it_is_one_node_for_the_compiler(_field):
+    scores, transitions = _field
+    torch.library.opcheck(torch.ops.reformer.linear_chain.default, (scores.detach(), transitions.detach(), MASKS))
+
+
+def test_shapes_that_do_not_fit():
+    with pytest.raises(ValueError, match=r"expected \[batch, length, labels\]"):
+        inspect.unwrap(chain_log_partition)(
+            torch.zeros(1, 2, 3), torch.zeros(2, 2), torch.ones(1, 2, dtype=torch.bool)
+        )
