@@ -86,7 +86,7 @@ class ReformerConfig(PreTrainedConfig):
         hidden_dropout_prob: dropout of the embeddings and of every sub-layer's output.
         classifier_dropout: dropout before a classification head; `hidden_dropout_prob` if not given.
         classifier_random_field: a token classifier learns how well each label follows each other and scores whole
-            sequences of labels (`docs/math.md`, equation 40); it reads both sides.
+            sequences of labels (`docs/math.md`, equation 45); it reads both sides.
         classifier_pooling: what a sequence classifier reads: "mean" or "max" over the real tokens, a mean whose
             weights are learned ("attention"), "first", or a fusion layer ("fusion"): a temporal convolution, whose
             steps are pooled as a whole and in ranges, the poolings mixed by gates.

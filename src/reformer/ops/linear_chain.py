@@ -1,4 +1,4 @@
-"""A linear-chain random field over the labels of a sequence: all paths at once (`docs/math.md`, 40)."""
+"""A linear-chain random field over the labels of a sequence: all paths at once (`docs/math.md`, 45)."""
 
 from typing import Any
 
