@@ -18,6 +18,7 @@ def describe(threads: int) -> dict[str, Any]:
     import torch
 
     from reformer.ops import backend_status
+    from reformer.training.allocator import allocator
 
     torch.set_num_threads(threads)
     return {
@@ -29,6 +30,7 @@ def describe(threads: int) -> dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "load_before": round(os.getloadavg()[0], 2),
         "system": f"{platform.system()} {platform.machine()}",
+        "allocator": allocator(),
         "backends": backend_status(),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
     }

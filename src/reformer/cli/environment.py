@@ -14,6 +14,7 @@ def env() -> None:
     from reformer import __version__
     from reformer.data import cache_folder
     from reformer.ops import backend_status
+    from reformer.training.allocator import allocator
 
     table = Table(show_header=False, box=None)
     table.add_row("reformer", __version__)
@@ -22,6 +23,7 @@ def env() -> None:
         table.add_row(name, version(name))
     table.add_row("system", platform.platform())
     table.add_row("threads", str(torch.get_num_threads()))
+    table.add_row("memory from", allocator())
     table.add_row("gpu", torch.cuda.get_device_name() if torch.cuda.is_available() else "none")
     table.add_row("data sets in", str(cache_folder()))
     for backend, status in backend_status().items():
