@@ -25,14 +25,14 @@ def _every_path(scores, transitions, mask):
 
 
 @pytest.fixture
-def _field():
+def field():
     scores = torch.randn(len(MASKS), LENGTH, LABELS, dtype=torch.float64, requires_grad=True)
     transitions = torch.randn(LABELS, LABELS, dtype=torch.float64, requires_grad=True)
     return scores, transitions
 
 
-def test_values_and_gradients_are_those_of_the_sum_over_all_paths(_field):
-    scores, transitions = _field
+def test_values_and_gradients_are_those_of_the_sum_over_all_paths(field):
+    scores, transitions = field
     found, probabilities = chain_log_partition(scores, transitions, MASKS)
     expected = torch.stack(
         [_every_path(row, transitions, mask)[1].logsumexp(0) for row, mask in zip(scores, MASKS, strict=True)]
@@ -47,8 +47,8 @@ def test_values_and_gradients_are_those_of_the_sum_over_all_paths(_field):
     assert (probabilities * weights[:, None, None] - theirs[0]).abs().max() < 1e-12
 
 
-def test_the_score_of_a_path(_field):
-    scores, transitions = _field
+def test_the_score_of_a_path(field):
+    scores, transitions = field
     path = torch.randint(0, LABELS, MASKS.shape).masked_fill(~MASKS, -100)
     found = chain_score(scores, transitions, path, MASKS)
     for row, mask in enumerate(MASKS):
@@ -66,19 +66,17 @@ def test_no_length_overflows():
     assert (probabilities.sum(-1) - 1).abs().max() < 1e-4
 
 
-def test_probabilities_have_no_gradient(_field):
-    _, probabilities = chain_log_partition(*_field, MASKS)
+def test_probabilities_have_no_gradient(field):
+    _, probabilities = chain_log_partition(*field, MASKS)
     with pytest.raises(RuntimeError, match="give the model labels"):
         probabilities.sum().backward()
 
 
-def test_it_is_one_node_for_the_compiler(_field):
-    scores, transitions = _field
+def test_it_is_one_node_for_the_compiler(field):
+    scores, transitions = field
     torch.library.opcheck(torch.ops.reformer.linear_chain.default, (scores.detach(), transitions.detach(), MASKS))
 
 
 def test_shapes_that_do_not_fit():
     with pytest.raises(ValueError, match=r"expected \[batch, length, labels\]"):
-        inspect.unwrap(chain_log_partition)(
-            torch.zeros(1, 2, 3), torch.zeros(2, 2), torch.ones(1, 2, dtype=torch.bool)
-        )
+        inspect.unwrap(chain_log_partition)(torch.zeros(1, 2, 3), torch.zeros(2, 2), torch.ones(1, 2, dtype=torch.bool))

@@ -25,8 +25,8 @@ from reformer.finetuning import freeze, transfer
 from reformer.models import ReformerConfig, ReformerModel
 from reformer.models.quiet import no_progress_bars
 from reformer.training.adapting import Adapting, base_changes
-from reformer.training.alteration import alterations_in_words, altered
 from reformer.training.allocator import ADVICE, gives_back
+from reformer.training.alteration import alterations_in_words, altered
 from reformer.training.averaging import WeightAverage
 from reformer.training.curve import draw_curve
 from reformer.training.display import Display
@@ -268,7 +268,7 @@ def _introduce(console: Console, material: Material, model: PreTrainedModel, rec
     weights = sum(parameter.numel() for parameter in model.parameters())
     chosen = f"{torch.get_num_threads()} threads, products in {recipe.training.precision}"
     console.print(f"{weights:,} weights, {chosen}, into {folder}", highlight=False)
-    stream = 4 * recipe.training.batch_tokens * model.config.hidden_size
+    stream = 4 * (recipe.training.batch_tokens or 0) * model.config.hidden_size
     if model.device.type == "cpu" and gives_back(stream):
         console.print(f"note: {ADVICE}", highlight=False)
 
