@@ -3,7 +3,7 @@
 from typing import Any
 
 from benchmarks.markdown import grid
-from benchmarks.table import duration, in_order, short
+from benchmarks.table import duration, in_order, short, size
 
 Result = dict[str, Any]
 
@@ -125,6 +125,40 @@ def forecasting(result: Result) -> str:
         if other != ours:
             parts.append(f"- {ours} is ahead of {other} on {len(won)} of {len(series)}: {', '.join(won) or 'none'}.")
     return "\n\n".join(parts[:2]) + "\n\n" + "\n".join(parts[2:])
+
+
+def fine_tuning(result: Result) -> str:
+    rows = {(row["data"], row["way"]): row for row in in_order(result)}
+    facts = {key: row["facts"] for key, row in rows.items()}
+    paper, reviews = "people-daily", "chinese-reviews"
+    lines = []
+    for way in dict.fromkeys(way for _, way in rows if way != "backward"):
+        cells = [way]
+        for data in (paper, reviews):
+            row = rows.get((data, way))
+            cells += ["", "", ""] if row is None else _score_and_cost(row)
+        told = facts[paper, way]
+        lines.append([*cells, f"{told['weights']:,}", f"{told['learned']:,}", f"{told['bytes'] / 1e6:.2f} MB"])
+    head = ["way", "newspaper F1", "CPU time", "memory", "reviews accuracy", "CPU time", "memory"]
+    parts = [grid([*head, "weights", "that learn", "file"], lines)]
+    below = []
+    if (paper, "backward") in facts:
+        told = facts[paper, "backward"]
+        ratio = told["frozen backward"] / told["whole backward"]
+        below.append(f"- The backward pass with embeddings and three of six layers frozen: {ratio:.2f} of the whole.")
+    if {(paper, "start"), (paper, "trimmed")} <= facts.keys():
+        told = facts[paper, "trimmed"]
+        lost = 100 * (facts[paper, "start"]["score"] - told["score"])
+        kept = ", ".join(map(str, told["kept"]))
+        below.append(f"- Four of six layers ({kept}) have {-lost:+.1f} points of F1 against the start.")
+    if {(paper, "start"), (paper, "shared")} <= facts.keys():
+        part = facts[paper, "shared"]["weights"] / facts[paper, "start"]["weights"]
+        below.append(f"- Six layers that share two layers' weights have {part:.2f} of the weights.")
+    return parts[0] + "\n\n" + "\n".join(below)
+
+
+def _score_and_cost(row: Result) -> list[str]:
+    return [f"{row['facts']['score']:.4f}", duration(row["cpu_seconds"]), size(row["peak_bytes"])]
 
 
 def _percent(part: float) -> str:

@@ -10,6 +10,7 @@ from benchmarks.contenders.byte_lm import byte_lm
 from benchmarks.contenders.crf import crf
 from benchmarks.contenders.decoding import decoding
 from benchmarks.contenders.duplication import EVALUATED_WITH, trained_with
+from benchmarks.contenders.fine_tuning import DATA, fine_tuning
 from benchmarks.contenders.forecasting import SERIES, forecasting
 from benchmarks.contenders.fourier import feed_forward, long_filters
 from benchmarks.contenders.full import full
@@ -309,6 +310,19 @@ _CASES = (
         ("train",),
         [400],
         [4],
+        axis="training steps",
+        warm_up=None,
+        alone=True,
+        apart=True,
+        turns=1,
+    ),
+    Case(
+        "fine-tuning",
+        "What does each way to fine-tune one labeller cost, on its own newspaper and on reviews, and what is it worth?",
+        [contender for data in DATA for contender in fine_tuning(data)],
+        ("train",),
+        [100],
+        [2],
         axis="training steps",
         warm_up=None,
         alone=True,

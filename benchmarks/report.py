@@ -35,6 +35,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "copy-reverse": ("copy-reverse", learning_tables.copy_reverse),
     "byte-lm": ("byte-lm", learning_tables.byte_lm),
     "forecasting": ("forecasting", learning_tables.forecasting),
+    "fine-tuning": ("fine-tuning", learning_tables.fine_tuning),
     "crf": ("crf", markdown.crf),
 }
 """What can stand in the page, the case it is made from, and how."""
