@@ -129,36 +129,41 @@ def forecasting(result: Result) -> str:
 
 def fine_tuning(result: Result) -> str:
     rows = {(row["data"], row["way"]): row for row in in_order(result)}
-    facts = {key: row["facts"] for key, row in rows.items()}
     paper, reviews = "people-daily", "chinese-reviews"
+    newspaper = {way: row["facts"] for (data, way), row in rows.items() if data == paper}
     lines = []
-    for way in dict.fromkeys(way for _, way in rows if way != "backward"):
-        cells = [way]
-        for data in (paper, reviews):
-            row = rows.get((data, way))
-            cells += ["", "", ""] if row is None else _score_and_cost(row)
-        told = facts[paper, way]
-        lines.append([*cells, f"{told['weights']:,}", f"{told['learned']:,}", f"{told['bytes'] / 1e6:.2f} MB"])
+    for way, told in newspaper.items():
+        if way != "backward":
+            cells = [*_score_and_cost(rows[paper, way]), *_score_and_cost(rows.get((reviews, way)))]
+            sizes = [f"{told['weights']:,}", f"{told['learned']:,}", f"{told['bytes'] / 1e6:.2f} MB"]
+            lines.append([way, *cells, *sizes])
     head = ["way", "newspaper F1", "CPU time", "memory", "reviews accuracy", "CPU time", "memory"]
-    parts = [grid([*head, "weights", "that learn", "file"], lines)]
-    below = []
-    if (paper, "backward") in facts:
-        told = facts[paper, "backward"]
-        ratio = told["frozen backward"] / told["whole backward"]
-        below.append(f"- The backward pass with embeddings and three of six layers frozen: {ratio:.2f} of the whole.")
-    if {(paper, "start"), (paper, "trimmed")} <= facts.keys():
-        told = facts[paper, "trimmed"]
-        lost = 100 * (facts[paper, "start"]["score"] - told["score"])
-        kept = ", ".join(map(str, told["kept"]))
-        below.append(f"- Four of six layers ({kept}) have {-lost:+.1f} points of F1 against the start.")
-    if {(paper, "start"), (paper, "shared")} <= facts.keys():
-        part = facts[paper, "shared"]["weights"] / facts[paper, "start"]["weights"]
-        below.append(f"- Six layers that share two layers' weights have {part:.2f} of the weights.")
-    return parts[0] + "\n\n" + "\n".join(below)
+    told = []
+    if "backward" in newspaper:
+        whole, frozen = (newspaper["backward"][f"{way} backward"] for way in ("whole", "frozen"))
+        told.append(
+            f"- A backward pass takes {duration(whole)}, with embeddings and three of six layers frozen "
+            f"{duration(frozen)}, {frozen / whole:.2f} of it."
+        )
+    if {"start", "whole", "trimmed"} <= newspaper.keys():
+        lost = {way: 100 * (newspaper["trimmed"]["score"] - newspaper[way]["score"]) for way in ("start", "whole")}
+        kept = ", ".join(map(str, newspaper["trimmed"]["kept"]))
+        told.append(
+            f"- Four of six layers ({kept}) have {lost['start']:+.1f} points of F1 against the start, and "
+            f"{lost['whole']:+.1f} against all six after the same fine-tuning."
+        )
+    if {"whole", "shared"} <= newspaper.keys():
+        part = newspaper["shared"]["weights"] / newspaper["whole"]["weights"]
+        told.append(f"- Six layers on two layers' weights: {part:.2f} of the model's weights.")
+    return grid([*head, "weights", "that learn", "file"], lines) + "\n\n" + "\n".join(told)
 
 
-def _score_and_cost(row: Result) -> list[str]:
-    return [f"{row['facts']['score']:.4f}", duration(row["cpu_seconds"]), size(row["peak_bytes"])]
+def _score_and_cost(row: Result | None) -> list[str]:
+    if row is None:
+        return ["", "", ""]
+    # What there is to start from may have been trained in parts.
+    cost = ["", ""] if row["way"] == "start" else [duration(row["cpu_seconds"]), size(row["peak_bytes"])]
+    return [f"{row['facts']['score']:.4f}", *cost]
 
 
 def _percent(part: float) -> str:

@@ -321,7 +321,7 @@ _CASES = (
         "What does each way to fine-tune one labeller cost, on its own newspaper and on reviews, and what is it worth?",
         [contender for data in DATA for contender in fine_tuning(data)],
         ("train",),
-        [100],
+        [80],
         [2],
         axis="training steps",
         warm_up=None,

@@ -1,6 +1,6 @@
 """One labeller fine-tuned in five ways on a newspaper and on reviews: what each way costs, and what it is worth."""
 
-import shutil
+import json
 import statistics
 import tempfile
 import time
@@ -14,10 +14,10 @@ Facts = dict[str, Any]
 Tables = dict[str, Any]
 
 MODEL: Tables = {
-    "hidden_size": 128,
+    "hidden_size": 96,
     "num_attention_heads": 2,
-    "attention_head_size": 64,
-    "feed_forward_size": 512,
+    "attention_head_size": 48,
+    "feed_forward_size": 384,
     # Six layers, of kinds that repeat every two, so that layers can share.
     "attention_layers": ["local", "local+lsh"] * 3,
     "local_window": 32,
@@ -26,7 +26,7 @@ MODEL: Tables = {
     "num_rounds": 1,
     "convolution_kernel": 5,
     # Embeddings are half of so small a model; narrow ones leave the layers most of its weights.
-    "embedding_size": 64,
+    "embedding_size": 48,
     "hidden_dropout_prob": 0.1,
 }
 DATA: dict[str, Tables] = {
@@ -99,17 +99,14 @@ def _place(steps: int) -> Path:
 def _start_at(steps: int) -> Path:
     """The trained labeller that every way starts from, made if it is not there."""
     place = _place(steps)
-    if not (place / "metrics.json").exists():
-        _start(steps)
+    _start(steps)
     return place
 
 
 def _start(steps: int) -> Facts:
-    """Train the labeller anew."""
-    place = _place(steps)
-    shutil.rmtree(place, ignore_errors=True)
-    tables = _tables("people-daily", START_STEPS * steps, learning_rate=3e-3)
-    return _train(tables | {"model": MODEL}, place, "f1")
+    """Train the labeller, or go on where an interrupted case has left it."""
+    tables = _tables("people-daily", START_STEPS * steps, learning_rate=3e-3, evaluations=8)
+    return _train(tables | {"model": MODEL}, _place(steps), "f1")
 
 
 def _tune(data: str, way: str, steps: int) -> Facts:
@@ -131,7 +128,11 @@ def _train(tables: Tables, place: Path, measure: str) -> Facts:
     recipe = recipe.model_copy(
         update={"training": recipe.training.model_copy(update={"num_threads": torch.get_num_threads()})}
     )
-    metrics = train(recipe, place, console=Console(quiet=True))
+    if (place / "metrics.json").exists():
+        metrics = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
+    else:
+        begun = any((place / "checkpoints").glob("checkpoint-*"))
+        metrics = train(recipe, place, resume=begun, overwrite=not begun, console=Console(quiet=True))
     told: Mapping[str, Any] = metrics.get("start", {})
     files = [*place.glob("*.safetensors")]
     return {

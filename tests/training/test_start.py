@@ -312,3 +312,17 @@ def test_a_trimmed_model_by_lora_is_kept_whole(labeller, tmp_path):
     recipe = _altered(labeller, ner_recipe(tmp_path, max_steps=2), keep_layers=[1], lora_rank=2, lora_merge=True)
     train(recipe, tmp_path / "run", console=QUIET)
     assert load_run(tmp_path / "run").model.config.num_hidden_layers == 1
+
+
+def test_a_labeller_without_some_heads_tells_what_each_is_worth(labeller, tmp_path, capsys):
+    metrics = train(_altered(labeller, ner_recipe(tmp_path, max_steps=20), trim_heads=1), tmp_path / "run")
+    told = metrics["start"]
+    assert [len(heads) for heads in told["kept_heads"]] == [1, 1]
+    assert told["score"] == json.loads((labeller / "metrics.json").read_text())["validation"]["f1"]
+    assert "f1 without its head 0 " in capsys.readouterr().err
+    kinds = load_run(tmp_path / "run").model.config.attention_layers
+    assert all(sorted(kind == "none" for kind in layer) == [False, True] for layer in kinds)
+    named = _altered(labeller, ner_recipe(tmp_path, max_steps=1), keep_heads=[[1], [0, 1]])
+    assert train(named, tmp_path / "named", console=QUIET)["start"]["kept_heads"] == [[1], [0, 1]]
+    with pytest.raises(ValueError, match="trim_heads and trim_heads_tolerance say each which heads go"):
+        _altered(labeller, ner_recipe(tmp_path), trim_heads=1, trim_heads_tolerance=0.1)

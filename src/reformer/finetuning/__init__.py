@@ -10,6 +10,7 @@ from reformer.finetuning.pretrained import load_pretrained
 from reformer.finetuning.share import share
 from reformer.finetuning.transfer import Transfer, transfer
 from reformer.finetuning.trim import Trimmed, keep_layers, trim
+from reformer.finetuning.trim_heads import TrimmedHeads, heads_of, keep_heads, trim_heads
 from reformer.finetuning.widen import widen
 
 __all__ = [
@@ -20,10 +21,13 @@ __all__ = [
     "FinetuningError",
     "Transfer",
     "Trimmed",
+    "TrimmedHeads",
     "add_lora",
     "changed_config",
     "freeze",
     "freeze_all_but_top",
+    "heads_of",
+    "keep_heads",
     "keep_layers",
     "layers",
     "load_pretrained",
@@ -31,5 +35,6 @@ __all__ = [
     "share",
     "transfer",
     "trim",
+    "trim_heads",
     "widen",
 ]

@@ -37,8 +37,9 @@ class ReformerConfig(PreTrainedConfig):
         gated_heads: scale the output of each head of attention by a sigmoid of the layer's input.
         attention_act: "relu", "gelu" or "silu" of the joined heads, before they are projected; None for none.
         attention_layers: one of "full", "local", "lsh", "local+lsh" for each layer, or a list of them, one for each
-            head of the layer: `["local", ["local", "local", "lsh", "lsh"], "full"]`. "fourier", for a
-            whole layer, is a gated convolution with long filters in place of attention.
+            head of the layer: `["local", ["local", "local", "lsh", "lsh"], "full"]`; "none" in such a list is a head
+            that the layer goes without. "fourier", for a whole layer, is a gated convolution with long filters in place
+            of attention.
         num_distinct_layers: how many layers have weights of their own: layer `i` uses those of layer
             `i mod num_distinct_layers`, which must be of its kind. Biases, norms and hash rotations stay each
             layer's own. None for all.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from reformer.models.head_groups import Layer
+from reformer.models.head_groups import NO_HEAD, Layer
 from reformer.ops.orderings import bucket_factors
 from reformer.ops.window_attention import MOST_COEFFICIENTS
 
@@ -262,7 +262,9 @@ def _check_kinds(name: str, layers: Sequence[Layer], kinds: Sequence[str]) -> No
         raise ValueError(f"{name}=[]: expected at least one layer")
     for layer in layers:
         # A convolution has channels, not heads that could be of a kind each.
-        allowed = kinds if isinstance(layer, str) else [kind for kind in kinds if kind != "fourier"]
+        allowed = kinds if isinstance(layer, str) else [*(kind for kind in kinds if kind != "fourier"), NO_HEAD]
+        if set(layer) == {NO_HEAD}:
+            raise ValueError(f"{name} has {layer}, a layer without any head; expected at least one")
         for kind in [layer] if isinstance(layer, str) else layer:
             if kind not in allowed:
                 raise ValueError(f"{name} has {kind!r}; expected {', '.join(map(repr, allowed))}")

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 Layer = str | list[str] | tuple[str, ...]
 """The kind of all heads of a layer, or the kind of each."""
 
+NO_HEAD = "none"
+"""In the place of a head's kind: the layer goes without it. The others keep their numbers, and so their windows."""
+
 
 class HeadGroup(NamedTuple):
     """Heads that are alike, and so are seen to in one call of the op."""
@@ -23,7 +26,7 @@ def head_groups(
     """The groups of a layer's heads, in the order of their first heads.
 
     Args:
-        layer: the kind of all heads, or a kind for each.
+        layer: the kind of all heads, or a kind for each; `NO_HEAD` for one that is not there.
         local_window, lsh_window: the windows of all heads, or one for each.
 
     Raises:
@@ -40,6 +43,8 @@ def head_groups(
     )
     groups: dict[tuple[str, int, int], list[int]] = {}
     for head, kind in enumerate(kinds):
+        if kind == NO_HEAD:
+            continue
         # A window that the kind does not look through makes no difference.
         alike = (kind, local[head] if "local" in kind else local[0], lsh[head] if "lsh" in kind else lsh[0])
         groups.setdefault(alike, []).append(head)

@@ -105,6 +105,13 @@ class TokenizerRecipe(_Table):
         return self
 
 
+WHICH_GO = {
+    "layers": ("keep_layers", "trim_layers", "trim_tolerance"),
+    "heads": ("keep_heads", "trim_heads", "trim_heads_tolerance"),
+}
+"""What can be trimmed, and the fields that say it, of which a recipe gives one."""
+
+
 class FinetuneRecipe(_Table):
     """How the run begins with a trained model instead of a fresh one."""
 
@@ -127,6 +134,15 @@ class FinetuneRecipe(_Table):
     )
     trim_tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
         None, description="let layers go for as long as the held-out score falls by no more than this"
+    )
+    keep_heads: list[list[int]] | None = Field(
+        None, description="for each layer, the heads to go on with, counted from 0; [] for one that is no attention"
+    )
+    trim_heads: AtLeastOne | None = Field(
+        None, description="go on with so many heads a layer: those go that are missed least when they alone are skipped"
+    )
+    trim_heads_tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="let heads go for as long as the held-out score falls by no more than this"
     )
     distinct_layers: AtLeastOne | None = Field(
         None, description="let the layers share so many layers' weights, each the mean of those it replaces"
@@ -153,9 +169,10 @@ class FinetuneRecipe(_Table):
         given = [name for name, value in self if value is not None and name != "start_from"]
         if self.start_from is None and given:
             raise ValueError(f"{', '.join(given)}: there is no trained model to do this with; give start_from")
-        ways = [name for name in ("keep_layers", "trim_layers", "trim_tolerance") if name in given]
-        if len(ways) > 1:
-            raise ValueError(f"{' and '.join(ways)} say each which layers go; give one of them")
+        for what, names in WHICH_GO.items():
+            ways = [name for name in names if name in given]
+            if len(ways) > 1:
+                raise ValueError(f"{' and '.join(ways)} say each which {what} go; give one of them")
         self._check_lora(given)
         return self
 

@@ -1,0 +1,201 @@
+"""Heads taken out of a trained model's attention: those that are named, or those that the score misses least."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from reformer.finetuning.errors import FinetuningError
+from reformer.finetuning.layers import backbone, layers, rebuilt
+from reformer.finetuning.trim import Measure
+from reformer.models.head_groups import NO_HEAD, HeadGroup
+from reformer.nn import Attention, MixedAttention
+
+Heads = Sequence[Sequence[int]]
+"""For each layer, the numbers of heads."""
+
+
+@dataclass(frozen=True)
+class TrimmedHeads:
+    """A model with fewer heads, and why these are in it."""
+
+    model: PreTrainedModel
+    kept: tuple[tuple[int, ...], ...]
+    """The heads that are left in each layer, by their numbers in the trained model."""
+    worth: tuple[tuple[float | None, ...], ...]
+    """By layer and head, how much the whole model's score falls when this head alone is skipped; below 0 if it rises.
+    Heads that share keys go together, and have one worth; None for a layer's only ones, which are never to go, and for
+    one that is not there."""
+    score: float
+    """What the whole model was measured at."""
+    trimmed_score: float
+    """What the smaller one is measured at, before any further training."""
+
+
+def heads_of(model: PreTrainedModel) -> tuple[tuple[int, ...], ...]:
+    """The numbers of the heads that each layer has; none in a layer that is no attention."""
+    config = backbone(model).config
+    groups = [
+        [] if layer == "fourier" else [group.heads for group in config.head_groups(layer)]
+        for layer in config.attention_layers
+    ]
+    return tuple(tuple(sorted(chain.from_iterable(each))) for each in groups)
+
+
+@torch.no_grad()
+def keep_heads(model: PreTrainedModel, kept: Heads) -> PreTrainedModel:
+    """A model whose layers have these heads alone, an ordinary smaller one: `attention_layers` then has a list for each
+    layer that lost one, with "none" in its place, and the other heads keep their numbers, windows and time steps.
+
+    Args:
+        model: the trained model, which is left as it is.
+        kept: for each layer, the rising numbers of the heads that stay; what is no attention has none.
+
+    Raises:
+        FinetuningError: other heads than a layer has, none that stays, a part of those that share keys, or layers
+            that share their weights.
+    """
+    there = heads_of(model)
+    _check(model, there, kept)
+    config = backbone(model).config
+    kinds = [
+        layer if tuple(left) == had else [_kind(layer, head, left) for head in range(config.num_attention_heads)]
+        for layer, had, left in zip(config.attention_layers, there, kept, strict=True)
+    ]
+    smaller = rebuilt(model, attention_layers=kinds)
+    ours = smaller.state_dict()
+    for name, weight in model.state_dict().items():
+        # What lost heads has other shapes, or other names where a kind of heads is gone; it comes below.
+        if name in ours and ours[name].shape == weight.shape:
+            ours[name].copy_(weight)
+    for number, (had, left) in enumerate(zip(there, kept, strict=True)):
+        if tuple(left) != had:
+            _copy_heads(_groups(model, number), _groups(smaller, number), config.heads_sharing_keys)
+    return smaller
+
+
+def trim_heads(
+    model: PreTrainedModel,
+    measure: Measure,
+    *,
+    count: int | None = None,
+    tolerance: float | None = None,
+    greater_is_better: bool = True,
+) -> TrimmedHeads:
+    """Take heads out, those first that the score misses least when they alone are skipped.
+
+    A head's worth is measured once, on the whole model. Source: Michel, Levy and Neubig 2019, with the score itself in
+    place of a gradient that stands for it.
+
+    Args:
+        model: the trained model, which is left as it is.
+        measure: a model's score on data that was held out.
+        count: how many heads to keep in each layer that has more.
+        tolerance: how far the score may fall below the whole model's, in its own units; without a `count` heads go, the
+            next one measured with those before, for as long as it does not. Each layer keeps one.
+        greater_is_better: of the score.
+
+    Raises:
+        FinetuningError: neither or both of `count` and `tolerance`, a count of less than one or of a part of the heads
+            that share keys, or layers that share their weights.
+    """
+    if (count is None) == (tolerance is None):
+        raise FinetuningError("give either how many heads to keep in each layer or by how much the score may fall")
+    together = backbone(model).config.heads_sharing_keys
+    if count is not None and (count < 1 or count % together):
+        raise FinetuningError(f"{count} heads to keep: expected a multiple of {together}, as many as share their keys")
+    there = heads_of(model)
+    sign = 1.0 if greater_is_better else -1.0
+    whole = sign * measure(model)
+    units = [(number, head) for number, had in enumerate(there) for head in had if head % together == 0]
+    worth = {
+        place: whole - sign * measure(keep_heads(model, _without(there, [place], together)))
+        for place in units
+        if len(there[place[0]]) > together
+    }
+    gone: list[tuple[int, int]] = []
+    chosen, best = model, whole
+    for place in sorted(worth, key=worth.__getitem__):
+        if len(_without(there, gone, together)[place[0]]) <= (count or together):
+            continue
+        if tolerance is not None:
+            fewer = keep_heads(model, _without(there, [*gone, place], together))
+            score = sign * measure(fewer)
+            if score < whole - tolerance:
+                break
+            chosen, best = fewer, score
+        gone.append(place)
+    kept = _without(there, gone, together)
+    if count is not None and gone:
+        chosen = keep_heads(model, kept)
+        best = sign * measure(chosen)
+    every = range(backbone(model).config.num_attention_heads)
+    # A head that is not there is in no place, whoever it would share keys with.
+    told = tuple(tuple(worth.get((number, head - head % together)) for head in every) for number in range(len(there)))
+    return TrimmedHeads(chosen, kept, told, sign * whole, sign * best)
+
+
+def _without(there: Heads, gone: Sequence[tuple[int, int]], together: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(
+        tuple(head for head in had if (number, head - head % together) not in gone) for number, had in enumerate(there)
+    )
+
+
+def _kind(layer: str | Sequence[str], head: int, left: Sequence[int]) -> str:
+    if head not in left:
+        return NO_HEAD
+    return layer if isinstance(layer, str) else layer[head]
+
+
+def _check(model: PreTrainedModel, there: Heads, kept: Heads) -> None:
+    config = backbone(model).config
+    if config.num_distinct_layers is not None:
+        raise FinetuningError(
+            f"num_distinct_layers={config.num_distinct_layers}: heads of layers that share their weights cannot be "
+            "taken out one by one; trim before sharing"
+        )
+    if len(kept) != len(there):
+        raise FinetuningError(f"heads to keep in {len(kept)} layers: the model has {len(there)}; give a list for each")
+    for number, (had, left) in enumerate(zip(there, kept, strict=True)):
+        if list(left) != sorted(set(left)) or not set(left) <= set(had) or (had and not left):
+            raise FinetuningError(
+                f"heads to keep in layer {number}: {list(left)}; expected rising numbers of {list(had)}"
+                + (", at least one" if had else ": this layer is no attention")
+            )
+
+
+def _groups(model: PreTrainedModel, number: int) -> list[tuple[HeadGroup, Attention]]:
+    """The groups of a layer's heads, and the attention of each."""
+    config = backbone(model).config
+    functions = [sublayer.function for sublayer in layers(model)[number]]
+    function = next(each for each in functions if isinstance(each, Attention | MixedAttention))
+    modules: list[nn.Module] = list(function.groups) if isinstance(function, MixedAttention) else [function]
+    found = config.head_groups(config.attention_layers[number])
+    return [(group, module) for group, module in zip(found, modules, strict=True) if isinstance(module, Attention)]
+
+
+def _copy_heads(
+    trained: Sequence[tuple[HeadGroup, Attention]], fewer: Sequence[tuple[HeadGroup, Attention]], together: int
+) -> None:
+    for group, module in fewer:
+        theirs, source = next((theirs, each) for theirs, each in trained if set(group.heads) <= set(theirs.heads))
+        heads = torch.tensor([theirs.heads.index(head) for head in group.heads])
+        key_heads = heads[::together] // together
+        weights = source.state_dict()
+        for name, weight in module.state_dict().items():
+            weight.copy_(_of_heads(name, weights[name], source, heads, key_heads))
+
+
+def _of_heads(name: str, weight: Tensor, module: Attention, heads: Tensor, key_heads: Tensor) -> Tensor:
+    """What a weight of an attention has for some of its heads."""
+    part = name.partition(".")[0]
+    of_keys = part in ("key", "value", "key_filters", "value_filters") or part.startswith("rotation_")
+    chosen, count = (key_heads, module.key_heads) if of_keys else (heads, module.heads)
+    # What is written to the stream, and filters, have the heads' channels last; all else has heads first.
+    last = part == "output" or part.endswith("_filters")
+    divided = weight.unflatten(-1 if last else 0, (count, -1))
+    found = divided.index_select(-2 if last else 0, chosen.to(weight.device))
+    return found.flatten(-2, -1) if last else found.flatten(0, 1)
