@@ -85,6 +85,7 @@ def _tables(data: str, steps: int, **training: Any) -> Tables:
             "weight_decay": 0.05,
             "batch_tokens": 4096,
             "evaluations": 1,
+            "num_threads": 1,
             **training,
         },
     }
@@ -118,16 +119,12 @@ def _tune(data: str, way: str, steps: int) -> Facts:
 
 
 def _train(tables: Tables, place: Path, measure: str) -> Facts:
-    import torch
     from rich.console import Console
 
     from reformer.training.recipe import Recipe
     from reformer.training.train import train
 
     recipe = Recipe.model_validate(tables)
-    recipe = recipe.model_copy(
-        update={"training": recipe.training.model_copy(update={"num_threads": torch.get_num_threads()})}
-    )
     if (place / "metrics.json").exists():
         metrics = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
     else:
@@ -154,6 +151,7 @@ def _backward(steps: int) -> Facts:
     from reformer.models import ReformerConfig, ReformerForTokenClassification
 
     torch.manual_seed(0)
+    torch.set_num_threads(1)
     ids = torch.randint(1, 4000, (4, 1000))
     models = {}
     for way in ("whole", "frozen"):
