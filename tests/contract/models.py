@@ -56,7 +56,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "chunk_size_feed_forward": 7,
     },
     "heads": {
-        "attention_layers": ["full", ["lsh", "local", "local", "full"], "local+lsh"],
+        "attention_layers": [
+            "full",
+            ["lsh", "local", "local", "full"],
+            ["local+lsh", "none", "local+lsh", "local+lsh"],
+        ],
         "num_attention_heads": 4,
         "attention_head_size": 8,
         "local_window": [5, 9, 9, 5],
