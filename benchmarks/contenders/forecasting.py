@@ -17,7 +17,7 @@ SERIES = {
 DAY, WEEK = 24, 168
 LAYERS = {"local, local+lsh": ["local", "local+lsh"], "full attention": ["full", "full"]}
 
-LINEAR_CONTEXT, LINEAR_STEPS, LINEAR_BATCH, LINEAR_RATE = 336, 1200, 64, 2e-3
+LINEAR_CONTEXT, LINEAR_STEPS_FOR_EACH, LINEAR_BATCH, LINEAR_RATE = 336, 3, 64, 2e-3
 TREND = 25
 
 Facts = dict[str, Any]
@@ -28,7 +28,7 @@ def forecasting(series: str) -> list[Contender]:
     return [
         _contender(series, "last day", lambda steps: _repeat(_recipe(series, 1), DAY)),
         _contender(series, "last week", lambda steps: _repeat(_recipe(series, 1), WEEK)),
-        _contender(series, "linear", lambda steps: _linear(_recipe(series, 1), min(steps, LINEAR_STEPS))),
+        _contender(series, "linear", lambda steps: _linear(_recipe(series, 1), LINEAR_STEPS_FOR_EACH * steps)),
         *(
             _contender(series, name, lambda steps, kinds=kinds: _layers(_recipe(series, steps, kinds)))
             for name, kinds in LAYERS.items()

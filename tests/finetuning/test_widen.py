@@ -5,7 +5,12 @@ import torch
 
 from reformer.finetuning import FinetuningError, widen
 from reformer.finetuning.widen import WAYS
-from reformer.models import ReformerConfig, ReformerForForecasting, ReformerForImageClassification
+from reformer.models import (
+    ReformerConfig,
+    ReformerForForecasting,
+    ReformerForImageClassification,
+    ReformerForImageToText,
+)
 from reformer.nn import Attention
 from tests.contract.models import HEADS, SMALL, every_head, every_variant, outputs, random_ids
 
@@ -16,6 +21,12 @@ UNWIDENED = {
     "hourglass": "shortened_layers",
 }
 """The variants with a part whose channels cannot be copied, and what the error names."""
+
+ENCODER_DECODER_LAYERS = {
+    "is_encoder_decoder": True,
+    "decoder_attention_layers": ["full"],
+    "cross_attention_layers": ["full"],
+}
 
 
 @every_head
@@ -78,9 +89,14 @@ def test_pixels_and_series_are_read_as_before():
                 **fields, **options, patch_size=4, prediction_length=6, quantiles=[0.1, 0.5], linear_context=8
             )
         ).eval()
+        captions = ReformerForImageToText(
+            ReformerConfig(**(fields | {"vocab_size": 41}), **options, **ENCODER_DECODER_LAYERS, patch_size=2)
+        ).eval()
         pixels, values = torch.rand(2, 1, 6, 8), torch.randn(2, 19, 3)
+        target = {"decoder_input_ids": random_ids(2, 7)}
         with torch.no_grad():
             assert (widen(images, 64)(pixels).logits - images(pixels).logits).abs().max() < 1e-5
+            assert (widen(captions, 64)(pixels, **target).logits - captions(pixels, **target).logits).abs().max() < 1e-5
             found = widen(series, 64)(values).quantiles
             assert (found - series(values).quantiles).abs().max() < 1e-5
 

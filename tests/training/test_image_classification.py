@@ -3,16 +3,19 @@
 import gzip
 import json
 import struct
+import tomllib
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from rich.console import Console
 from typer.testing import CliRunner
 
 from reformer.cli import app
 from reformer.data import DataError, load_digits, read_images
 from reformer.training.recipe import Recipe
 from reformer.training.recipe_file import write_recipe
+from reformer.training.train import train
 from tests.training.tiny import MODEL
 
 RUNNER = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"})
@@ -81,6 +84,20 @@ def test_a_folder_with_a_table_is_learned(run):
     result = RUNNER.invoke(app, ["evaluate", str(run / "run"), str(run / "test/images.csv")])
     assert result.exit_code == 0, result.output
     assert "accuracy" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"patch_size": 4}, "6 x 4 pixels, and model.patch_size = 4; take one that divides both sides"),
+        ({"max_position_embeddings": 23}, "makes 24 tokens of them, more than model.max_position_embeddings = 23"),
+    ],
+)
+def test_squares_that_do_not_fit_are_named_before_training(run, tmp_path, fields, message):
+    tables = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
+    tables["model"] |= fields
+    with pytest.raises(DataError, match=message):
+        train(Recipe.model_validate(tables), tmp_path / "run", console=Console(quiet=True))
 
 
 def test_bad_images_are_named_and_the_others_are_answered(run, tmp_path):

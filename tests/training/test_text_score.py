@@ -22,7 +22,9 @@ def test_chrf_is_sacrebleus(texts):
     other.update(written[1:], asked[1:])
     score.counts += other.counts
     expected = corpus_chrf(written, [asked]).score
-    assert score.result() == {"chrf": pytest.approx(expected, abs=1e-9), "pairs": len(written)}
+    found = score.result()
+    assert (found["chrf"], found["pairs"]) == (pytest.approx(expected, abs=1e-9), len(written))
+    assert found["exact_match"] == sum(map(str.__eq__, written, asked)) / len(written)
 
 
 def test_bleu_cuts_chinese_by_characters():
@@ -32,4 +34,4 @@ def test_bleu_cuts_chinese_by_characters():
 
 
 def test_nothing_written_is_no_score():
-    assert CharacterScore().result() == {"chrf": 0.0, "pairs": 0}
+    assert CharacterScore().result() == {"chrf": 0.0, "exact_match": 0.0, "pairs": 0}

@@ -29,7 +29,7 @@ def _train(tables: dict, folder, **options):
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")
     metrics = _train(pairs_recipe(folder), folder / "run")
-    assert metrics["test"].keys() == {"bleu", "chrf", "pairs"}
+    assert metrics["test"].keys() == {"bleu", "chrf", "exact_match", "pairs"}
     assert metrics["test"]["pairs"] == 5
     assert metrics["validation"]["pairs"] == 3
     return load_run(folder / "run")
@@ -72,7 +72,7 @@ def test_the_commands(run, tmp_path):
     assert all(isinstance(record["target"], str) for record in records)
     pairs = write_pairs(tmp_path / "pairs.tsv", 4)
     reformer("evaluate", run.folder, pairs, "-o", tmp_path / "scores.json")
-    assert set(json.loads((tmp_path / "scores.json").read_text())) == {"chrf", "bleu", "pairs"}
+    assert set(json.loads((tmp_path / "scores.json").read_text())) == {"chrf", "bleu", "exact_match", "pairs"}
 
 
 def test_what_is_no_pair_is_named(run, tmp_path):

@@ -12,6 +12,7 @@ from reformer.models import (
     ReformerConfig,
     ReformerForForecasting,
     ReformerForImageClassification,
+    ReformerForImageToText,
     ReformerForQuestionAnswering,
     ReformerForSequenceClassification,
     ReformerForTokenClassification,
@@ -156,6 +157,7 @@ WAYS: dict[type[nn.Module], dict[str, Way]] = {
 EMBEDDING_WAYS: dict[type[nn.Module], dict[str, Way]] = {
     ReformerModel: {"embeddings.weight": {1: _copied}},
     ReformerForImageClassification: {"embed.weight": {0: _copied}, "embed.bias": {0: _copied}},
+    ReformerForImageToText: {"embed.weight": {0: _copied}, "embed.bias": {0: _copied}},
     ReformerForForecasting: {"embed.weight": {0: _copied}, "embed.bias": {0: _copied}},
     LanguageModel: {"lm_projection.weight": {0: _divided, 1: _spread}},
 }

@@ -22,7 +22,7 @@ from reformer.models.heads import (
     ReformerForSequenceClassification,
     ReformerForTokenClassification,
 )
-from reformer.models.images import ReformerForImageClassification
+from reformer.models.images import ReformerForImageClassification, ReformerForImageToText
 
 AutoConfig.register(ReformerConfig.model_type, ReformerConfig)
 for _auto, _model in (
@@ -45,6 +45,7 @@ __all__ = [
     "ReformerForConditionalGeneration",
     "ReformerForForecasting",
     "ReformerForImageClassification",
+    "ReformerForImageToText",
     "ReformerForMaskedLM",
     "ReformerForQuestionAnswering",
     "ReformerForSequenceClassification",

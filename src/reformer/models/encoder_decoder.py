@@ -68,9 +68,7 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
             ValueError: no source or no target, or one that the stacks refuse.
         """
         if encoder_outputs is None:
-            encoder_outputs = self.encoder(
-                input_ids, attention_mask, inputs_embeds, num_rounds=self._rounds(self.encoder, num_rounds)
-            )
+            encoder_outputs = self.read(input_ids, attention_mask, inputs_embeds, num_rounds)
         streams: Tensor = encoder_outputs[0]  # pyright: ignore[reportOptionalSubscript]
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             raise ValueError("no target: give decoder_input_ids or decoder_inputs_embeds, or labels to train on")
@@ -95,6 +93,17 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
             past_key_values=found.past_key_values,
             encoder_last_hidden_state=streams,
         )
+
+    def read(
+        self,
+        input_ids: Int[Tensor, "batch source"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "batch source hidden"] | None = None,
+        num_rounds: int | None = None,
+    ) -> BaseModelOutput:
+        """The encoder's output for a source, which `forward` takes as `encoder_outputs`."""
+        rounds = self._rounds(self.encoder, num_rounds)
+        return self.encoder(input_ids, attention_mask, inputs_embeds, num_rounds=rounds, return_dict=True)
 
     def _rounds(self, stack: ReformerModel, asked: int | None) -> int | None:
         """What of both is asked of one of them: nothing, if only the other one hashes."""

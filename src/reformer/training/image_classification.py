@@ -8,22 +8,28 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from reformer.data import DataError, Image, label_id, load_digits, read_images
+from reformer.data import DataError, Image, label_id
 from reformer.models import ReformerForImageClassification
-from reformer.training.material import AnsweringTask, Asked, Material, Report, make_config, read_files
+from reformer.training.image_tasks import (
+    ImageTask,
+    batches,
+    check_squares,
+    image_fields,
+    read_all,
+    sizes,
+    stack,
+    tokens_of,
+)
+from reformer.training.material import Asked, Material, Report, make_config
 from reformer.training.metrics import ClassScore
 from reformer.training.recipe import Recipe
-from reformer.training.splits import hold_out
 from reformer.training.start import Start
 
 if TYPE_CHECKING:
     from reformer.training.run import Run
 
-DIGITS = "index:digits"
-IMAGES_AT_A_TIME = 64
 
-
-class ImageClassification(AnsweringTask):
+class ImageClassification(ImageTask):
     """One label for an image."""
 
     head = ReformerForImageClassification
@@ -31,14 +37,11 @@ class ImageClassification(AnsweringTask):
     own_fields = frozenset({"data.label_column"})
     processor_file = None
     asks = frozenset({"label_column", "split"})
-
-    def check(self, recipe: Recipe) -> None:
-        super().check(recipe)
-        if recipe.data.source not in (None, DIGITS):
-            raise ValueError(f"data.source = {recipe.data.source!r}: the source of images is {DIGITS}")
+    source = "index:digits"
+    column = "label"
 
     def prepare(self, recipe: Recipe, start: Start | None = None) -> "ImageMaterial":
-        return ImageMaterial(recipe, start)
+        return ImageMaterial(self, recipe, start)
 
     def load_processor(self, folder: Any) -> None:
         """The configuration says all that is to know."""
@@ -46,27 +49,20 @@ class ImageClassification(AnsweringTask):
     def answers(
         self, run: "Run[ImageClassification]", files: Iterable[str], asked: Asked, on_error: Report
     ) -> Iterator[dict[str, Any]]:
-        images = read_files(files, lambda file: read_images(file, label_column=None, on_error=on_error), on_error)
-        for image, shares in _shares(run, images, on_error):
+        for image, shares in _shares(run, read_all(files, on_error), on_error):
             scores = dict(zip(run.labels, shares.tolist(), strict=True))
             yield {"id": image.id, "label": max(scores, key=scores.__getitem__), "scores": scores}
 
     def evaluate(self, run: "Run[ImageClassification]", source: str, asked: Asked) -> dict[str, float]:
-        if source == DIGITS:
-            return evaluate_images(run, load_digits()[asked.split or "test"])
-        column = asked.label_column or run.recipe.data.label_column or "label"
-        return evaluate_images(run, read_images(source, label_column=column))
+        return evaluate_images(run, self.known(run, source, asked))
 
 
 class ImageSet(Dataset[tuple[np.ndarray, int]]):
-    """Images of one size with the numbers of their labels; `DataError` where one has another size or label."""
+    """Images with the numbers of their labels; a `DataError` where one has a label that is not known."""
 
-    def __init__(self, images: Sequence[Image], shape: tuple[int, ...], label_ids: dict[str, int]) -> None:
-        self._pixels, self._labels = [], []
-        for image in images:
-            _check_shape(image, shape)
-            self._pixels.append(image.pixels)
-            self._labels.append(label_id(_label(image), label_ids, image.source))
+    def __init__(self, images: Sequence[Image], label_ids: dict[str, int]) -> None:
+        self._pixels = [image.pixels for image in images]
+        self._labels = [label_id(_label(image), label_ids, image.source) for image in images]
 
     def __len__(self) -> int:
         return len(self._pixels)
@@ -82,44 +78,32 @@ class ImageMaterial(Material):
         DataError: an image that cannot be read, has no label, or is not as large as the first.
     """
 
-    def __init__(self, recipe: Recipe, start: Start | None = None) -> None:
-        parts = _load(recipe)
-        self._labels = sorted({_label(image) for image in parts["train"]})
+    def __init__(self, task: ImageTask, recipe: Recipe, start: Start | None = None) -> None:
+        self._parts = task.parts(recipe)
+        self._labels = sorted({_label(image) for image in self._parts["train"]})
         if len(self._labels) < 2:
             raise DataError(recipe.data.train, None, f"every image has the label {self._labels}", "give two at least")
         ids = {label: number for number, label in enumerate(self._labels)}
-        shape = parts["train"][0].pixels.shape
         self.processor = None
         self.config = make_config(
             recipe,
             None,
             start,
-            num_channels=shape[0],
-            image_size=list(shape[1:]),
+            **image_fields(self._parts["train"]),
             id2label=dict(enumerate(self._labels)),
             label2id=ids,
         )
-        size = self.config.patch_size
-        if shape[1] % size or shape[2] % size:
-            raise DataError(
-                recipe.data.train,
-                None,
-                f"the images are {shape[2]} x {shape[1]} pixels, and model.patch_size = {size}",
-                "take one that divides both sides",
-            )
-        self._tokens = shape[1] * shape[2] // size**2
-        self.train = ImageSet(parts["train"], shape, ids)
-        self.validation = ImageSet(parts["validation"], shape, ids)
-        self._test = parts["test"]
-        ImageSet(self._test, shape, ids)
+        check_squares(self.config, recipe.data.train)
+        sets = {name: ImageSet(images, ids) for name, images in self._parts.items()}
+        self.train, self.validation = sets["train"], sets["validation"]
 
     def lengths(self, dataset: Dataset[Any]) -> list[int]:
         assert isinstance(dataset, ImageSet)
-        return [self._tokens] * len(dataset)
+        return [tokens_of(self.config)] * len(dataset)
 
     def collate(self, examples: Sequence[Any]) -> dict[str, Tensor]:
         pixels, labels = zip(*examples, strict=True)
-        return {"pixel_values": torch.from_numpy(np.stack(pixels)), "labels": torch.tensor(labels)}
+        return {"pixel_values": stack(pixels), "labels": torch.tensor(labels)}
 
     def score(self) -> ClassScore:
         return ClassScore(self._labels)
@@ -131,14 +115,10 @@ class ImageMaterial(Material):
         return float(found.loss), len(batch["labels"])
 
     def report(self, run: "Run[ImageClassification]") -> dict[str, float] | None:
-        return evaluate_images(run, self._test) if self._test else None
+        return evaluate_images(run, self._parts["test"]) if self._parts["test"] else None
 
     def sizes(self) -> Iterator[str]:
-        height, width = self.config.image_size or (0, 0)
-        yield f"learning from {len(self.train):,} images of {width} x {height} pixels, {self._tokens:,} tokens each"  # pyright: ignore
-        yield f"choosing with {len(self.validation):,}"  # pyright: ignore
-        if self._test:
-            yield f"reporting on  {len(self._test):,}"
+        return sizes(self._parts, self.config)
 
 
 def evaluate_images(run: "Run[ImageClassification]", images: Iterable[Image]) -> dict[str, float]:
@@ -146,7 +126,7 @@ def evaluate_images(run: "Run[ImageClassification]", images: Iterable[Image]) ->
     score = ClassScore(run.labels)
     ids = {label: number for number, label in enumerate(run.labels)}
     count = 0
-    for image, shares in _shares(run, images, _raise):
+    for image, shares in _shares(run, images):
         known = label_id(_label(image), ids, image.source)
         score.update(np.array([shares.argmax()]), np.array([known]))
         count += 1
@@ -154,39 +134,13 @@ def evaluate_images(run: "Run[ImageClassification]", images: Iterable[Image]) ->
 
 
 def _shares(
-    run: "Run[ImageClassification]", images: Iterable[Image], on_error: Report
+    run: "Run[ImageClassification]", images: Iterable[Image], on_error: Report | None = None
 ) -> Iterator[tuple[Image, np.ndarray]]:
-    """Each image with its classes' shares, a bounded number of images at a time."""
-    config = run.model.config
-    shape = (config.num_channels, *config.image_size)
-    held: list[Image] = []
-    for image in images:
-        try:
-            _check_shape(image, shape)
-        except DataError as error:
-            on_error(error)
-            continue
-        held.append(image)
-        if len(held) == IMAGES_AT_A_TIME:
-            yield from _answer(run, held)
-            held = []
-    if held:
-        yield from _answer(run, held)
-
-
-def _answer(run: "Run[ImageClassification]", images: Sequence[Image]) -> Iterator[tuple[Image, np.ndarray]]:
-    pixels = torch.from_numpy(np.stack([image.pixels for image in images])).to(run.model.device)
-    with torch.inference_mode():
-        shares = run.model(pixel_values=pixels).logits.float().softmax(-1).cpu().numpy()
-    yield from zip(images, shares, strict=True)
-
-
-def _check_shape(image: Image, shape: tuple[int, ...]) -> None:
-    if image.pixels.shape != tuple(shape):
-        found, expected = (f"{s[2]} x {s[1]} pixels in {s[0]} channels" for s in (image.pixels.shape, shape))
-        raise DataError.at(
-            image.source or image.id, f"this image has {found}, and {expected} are expected", "scale or convert it"
-        )
+    """Each image with its classes' shares."""
+    for held, pixels in batches(run, images, on_error):
+        with torch.inference_mode():
+            shares = run.model(pixel_values=pixels).logits.float().softmax(-1).cpu().numpy()
+        yield from zip(held, shares, strict=True)
 
 
 def _label(image: Image) -> str:
@@ -197,21 +151,3 @@ def _label(image: Image) -> str:
             "give a table with a label column, or an IDX file of labels beside that of images",
         )
     return image.label
-
-
-def _load(recipe: Recipe) -> dict[str, list[Image]]:
-    data = recipe.data
-    if data.source is not None:
-        return load_digits()
-    column = data.label_column or "label"
-    paths = {"train": data.train, "validation": data.validation, "test": data.test}
-    parts = {name: list(read_images(path, label_column=column)) if path else [] for name, path in paths.items()}
-    if not parts["train"]:
-        raise DataError(data.train, None, "there is no image in it", "give some")
-    if not parts["validation"]:
-        parts["train"], parts["validation"] = hold_out(parts["train"], data, recipe.training.seed, "image")
-    return parts
-
-
-def _raise(error: DataError) -> None:
-    raise error

@@ -3,6 +3,7 @@
 from reformer.training.document_tasks import SequenceClassification, TokenClassification
 from reformer.training.forecasting import Forecasting
 from reformer.training.image_classification import ImageClassification
+from reformer.training.image_to_text import ImageToText
 from reformer.training.language_modelling import LanguageModelling
 from reformer.training.masked_language_modelling import MaskedLanguageModelling
 from reformer.training.material import Task
@@ -16,4 +17,5 @@ TASKS: dict[str, Task] = {
     "text-to-text": TextToText(),
     "forecasting": Forecasting(),
     "image-classification": ImageClassification(),
+    "image-to-text": ImageToText(),
 }

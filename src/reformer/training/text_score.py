@@ -20,13 +20,13 @@ class CharacterScore:
     """
 
     def __init__(self) -> None:
-        # For each size: groups written, groups asked for, groups in both. Last: how many texts.
-        self.counts = np.zeros(3 * CHARACTERS + 1, dtype=np.int64)
+        # For each size: groups written, groups asked for, groups in both. Last: texts that are right whole, all texts.
+        self.counts = np.zeros(3 * CHARACTERS + 2, dtype=np.int64)
 
     def update(self, written: Iterable[str], asked: Iterable[str]) -> None:
         """Count texts against those that were asked for."""
         for text, wanted in zip(written, asked, strict=True):
-            self.counts[-1] += 1
+            self.counts[-2:] += (text == wanted, 1)
             found, there = _groups(text), _groups(wanted)
             for size in range(1, CHARACTERS + 1):
                 mine, theirs = found[size - 1], there[size - 1]
@@ -34,10 +34,11 @@ class CharacterScore:
                 row += (mine.total(), theirs.total(), (mine & theirs).total())
 
     def result(self) -> dict[str, float]:
-        """`chrf`, 0 to 100, and over how many `pairs`."""
+        """`chrf`, 0 to 100, `exact_match`, the part of the texts that are right to the last character, over how many
+        `pairs`."""
         rates = [
             (both / written, both / asked)
-            for written, asked, both in self.counts[:-1].reshape(-1, 3).tolist()
+            for written, asked, both in self.counts[:-2].reshape(-1, 3).tolist()
             if written and asked
         ]
         precision, recall = np.mean(rates, axis=0).tolist() if rates else (0.0, 0.0)
@@ -45,6 +46,7 @@ class CharacterScore:
         below = weight * precision + recall
         return {
             "chrf": 100 * (1 + weight) * precision * recall / below if below else 0.0,
+            "exact_match": float(self.counts[-2] / max(self.counts[-1], 1)),
             "pairs": int(self.counts[-1]),
         }
 
@@ -68,3 +70,10 @@ def bleu(written: Sequence[str], asked: Sequence[str]) -> float:
     letters = [letter for text in asked for letter in text if letter.isalpha()]
     chinese = 2 * sum(map(_is_chinese, letters)) > len(letters)
     return corpus_bleu(list(written), [list(asked)], tokenize="zh" if chinese else "13a").score
+
+
+def text_scores(written: Sequence[str], asked: Sequence[str]) -> dict[str, float]:
+    """BLEU and everything that a `CharacterScore` says."""
+    score = CharacterScore()
+    score.update(written, asked)
+    return {"bleu": bleu(written, asked), **score.result()}

@@ -4,14 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerFast
 
-from reformer.data import IGNORED, DataError, Document, read_documents
+from reformer.data import IGNORED, Document, read_documents
 from reformer.errors import ReformerError
 from reformer.models import ReformerForConditionalGeneration
-from reformer.training.examples import Example, Examples, Offsets, few_lengths, pad
+from reformer.training.examples import Example, Examples, Offsets, pad
 from reformer.training.material import (
     AnsweringTask,
     Asked,
@@ -24,7 +22,8 @@ from reformer.training.material import (
 from reformer.training.recipe import DataRecipe, Recipe
 from reformer.training.splits import load_splits, read_source
 from reformer.training.start import Start
-from reformer.training.text_score import CharacterScore, bleu
+from reformer.training.targets import Targets, wanted
+from reformer.training.text_score import CharacterScore, text_scores
 from reformer.training.writing import write_answers, write_texts
 
 if TYPE_CHECKING:
@@ -97,15 +96,13 @@ class PairMaterial(Material):
         splits = load_splits(_with_columns(recipe.data), recipe.training.seed)
         texts = (text for document in splits.train for text in (document.text, document.label or ""))
         self.processor = self.tokenizer = make_tokenizer(recipe.tokenizer, texts, start)
-        begin, self._end = _ends(self.tokenizer, recipe.tokenizer.kind)
+        self._targets = Targets(self.tokenizer, recipe.tokenizer.kind)
         self.config = make_config(
             recipe,
             self.tokenizer,
             start,
             **TextToText.model_fields,
-            decoder_start_token_id=begin,
-            bos_token_id=begin,
-            eos_token_id=self._end,
+            **self._targets.fields,
         )
         self.train, self.validation = self._examples(splits.train), self._examples(splits.validation)
         # Used at the end but checked now: a pair that is too long must not cost a whole run.
@@ -114,11 +111,8 @@ class PairMaterial(Material):
     def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         pad_token_id = self.config.pad_token_id
         assert pad_token_id is not None
-        longest = few_lengths(max(len(example.target) for example in examples))
-        labels = np.full((len(examples), longest), IGNORED, dtype=np.int64)
-        for row, example in zip(labels, examples, strict=True):
-            row[: len(example.target)] = example.target
-        return pad([example.ids for example in examples], pad_token_id) | {"labels": torch.from_numpy(labels)}
+        labels = self._targets.stack([example.target for example in examples])
+        return pad([example.ids for example in examples], pad_token_id) | {"labels": labels}
 
     def score(self) -> CharacterScore:
         return CharacterScore()
@@ -129,9 +123,9 @@ class PairMaterial(Material):
         loss = model(**batch, num_items_in_batch=1, return_logits=False).loss
         # Several processes each write on their own, without the wrapper that shares gradients.
         alone = getattr(model, "module", model)
-        wanted = [row[(row != IGNORED) & (row != self._end)].tolist() for row in labels]
-        texts = write_texts(alone, self.tokenizer, batch["input_ids"], batch["attention_mask"])
-        score.update(texts, [_text(self.tokenizer, ids) for ids in wanted])
+        inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+        texts = write_texts(alone, self.tokenizer, inputs, inputs["attention_mask"].sum(-1))
+        score.update(texts, self._targets.texts(labels))
         return float(loss), int((labels != IGNORED).sum())
 
     def report(self, run: "Run[TextToText]") -> dict[str, float] | None:
@@ -151,15 +145,7 @@ class PairMaterial(Material):
         return Pairs(documents, self.tokenizer, self._target, self.config.max_position_embeddings)
 
     def _target(self, document: Document, offsets: Offsets) -> np.ndarray:
-        ids = self.tokenizer(_wanted(document), add_special_tokens=False, verbose=False)["input_ids"]
-        longest = self.config.max_position_embeddings
-        if len(ids) + 1 > longest:
-            raise DataError.at(
-                document.source,
-                f"the target has {len(ids) + 1:,} tokens, its end included, and the model writes at most {longest:,}",
-                "split the pair, or train with a greater model.max_position_embeddings",
-            )
-        return np.array([*ids, self._end], dtype=np.int64)
+        return self._targets.ids(_wanted(document), document.source, self.config.max_position_embeddings)
 
 
 class Pairs(Examples):
@@ -178,47 +164,15 @@ def evaluate_pairs(run: "Run[TextToText]", documents: Iterable[Document], beams:
     Raises:
         DataError: a pair without a target, or a source that is too long for the model.
     """
-    score, written, wanted = CharacterScore(), [], []
-    for document, text in write_answers(run, documents, beams=beams):
-        written.append(text)
-        wanted.append(_wanted(document))
-    score.update(written, wanted)
-    return {"bleu": bleu(written, wanted), **score.result()}
+    found = [(text, _wanted(document)) for document, text in write_answers(run, documents, beams=beams)]
+    return text_scores([text for text, _ in found], [wanted for _, wanted in found])
 
 
 def _wanted(document: Document) -> str:
-    if document.label is None:
-        raise DataError.at(document.source, "this pair has no target", "give it one, and check label_column")
-    try:
-        document.label.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise DataError.at(
-            document.source,
-            f"character {error.start} of the target is half of a surrogate pair, no character",
-            "write the target in UTF-8",
-        ) from None
-    return document.label
+    return wanted(document.label, document.source, "pair", "target")
 
 
 def _with_columns(recipe: DataRecipe) -> DataRecipe:
     return recipe.model_copy(
         update={"text_column": recipe.text_column or SOURCE, "label_column": recipe.label_column or TARGET}
     )
-
-
-def _ends(tokenizer: PreTrainedTokenizerFast, kind: str) -> tuple[int, int]:
-    """The tokens that a target begins and ends with: the tokenizer's own, or those that stand around a text."""
-    begin = tokenizer.cls_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    end = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
-    if end is None:
-        raise ReformerError(f"tokenizer.kind = {kind!r}: it has neither an end nor a separator token; add one to it")
-    begin = tokenizer.pad_token_id if begin is None else begin
-    assert isinstance(begin, int)
-    assert isinstance(end, int)
-    return begin, end
-
-
-def _text(tokenizer: PreTrainedTokenizerFast, ids: list[int]) -> str:
-    text = tokenizer.decode(ids, skip_special_tokens=True)
-    assert isinstance(text, str)
-    return text

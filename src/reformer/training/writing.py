@@ -1,6 +1,6 @@
 """What an encoder-decoder writes for texts in a stream: in their order, in constant memory."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -41,9 +41,9 @@ def write_answers(
         texts: dict[int, str] = {}
         for indices in TokenBatches([len(encoded.ids) for encoded in portion], batch_tokens=batch_tokens):
             batch = pad([portion[index].ids for index in indices], run.model.config.pad_token_id)
-            inputs = (batch[name].to(run.model.device) for name in ("input_ids", "attention_mask"))
+            inputs = {name: batch[name].to(run.model.device) for name in ("input_ids", "attention_mask")}
             with torch.inference_mode():
-                written = write_texts(run.model, run.tokenizer, *inputs, beams=beams)
+                written = write_texts(run.model, run.tokenizer, inputs, inputs["attention_mask"].sum(-1), beams=beams)
             texts.update(zip(indices, written, strict=True))
         for index, encoded in enumerate(portion):
             yield encoded.document, texts[index]
@@ -52,19 +52,26 @@ def write_answers(
 def write_texts(
     model: Any,
     tokenizer: PreTrainedTokenizerFast,
-    input_ids: Int[Tensor, "batch length"],
-    attention_mask: Int[Tensor, "batch length"],
+    inputs: Mapping[str, Tensor],
+    lengths: Int[Tensor, " batch"],
     *,
     beams: int = 1,
 ) -> list[str]:
     """The likeliest text for each source, token by token or along several beams, and never more than six tokens for
-    each of its own and 32. A text does not depend on its batch-mates: each is cut at its own bound."""
+    each of its own and 32. A text does not depend on its batch-mates: each is cut at its own bound.
+
+    Args:
+        model: an encoder-decoder.
+        tokenizer: of what it writes.
+        inputs: the sources, as `model.generate` takes them.
+        lengths: how many tokens each source is.
+        beams: how many texts to follow at a time.
+    """
     config = model.config
-    bounds = (TOKENS_FOR_EACH * attention_mask.sum(-1) + TOKENS_TO_SPARE).clamp_max(config.max_position_embeddings)
+    bounds = (TOKENS_FOR_EACH * lengths + TOKENS_TO_SPARE).clamp_max(config.max_position_embeddings)
     bounds = bounds.tolist()
     made = model.generate(
-        input_ids=input_ids,
-        attention_mask=attention_mask,
+        **inputs,
         max_new_tokens=max(bounds),
         num_beams=beams,
         do_sample=False,
