@@ -128,9 +128,12 @@ class ReformerForImageToText(ReformerForConditionalGeneration):
 
     def generate(self, pixel_values: Float[Tensor, "batch channels height width"], **kwargs: Any) -> Any:
         """Write; every other argument is that of transformers' `generate`."""
+        # Neither is typed: a module's parts are any modules, and transformers asks of `self` what no model of it has.
+        reformer: Any = self.reformer
+        writer: Any = super()
         with torch.no_grad():
-            read = self.reformer.read(inputs_embeds=self._vectors(pixel_values), num_rounds=kwargs.get("num_rounds"))
-        return super().generate(encoder_outputs=read, **kwargs)
+            read = reformer.read(inputs_embeds=self._vectors(pixel_values), num_rounds=kwargs.get("num_rounds"))
+        return writer.generate(encoder_outputs=read, **kwargs)
 
     def _vectors(self, pixel_values: Any) -> Float[Tensor, "batch length width"]:
         return self.embed(squares(pixel_values, self.config).to(self.embed.weight.dtype))
