@@ -115,6 +115,21 @@ def test_backward_twice_gives_the_same_gradient():
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def test_gradients_given_from_outside_stay_as_they_are():
+    model = HEADS["causal-lm"].build("local+lsh").train().reformer
+    streams = model(input_ids=random_ids(2, 20)).last_hidden_state
+    given = torch.randn_like(streams)
+    kept = given.clone()
+    streams.backward(given)
+    assert torch.equal(given, kept)
+    layers = model.encoder
+    first, second = torch.randn(2, 2, 20, 32, requires_grad=True).unbind()
+    mask = torch.ones(2, 20, dtype=torch.bool)
+    outputs = layers(first, second, model.tokens(mask, first))
+    torch.autograd.backward(outputs, (given[..., :32], given[..., 32:]))
+    assert torch.equal(given, kept)
+
+
 def test_inputs_embeds_get_their_gradient():
     head = HEADS["token-classification"]
     found = []

@@ -73,7 +73,10 @@ class ReversibleSequence(nn.Module):
         if self.reversible and needed and torch.is_grad_enabled():
             _check_replayable(sublayers)
             tokens = tokens if seen is None else tokens.seeing(seen.detach())
-            return _Recomputed.apply(first, second, seen, (sublayers, tokens, again), *parameters)  # pyright: ignore
+            given: list[Tensor] = []
+            stack = (sublayers, tokens, again, given)
+            first, second = _Recomputed.apply(first, second, seen, stack, *parameters)  # pyright: ignore
+            return _HandedOver.apply(given, first, second)  # pyright: ignore
         return _run(first, second, sublayers, tokens, again)
 
     def _is_random(self) -> bool:
@@ -132,6 +135,23 @@ def pullback(
     return found[0], found[1:]
 
 
+class _HandedOver(torch.autograd.Function):
+    """Hands the streams' gradients over to `_Recomputed`, out of autograd's hands, which would hold what it gives as
+    arguments until the whole stack is done: two tensors as long as the sequence."""
+
+    @staticmethod
+    def forward(ctx: Any, given: list[Tensor], first: Tensor, second: Tensor) -> Streams:
+        ctx.given = given
+        return first.view_as(first), second.view_as(second)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        # A part of something larger would keep all of it.
+        ctx.given[:] = [each.clone() if each._is_view() else each for each in gradients]
+        return None, *(each.new_zeros(()).expand_as(each) for each in gradients)
+
+
 class _Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -144,18 +164,19 @@ class _Recomputed(torch.autograd.Function):
             "enabled": torch.is_autocast_enabled(device),
             "dtype": torch.get_autocast_dtype(device),
         }
-        first, second = _run(first, second, *stack)
+        first, second = _run(first, second, *stack[:3])
         ctx.save_for_backward(first, second)
         return first, second
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_first: Tensor, grad_second: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *stand_ins: Tensor) -> tuple[Tensor | None, ...]:
+        sublayers, tokens, again, given = ctx.stack
+        grad_second, grad_first = given.pop(), given.pop()
         # Copies, as they are changed in place.
         first, second = (stream.clone() for stream in ctx.saved_tensors)
         # Unless the graph is kept, nothing else needs them, and they are as long as the sequence.
         ctx.maybe_clear_saved_tensors()
-        sublayers, tokens, again = ctx.stack
         every = dict.fromkeys(parameter for layer in sublayers for parameter in layer.parameters())
         wanted = {each for each, needed in zip(every, ctx.needs_input_grad[4:], strict=True) if needed}
         gradients: dict[Tensor, Tensor | None] = dict.fromkeys(every)
