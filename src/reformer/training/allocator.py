@@ -10,8 +10,8 @@ LARGEST_KEPT = 32 << 20
 """Blocks above this many bytes the GNU C library asks of the system, and gives back, each time."""
 
 ADVICE = (
-    "tensors as large as these are taken from the system anew at every use; with jemalloc a step takes a third less time "
-    "and more memory: see docs/guides/language-models.md"
+    "tensors as large as these are taken from the system anew at every use; with jemalloc a step takes a third less "
+    "time and more memory: see docs/guides/language-models.md"
 )
 
 
