@@ -35,12 +35,12 @@ SMALL: dict[str, Any] = {
     "num_buckets": [2, 4],
     "num_rounds": 2,
     "max_position_embeddings": 256,
-    "axial_pos_shape": [16, 16],
-    "axial_pos_embds_dim": [12, 20],
     "num_labels": LABELS,
     # Large weights make attention sharp, so that a wrongly seen token shows.
     "initializer_range": 0.3,
 }
+
+AXIAL = {"position_embedding_type": "axial", "axial_pos_shape": [16, 16], "axial_pos_embds_dim": [12, 20]}
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"attention_layers": ["full"] * 3},
@@ -51,7 +51,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "mixed": {
         "attention_layers": ["local", "lsh", "full", "local+lsh"],
         "convolution_kernel": 3,
-        "position_embedding_type": "axial",
+        **AXIAL,
         "gated_feed_forward": True,
         "chunk_size_feed_forward": 7,
     },

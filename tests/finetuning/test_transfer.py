@@ -5,7 +5,7 @@ import torch
 
 from reformer.finetuning import CHANGEABLE, FinetuningError, changed_config, transfer
 from reformer.models import ReformerConfig, ReformerForSequenceClassification
-from tests.contract.models import HEADS, SMALL, every_head, every_variant, outputs, random_ids, token_outputs
+from tests.contract.models import AXIAL, HEADS, SMALL, every_head, every_variant, outputs, random_ids, token_outputs
 
 LABELLED = {"id2label": {0: "O", 1: "B-LOC", 2: "I-LOC"}, "label2id": {"O": 0, "B-LOC": 1, "I-LOC": 2}}
 
@@ -85,6 +85,8 @@ CHANGES = {
     "chunk_size_feed_forward": 8,
     "classifier_dropout": 0.5,
     "classifier_pooling": "max",
+    # A causal model is refused one.
+    "classifier_random_field": False,
     "hidden_dropout_prob": 0.3,
     "is_decoder": True,
     "local_window": 9,
@@ -101,7 +103,7 @@ CHANGES = {
 
 def test_every_changeable_field_can_be_changed():
     assert set(CHANGES) == set(CHANGEABLE)
-    model = HEADS["token-classification"].build("local+lsh")
+    model = HEADS["token-classification"].build("ngrams")
     config = changed_config(model.config, CHANGES)
     assert {name: getattr(config, name) for name in CHANGES} == CHANGES
     found = transfer(model, HEADS["token-classification"].model, config)
@@ -134,7 +136,12 @@ def test_positions_decide_whether_the_maximum_may_change():
     learned = ReformerConfig(**SMALL, position_embedding_type="learned")
     with pytest.raises(FinetuningError, match=r"model\.max_position_embeddings = 512: the trained model has 256"):
         changed_config(learned, {"max_position_embeddings": 512})
-    axial = ReformerConfig(**SMALL, position_embedding_type="axial")
+    axial = ReformerConfig(**SMALL, **AXIAL)
     assert changed_config(axial, {"max_position_embeddings": 100}).max_position_embeddings == 100
     with pytest.raises(FinetuningError, match="holds 256 positions"):
         changed_config(axial, {"max_position_embeddings": 512})
+
+
+def test_a_change_without_effect_is_refused():
+    with pytest.raises(FinetuningError, match=r"model\.ngram_dropout=0\.5 has no effect without ngram_sizes"):
+        changed_config(ReformerConfig(**SMALL), {"ngram_dropout": 0.5})

@@ -5,6 +5,7 @@ from typing import Any
 
 from reformer.finetuning.errors import FinetuningError
 from reformer.models import ReformerConfig
+from reformer.models.idle_options import idle_options, refusal
 
 CHANGEABLE = (
     "chunk_size_feed_forward",
@@ -46,8 +47,13 @@ def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> Reform
                 f"model.{name} = {value!r}: the trained model has {fields.get(name)!r}, which its weights were learned "
                 f"for; leave it out. What can be chosen anew is {', '.join(sorted(allowed))}"
             )
+    wanted = fields | dict(changes)
+    # Of the trained model's own they would be left out; what was asked for must not be.
+    idle = idle_options(wanted.__getitem__, ReformerConfig.default)
+    if told := refusal(idle, wanted.__getitem__, changes):
+        raise FinetuningError(f"model.{told}")
     try:
-        return ReformerConfig.from_dict(fields | dict(changes))
+        return ReformerConfig.from_dict(wanted)
     except ValueError as error:
         raise FinetuningError(f"[model] over the trained model's own: {error}") from None
 

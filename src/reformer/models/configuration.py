@@ -1,6 +1,7 @@
 """The configuration of a Reformer: every field checked once, when it is made."""
 
 import copy
+from functools import partial
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
@@ -8,13 +9,15 @@ from transformers import PreTrainedConfig
 
 from reformer.models.configuration_checks import check
 from reformer.models.head_groups import HeadGroup, Layer, head_groups
+from reformer.models.idle_options import idle_options
 
 
 @strict
 class ReformerConfig(PreTrainedConfig):
     """What a Reformer is made of.
 
-    Where a field means the same as in transformers' own Reformer it has the same name.
+    Where a field means the same as in transformers' own Reformer it has the same name. An option that would have no
+    effect because another one is off is refused.
 
     Args:
         vocab_size: how many token ids there are; 0 for a model that reads vectors alone, as of series and images.
@@ -235,21 +238,43 @@ class ReformerConfig(PreTrainedConfig):
         """Refuse what makes no sense. Loading may change single fields afterwards, so a model checks again."""
         check(self)
 
+    @classmethod
+    def default(cls, name: str) -> Any:
+        """What a field is where nothing is said."""
+        return getattr(cls, name)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """The configuration that `to_dict` has written. Options without effect are left out, which a new configuration
+        refuses: one may have been saved before they were, or have lost in the meantime what they belong to."""
+
+        def given(name: str) -> Any:
+            return config_dict.get(name, cls.default(name))
+
+        idle = idle_options(given, cls.default)
+        kept = {name: value for name, value in config_dict.items() if name not in idle}
+        return super().from_dict(kept, **kwargs)
+
     def of_encoder(self) -> "ReformerConfig":
         """The configuration of an encoder-decoder's encoder alone."""
         alone = copy.deepcopy(self)
-        alone.is_encoder_decoder, alone.label_smoothing = False, 0.0
-        alone.decoder_attention_layers = alone.cross_attention_layers = alone.decoder_start_token_id = None
-        return alone
+        alone.is_encoder_decoder = False
+        return alone._without_idle_options()
 
     def of_decoder(self) -> "ReformerConfig":
         """The configuration of an encoder-decoder's decoder, but for its cross attention."""
-        alone = self.of_encoder()
+        alone = copy.deepcopy(self)
+        alone.is_encoder_decoder = False
         alone.attention_layers = list(self.decoder_attention_layers or ())
         alone.num_hidden_layers = len(alone.attention_layers)
         alone.is_decoder = True
         alone.shortened_layers = None
-        return alone
+        return alone._without_idle_options()
+
+    def _without_idle_options(self) -> "ReformerConfig":
+        for name in idle_options(partial(getattr, self), self.default):
+            setattr(self, name, self.default(name))
+        return self
 
     def _fill_in_the_decoder(self) -> None:
         if self.decoder_attention_layers is None:

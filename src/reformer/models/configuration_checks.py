@@ -1,9 +1,11 @@
 """What a configuration must not say: each field, and each two together, that make no sense, and what would."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from reformer.models.head_groups import NO_HEAD, Layer
+from reformer.models.idle_options import idle_options, refusal
 from reformer.ops.orderings import bucket_factors
 from reformer.ops.window_attention import MOST_COEFFICIENTS
 
@@ -16,6 +18,7 @@ CROSS_ATTENTION_KINDS = ("full", "lsh")
 
 def check(config: "ReformerConfig") -> None:
     """Raise `ValueError`, with what was given and what was expected, if the configuration makes no sense."""
+    _check_idle(config)
     _check_sizes(config)
     _check_layers(config)
     _check_transform(config)
@@ -24,6 +27,12 @@ def check(config: "ReformerConfig") -> None:
     _check_series(config)
     _check_encoder_decoder(config)
     _check_fusion(config)
+
+
+def _check_idle(config: "ReformerConfig") -> None:
+    fields = partial(getattr, config)
+    if told := refusal(idle_options(fields, config.default), fields):
+        raise ValueError(told)
 
 
 def _check_sizes(config: "ReformerConfig") -> None:
@@ -52,10 +61,10 @@ def _check_sizes(config: "ReformerConfig") -> None:
         )
     if config.chunk_size_feed_forward < 0:
         raise ValueError(f"chunk_size_feed_forward={config.chunk_size_feed_forward}: expected 0 (all) or more")
-    if config.ngram_min_frequency > 1 and (not config.ngram_sizes or config.is_encoder_decoder):
+    if config.ngram_min_frequency > 1 and config.is_encoder_decoder:
         raise ValueError(
-            f"ngram_min_frequency={config.ngram_min_frequency}: it counts the groups of one text; give ngram_sizes, "
-            "and no encoder-decoder"
+            f"ngram_min_frequency={config.ngram_min_frequency}: it counts the groups of one text; give no "
+            "encoder-decoder, or leave it out"
         )
     for name in ("convolution_kernel", "projection_kernel"):
         kernel = getattr(config, name)
@@ -141,8 +150,6 @@ def _check_time_bias(config: "ReformerConfig") -> None:
         raise ValueError(f"time_bias_length={config.time_bias_length}: expected 0 (no time bias) or a length")
     if steps is None:
         return
-    if not config.time_bias_length:
-        raise ValueError(f"time_steps={list(steps)} have no effect without a time_bias_length")
     if len(steps) != heads:
         raise ValueError(f"time_steps={list(steps)}: {len(steps)} for num_attention_heads={heads}; give one each")
     if any(steps[head] != steps[head - head % config.heads_sharing_keys] for head in range(heads)):
@@ -199,11 +206,7 @@ def _check_series(config: "ReformerConfig") -> None:
 
 
 def _check_encoder_decoder(config: "ReformerConfig") -> None:
-    decoders = ("decoder_attention_layers", "cross_attention_layers", "decoder_start_token_id")
     if not config.is_encoder_decoder:
-        for name in (*decoders, "label_smoothing"):
-            if getattr(config, name):
-                raise ValueError(f"{name}={getattr(config, name)} has no effect without is_encoder_decoder=True")
         return
     if config.is_decoder:
         raise ValueError(

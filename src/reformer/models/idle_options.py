@@ -1,0 +1,100 @@
+"""Options that say nothing unless another one is on: given without it, they are a mistake."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+Fields = Callable[[str], Any]
+"""The value of a field by its name."""
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """Some options, when they have an effect, and what turns that on."""
+
+    options: tuple[str, ...]
+    in_effect: Callable[[Fields], Any]
+    needed: str
+
+
+def _has_fourier_layers(fields: Fields) -> bool:
+    return "fourier" in [*fields("attention_layers"), *(fields("decoder_attention_layers") or [])]
+
+
+def _has_fusion_layers(fields: Fields) -> bool:
+    return fields("classifier_pooling") == "fusion" or bool(fields("shortened_layers"))
+
+
+DEPENDENCES = (
+    Dependence(
+        ("ngram_rows", "ngram_width", "ngram_dropout", "ngram_min_frequency"),
+        lambda fields: fields("ngram_sizes"),
+        "ngram_sizes, such as [2, 3]",
+    ),
+    Dependence(
+        ("score_polynomial_order",),
+        lambda fields: fields("score_transform") == "polynomial",
+        'score_transform="polynomial"',
+    ),
+    Dependence(("time_steps",), lambda fields: fields("time_bias_length"), "a time_bias_length"),
+    Dependence(("fourier_kernel",), _has_fourier_layers, 'a layer of the kind "fourier"'),
+    Dependence(
+        ("circulant_block",),
+        lambda fields: fields("feed_forward_linear") == "circulant",
+        'feed_forward_linear="circulant"',
+    ),
+    Dependence(("bottleneck_act",), lambda fields: fields("bottleneck_size"), "a bottleneck_size"),
+    Dependence(
+        ("fusion_kernel", "fusion_ranges", "fusion_size"),
+        _has_fusion_layers,
+        'classifier_pooling="fusion" or shortened_layers',
+    ),
+    Dependence(
+        ("fusion_stride",), lambda fields: fields("classifier_pooling") == "fusion", 'classifier_pooling="fusion"'
+    ),
+    Dependence(("shorten_stride",), lambda fields: fields("shortened_layers"), "shortened_layers"),
+    Dependence(
+        ("axial_pos_shape", "axial_pos_embds_dim"),
+        lambda fields: fields("position_embedding_type") == "axial",
+        'position_embedding_type="axial"',
+    ),
+    Dependence(
+        ("rope_theta",),
+        lambda fields: fields("position_embedding_type") == "rotary",
+        'position_embedding_type="rotary"',
+    ),
+    Dependence(
+        (
+            "decoder_attention_layers",
+            "cross_attention_layers",
+            "decoder_start_token_id",
+            "label_smoothing",
+        ),
+        lambda fields: fields("is_encoder_decoder"),
+        "is_encoder_decoder=True",
+    ),
+)
+"""Windows, buckets and rounds are not among them: they stay where they are while kinds of attention are compared."""
+
+
+def idle_options(fields: Fields, default: Fields) -> dict[str, str]:
+    """The options that are not what they are by default and yet have no effect, each with what would give it one."""
+    return {
+        name: dependence.needed
+        for dependence in DEPENDENCES
+        if not dependence.in_effect(fields)
+        for name in dependence.options
+        if _plain(fields(name)) != _plain(default(name))
+    }
+
+
+def refusal(idle: dict[str, str], fields: Fields, names: Iterable[str] | None = None) -> str | None:
+    """What to tell of the first idle option, or of the first among `names`; None if there is none."""
+    chosen = idle if names is None else [name for name in idle if name in set(names)]
+    for name in chosen:
+        return f"{name}={_plain(fields(name))!r} has no effect without {idle[name]}; give that too, or leave {name} out"
+    return None
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
