@@ -78,6 +78,18 @@ def test_rare_groups_say_nothing_once_they_are_counted():
     assert found[0, ~frequent].abs().max() == 0
 
 
+def test_further_texts_add_to_what_is_frequent():
+    layer = NgramEmbedding((2,), rows=10007, width=4, hidden_size=6, min_frequency=2)
+    torch.nn.init.normal_(layer.table)
+    first, further, both = (torch.tensor([ids]) for ids in ([5, 6, 5, 6, 7, 8], [7, 8, 7, 8, 5, 6], [5, 6, 7, 8]))
+    layer.keep_frequent([(first, _bare(first))])
+    assert layer(both, _bare(both))[0, 3].abs().max() == 0
+    layer.keep_frequent([(further, _bare(further))], further=True)
+    found = layer(both, _bare(both))[0]
+    assert found[[1, 3]].abs().amin() > 0
+    assert found[2].abs().max() == 0
+
+
 def test_without_a_minimum_nothing_is_counted():
     layer, ids = _layer(), torch.randint(0, 9, (1, 5))
     before = layer(ids, _bare(ids))

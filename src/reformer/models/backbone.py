@@ -178,16 +178,17 @@ class ReformerModel(ReformerPreTrainedModel):
         """Whether any layer has hash rounds, cross attention included."""
         return any(isinstance(module, Attention) and module.hashed for module in self.encoder.modules())
 
-    def keep_frequent_ngrams(self, texts: Iterable[tuple[Tensor, Tensor]]) -> None:
+    def keep_frequent_ngrams(self, texts: Iterable[tuple[Tensor, Tensor]], further: bool = False) -> None:
         """Let the groups of tokens that are rarer than `ngram_min_frequency` in the training texts say nothing.
 
         A training run does this once, before its first step; the checkpoint keeps what was found.
 
         Args:
             texts: token ids and their mask, `[batch, length]` both, every text once.
+            further: the model has learned from other texts before; what these have often enough counts as well.
         """
         if self.ngrams is not None:
-            self.ngrams.keep_frequent((ids, Tokens.of(mask.bool())) for ids, mask in texts)
+            self.ngrams.keep_frequent(((ids, Tokens.of(mask.bool())) for ids, mask in texts), further)
 
     def stream(self) -> Stream:
         """Begin to read a sequence in pieces; see `Stream`."""

@@ -63,15 +63,17 @@ class NgramEmbedding(nn.Module):
         bags = nn.functional.embedding_bag(groups, self.table, mode="sum", per_sample_weights=kept)
         return self.projection(bags.view(batch, length, -1))
 
-    def keep_frequent(self, texts: Iterable[tuple[Int[Tensor, "batch length"], Tokens]]) -> None:
-        """Count the rows that the training texts meet, each text once, and let the rare ones say nothing."""
+    def keep_frequent(self, texts: Iterable[tuple[Int[Tensor, "batch length"], Tokens]], further: bool = False) -> None:
+        """Count the rows that the training texts meet, each text once, and let the rare ones say nothing; if these are
+        `further` texts, those alone that were rare in the earlier ones too."""
         if self.frequent is None:
             return
         counts = torch.zeros(self.rows, dtype=torch.int64, device=self.frequent.device)
         for ids, tokens in texts:
             met = self.hashed(ids, tokens)[tokens.mask].flatten()
             counts += met.bincount(minlength=self.rows)
-        self.frequent.copy_(counts >= self.min_frequency)
+        frequent = counts >= self.min_frequency
+        self.frequent.copy_(self.frequent | frequent if further else frequent)
 
     def hashed(
         self, ids: Int[Tensor, "batch length"], tokens: Tokens, memory: Memory | None = None

@@ -114,8 +114,8 @@ def train(
             make_folder(folder, recipe)
             if start is not None:
                 keep_start(folder / START, material.config, material.processor, changes)
-    if start is None and not resume:
-        _keep_frequent_ngrams(model, material, recipe)
+    if not resume:
+        _keep_frequent_ngrams(model, material, recipe, further=start is not None and start.model is not None)
     frozen = recipe.finetune.freeze
     if isinstance(frozen, list):
         freeze(model, frozen)
@@ -181,13 +181,14 @@ def _model(
     return model, changes | told
 
 
-def _keep_frequent_ngrams(model: PreTrainedModel, material: Material, recipe: Recipe) -> None:
+def _keep_frequent_ngrams(model: PreTrainedModel, material: Material, recipe: Recipe, *, further: bool) -> None:
     backbone = model.base_model
     if not isinstance(backbone, ReformerModel) or model.config.ngram_min_frequency == 1:
         return
     order = material.batches(material.train, recipe.training, shuffle=False, rank=0, world_size=1)
     batches = (material.collate([material.train[index] for index in indices]) for indices in order)
-    backbone.keep_frequent_ngrams((batch["input_ids"], batch["attention_mask"]) for batch in batches)
+    texts = ((batch["input_ids"], batch["attention_mask"]) for batch in batches)
+    backbone.keep_frequent_ngrams(texts, further)
 
 
 def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
