@@ -8,7 +8,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("reformer-torch", "torch", "transformers", "reformer-pytorch", "sklearn-crfsuite", "seqeval", "numpy")
+PACKAGES = (
+    "reformer-torch",
+    "torch",
+    "triton",
+    "transformers",
+    "reformer-pytorch",
+    "sklearn-crfsuite",
+    "seqeval",
+    "numpy",
+)
 
 ROOT = Path(__file__).parent.parent
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.report`: write the tables and pictures of docs/benchmarks.md from the results."""
+"""`python -m benchmarks.report`: write the tables and pictures of the documentation from the results."""
 
 import argparse
 import re
@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import learning_tables, markdown, memory_tables, results
+from benchmarks.gpu import counting
+from benchmarks.gpu import tables as gpu_tables
 from benchmarks.machine import ROOT
 from benchmarks.registry import CASES
 
 PAGE = ROOT / "docs" / "benchmarks.md"
+MATH = ROOT / "docs" / "math.md"
 IMAGES = ROOT / "docs" / "images"
 
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
@@ -66,6 +69,11 @@ def fill(page: str, folder: Path = results.FOLDER) -> str:
 def _table(name: str, folder: Path) -> str:
     if name == "machine":
         return markdown.machine({case: found for case in CASES if (found := results.load(case, folder))})
+    if name == "counted":
+        return counting.table()
+    if name == "gpu":
+        found = results.load(name, folder)
+        return "Not measured yet: `python -m benchmarks.gpu`." if found is None else gpu_tables.gpu(found)
     case, made = TABLES[name]
     result = results.load(case, folder)
     if result is None or not result["rows"]:
@@ -78,23 +86,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the page's tables are not these")
     parser.add_argument("--results", type=Path, default=results.FOLDER, help="the folder with the JSON files")
-    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--page", type=Path, help=f"in place of {PAGE.name} and {MATH.name}")
     given = parser.parse_args(arguments)
-    before = given.page.read_text(encoding="utf-8")
-    after = fill(before, given.results)
+    pages = {page: page.read_text(encoding="utf-8") for page in ([given.page] if given.page else [PAGE, MATH])}
+    made = {page: fill(before, given.results) for page, before in pages.items()}
     if given.check:
-        if before != after:
-            print(f"{given.page} does not show {given.results}; run python -m benchmarks.report", file=sys.stderr)
-        return int(before != after)
-    given.page.write_text(after, encoding="utf-8")
+        old = [page for page in pages if pages[page] != made[page]]
+        for page in old:
+            print(f"{page} does not show {given.results}; run python -m benchmarks.report", file=sys.stderr)
+        return int(bool(old))
+    for page, after in made.items():
+        page.write_text(after, encoding="utf-8")
     # Drawing is needed only here, and takes long to import.
     from benchmarks.plots import draw
 
+    images = given.page.parent / "images" if given.page else IMAGES
     for case in CASES:
         result = results.load(case, given.results)
-        for path in draw(result, IMAGES if given.page == PAGE else given.page.parent / "images") if result else []:
+        for path in draw(result, images) if result else []:
             print(f"drew {path}")
-    print(f"wrote {given.page}")
+    print(f"wrote {', '.join(map(str, made))}")
     return 0
 
 

@@ -144,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("cases", nargs="*", metavar="CASE", choices=[*CASES, []], help="which cases; see below")
     parser.add_argument("--all", action="store_true", help=f"every case but {alone}, which is named to be measured")
     parser.add_argument("--quick", action="store_true", help="short lengths and few turns: minutes for everything")
-    parser.add_argument("--lengths", type=_length, nargs="+", help="in place of a case's own, such as 4k 64k")
+    parser.add_argument("--lengths", type=length_of, nargs="+", help="in place of a case's own, such as 4k 64k")
     parser.add_argument("--only", type=lambda text: text.split(","), help="families, such as ours,transformers")
     parser.add_argument("--repeats", type=int, help="the most turns for each action")
     parser.add_argument("--seconds", type=float, help="no further turn is begun after so long for each action")
@@ -157,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _length(text: str) -> int:
+def length_of(text: str) -> int:
     units = {"k": 1 << 10, "M": 1 << 20}
     if text[-1] in units:
         return int(text[:-1]) * units[text[-1]]

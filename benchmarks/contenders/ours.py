@@ -52,7 +52,7 @@ def ours(
 
     return Contender(
         name,
-        "ours" if backend == "cpu" else backend,
+        backend if backend == "eager" else "ours",
         build,
         lambda: hashed(CHECK_LENGTH).check(),
         {"rounds": rounds, "heads": heads, "dtype": str(dtype).removeprefix("torch."), "backend": backend},
@@ -69,7 +69,8 @@ class Hashed:
         self.length, self.heads, self.rounds, self.backend, self.dtype = length, heads, rounds, backend, dtype
 
     def rotations(self) -> tuple[Tensor, ...]:
-        return random_rotations(self.heads, self.rounds, HEAD_DIM, bucket_number(self.length))
+        device = self.leaves[0].device
+        return random_rotations(self.heads, self.rounds, HEAD_DIM, bucket_number(self.length), device=device)
 
     def split(self, rows: Tensor) -> Tensor:
         return rows.unflatten(-1, (self.heads, HEAD_DIM)).transpose(1, 2)

@@ -1,5 +1,6 @@
 """The core of reformer-pytorch's LSHSelfAttention: its LSHAttention."""
 
+import torch
 from torch import Tensor, nn
 
 from benchmarks.case import Action, Contender
@@ -13,21 +14,23 @@ from benchmarks.contenders.vectors import (
 )
 
 
-def reformer_pytorch_lsh(name: str, *, rounds: int, heads: int = 8, longest: int = 1 << 62) -> Contender:
+def reformer_pytorch_lsh(
+    name: str, *, rounds: int, heads: int = 8, dtype: torch.dtype = torch.float32, longest: int = 1 << 62
+) -> Contender:
     """Hashing, sorting, gathering, attention over the own bucket and one before, and the way back; heads stand in
     the batch already, as it wants them."""
 
     def build(length: int) -> dict[str, Action]:
-        leaves = random_leaves(heads, length, HEAD_DIM)
+        leaves = random_leaves(heads, length, HEAD_DIM, dtype=dtype)
         layer = _layer(rounds)
         return core_actions(lambda: _core(layer, *leaves), leaves, layer)
 
     def check() -> str:
         layer = _layer(rounds)
-        leaves = random_leaves(heads, CHECK_LENGTH, HEAD_DIM)
+        leaves = random_leaves(heads, CHECK_LENGTH, HEAD_DIM, dtype=dtype)
         return finite_and_causal(lambda *given: _core(layer, *given), leaves, 1, must_be_causal=False)
 
-    options = {"rounds": rounds, "heads": heads, "dtype": "float32"}
+    options = {"rounds": rounds, "heads": heads, "dtype": str(dtype).removeprefix("torch.")}
     return Contender(name, "reformer-pytorch", build, check, options, longest)
 
 

@@ -17,20 +17,22 @@ from benchmarks.contenders.vectors import (
 )
 
 
-def transformers_lsh(name: str, *, rounds: int, heads: int = 8, longest: int = 1 << 62) -> Contender:
+def transformers_lsh(
+    name: str, *, rounds: int, heads: int = 8, dtype: torch.dtype = torch.float32, longest: int = 1 << 62
+) -> Contender:
     """Hashing, sorting, gathering, attention over the own chunk and one before, and the way back."""
 
     def build(length: int) -> dict[str, Action]:
-        leaves = random_leaves(1, length, heads * HEAD_DIM)
+        leaves = random_leaves(1, length, heads * HEAD_DIM, dtype=dtype)
         layer = _layer(length, heads, rounds)
         return core_actions(lambda: _core(layer, *leaves), leaves, layer)
 
     def check() -> str:
-        leaves = random_leaves(1, CHECK_LENGTH, heads * HEAD_DIM)
+        leaves = random_leaves(1, CHECK_LENGTH, heads * HEAD_DIM, dtype=dtype)
         layer = _layer(CHECK_LENGTH, heads, rounds)
         return finite_and_causal(lambda *given: _core(layer, *given), leaves, 1, must_be_causal=False)
 
-    options = {"rounds": rounds, "heads": heads, "dtype": "float32"}
+    options = {"rounds": rounds, "heads": heads, "dtype": str(dtype).removeprefix("torch.")}
     return Contender(name, "transformers", build, check, options, longest)
 
 

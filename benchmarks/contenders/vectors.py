@@ -17,9 +17,11 @@ CHECK_LENGTH = 512
 
 
 def random_leaves(*shape: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
-    """Shared queries and keys, and values, as leaves that want a gradient; the same numbers for everybody."""
-    generator = torch.Generator().manual_seed(0)
-    query_key, value = (torch.randn(*shape, generator=generator).to(dtype) for _ in range(2))
+    """Shared queries and keys, and values, as leaves that want a gradient; the same numbers for everybody, on the
+    default device."""
+    device = torch.get_default_device()
+    generator = torch.Generator(device).manual_seed(0)
+    query_key, value = (torch.randn(*shape, generator=generator, device=device).to(dtype) for _ in range(2))
     return query_key.requires_grad_(), value.requires_grad_()
 
 

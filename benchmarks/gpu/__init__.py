@@ -1,0 +1,1 @@
+"""`python -m benchmarks.gpu`: what the kernels do on a card."""
