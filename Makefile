@@ -31,7 +31,8 @@ test-slow: $(VENV)/ready-test  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
 test-triton: $(VENV)/ready-test,gpu  ## the GPU's kernels in an interpreter, and compiled for a card, without one
-	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 -k triton tests/ops
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 -k triton tests/ops tests/benchmarks
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 -m 'not slow and not data' tests/contract
 	$(BIN)/python -m pytest -n 2 -m slow tests/ops/test_compiled.py
 
 test-data: $(VENV)/ready-test  ## the tests on real data sets, which are fetched
