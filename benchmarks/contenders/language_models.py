@@ -46,8 +46,7 @@ def full_model(length: int, layers: int = LAYERS, *, reversible: bool, checkpoin
 
 
 def million_model(length: int, **changes: Any) -> nn.Module:
-    """The model of `recipes/enwik8-1m.toml`, whatever the length: 256 buckets, rotary positions, chunks of the
-    feed-forward."""
+    """The model of `recipes/enwik8-1m.toml`, whatever the length: 256 buckets, rotary positions."""
     settings: dict[str, Any] = {
         "attention_layers": ["local", "lsh"] * (LAYERS // 2),
         "hidden_act": "gelu",
@@ -55,7 +54,6 @@ def million_model(length: int, **changes: Any) -> nn.Module:
         "axial_pos_embds_dim": None,
         "axial_pos_shape": None,
         "num_buckets": 256,
-        "chunk_size_feed_forward": 16384,
     }
     return _ours(length, **(settings | changes))
 
