@@ -128,42 +128,44 @@ def forecasting(result: Result) -> str:
 
 
 def fine_tuning(result: Result) -> str:
-    rows = {(row["data"], row["way"]): row for row in in_order(result)}
+    rows = {(row["data"], row["way"], row["action"]): row for row in in_order(result)}
+    facts = {key: row["facts"] for key, row in rows.items()}
     paper, reviews = "people-daily", "chinese-reviews"
-    newspaper = {way: row["facts"] for (data, way), row in rows.items() if data == paper}
+    trained = {way: each for (data, way, action), each in facts.items() if (data, action) == (paper, "train")}
     lines = []
-    for way, told in newspaper.items():
-        if way != "backward":
-            cells = [*_score_and_cost(rows[paper, way]), *_score_and_cost(rows.get((reviews, way)))]
-            sizes = [f"{told['weights']:,}", f"{told['learned']:,}", f"{told['bytes'] / 1e6:.2f} MB"]
-            lines.append([way, *cells, *sizes])
-    head = ["way", "newspaper F1", "CPU time", "memory", "reviews accuracy", "CPU time", "memory"]
-    told = []
-    if "backward" in newspaper:
-        whole, frozen = (newspaper["backward"][f"{way} backward"] for way in ("whole", "frozen"))
-        told.append(
+    for way, told in trained.items():
+        step = rows.get((paper, way, "step"))
+        lines.append(
+            [
+                way,
+                f"{told['score']:.4f}",
+                f"{facts[reviews, way, 'train']['score']:.4f}" if (reviews, way, "train") in facts else "",
+                "" if step is None else duration(step["facts"]["step"]),
+                "" if step is None else size(step["peak_bytes"]),
+                f"{told['weights']:,}",
+                f"{told['learned']:,}",
+                f"{told['bytes'] / 1e6:.2f} MB",
+            ]
+        )
+    head = ["way", "newspaper F1", "reviews accuracy", "CPU time of a step", "memory", "weights", "that learn", "file"]
+    found = []
+    if (paper, "backward", "step") in facts:
+        whole, frozen = (facts[paper, "backward", "step"][f"{way} backward"] for way in ("whole", "frozen"))
+        found.append(
             f"- A backward pass takes {duration(whole)}, with embeddings and three of six layers frozen "
             f"{duration(frozen)}, {frozen / whole:.2f} of it."
         )
-    if {"start", "whole", "trimmed"} <= newspaper.keys():
-        lost = {way: 100 * (newspaper["trimmed"]["score"] - newspaper[way]["score"]) for way in ("start", "whole")}
-        kept = ", ".join(map(str, newspaper["trimmed"]["kept"]))
-        told.append(
+    if {"start", "whole", "trimmed"} <= trained.keys():
+        lost = {way: 100 * (trained["trimmed"]["score"] - trained[way]["score"]) for way in ("start", "whole")}
+        kept = ", ".join(map(str, trained["trimmed"]["kept"]))
+        found.append(
             f"- Four of six layers ({kept}) have {lost['start']:+.1f} points of F1 against the start, and "
             f"{lost['whole']:+.1f} against all six after the same fine-tuning."
         )
-    if {"whole", "shared"} <= newspaper.keys():
-        part = newspaper["shared"]["weights"] / newspaper["whole"]["weights"]
-        told.append(f"- Six layers on two layers' weights: {part:.2f} of the model's weights.")
-    return grid([*head, "weights", "that learn", "file"], lines) + "\n\n" + "\n".join(told)
-
-
-def _score_and_cost(row: Result | None) -> list[str]:
-    if row is None:
-        return ["", "", ""]
-    # What there is to start from may have been trained in parts.
-    cost = ["", ""] if row["way"] == "start" else [duration(row["cpu_seconds"]), size(row["peak_bytes"])]
-    return [f"{row['facts']['score']:.4f}", *cost]
+    if {"whole", "shared"} <= trained.keys():
+        part = trained["shared"]["weights"] / trained["whole"]["weights"]
+        found.append(f"- Six layers on two layers' weights: {part:.2f} of the model's weights.")
+    return grid(head, lines) + "\n\n" + "\n".join(found)
 
 
 def _percent(part: float) -> str:

@@ -320,7 +320,7 @@ _CASES = (
         "fine-tuning",
         "What does each way to fine-tune one labeller cost, on its own newspaper and on reviews, and what is it worth?",
         [contender for data in DATA for contender in fine_tuning(data)],
-        ("train",),
+        ("step", "train"),
         [80],
         [2],
         axis="training steps",

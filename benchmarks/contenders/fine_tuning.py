@@ -2,9 +2,9 @@
 
 import json
 import statistics
-import tempfile
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,28 +51,29 @@ NEW_HEAD = {"trimmed": {"keep_layers": [0, 1, 2, 3]}}
 START_STEPS = 5
 """How many times as long the start trains."""
 LORA_RATE = 3e-3
-BACKWARD_TURNS = 9
+BATCH = 4096
+STEPS_TIMED = 7
 
 
 def fine_tuning(data: str) -> list[Contender]:
     """Every way on one data set; on the newspaper also the start itself, and what freezing saves in backward."""
-    ways = [_contender(data, way, lambda steps, way=way: _tune(data, way, steps)) for way in WAYS]
-    if data != "people-daily":
-        return ways
-    return [
-        _contender(data, "start", _start),
-        _contender(data, "backward", _backward),
-        *ways,
-    ]
+    ways = [_contender(data, way) for way in WAYS]
+    return ways if data != "people-daily" else [_contender(data, "start"), _contender(data, "backward"), *ways]
 
 
-def _contender(data: str, way: str, run: Any) -> Contender:
+def _contender(data: str, way: str) -> Contender:
     def build(steps: int) -> dict[str, Action]:
+        if way == "backward":
+            return {"step": Action(lambda _: _backward())}
+        if way == "start":
+            return {"train": Action(lambda _: _start(steps))}
         # What there is to start from is made outside the clock.
-        prepare = (lambda: None) if way in ("start", "backward") else (lambda: _start_at(steps))
-        return {"train": Action(lambda _: run(steps), prepare)}
+        actions = {"train": Action(lambda _: _tune(data, way, steps), lambda: _start(steps))}
+        # A step is the same on both.
+        return actions | ({"step": Action(lambda _: _step(way))} if data == "people-daily" else {})
 
-    return Contender(f"{data}: {way}", data, build, _check, {"data": data, "way": way})
+    longest = {"backward": {"train": 0}, "start": {"step": 0}}.get(way, {} if data == "people-daily" else {"step": 0})
+    return Contender(f"{data}: {way}", data, build, partial(_check, way), {"data": data, "way": way}, longest)
 
 
 def _tables(data: str, steps: int, **training: Any) -> Tables:
@@ -83,115 +84,150 @@ def _tables(data: str, steps: int, **training: Any) -> Tables:
             "max_steps": steps,
             "learning_rate": 1e-3,
             "weight_decay": 0.05,
-            "batch_tokens": 4096,
-            "evaluations": 1,
+            "batch_tokens": BATCH,
+            "evaluations": 4,
             "num_threads": 1,
             **training,
         },
     }
 
 
-def _place(steps: int) -> Path:
+def _place(steps: int, name: str) -> Path:
     from benchmarks.machine import ROOT
 
-    return ROOT / "build" / "benchmarks" / f"fine-tuning-start-{START_STEPS * steps}"
-
-
-def _start_at(steps: int) -> Path:
-    """The trained labeller that every way starts from, made if it is not there."""
-    place = _place(steps)
-    _start(steps)
-    return place
+    return ROOT / "build" / "benchmarks" / "fine-tuning" / str(steps) / name
 
 
 def _start(steps: int) -> Facts:
-    """Train the labeller, or go on where an interrupted case has left it."""
+    """Train the labeller that every way starts from."""
     tables = _tables("people-daily", START_STEPS * steps, learning_rate=3e-3, evaluations=8)
-    return _train(tables | {"model": MODEL}, _place(steps), "f1")
+    return _train(tables | {"model": MODEL}, _place(steps, "start"), "f1")
 
 
 def _tune(data: str, way: str, steps: int) -> Facts:
     changed = NEW_HEAD.get(way, WAYS[way]) if data != "people-daily" else WAYS[way]
     tables = _tables(data, steps, **({"learning_rate": LORA_RATE} if way == "lora" else {}))
-    with tempfile.TemporaryDirectory() as folder:
-        finetune = {"start_from": str(_start_at(steps)), **changed}
-        return _train(tables | {"finetune": finetune}, Path(folder) / "run", SCORES[data])
+    finetune = {"start_from": str(_place(steps, "start")), **changed}
+    return _train(tables | {"finetune": finetune}, _place(steps, f"{data}-{way}"), SCORES[data])
 
 
 def _train(tables: Tables, place: Path, measure: str) -> Facts:
+    """Train, or go on where an interrupted case has left it; what is finished is not trained again."""
     from rich.console import Console
 
     from reformer.training.recipe import Recipe
     from reformer.training.train import train
 
-    recipe = Recipe.model_validate(tables)
     if (place / "metrics.json").exists():
         metrics = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
     else:
         begun = any((place / "checkpoints").glob("checkpoint-*"))
+        recipe = Recipe.model_validate(tables)
         metrics = train(recipe, place, resume=begun, overwrite=not begun, console=Console(quiet=True))
     told: Mapping[str, Any] = metrics.get("start", {})
-    files = [*place.glob("*.safetensors")]
     return {
         "score": metrics["test"][measure],
         "weights": metrics["training"]["weights"],
         "learned": metrics["training"]["learned_weights"],
-        "bytes": sum(file.stat().st_size for file in files),
+        "bytes": sum(file.stat().st_size for file in place.glob("*.safetensors")),
         "tokens": metrics["training"]["tokens"],
         "precision": metrics["training"]["precision"],
         **({"kept": list(told["kept"])} if "kept" in told else {}),
     }
 
 
-def _backward(steps: int) -> Facts:
-    """The time of a backward pass, whole and with the embeddings and the lower three layers frozen, in turns."""
+def _labeller(way: str) -> Any:
+    """The labeller of the case as the way changes it, with fresh weights: they cost no less."""
     import torch
 
-    from reformer.finetuning import freeze
+    from reformer.finetuning import add_lora, freeze, keep_layers, share
     from reformer.models import ReformerConfig, ReformerForTokenClassification
 
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    ids = torch.randint(1, 4000, (4, 1000))
-    models = {}
-    for way in ("whole", "frozen"):
-        config = ReformerConfig(**MODEL, vocab_size=4000, num_labels=7)
-        models[way] = ReformerForTokenClassification(config).train()
-    freeze(models["frozen"], ["embeddings", "0-2"])
+    model = ReformerForTokenClassification(ReformerConfig(**MODEL, vocab_size=4000, num_labels=7))
+    if way == "frozen":
+        freeze(model, WAYS["frozen"]["freeze"])
+    elif way == "trimmed":
+        model = keep_layers(model, NEW_HEAD["trimmed"]["keep_layers"])
+    elif way == "shared":
+        model = share(model, WAYS["shared"]["distinct_layers"])
+    elif way == "lora":
+        add_lora(model, WAYS["lora"]["lora_rank"], targets=WAYS["lora"]["lora_targets"])
+    return model.train()
+
+
+def _loss(model: Any) -> Any:
+    import torch
+
+    from reformer.training.precision import fastest_precision
+
+    ids = torch.arange(BATCH).view(4, -1) % 4000
+    with torch.autocast("cpu", torch.bfloat16, enabled=fastest_precision("cpu") == "bfloat16"):
+        return model(input_ids=ids, labels=ids % 7).loss
+
+
+def _step(way: str) -> Facts:
+    """The processor's time of a training step, a median; the first one loads what is loaded on first use."""
+    import torch
+
+    model = _labeller(way)
+    optimizer = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad])
+    seconds = []
+    for _ in range(1 + STEPS_TIMED):
+        begun = time.process_time()
+        _loss(model).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        seconds.append(time.process_time() - begun)
+    return {"step": statistics.median(seconds[1:])}
+
+
+def _backward() -> Facts:
+    """The processor's time of a backward pass, whole and frozen, in turns."""
+    models = {way: _labeller(way) for way in ("whole", "frozen")}
     seconds: dict[str, list[float]] = {way: [] for way in models}
-    for turn in range(1 + min(steps, BACKWARD_TURNS)):
+    for _ in range(1 + STEPS_TIMED):
         for way, model in models.items():
-            loss = model(input_ids=ids, labels=ids % 7).loss
+            loss = _loss(model)
             begun = time.process_time()
             loss.backward()
-            spent = time.process_time() - begun
+            seconds[way].append(time.process_time() - begun)
             model.zero_grad()
-            # The first turn loads what is loaded on first use.
-            if turn:
-                seconds[way].append(spent)
-    return {f"{way} backward": statistics.median(found) for way, found in seconds.items()}
+    return {f"{way} backward": statistics.median(found[1:]) for way, found in seconds.items()}
 
 
-def _check() -> str:
-    """What every way does to a small model is what its row says."""
+def _check(way: str) -> str:
+    """What the way does to a small model is what its row says."""
     import torch
 
     from reformer.finetuning import add_lora, freeze, keep_layers, layers, share
     from reformer.models import ReformerConfig, ReformerForTokenClassification
 
-    config = ReformerConfig(**MODEL, vocab_size=40, num_labels=3)
-    model = ReformerForTokenClassification(config).eval()
-    frozen = ReformerForTokenClassification(config)
-    freeze(frozen, ["embeddings", "0-2"])
-    learning = [any(weight.requires_grad for sub in each for weight in sub.parameters()) for each in layers(frozen)]
-    kept, fewer = keep_layers(model, [0, 1, 2, 3]), share(model, 2)
+    model = ReformerForTokenClassification(ReformerConfig(**MODEL, vocab_size=40, num_labels=3)).eval()
     ids = torch.randint(1, 40, (1, 50))
-    with torch.no_grad():
-        before = model(input_ids=ids).logits
-        add_lora(model, 8)
-        apart = (model(input_ids=ids).logits - before).abs().max().item()
-    if apart > 1e-5:
-        raise ContractError(f"a model with adapters that have learned nothing differs by {apart:g}")
-    if learning != [False] * 3 + [True] * 3 or len(layers(kept)) != 4 or fewer.config.num_distinct_layers != 2:
-        raise ContractError(f"layers that learn: {learning}; kept: {len(layers(kept))}")
-    return "three frozen layers learn nothing, four of six are kept, two are shared, adapters begin without effect"
+    if way in ("frozen", "backward"):
+        freeze(model, ["embeddings", "0-2"])
+        learning = [any(weight.requires_grad for sub in each for weight in sub.parameters()) for each in layers(model)]
+        kept, seen = learning == [False] * 3 + [True] * 3, f"of six layers learn {sum(learning)}, the upper ones"
+    elif way == "trimmed":
+        left = len(layers(keep_layers(model, [0, 1, 2, 3])))
+        kept, seen = left == 4, f"of six layers {left} are left"
+    elif way == "shared":
+        distinct = {
+            id(weight) for each in layers(share(model, 2)) for weight in each[1].parameters() if weight.dim() > 1
+        }
+        one = sum(weight.dim() > 1 for weight in layers(model)[0][1].parameters())
+        kept, seen = len(distinct) == 2 * one, f"six attentions have {len(distinct)} matrices"
+    elif way == "lora":
+        with torch.no_grad():
+            before = model(input_ids=ids).logits
+            add_lora(model, 8)
+            apart = (model(input_ids=ids).logits - before).abs().max().item()
+        kept, seen = apart < 1e-5, f"with adapters that have learned nothing the outputs differ by {apart:.1e}"
+    else:
+        learning = [weight for weight in model.parameters() if weight.requires_grad]
+        kept, seen = len(learning) == len(list(model.parameters())), f"all {len(learning)} parameters learn"
+    if not kept:
+        raise ContractError(seen)
+    return seen
