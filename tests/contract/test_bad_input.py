@@ -105,7 +105,6 @@ IDLE = {
     "decoder_attention_layers": ["local"],
     "cross_attention_layers": ["full"],
     "decoder_start_token_id": 1,
-    "label_smoothing": 0.1,
 }
 NOTHING = {**SMALL, "position_embedding_type": "none"}
 

@@ -4,6 +4,7 @@ from reformer.finetuning.adapter import Adapter, Base
 from reformer.finetuning.architecture import CHANGEABLE, changed_config
 from reformer.finetuning.errors import FinetuningError
 from reformer.finetuning.freeze import freeze, freeze_all_but_top
+from reformer.finetuning.lasso import GroupLasso
 from reformer.finetuning.layers import layers
 from reformer.finetuning.lora import PROJECTIONS, add_lora, merge_lora
 from reformer.finetuning.pretrained import load_pretrained
@@ -19,6 +20,7 @@ __all__ = [
     "Adapter",
     "Base",
     "FinetuningError",
+    "GroupLasso",
     "Transfer",
     "Trimmed",
     "TrimmedHeads",

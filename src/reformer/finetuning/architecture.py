@@ -13,6 +13,8 @@ CHANGEABLE = (
     "classifier_pooling",
     "classifier_random_field",
     "hidden_dropout_prob",
+    "label_smoothing",
+    "layer_drop",
     "is_decoder",
     "local_window",
     "lsh_window",

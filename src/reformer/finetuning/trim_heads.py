@@ -73,7 +73,7 @@ def keep_heads(model: PreTrainedModel, kept: Heads) -> PreTrainedModel:
             ours[name].copy_(weight)
     for number, (had, left) in enumerate(zip(there, kept, strict=True)):
         if tuple(left) != had:
-            _copy_heads(_groups(model, number), _groups(smaller, number), config.heads_sharing_keys)
+            _copy_heads(attention_groups(model, number), attention_groups(smaller, number), config.heads_sharing_keys)
     return smaller
 
 
@@ -167,7 +167,7 @@ def _check(model: PreTrainedModel, there: Heads, kept: Heads) -> None:
             )
 
 
-def _groups(model: PreTrainedModel, number: int) -> list[tuple[HeadGroup, Attention]]:
+def attention_groups(model: PreTrainedModel, number: int) -> list[tuple[HeadGroup, Attention]]:
     """The groups of a layer's heads, and the attention of each."""
     config = backbone(model).config
     functions = [sublayer.function for sublayer in layers(model)[number]]

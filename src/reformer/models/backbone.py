@@ -27,6 +27,7 @@ from reformer.nn import (
     FeedForward,
     FourierConvolution,
     Hourglass,
+    LayerDrop,
     LearnedPositions,
     MixedAttention,
     NgramEmbedding,
@@ -57,6 +58,15 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
         """The names of parameters that are others, and of those; each model lists its own in `_tied_weights_keys`."""
         return super().get_expanded_tied_weights_keys(True) if all_submodels else dict(self._tied_weights_keys or {})
+
+    def set_hidden_dropout(self, probability: float) -> None:
+        """Let training drop out this much from here on, in place of `hidden_dropout_prob`; between a forward pass and
+        its backward pass it must not change."""
+        for module in self.modules():
+            if isinstance(module, ReformerModel):
+                module.hidden_dropout = probability
+            elif isinstance(module, SubLayer):
+                module.dropout = probability
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -108,6 +118,7 @@ class ReformerModel(ReformerPreTrainedModel):
         layers = [_layer(config, kind, other) for kind, other in kinds]
         self.encoder = _stack(config, layers)
         self.norm = nn.LayerNorm(config.output_size, eps=config.layer_norm_eps)
+        self.hidden_dropout = float(config.hidden_dropout_prob)
         self._tied_weights_keys = shared_weights(self, layers, config.num_distinct_layers or len(layers))
         self.post_init()
 
@@ -165,7 +176,7 @@ class ReformerModel(ReformerPreTrainedModel):
             hidden = hidden + self.ngrams(input_ids, tokens, memories and memories[-1]).to(hidden.dtype)
         if self.positions is not None:
             hidden = hidden + self.positions(tokens.positions).to(hidden.dtype)
-        hidden = nn.functional.dropout(hidden, self.config.hidden_dropout_prob, self.training)
+        hidden = nn.functional.dropout(hidden, self.hidden_dropout, self.training)
         streams = [hidden] * self.config.residual_streams
         hidden = self.norm(torch.cat(self.encoder(*streams, tokens, memories and memories[:-1]), -1))
         wants_dict = self.config.return_dict if return_dict is None else return_dict
@@ -406,10 +417,11 @@ def _layer(config: ReformerConfig, kind: Layer, across: str | None = None) -> li
 def _stack(config: ReformerConfig, layers: list[list[SubLayer]]) -> ReversibleSequence | ResidualSequence | Hourglass:
     """All sub-layers, one after the other."""
     sublayers = [sublayer for layer in layers for sublayer in layer]
+    drop = LayerDrop(float(config.layer_drop), len(layers[0])) if config.layer_drop else None
     if config.residual_streams == 1:
-        return ResidualSequence(sublayers)
+        return ResidualSequence(sublayers, drop)
     if not config.shortened_layers:
-        return ReversibleSequence(sublayers, config.reversible)
+        return ReversibleSequence(sublayers, config.reversible, drop)
     begin, end = (sum(map(len, layers[:number])) for number in config.shortened_layers)
     return Hourglass(
         sublayers[:begin],
@@ -423,6 +435,7 @@ def _stack(config: ReformerConfig, layers: list[list[SubLayer]]) -> ReversibleSe
         causal=config.is_decoder,
         reversible=config.reversible,
         eps=config.layer_norm_eps,
+        drop=drop,
     )
 
 

@@ -53,7 +53,8 @@ class ReformerConfig(PreTrainedConfig):
         cross_attention_layers: "full" or "lsh" for each of the decoder's layers: how it looks at the encoder's output;
             "full" if not given. Hashed ones take `lsh_window`, `num_buckets` and `num_rounds`.
         decoder_start_token_id: what the decoder reads first; `bos_token_id` if not given, or else `pad_token_id`.
-        label_smoothing: in training, how much of an encoder-decoder's target is spread over the whole vocabulary.
+        label_smoothing: in training, how much of each target is spread over all labels, or over the whole vocabulary;
+            for every head that tells classes apart.
         local_window: in local attention, how many tokens are seen: the token itself and `local_window - 1` before
             it (and as many after it, unless causal). A list has one for each head.
         lsh_window: the same within a bucket of a hash round.
@@ -88,6 +89,7 @@ class ReformerConfig(PreTrainedConfig):
         token_dropout: the probability with which a token goes without its own embedding in training, so that what is
             around it has to tell.
         hidden_dropout_prob: dropout of the embeddings and of every sub-layer's output.
+        layer_drop: the probability with which a training pass leaves out a layer, each on its own.
         classifier_dropout: dropout before a classification head; `hidden_dropout_prob` if not given.
         classifier_random_field: a token classifier learns how well each label follows each other and scores whole
             sequences of labels (`docs/math.md`, equation 45); it reads both sides.
@@ -170,6 +172,7 @@ class ReformerConfig(PreTrainedConfig):
     max_position_embeddings: int = 1 << 20
     token_dropout: float | int = 0.0
     hidden_dropout_prob: float | int = 0.0
+    layer_drop: float | int = 0.0
     classifier_dropout: float | int | None = None
     classifier_random_field: bool = False
     classifier_pooling: Literal["mean", "max", "attention", "first", "fusion"] = "mean"

@@ -48,6 +48,7 @@ def _check_sizes(config: "ReformerConfig") -> None:
         if getattr(config, name) < 1:
             raise ValueError(f"{name}={getattr(config, name)}: expected at least 1")
     names = ("hidden_dropout_prob", "classifier_dropout", "token_dropout", "ngram_dropout", "label_smoothing")
+    names += ("layer_drop",)
     for name in names:
         value = getattr(config, name)
         if value is not None and not 0 <= value < 1:

@@ -166,8 +166,7 @@ class ReformerForConditionalGeneration(LanguageModel, GenerationMixin):
         hidden = self.scored(found.last_hidden_state)
         loss = None
         if labels is not None:
-            smoothing = float(self.config.label_smoothing) if self.training else 0.0
-            loss = token_loss(hidden, self.lm_head, labels, num_items_in_batch, smoothing)
+            loss = token_loss(hidden, self.lm_head, labels, num_items_in_batch, self._smoothing)
         logits = None
         if self._wants_logits(labels, return_logits):
             logits = self.lm_head(hidden[:, -logits_to_keep:])

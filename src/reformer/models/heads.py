@@ -76,9 +76,16 @@ class Head(ReformerPreTrainedModel):
     """A backbone named `reformer` and the way from its inputs to an output or a tuple."""
 
     backbone: type[ReformerPreTrainedModel] = ReformerModel
+    smooths: bool = True
+    """Whether its targets are classes, so that `label_smoothing` means something."""
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
+        if config.label_smoothing and not self.smooths:
+            raise ValueError(
+                f"label_smoothing={config.label_smoothing} has no effect on {type(self).__name__}, whose targets are "
+                "no classes; leave it out"
+            )
         self.reformer = self.backbone(config)
 
     def _encode(
@@ -93,6 +100,11 @@ class Head(ReformerPreTrainedModel):
     def _classifier_dropout(self) -> nn.Dropout:
         given = self.config.classifier_dropout
         return nn.Dropout(float(self.config.hidden_dropout_prob if given is None else given))
+
+    @property
+    def _smoothing(self) -> float:
+        """How much of each target is spread over all classes in this pass."""
+        return float(self.config.label_smoothing) if self.training else 0.0
 
     def _wants_logits(self, labels: Tensor | None, asked: bool | None) -> bool:
         return (labels is None or not self.training) if asked is None else asked
@@ -114,6 +126,11 @@ class ReformerForTokenClassification(Head):
             raise ValueError(
                 "classifier_random_field=True with is_decoder=True: a label's probability then depends on later "
                 "tokens; leave out one of them"
+            )
+        if config.classifier_random_field and config.label_smoothing:
+            raise ValueError(
+                f"label_smoothing={config.label_smoothing} with classifier_random_field=True: whole sequences of "
+                "labels are scored, and none is a class to take from; leave out one of them"
             )
         self.dropout = self._classifier_dropout()
         labels = config.num_labels or 2
@@ -140,7 +157,11 @@ class ReformerForTokenClassification(Head):
         loss, logits = None, None
         if self.transitions is None:
             hidden = self.dropout(hidden)
-            loss = None if labels is None else token_loss(hidden, self.classifier, labels, num_items_in_batch)
+            loss = (
+                None
+                if labels is None
+                else token_loss(hidden, self.classifier, labels, num_items_in_batch, self._smoothing)
+            )
             logits = self.classifier(hidden)
         else:
             scores = self.classifier(self.dropout(hidden))
@@ -199,11 +220,16 @@ class ReformerForSequenceClassification(Head):
         if problem is None:
             one = "regression" if self.config.num_labels == 1 else "single_label_classification"
             problem = "multi_label_classification" if one != "regression" and labels.is_floating_point() else one
+        if self.config.label_smoothing and problem != "single_label_classification":
+            raise ValueError(
+                f"label_smoothing={self.config.label_smoothing} with problem_type={problem!r}: there is no one "
+                "class to take from; leave it out"
+            )
         if problem == "regression":
             return mse_loss(logits, labels.view(logits.shape).float(), reduction="none").mean(-1)
         if problem == "multi_label_classification":
             return binary_cross_entropy_with_logits(logits, labels.float(), reduction="none").mean(-1)
-        return cross_entropy(logits, labels.view(-1), reduction="none")
+        return cross_entropy(logits, labels.view(-1), reduction="none", label_smoothing=self._smoothing)
 
 
 def _pool(
@@ -274,7 +300,7 @@ class ReformerForMaskedLM(LanguageModel):
         """Logits `[batch, length, vocab_size]`; with `labels` (-100 ignored) the loss too. In training with labels
         there are no logits unless `return_logits` asks for them: memory must not grow with length x vocabulary."""
         hidden = self.scored(self._encode(input_ids, attention_mask, inputs_embeds, num_rounds))
-        loss = None if labels is None else token_loss(hidden, self.lm_head, labels, num_items_in_batch)
+        loss = None if labels is None else token_loss(hidden, self.lm_head, labels, num_items_in_batch, self._smoothing)
         logits = self.lm_head(hidden) if self._wants_logits(labels, return_logits) else None
         return self._answer(MaskedLMOutput(loss=loss, logits=logits), return_dict)
 
@@ -324,7 +350,7 @@ class ReformerForCausalLM(LanguageModel, GenerationMixin):
         if labels is not None:
             # What follows the last token is not known.
             following = nn.functional.pad(labels[:, 1:], (0, 1), value=-100)
-            loss = token_loss(hidden, self.lm_head, following, num_items_in_batch)
+            loss = token_loss(hidden, self.lm_head, following, num_items_in_batch, self._smoothing)
         logits = None
         if self._wants_logits(labels, return_logits):
             logits = self.lm_head(hidden[:, -logits_to_keep:])
@@ -334,6 +360,8 @@ class ReformerForCausalLM(LanguageModel, GenerationMixin):
 
 class ReformerForQuestionAnswering(Head):
     """Where in the text the answer begins and ends."""
+
+    smooths = False
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)

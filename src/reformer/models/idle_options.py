@@ -68,7 +68,6 @@ DEPENDENCES = (
             "decoder_attention_layers",
             "cross_attention_layers",
             "decoder_start_token_id",
-            "label_smoothing",
         ),
         lambda fields: fields("is_encoder_decoder"),
         "is_encoder_decoder=True",

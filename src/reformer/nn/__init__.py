@@ -10,6 +10,7 @@ from reformer.nn.feed_forward import FeedForward
 from reformer.nn.fourier import FourierConvolution
 from reformer.nn.fusion import FusionPooling
 from reformer.nn.hourglass import Hourglass
+from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.mixed_attention import MixedAttention
 from reformer.nn.ngrams import NgramEmbedding
 from reformer.nn.positions import AxialPositions, LearnedPositions, SinusoidalPositions
@@ -30,6 +31,7 @@ __all__ = [
     "FourierConvolution",
     "FusionPooling",
     "Hourglass",
+    "LayerDrop",
     "LearnedPositions",
     "LearnedTransform",
     "MixedAttention",

@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 
 from reformer.nn.fusion import Alignment, Trails, real_steps
 from reformer.nn.history import after_history, pack
+from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.memory import Memory
 from reformer.nn.reversible import ReversibleSequence, Streams
 from reformer.nn.tokens import Tokens
@@ -32,6 +33,7 @@ class Hourglass(nn.Module):
         causal: see no later token.
         reversible: see `ReversibleSequence`.
         eps: of the layer norms.
+        drop: which layers of each part a training pass leaves out; None for none.
     """
 
     def __init__(
@@ -48,12 +50,13 @@ class Hourglass(nn.Module):
         causal: bool = False,
         reversible: bool = True,
         eps: float = 1e-6,
+        drop: LayerDrop | None = None,
     ) -> None:
         super().__init__()
         self.stride, self.causal = stride, causal
-        self.before = ReversibleSequence(before, reversible)
-        self.middle = ReversibleSequence(middle, reversible)
-        self.after = ReversibleSequence(after, reversible)
+        self.before = ReversibleSequence(before, reversible, drop)
+        self.middle = ReversibleSequence(middle, reversible, drop)
+        self.after = ReversibleSequence(after, reversible, drop)
         width = 2 * hidden_size
         self.norm = nn.LayerNorm(width, eps=eps)
         self.align = Alignment(width, size, kernel, stride)

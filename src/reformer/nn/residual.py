@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.memory import Memory
 from reformer.nn.replay import Replay, replays
 from reformer.nn.tokens import Tokens
@@ -20,11 +21,13 @@ class ResidualSequence(nn.Module):
 
     Args:
         sublayers: modules called as `f(hidden, tokens, replay, memory)`.
+        drop: which of them a training pass leaves out; None for none.
     """
 
-    def __init__(self, sublayers: Iterable[nn.Module]) -> None:
+    def __init__(self, sublayers: Iterable[nn.Module], drop: LayerDrop | None = None) -> None:
         super().__init__()
         self.sublayers = nn.ModuleList(sublayers)
+        self.drop = drop
 
     @property
     def memory_count(self) -> int:
@@ -43,7 +46,8 @@ class ResidualSequence(nn.Module):
                 for sublayer, memory in zip(self.sublayers, memories, strict=True):
                     hidden = hidden + sublayer(hidden, tokens, Replay(), memory)
             return (hidden,)
-        random = self.training and any(getattr(layer, "dropout", 0) > 0 for layer in self.sublayers)
-        for sublayer, replay in zip(self.sublayers, replays(len(self.sublayers), random=random), strict=True):
+        sublayers = self.drop(list(self.sublayers)) if self.training and self.drop is not None else list(self.sublayers)
+        random = self.training and any(getattr(layer, "dropout", 0) > 0 for layer in sublayers)
+        for sublayer, replay in zip(sublayers, replays(len(sublayers), random=random), strict=True):
             hidden = hidden + sublayer(hidden, tokens, replay)
         return (hidden,)

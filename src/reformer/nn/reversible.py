@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.memory import Memory
 from reformer.nn.replay import Replay, replays
 from reformer.nn.tokens import Tokens
@@ -27,12 +28,14 @@ class ReversibleSequence(nn.Module):
     Args:
         sublayers: modules called as `f(hidden, tokens, replay, memory)`, each a function of these alone.
         reversible: recompute instead of keeping.
+        drop: which of them a training pass leaves out; None for none.
     """
 
-    def __init__(self, sublayers: Iterable[nn.Module], reversible: bool = True) -> None:
+    def __init__(self, sublayers: Iterable[nn.Module], reversible: bool = True, drop: LayerDrop | None = None) -> None:
         super().__init__()
         self.sublayers = nn.ModuleList(sublayers)
         self.reversible = reversible
+        self.drop = drop
 
     @property
     def memory_count(self) -> int:
@@ -57,6 +60,8 @@ class ReversibleSequence(nn.Module):
                 for sublayer, memory in zip(sublayers, memories, strict=True):
                     first, second = second, first + sublayer(second, tokens, Replay(), memory)
             return first, second
+        if self.training and self.drop is not None:
+            sublayers = self.drop(sublayers)
         if not sublayers:
             return first, second
         again = replays(len(sublayers), random=self.training and self._is_random())

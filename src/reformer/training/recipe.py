@@ -202,6 +202,16 @@ class TrainingRecipe(_Table):
     learning_rate: Positive = Field(1e-3, description="the highest learning rate, met after the warm-up")
     warmup_ratio: Fraction = Field(0.05, description="the part of the run in which the learning rate rises")
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="AdamW's, on matrices alone")
+    head_lasso: Positive | None = Field(
+        None, description="shrink the output weights of each head at each step, down to zero, so strongly; none: do not"
+    )
+    layer_lasso: Positive | None = Field(None, description="the same for all that a layer writes with")
+    final_dropout: Fraction | None = Field(
+        None, description="let model.hidden_dropout_prob move straight to this over the run; none: it stays"
+    )
+    dropout_until: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="drop out nothing hidden after this part of the run"
+    )
     batch_tokens: AtLeastOne | None = Field(
         16384,
         description="the most tokens in a batch, padding included; a longer document or sequence is one of its own",
@@ -253,6 +263,8 @@ class TrainingRecipe(_Table):
             raise ValueError("nothing says when to end; give epochs, max_steps or max_minutes")
         if self.batch_tokens is None and self.batch_size is None:
             raise ValueError("nothing bounds a batch; give batch_tokens or batch_size")
+        if self.average_decay is not None and (self.head_lasso is not None or self.layer_lasso is not None):
+            raise ValueError("average_decay with head_lasso or layer_lasso: an average of weights has no zeros")
         return self
 
 

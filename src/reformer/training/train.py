@@ -34,6 +34,7 @@ from reformer.training.material import Material, Task
 from reformer.training.pace import Pace, PaceKeeper
 from reformer.training.precision import settled
 from reformer.training.recipe import Recipe
+from reformer.training.regularisers import Shrinking, regularisers
 from reformer.training.run import (
     CHECKPOINTS,
     CURVE,
@@ -125,6 +126,11 @@ def train(
     if main and (adapting is not None or isinstance(frozen, list)):
         _say_frozen(console, model)
     trainer, keeper = _trainer(recipe, arguments, model, material)
+    _check_processes(arguments, model)
+    shrinking = None
+    for each in regularisers(model, recipe.training, keeper.pace):
+        trainer.add_callback(each)
+        shrinking = each if isinstance(each, Shrinking) else shrinking
     unfreezing = None
     if frozen == "auto":
         unfreezing = Unfreezing(model, task.best_metric, task.greater_is_better, console)
@@ -150,6 +156,8 @@ def train(
         metrics["start"] = {"from": start.place, **kept_changes(folder / START)}
     if unfreezing is not None:
         metrics["start"]["learned"] = unfreezing.chosen
+    if shrinking is not None:
+        metrics["training"]["zeros"] = shrinking.lasso.zeros()
     save_model(kept, material.processor, folder)
     draw_curve(trainer.state.log_history, task.best_metric, folder / CURVE, greater_is_better=task.greater_is_better)
     write_metrics(metrics, folder)
@@ -272,6 +280,12 @@ def _introduce(console: Console, material: Material, model: PreTrainedModel, rec
     stream = 4 * (recipe.training.batch_tokens or 0) * model.config.hidden_size
     if model.device.type == "cpu" and gives_back(stream):
         console.print(f"note: {ADVICE}", highlight=False)
+
+
+def _check_processes(arguments: TrainingArguments, model: PreTrainedModel) -> None:
+    if arguments.world_size > 1 and model.config.layer_drop:
+        # Each would leave out others, and wait for gradients that nobody has.
+        raise ReformerError(f"model.layer_drop = {model.config.layer_drop} runs in one process; leave it out")
 
 
 def _say_frozen(console: Console, model: PreTrainedModel) -> None:

@@ -1,0 +1,27 @@
+"""Whole layers left out of a training step at random."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+
+class LayerDrop:
+    """Leaves each layer out with one probability: its sub-layers are not run, so it is the identity for every stream,
+    forward and when the backward pass recomputes what was run. It has no gradient in that step.
+
+    Nothing is scaled (`docs/math.md`, equation 47): a model without some of its layers is what is learned, and what
+    trimming leaves. Source: Fan, Grave and Joulin 2020 (LayerDrop).
+
+    Args:
+        probability: of each layer, drawn from the global generator at each pass.
+        each: how many sub-layers, one after the other, are a layer.
+    """
+
+    def __init__(self, probability: float, each: int) -> None:
+        self.probability, self.each = probability, each
+
+    def __call__(self, sublayers: Sequence[nn.Module]) -> list[nn.Module]:
+        """Those that are run this time."""
+        stays = (torch.rand(len(sublayers) // self.each) >= self.probability).tolist()
+        return [sublayer for number, sublayer in enumerate(sublayers) if stays[number // self.each]]
