@@ -27,6 +27,7 @@ from benchmarks.contenders.reformer_pytorch_lsh import reformer_pytorch_lsh
 from benchmarks.contenders.streaming import pieced, reading
 from benchmarks.contenders.synthetic import KINDS, TASKS, synthetic
 from benchmarks.contenders.transformers_lsh import transformers_lsh
+from benchmarks.contenders.translation import MODELS, translation
 
 KILO = 1024
 BOTH = ("forward", "forward+backward")
@@ -286,6 +287,19 @@ _CASES = (
         ("train",),
         [1000],
         [64],
+        warm_up=None,
+        alone=True,
+        apart=True,
+        turns=1,
+    ),
+    Case(
+        "translation",
+        "Does the reversible model with hashes translate as well as the plain Transformer of equal size and steps?",
+        [translation(name) for name in MODELS],
+        ("train",),
+        [1500],
+        [60],
+        axis="training steps",
         warm_up=None,
         alone=True,
         apart=True,

@@ -25,12 +25,17 @@ INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:
-    given = _parser().parse_args(arguments)
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if "translation" in given.cases and (given.pairs is None or not given.pairs.is_file()):
+        parser.error(
+            f"translation: --pairs {given.pairs} is no file; give the TSV that `python -m benchmarks.help_pairs` writes"
+        )
     console = Console(width=None if sys.stdout.isatty() else 160)
     cases = _cases(given)
     threads = given.threads or os.cpu_count() or 1
     machine = describe(threads) | {"command": _command(arguments)}
-    workshop = Workshop(threads, given.device)
+    workshop = Workshop(threads, given.device, given.pairs)
     folder = given.output or (results.FOLDER if _is_whole(given) else DRAFTS)
     begun, sound = time.perf_counter(), True
     for case in cases:
@@ -152,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", default="cpu", help="where tensors are made, such as cuda; the processor if not given"
     )
+    parser.add_argument("--pairs", type=Path, help="for translation: a TSV of python -m benchmarks.help_pairs")
     parser.add_argument("--resume", action="store_true", help="go on from CASE.partial.json of an interrupted run")
     parser.add_argument("--output", type=Path, help="a folder for the JSON files")
     return parser

@@ -5,6 +5,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmarks import worker
@@ -80,14 +81,10 @@ class Row:
 class Workshop:
     """Starts processes that are copies of one which has only imported."""
 
-    def __init__(self, threads: int, device: str = "cpu") -> None:
-        self.threads, self.device = threads, device
+    def __init__(self, threads: int, device: str = "cpu", pairs: Path | None = None) -> None:
+        self.settings = worker.Settings(threads, device, pairs)
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(PRELOADED)
-
-    @property
-    def settings(self) -> worker.Settings:
-        return worker.Settings(self.threads, self.device)
 
     def check(self, case: Case, contender: Contender) -> tuple[bool, str]:
         """Whether the contender keeps its contract, and what was seen."""

@@ -4,9 +4,10 @@ import time
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-from benchmarks import memory
+from benchmarks import given, memory
 from benchmarks.case import Action, Contender
 
 TURN_SECONDS = 0.1
@@ -20,6 +21,8 @@ class Settings:
     threads: int
     device: str = "cpu"
     """Where tensors are made that name no device."""
+    pairs: Path | None = None
+    """A file of pairs of texts, where one was given."""
 
     def apply(self) -> None:
         import torch
@@ -27,6 +30,7 @@ class Settings:
         torch.set_num_threads(self.threads)
         if self.device != "cpu":
             torch.set_default_device(self.device)
+        given.pairs = self.pairs
 
 
 @dataclass(frozen=True)
