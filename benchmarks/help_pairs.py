@@ -140,9 +140,7 @@ def _data_of(package: bytes, name: Path) -> bytes:
             return package[place + 60 : place + 60 + int(size)]
         # Members begin at even places.
         place += 60 + int(size) + int(size) % 2
-    raise ReformerError(
-        f"{name}: no data.tar of a kind that Python opens; unpack it with `dpkg-deb -x`, give the folder"
-    )
+    raise ReformerError(f"{name}: no data.tar that Python opens; unpack it with `dpkg-deb -x` and give the folder")
 
 
 def aligned(sources: dict[str, str], targets: dict[str, str]) -> Iterator[Pair]:

@@ -69,6 +69,25 @@ def copy_reverse(result: Result) -> str:
     return grid(["encoder", "tokens", "accuracy in %", "written alone, in %", "steps", "training"], lines)
 
 
+def translation(result: Result) -> str:
+    rows = in_order(result)
+    lines = [
+        [
+            row["contender"],
+            *(f"{row['facts'][measure]:.2f}" for measure in ("bleu", "chrf")),
+            *(f"{row['facts'][count]:,}" for count in ("weights", "steps", "pairs")),
+            duration(row["facts"]["training_seconds"]),
+        ]
+        for row in rows
+    ]
+    table = grid(["model", "BLEU", "chrF", "weights", "steps", "test pairs", "training"], lines)
+    bleu = {row["contender"]: row["facts"]["bleu"] for row in rows}
+    if len(bleu) < 2:
+        return table
+    (ours, mine), (other, theirs) = bleu.items()
+    return f"{table}\n\n{ours} against {other}: {mine - theirs:+.2f} BLEU."
+
+
 def _mean(rows: list[dict[str, Any]]) -> float:
     return sum(row["facts"]["training_seconds"] for row in rows) / len(rows)
 

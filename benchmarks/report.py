@@ -36,6 +36,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "duplication": ("duplication", learning_tables.duplication),
     "synthetic": ("synthetic", learning_tables.synthetic),
     "copy-reverse": ("copy-reverse", learning_tables.copy_reverse),
+    "translation": ("translation", learning_tables.translation),
     "byte-lm": ("byte-lm", learning_tables.byte_lm),
     "forecasting": ("forecasting", learning_tables.forecasting),
     "fine-tuning": ("fine-tuning", learning_tables.fine_tuning),

@@ -113,3 +113,10 @@ def test_what_does_not_fit_is_written_down_and_not_run(tmp_path, monkeypatch, ca
 
 def test_lengths_may_be_powers_of_ten():
     assert run._parser().parse_args(["--lengths", "1e5", "1e9"]).lengths == [10**5, 10**9]
+
+
+def test_translation_is_not_begun_without_its_pairs(tmp_path, capsys):
+    for given in ([], ["--pairs", str(tmp_path / "none.tsv")]):
+        with pytest.raises(SystemExit):
+            run.main(["translation", *given])
+        assert "give the TSV that `python -m benchmarks.help_pairs` writes" in capsys.readouterr().err

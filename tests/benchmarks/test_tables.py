@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from benchmarks import learning_tables, memory_tables
-from benchmarks.contenders import byte_lm, copy_reverse, synthetic
+from benchmarks.case import ContractError
+from benchmarks.contenders import byte_lm, copy_reverse, synthetic, translation
 from benchmarks.learning import Plan
 
 MEGABYTE = 1 << 20
@@ -133,10 +134,28 @@ def test_an_encoder_decoder_is_trained_and_writes(kind):
     assert all(0 <= facts[measure] <= 1 for measure in ("accuracy", "written"))
 
 
-def test_sequences_grow_to_their_full_length():
-    lengths = [copy_reverse.length_of(step, 400, 1000) for step in range(400)]
-    assert lengths == sorted(lengths)
-    assert (lengths[0], lengths[-1]) == (24, 1000)
+def test_a_run_is_one_token_again_and_again():
+    source, target = copy_reverse.pairs("reverse", 100, 3, run=10)
+    assert torch.equal(target.flip(1), source)
+    changes = (source[:, 1:] != source[:, :-1]).sum(1)
+    assert ((changes >= 7) & (changes <= 10)).all()
+
+
+def test_a_lesson_goes_on_as_the_loss_falls():
+    lesson = copy_reverse.Lesson(None, "copy", 400, Plan(10), tokens=800)
+    assert lesson.draw(0)[0].shape == (50, copy_reverse.SHORT)
+    lesson._go_on(1.0)
+    assert lesson.run == 400
+    lesson._go_on(0.01)
+    assert lesson.run == 50
+    assert lesson.draw(1)[0].shape == (2, 400)
+    for _ in range(100):
+        lesson._go_on(0.4)
+    assert lesson.run == 1
+    assert (lesson.draw(8)[0].diff() != 0).float().mean() > 0.9
+    assert not lesson.told
+    lesson.draw(9)
+    assert lesson.told
 
 
 def test_what_is_written_is_told_beside_what_is_guessed():
@@ -164,3 +183,28 @@ def test_ways_to_fine_tune_are_compared_with_the_start_and_with_the_whole():
     assert "frozen 200 ms, 0.40 of it" in text
     assert "Four of six layers (0, 1, 3, 5) have +1.0 points of F1 against the start, and -2.0 against all six" in text
     assert "0.45 of the model's weights" in text
+
+
+def test_translations_are_compared():
+    facts = {"chrf": 10.0, "weights": 1000, "steps": 60, "pairs": 8, "training_seconds": 2.0}
+    rows = [_row(name, 60, bleu=bleu, **facts) for name, bleu in (("ours", 20.5), ("plain Transformer", 21.0))]
+    told = learning_tables.translation(_result(rows))
+    assert "| ours | 20.50 | 10.00 | 1,000 | 60 | 8 |" in told
+    assert "ours against plain Transformer: -0.50 BLEU." in told
+    assert "against" not in learning_tables.translation(_result(rows[:1]))
+
+
+def test_translation_reads_its_pairs(tmp_path):
+    with pytest.raises(ContractError, match="there are no pairs; give --pairs"):
+        translation.read_pairs(None)
+    file = tmp_path / "pairs.tsv"
+    file.write_text('split\tsource\ttarget\ntest\tOpen\t打开\ntrain\t"a\tb"\t甲\n', encoding="utf-8")
+    assert translation.read_pairs(file) == {"train": [("a\tb", "甲")], "validation": [], "test": [("Open", "打开")]}
+
+
+def test_a_translator_is_trained_and_scored(tmp_path):
+    pairs = dict.fromkeys(("train", "validation", "test"), translation.CHECK_PAIRS[:6])
+    facts = translation.train("ours", 2, pairs, tmp_path)
+    assert facts["steps"] == 2
+    assert facts["pairs"] == 6
+    assert 0 <= facts["bleu"] <= 100
