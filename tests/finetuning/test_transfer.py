@@ -89,6 +89,8 @@ CHANGES = {
     "classifier_random_field": False,
     "hidden_dropout_prob": 0.3,
     "is_decoder": True,
+    "label_smoothing": 0.1,
+    "layer_drop": 0.1,
     "local_window": 9,
     "lsh_window": 9,
     "max_position_embeddings": 512,
