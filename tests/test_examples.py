@@ -14,6 +14,7 @@ SAYS = {
     "translate": "86420 八六四二零",
     "forecast": "2024-02-10T23:00:00",
     "images": "digits it has never seen",
+    "answer": "王？ 28个瓜 16:20",
     "caption": "new.png 左边有一条蓝色",
 }
 """What must be in an example's output."""

@@ -6,7 +6,7 @@ import pytest
 
 from reformer.training.recipe_file import read_recipe
 from reformer.training.train import train
-from tests.training.tiny import MODEL, write_conll, write_pairs, write_reviews
+from tests.training.tiny import MODEL, write_conll, write_pairs, write_questions, write_reviews
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SMALL = [f"model.{name}={MODEL[name]}" for name in ("hidden_size", "num_attention_heads", "attention_head_size")]
@@ -22,6 +22,7 @@ def test_each_recipe_is_valid(path):
     [
         ("template-classification", write_reviews, "reviews.csv"),
         ("template-labelling", write_conll, "entities.conll"),
+        ("template-questions", write_questions, "questions.jsonl"),
         ("template-text-to-text", write_pairs, "pairs.tsv"),
     ],
 )
@@ -29,7 +30,9 @@ def test_a_template_trains_on_the_file_it_names(tmp_path, monkeypatch, name, wri
     monkeypatch.chdir(tmp_path)
     write(Path(data), 60)
     overrides = [*SMALL, "training.max_steps=2"]
-    if name != "template-text-to-text":
+    if name == "template-questions":
+        overrides.append("model.axial_pos_embds_dim=[8, 8]")
+    elif name != "template-text-to-text":
         overrides.append("data.max_length=100")
     train(read_recipe(RECIPES / f"{name}.toml", overrides), "run")
     assert (tmp_path / "run" / "metrics.json").exists()

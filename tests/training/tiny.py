@@ -1,5 +1,6 @@
 """Made-up documents and recipes that train in a second."""
 
+import json
 import math
 import random
 from datetime import datetime, timedelta
@@ -165,6 +166,22 @@ def pairs_recipe(folder: Path, **training: object) -> dict:
             **training,
         },
     }
+
+
+def write_questions(path: Path, count: int, seed: int = 0) -> Path:
+    """Who has how much of what, and a question about one of them; one in five has no answer."""
+    pick, lines = random.Random(seed), []
+    for number in range(count):
+        names = pick.sample("甲乙丙丁戊己", 4)
+        says = {name: f"{pick.randrange(100)}{pick.choice('梨桃杏枣瓜')}" for name in names[:3]}
+        document = "".join(f"{name}有{what}。" for name, what in says.items())
+        asked = names[3] if number % 5 == 0 else pick.choice(names[:3])
+        answer = [says[asked]] if asked in says else []
+        start = [document.index(f"{asked}有") + 2] if answer else []
+        record = {"question": f"{asked}有？", "context": document, "answers": {"text": answer, "answer_start": start}}
+        lines.append(json.dumps(record, ensure_ascii=False))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
 
 
 def write_series(path: Path, rows: int, seed: int = 0) -> Path:

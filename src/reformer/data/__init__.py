@@ -3,8 +3,19 @@
 from reformer.data.documents import Document, Span, drop_duplicates, join_documents, span_problem
 from reformer.data.errors import DataError
 from reformer.data.images import Image, load_digits, read_images
-from reformer.data.index import DATA_SETS, SPLITS, DataSet, cache_folder, fetch, load, load_series, load_source
+from reformer.data.index import (
+    DATA_SETS,
+    SPLITS,
+    DataSet,
+    cache_folder,
+    fetch,
+    load,
+    load_cloze,
+    load_series,
+    load_source,
+)
 from reformer.data.labels import IGNORED, bio_labels, decode_spans, label_id, token_tags
+from reformer.data.questions import Question, read_questions
 from reformer.data.readers import FORMATS, read_documents
 from reformer.data.series import Series, read_series, time_features
 from reformer.data.texts import Stretch, find_text, load_texts, open_text, read_bytes, split_text, text_pieces
@@ -26,6 +37,7 @@ __all__ = [
     "DataSet",
     "Document",
     "Image",
+    "Question",
     "Series",
     "Span",
     "Stretch",
@@ -43,6 +55,7 @@ __all__ = [
     "join_documents",
     "label_id",
     "load",
+    "load_cloze",
     "load_digits",
     "load_series",
     "load_source",
@@ -52,6 +65,7 @@ __all__ = [
     "read_bytes",
     "read_documents",
     "read_images",
+    "read_questions",
     "read_series",
     "span_problem",
     "split_text",

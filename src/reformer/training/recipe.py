@@ -31,7 +31,9 @@ class DataRecipe(_Table):
     )
     label_column: str | None = Field(None, description="the one that has the label; none: label, of pairs: target")
     max_length: AtLeastOne | None = Field(
-        None, description="join neighbouring texts to documents of at most so many characters; none: do not join"
+        None,
+        description="join neighbouring texts to documents of at most so many characters; none: do not join, of a "
+        "cloze to pages of 4,000",
     )
     separator: str = Field("\n", description="what stands between joined texts")
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(

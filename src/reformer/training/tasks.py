@@ -7,6 +7,7 @@ from reformer.training.image_to_text import ImageToText
 from reformer.training.language_modelling import LanguageModelling
 from reformer.training.masked_language_modelling import MaskedLanguageModelling
 from reformer.training.material import Task
+from reformer.training.question_answering import QuestionAnswering
 from reformer.training.text_to_text import TextToText
 
 TASKS: dict[str, Task] = {
@@ -14,6 +15,7 @@ TASKS: dict[str, Task] = {
     "sequence-classification": SequenceClassification(),
     "language-modelling": LanguageModelling(),
     "masked-language-modelling": MaskedLanguageModelling(),
+    "question-answering": QuestionAnswering(),
     "text-to-text": TextToText(),
     "forecasting": Forecasting(),
     "image-classification": ImageClassification(),

@@ -8,13 +8,25 @@ from reformer.data.documents import Document
 from reformer.data.errors import DataError
 from reformer.data.index._archive import fetch
 from reformer.data.index._chinese_reviews import read_chinese_reviews
+from reformer.data.index._cloze import read_cloze
 from reformer.data.index._msra_ner import read_msra_ner
 from reformer.data.index._people_daily import read_people_daily, read_people_daily_words
 from reformer.data.index._registry import DATA_SETS, DataSet, cache_folder, data_set
 from reformer.data.index._series import load_series
+from reformer.data.questions import Question
 from reformer.data.readers import read_documents
 
-__all__ = ["DATA_SETS", "SPLITS", "DataSet", "cache_folder", "fetch", "load", "load_series", "load_source"]
+__all__ = [
+    "DATA_SETS",
+    "SPLITS",
+    "DataSet",
+    "cache_folder",
+    "fetch",
+    "load",
+    "load_cloze",
+    "load_series",
+    "load_source",
+]
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -59,6 +71,12 @@ def load(name: str, *, split: str | None = None) -> dict[str, list[Document]] | 
         )
     splits = _READERS[name](fetch(name))
     return splits if split is None else splits[split]
+
+
+def load_cloze(page_length: int) -> dict[str, list[Question]]:
+    """Questions by split, made of `people-daily`: sentences whose name is left out, and the page of at most
+    `page_length` characters that has it. See `reformer.data.index._cloze`."""
+    return read_cloze(load("people-daily"), page_length)
 
 
 def load_source(

@@ -1,0 +1,115 @@
+"""Questions from files: JSONL and SQuAD's own JSON, and what is wrong with them."""
+
+import gzip
+import json
+
+import pytest
+
+from reformer.data import DataError, Document, Span, read_questions
+from reformer.data.index._cloze import BLANK, QUESTIONS_TO_A_PAGE, read_cloze
+
+TEXT = "鲁迅生于绍兴。他是周建人的哥哥。"
+GOOD = {"id": "a", "question": "鲁迅生于哪里？", "context": TEXT, "answers": {"text": ["绍兴"], "answer_start": [4]}}
+
+
+def _write(path, *records):
+    lines = (each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in records)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def _without(field):
+    return {name: value for name, value in GOOD.items() if name != field}
+
+
+def test_answers_are_places_in_the_raw_text(tmp_path):
+    listed = GOOD | {"id": 7, "answers": [{"text": "绍兴", "answer_start": 4}, {"text": "生于绍兴", "answer_start": 2}]}
+    none = GOOD | {"answers": {"text": [], "answer_start": []}}
+    impossible = _without("answers") | {"is_impossible": True}
+    path = _write(tmp_path / "q.jsonl", GOOD, "", listed, none, impossible, _without("answers") | {"id": "new"})
+    found = list(read_questions(path))
+    assert [question.answers for question in found] == [((4, 6),), ((4, 6), (2, 6)), (), (), None]
+    assert [question.answer_texts for question in found[:2]] == [["绍兴"], ["绍兴", "生于绍兴"]]
+    assert [question.id for question in found] == ["a", "7", "a", "a", "new"]
+    assert found[1].source == f"{path}:3"
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_squads_own_json_is_read(tmp_path, suffix):
+    asked = {name: GOOD[name] for name in ("id", "question", "answers")}
+    whole = {"version": "2.0", "data": [{"title": "t", "paragraphs": [{"context": TEXT, "qas": [asked, asked]}]}]}
+    content = json.dumps(whole).encode()
+    path = tmp_path / f"dev.json{suffix}"
+    path.write_bytes(gzip.compress(content) if suffix else content)
+    found = list(read_questions(str(path)))
+    assert [question.answer_texts for question in found] == [["绍兴"]] * 2
+    assert found[1].source == f"{path}: data[0].paragraphs[0].qas[1]"
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ("{broken", "broken JSON"),
+        ("[1]", "this is no JSON object"),
+        (_without("question"), "there is no field 'question'; the fields are 'id', 'context', 'answers'"),
+        (GOOD | {"context": " "}, "the field 'context' is empty"),
+        (GOOD | {"question": 3}, "the field 'question' is no string"),
+        (GOOD | {"id": [1]}, "the field 'id' is neither"),
+        (GOOD | {"answers": {"text": ["绍兴"], "answer_start": []}}, "no texts with as many places"),
+        (GOOD | {"answers": {"text": [""], "answer_start": [4]}}, "an answer is empty; give its text, or empty lists"),
+        (GOOD | {"answers": {"text": ["绍兴"], "answer_start": ["4"]}}, "'绍兴' is no whole number"),
+        (
+            GOOD | {"answers": {"text": ["绍兴"], "answer_start": [5]}},
+            "the answer '绍兴' is not in the text at 5, where '兴。' stands; it stands at 4",
+        ),
+        (GOOD | {"answers": {"text": ["北京"], "answer_start": [99]}}, "it is not in the text at all"),
+        (GOOD | {"is_impossible": True}, '"is_impossible" is true, and "answers" names an answer'),
+        (GOOD | {"is_impossible": False, "answers": []}, '"is_impossible" is false, and "answers" names none'),
+        (GOOD | {"question": "\ud800"}, "character 0 of the field 'question' is half of a surrogate pair"),
+    ],
+)
+def test_a_bad_record_is_named_and_the_next_one_is_read(tmp_path, record, message):
+    record = record if isinstance(record, str) else json.dumps(record)
+    path = _write(tmp_path / "q.jsonl", GOOD, record, GOOD)
+    with pytest.raises(DataError) as caught:
+        list(read_questions(path))
+    assert str(caught.value).startswith(f"{path}:2: ")
+    assert message in str(caught.value)
+    reported = []
+    assert len(list(read_questions(path, on_error=reported.append))) == 2
+    assert [str(error) for error in reported] == [str(caught.value)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("q.csv", "a,b", "the suffix does not tell the format"),
+        ("q.jsonl", "\n", "the file holds no question"),
+        ("q.json", "{}", "there is no list of objects 'data'"),
+        (
+            "q.json",
+            '{"data": [{"paragraphs": [{"context": "x"}]}]}',
+            r"list of objects 'data\[0\]\.paragraphs\[0\]\.qas'",
+        ),
+        ("q.json", '{"data": [\n\n{]}', r"q\.json:3: broken JSON"),
+    ],
+)
+def test_a_file_that_holds_no_questions_is_an_error(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        list(read_questions(str(tmp_path / name)))
+
+
+def test_a_name_is_left_out_of_a_sentence_and_stays_in_the_page():
+    texts = [f"第{number}天，王小明同志从北京来到了上海市工作。" for number in range(9)]
+    spans = tuple(
+        Span(text.index(name), text.index(name) + len(name), "X") for text in texts[:1] for name in ("王小明", "北京")
+    )
+    documents = [Document(text, str(number), spans=spans) for number, text in enumerate(texts)]
+    found = read_cloze({"train": documents}, 200)["train"]
+    assert len(found) == QUESTIONS_TO_A_PAGE * 2 or len({question.document for question in found}) < len(found)
+    for question in found:
+        [(start, end)] = question.answers
+        assert question.text.replace(BLANK, question.document[start:end]) in question.document
+        assert question.document[start:end] in ("王小明", "北京")
+    assert found == read_cloze({"train": documents}, 200)["train"]
