@@ -66,7 +66,7 @@ def main() -> None:
     random.seed(0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_questions(folder / "questions.jsonl", 2000)
+        write_questions(folder / "questions.jsonl", 1600)
         write_questions(folder / "held-out.jsonl", 40)
         (folder / "recipe.toml").write_text(RECIPE.format(folder=folder), encoding="utf-8")
         metrics = train(read_recipe(folder / "recipe.toml"), folder / "run")
