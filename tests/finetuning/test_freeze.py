@@ -1,5 +1,7 @@
 """Frozen parts keep their weights and cost nothing in the backward pass; the other gradients are what they were."""
 
+import re
+
 import pytest
 import torch
 
@@ -98,11 +100,50 @@ def test_what_cannot_be_frozen_is_named(parts, message):
         freeze(HEAD.build("local"), parts)
 
 
-def test_two_stacks_have_names_and_no_numbers():
-    model = HEADS["encoder-decoder"].build("local")
-    with pytest.raises(FinetuningError, match="no single stack of layers"):
-        freeze(model, ["0"])
-    assert freeze(model, ["*.encoder.embeddings.weight"])
+def test_two_stacks_are_told_by_their_names():
+    def frozen(*parts):
+        return freeze(HEADS["encoder-decoder"].build("mixed"), parts)
+
+    assert all(name.startswith("reformer.encoder.encoder.sublayers.") for name in frozen("encoder.0-3"))
+    # Three sub-layers: attention, what it looks at, feed-forward; and here a convolution before them.
+    numbers = {int(name.split(".")[4]) for name in frozen("decoder.1")}
+    assert numbers == {4, 5, 6, 7}
+    assert {name.split(".")[1] for name in frozen("decoder.1")} == {"decoder"}
+    below = frozen("embeddings")
+    assert "reformer.encoder.embeddings.weight" in below
+    assert any(name.startswith("reformer.decoder.positions.") for name in below)
+    assert not any(".sublayers." in name for name in below)
+    assert frozen("*.encoder.embeddings.weight") == ["reformer.encoder.embeddings.weight"]
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "message"),
+    [
+        ("encoder-decoder", "0-1", "has '0-1', and the model has no such stack; expected encoder.0-1 or decoder.0-1"),
+        ("encoder-decoder", "decoder.2", "has 'decoder.2'; its decoder has the layers 0 to 1"),
+        ("token-classification", "encoder.1", "has 'encoder.1', and the model has no such stack; expected 1"),
+    ],
+)
+def test_a_stack_or_layer_that_is_not_there_is_named(name, part, message):
+    with pytest.raises(FinetuningError, match=re.escape(message)):
+        freeze(HEADS[name].build("local"), [part])
+
+
+def test_a_frozen_encoder_is_not_run_again_and_the_decoder_learns_as_before():
+    head, ids = HEADS["encoder-decoder"], random_ids(2, 23)
+    model = head.build("local").double().train()
+    found = []
+    for parts in ([], ["embeddings", "encoder.0-2"]):
+        if parts:
+            freeze(model, parts)
+        model.zero_grad()
+        torch.manual_seed(3)
+        model(input_ids=ids, **head.labels(ids)).loss.backward()
+        found.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    assert not any(".encoder.encoder." in name for name in found[1])
+    assert any(".decoder.encoder." in name for name in found[1])
+    for name, gradient in found[1].items():
+        assert (gradient - found[0][name]).abs().max() < 1e-12, name
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 4])

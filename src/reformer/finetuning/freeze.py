@@ -8,7 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from reformer.finetuning.errors import FinetuningError
-from reformer.finetuning.layers import backbone, layers
+from reformer.finetuning.layers import layers, layers_of, stacks
 
 EMBEDDINGS = "embeddings"
 
@@ -22,10 +22,11 @@ def freeze(model: PreTrainedModel, parts: Iterable[str]) -> list[str]:
     Args:
         model: changed in place; its parameters' `requires_grad` alone.
         parts: `"embeddings"` for all that is below the layers; a layer `"2"` or a range of layers with both its ends,
-            `"0-3"`, counted from 0 at the bottom; or a pattern of parameters' names, such as `"*.query_key.weight"`.
+            `"0-3"`, counted from 0 at the bottom, of an encoder-decoder `"encoder.0-3"` or `"decoder.2"`; or a pattern
+            of parameters' names, such as `"*.query_key.weight"`.
 
     Raises:
-        FinetuningError: there is no such layer, a pattern that no name fits, or nothing is left to train.
+        FinetuningError: there is no such layer or stack, a pattern that no name fits, or nothing is left to train.
     """
     for part in parts:
         for parameter in _parameters(model, part):
@@ -37,21 +38,23 @@ def freeze(model: PreTrainedModel, parts: Iterable[str]) -> list[str]:
 
 def freeze_all_but_top(model: PreTrainedModel, count: int) -> None:
     """Train the head, the last norm and the upper `count` layers; with more than there are, the embeddings too."""
-    stack, every = backbone(model), layers(model)
+    every = layers(model)
     for sublayers in every[: max(0, len(every) - count)]:
         for sublayer in sublayers:
             sublayer.requires_grad_(False)
     for sublayers in every[max(0, len(every) - count) :]:
         for sublayer in sublayers:
             sublayer.requires_grad_(True)
-    for module in _below(stack):
-        module.requires_grad_(count > len(every))
+    for parameter in _parameters(model, EMBEDDINGS):
+        parameter.requires_grad_(count > len(every))
 
 
 def _parameters(model: PreTrainedModel, part: str) -> list[nn.Parameter]:
     if part == EMBEDDINGS:
-        return [parameter for module in _below(backbone(model)) for parameter in module.parameters()]
-    numbers = re.fullmatch(r"(\d+)(?:-(\d+))?", part)
+        reading = [model.get_submodule(name) for name in getattr(model, "reads", ())]
+        below = [module for stack in stacks(model).values() for module in _below(stack)]
+        return [parameter for module in below + reading for parameter in module.parameters()]
+    numbers = re.fullmatch(r"(?:(\w+)\.)?(\d+)(?:-(\d+))?", part)
     if numbers is None:
         found = [parameter for name, parameter in model.named_parameters() if fnmatchcase(name, part)]
         if not found:
@@ -61,10 +64,18 @@ def _parameters(model: PreTrainedModel, part: str) -> list[nn.Parameter]:
                 f"a range as 0-3, or a pattern of names such as {first}"
             )
         return found
-    every = layers(model)
-    begin, end = int(numbers[1]), int(numbers[2] or numbers[1])
+    there = stacks(model)
+    name = numbers[1] or ""
+    if name not in there:
+        expected = " or ".join(
+            f"{each}.{part.rpartition('.')[2]}" if each else part.rpartition(".")[2] for each in there
+        )
+        raise FinetuningError(f"finetune.freeze has {part!r}, and the model has no such stack; expected {expected}")
+    every = layers_of(there[name])
+    begin, end = int(numbers[2]), int(numbers[3] or numbers[2])
     if not begin <= end < len(every):
-        raise FinetuningError(f"finetune.freeze has {part!r}; the model has the layers 0 to {len(every) - 1}")
+        which = f"its {name}" if name else "the model"
+        raise FinetuningError(f"finetune.freeze has {part!r}; {which} has the layers 0 to {len(every) - 1}")
     return [parameter for each in every[begin : end + 1] for sublayer in each for parameter in sublayer.parameters()]
 
 

@@ -25,9 +25,21 @@ def backbone(model: PreTrainedModel) -> ReformerModel:
     return found
 
 
+def stacks(model: PreTrainedModel) -> dict[str, ReformerModel]:
+    """Every stack by its name: of an encoder-decoder `encoder` and `decoder`; the only one of another model by none."""
+    found = model.base_model
+    if isinstance(found, ReformerModel):
+        return {"": found}
+    return {name: stack for name, stack in found.named_children() if isinstance(stack, ReformerModel)}
+
+
 def layers(model: PreTrainedModel) -> list[list[nn.Module]]:
     """The sub-layers of each layer, in the order they run; see `backbone` for what it raises."""
-    stack = backbone(model)
+    return layers_of(backbone(model))
+
+
+def layers_of(stack: ReformerModel) -> list[list[nn.Module]]:
+    """The sub-layers of each layer of a stack, in the order they run."""
     # A stack that shortens the sequence has three parts, in the order they run.
     parts = (part for part in stack.encoder.modules() if isinstance(part, (ReversibleSequence, ResidualSequence)))
     sublayers = [sublayer for part in parts for sublayer in part.sublayers]

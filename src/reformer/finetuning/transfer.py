@@ -30,7 +30,8 @@ def transfer(model: PreTrainedModel, head: type[PreTrainedModel], config: Reform
     """A new model of class `head` with the trained model's weights wherever they belong.
 
     The backbone is taken whole. The head's weights are taken where the trained model has the same head, and what it
-    tells apart is the same: a classifier over other labels, or the same ones in another order, starts fresh.
+    tells apart is the same: a classifier over other labels, or the same ones in another order, starts fresh. What it
+    reads by, as a map of pixels, is taken from the same head whatever that tells apart.
 
     Args:
         model: the trained model; it is left as it is.
@@ -45,8 +46,14 @@ def transfer(model: PreTrainedModel, head: type[PreTrainedModel], config: Reform
     _load_backbone(model.base_model, new.base_model)
     theirs, ours = _head_weights(model), _head_weights(new)
     kept = {}
-    if type(model) is head and _same_outputs(model.config, config):
-        kept = {name: weight for name, weight in theirs.items() if name in ours and weight.shape == ours[name].shape}
+    if type(model) is head:
+        same = _same_outputs(model.config, config)
+        reads = getattr(head, "reads", ())
+        kept = {
+            name: weight
+            for name, weight in theirs.items()
+            if name in ours and weight.shape == ours[name].shape and (same or name.partition(".")[0] in reads)
+        }
     for name, weight in kept.items():
         ours[name].copy_(weight)
     drawn = _redrawn(model.base_model, new.base_model)

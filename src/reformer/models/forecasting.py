@@ -44,6 +44,7 @@ class ReformerForForecasting(Head):
     """
 
     main_input_name = "values"
+    reads = ("embed",)
     smooths = False
     # Labels may be missing, which Trainer would count as well.
     accepts_loss_kwargs = False

@@ -76,6 +76,8 @@ class Head(ReformerPreTrainedModel):
     """A backbone named `reformer` and the way from its inputs to an output or a tuple."""
 
     backbone: type[ReformerPreTrainedModel] = ReformerModel
+    reads: tuple[str, ...] = ()
+    """Its parts that make the vectors which the backbone reads, where that has no embeddings for them."""
     smooths: bool = True
     """Whether its targets are classes, so that `label_smoothing` means something."""
 

@@ -49,6 +49,7 @@ class ReformerForImageClassification(ReformerForSequenceClassification):
     """
 
     main_input_name = "pixel_values"
+    reads = ("embed",)
 
     def __init__(self, config: ReformerConfig) -> None:
         if config.vocab_size:
@@ -90,6 +91,7 @@ class ReformerForImageToText(ReformerForConditionalGeneration):
     """
 
     main_input_name = "pixel_values"
+    reads = ("embed",)
 
     def __init__(self, config: ReformerConfig) -> None:
         if config.ngram_sizes:
