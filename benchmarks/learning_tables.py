@@ -169,10 +169,13 @@ def fine_tuning(result: Result) -> str:
     head = ["way", "newspaper F1", "reviews accuracy", "CPU time of a step", "memory", "weights", "that learn", "file"]
     found = []
     if (paper, "backward", "step") in facts:
-        whole, frozen = (facts[paper, "backward", "step"][f"{way} backward"] for way in ("whole", "frozen"))
+        timed = facts[paper, "backward", "step"]
+        whole, frozen, upper = (timed[f"{way} backward"] for way in ("whole", "frozen", "upper"))
+        part = (frozen - upper) / (whole - upper)
         found.append(
             f"- A backward pass takes {duration(whole)}, with embeddings and three of six layers frozen "
-            f"{duration(frozen)}, {frozen / whole:.2f} of it."
+            f"{duration(frozen)}, {frozen / whole:.2f} of it; what is frozen costs {part:.2f} of what it cost, against "
+            "a model of the upper three layers alone."
         )
     if {"start", "whole", "trimmed"} <= trained.keys():
         lost = {way: 100 * (trained["trimmed"]["score"] - trained[way]["score"]) for way in ("start", "whole")}

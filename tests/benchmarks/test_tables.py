@@ -169,7 +169,9 @@ def test_ways_to_fine_tune_are_compared_with_the_start_and_with_the_whole():
 
     common = {"weights": 1000, "learned": 500, "bytes": 4e6}
     rows = [
-        row("people-daily", "backward", "step", **{"whole backward": 0.5, "frozen backward": 0.2}),
+        row(
+            "people-daily", "backward", "step", **{"whole backward": 0.5, "frozen backward": 0.2, "upper backward": 0.1}
+        ),
         row("people-daily", "whole", "step", step=0.4),
         row("people-daily", "start", score=0.80, **common),
         row("people-daily", "whole", score=0.83, **common),
@@ -180,7 +182,7 @@ def test_ways_to_fine_tune_are_compared_with_the_start_and_with_the_whole():
     text = learning_tables.fine_tuning(_result(rows, actions=("step", "train")))
     assert "| whole | 0.8300 | 0.8400 | 400 ms | 100 MB | 1,000 | 500 | 4.00 MB |" in text
     assert "| start | 0.8000 |  |  |  | 1,000 | 500 |" in text
-    assert "frozen 200 ms, 0.40 of it" in text
+    assert "frozen 200 ms, 0.40 of it; what is frozen costs 0.25 of what it cost" in text
     assert "Four of six layers (0, 1, 3, 5) have +1.0 points of F1 against the start, and -2.0 against all six" in text
     assert "0.45 of the model's weights" in text
 

@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from rich.console import Console
 from typer.testing import CliRunner
 
 from reformer.cli import app
 from reformer.data import DataError, read_series
+from reformer.finetuning import freeze
 from reformer.training.metrics import ForecastScore
 from reformer.training.recipe import Recipe
 from reformer.training.recipe_file import write_recipe
+from reformer.training.run import load_run
 from reformer.training.series_windows import SeriesWindows, load_series_splits
 from reformer.training.tasks import TASKS
 from reformer.training.train import train
@@ -150,3 +153,27 @@ def test_a_forecaster_begins_at_its_least_squares(tmp_path):
             material.measure(model, material.collate([material.validation[index] for index in range(10)]), score)
         errors.append(score.result()["mase"])
     assert errors[1] < 0.8 < errors[0]
+
+
+def _start(run, folder, horizon=12, **finetune):
+    tables = series_recipe(folder, max_steps=1, learning_rate=1e-9, evaluations=1)
+    tables["data"]["horizon"] = horizon
+    return Recipe.model_validate(tables | {"model": {}, "finetune": {"start_from": str(run / "run"), **finetune}})
+
+
+def test_a_run_starts_from_a_forecaster(run, tmp_path):
+    before = json.loads((run / "run/metrics.json").read_text())
+    metrics = train(_start(run, tmp_path, freeze=["embeddings", "0"]), tmp_path / "same", console=Console(quiet=True))
+    assert metrics["start"]["new"] == []
+    assert metrics["test"]["mase"] == pytest.approx(before["test"]["mase"], abs=1e-5)
+    assert 0 < metrics["training"]["learned_weights"] < metrics["training"]["weights"]
+    # What draws the line has as many outputs as there are steps to foretell.
+    shorter = train(_start(run, tmp_path, horizon=6, freeze="auto"), tmp_path / "shorter", console=Console(quiet=True))
+    assert shorter["start"]["new"] == ["linear.bias", "linear.weight"]
+    assert load_run(tmp_path / "shorter").model.config.prediction_length == 6
+
+
+def test_what_a_forecaster_reads_by_is_frozen_with_its_embeddings(run):
+    model = load_run(run / "run").model
+    frozen = freeze(model, ["embeddings"])
+    assert frozen == ["embed.weight", "embed.bias"]

@@ -7,6 +7,7 @@ import tomllib
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as Pillow
 from rich.console import Console
 from typer.testing import CliRunner
@@ -15,6 +16,7 @@ from reformer.cli import app
 from reformer.data import DataError, load_digits, read_images
 from reformer.training.recipe import Recipe
 from reformer.training.recipe_file import write_recipe
+from reformer.training.run import load_run
 from reformer.training.train import train
 from tests.training.tiny import MODEL
 
@@ -174,3 +176,20 @@ def test_the_digits_are_split_without_overlap():
     assert {name: len(part) for name, part in splits.items()} == {"train": 1437, "validation": 180, "test": 180}
     assert len({image.id for part in splits.values() for image in part}) == 1797
     assert splits["train"][0].pixels.max() <= 1
+
+
+def test_a_run_starts_from_a_classifier_of_other_images(run, tmp_path):
+    tables = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
+    table = tmp_path / "train" / "images.csv"
+    _write_folder(tmp_path / "train", 40, seed=2)
+    table.write_text(table.read_text().replace("lies", "flat"), encoding="utf-8")
+    tables |= {"data": {"train": str(table)}, "model": {}}
+    tables["training"] |= {"max_steps": 10}
+    tables["finetune"] = {"start_from": str(run / "run"), "freeze": ["embeddings", "0"]}
+    metrics = train(Recipe.model_validate(tables), tmp_path / "run", console=Console(quiet=True))
+    assert metrics["start"]["new"] == ["classifier.bias", "classifier.weight"]
+    before, after = (load_run(folder).model.state_dict() for folder in (run / "run", tmp_path / "run"))
+    # All that is below the last norm has been taken over, and it was frozen.
+    learned = {name for name in before if name.startswith(("classifier", "reformer.norm"))}
+    assert all(torch.equal(weight, after[name]) for name, weight in before.items() if name not in learned)
+    assert metrics["training"]["learned_weights"] == sum(after[name].numel() for name in learned)

@@ -124,8 +124,9 @@ class FinetuneRecipe(_Table):
     )
     freeze: list[str] | Literal["auto"] | None = Field(
         None,
-        description="what keeps its weights: embeddings, layers as 0 or 0-3 from the bottom, patterns of parameters' "
-        "names; auto: begin with the head alone, and let the next lower layer learn while the score improves",
+        description="what keeps its weights: embeddings, layers as 0 or 0-3 from the bottom (encoder.0-3 of an "
+        "encoder-decoder), patterns of parameters' names; auto: begin with the head alone, and let the next lower "
+        "layer learn while the score improves",
     )
 
     keep_layers: list[int] | None = Field(
