@@ -81,6 +81,8 @@ def forward(shape: Shape, earlier: int = 0, last: bool = True) -> Work:
     # The queries' own rows are keys' too, and come a second time.
     asked = shape.row + 2 * fetched * shape.row + result + before + numbers + fetched * INDEX
     asked += earlier * shape.blocks * (STRETCH + shape.keys * INDEX // shape.tile)
+    # At the end a token that saw nothing but itself is told by its stretches in all rounds.
+    asked += (earlier + 1) * STRETCH if last else 0
     return Work(2 * shape.product(shape.blocks * shape.keys), once, asked) * shape.heads
 
 
@@ -108,6 +110,8 @@ def _of_keys(shape: Shape, earlier: int, last: bool) -> Work:
     results = 2 * shape.row + shape.sums if last else 2 * shape.sums
     once = 3 * shape.row + results + before + numbers + earlier * (STRETCH + INDEX)
     again = shape.row if last else 0
+    # By its places in all rounds it is known whether a key is there at all.
+    again += (earlier + 1) * INDEX if last and earlier else 0
     asked = 2 * shape.row + 2 * fetched * shape.row + again + results + before + INDEX + fetched * numbers
     asked += earlier * shape.tiles * (INDEX + shape.tile * STRETCH // shape.keys)
     return Work(4 * shape.product(shape.tiles * shape.tile), once, asked)

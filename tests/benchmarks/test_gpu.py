@@ -11,7 +11,7 @@ from benchmarks.gpu import card, contenders, contract, counting, parts, registry
 from benchmarks.gpu.file import CardFile
 from benchmarks.gpu.guard import LIMIT, NO_MEMORY, Guard
 from reformer.errors import ReformerError
-from reformer.ops import gpu
+from reformer.ops import gpu, position_slots
 
 CARD = {"card": "Card", "driver": "1", "cuda": "13", "commit": "abc", "versions": {"torch": "2", "triton": "3"}}
 runs = pytest.mark.skipif(gpu.refusal(torch.empty(0)) is not None, reason=str(gpu.refusal(torch.empty(0))))
@@ -228,8 +228,64 @@ def test_tables_compare_with_the_best_of_torch():
 def test_the_count_is_the_sum_of_its_rounds():
     shape = counting.Shape()
     one, two = (counting.attention(shape, rounds, with_backward=False) for rounds in (1, 2))
-    assert (one.operations, one.once, one.asked) == (262144, 3200, 6336)
+    assert (one.operations, one.once, one.asked) == (262144, 3200, 6400)
     assert two.operations == 2 * one.operations
     assert two.once > 2 * one.once
     wide = counting.attention(counting.Shape(window=128), 1, with_backward=False)
     assert wide.operations == one.operations * 3 // 2
+
+
+@pytest.fixture
+def tally(monkeypatch):
+    """What kernels load, store and multiply in the interpreter, in bytes and operations."""
+    from triton.runtime.interpreter import interpreter_builder
+
+    found = {"bytes": 0, "operations": 0}
+    builder = type(interpreter_builder)
+    load, store, dot = builder.create_masked_load, builder.create_masked_store, builder.create_dot
+
+    def moved(pointers, mask):
+        found["bytes"] += int(mask.data.sum()) * pointers.get_element_ty().primitive_bitwidth // 8
+
+    def loading(self, pointers, mask, *rest):
+        moved(pointers, mask)
+        return load(self, pointers, mask, *rest)
+
+    def storing(self, pointers, value, mask, *rest):
+        moved(pointers, mask)
+        return store(self, pointers, value, mask, *rest)
+
+    def multiplying(self, left, right, *rest):
+        found["operations"] += 2 * left.data.size * right.data.shape[1]
+        return dot(self, left, right, *rest)
+
+    monkeypatch.setattr(builder, "create_masked_load", loading)
+    monkeypatch.setattr(builder, "create_masked_store", storing)
+    monkeypatch.setattr(builder, "create_dot", multiplying)
+    return found
+
+
+@runs
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_triton_asks_for_what_is_counted(tally, rounds):
+    from importlib import import_module
+
+    backend = import_module("reformer.ops.window_attention.triton")
+    found = []
+    for length in (192, 256):
+        query, value = torch.randn(2, 1, 1, length, 64).bfloat16().unbind()
+        slots = position_slots(torch.ones(1, length, dtype=torch.bool)).repeat(1, 1, rounds, 1)
+        arranged = backend._arrange(slots, None, [64] * rounds, True, False)
+        given = (query, None, value, *arranged, [64] * rounds, True, False, True, 1.0, "tf32x3")
+        tally |= dict.fromkeys(tally, 0)
+        output, log_sum = backend._forward(*given)
+        ahead = dict(tally)
+        backend._backward(torch.randn_like(output), output, log_sum, *given)
+        found.append((ahead, dict(tally)))
+    for with_backward in (False, True):
+        # Between tiles that have everything before them; the first ones of a sequence have not.
+        once, more = (each[with_backward] for each in found)
+        counted = counting.attention(counting.Shape(heads=1), rounds, with_backward)
+        assert more["operations"] - once["operations"] == 64 * counted.operations
+        # Two blocks of keys are 128, and the window of a tile ends after 127.
+        assert (more["bytes"] - once["bytes"]) / 64 == pytest.approx(counted.asked, rel=0.01)
