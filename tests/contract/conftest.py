@@ -1,7 +1,8 @@
 """Where Triton's interpreter is on, the contract is that of the `triton` backend: each property once, variants in turn.
 
 `make test-triton` runs it. The interpreter walks a thousand times more slowly than a compiled kernel, so a property is
-tried with one variant, the next one with the next; what is about files and memory, or goes token by token, is left out.
+tried with one variant, the next one with the next; what is about files and memory, or goes token by token or over
+hundreds, is left out.
 """
 
 from itertools import cycle
@@ -21,6 +22,8 @@ LONG = (
     "test_generation_with_a_cache_equals_without",
     "test_generation_in_a_batch_equals_generation_alone",
     "test_the_state_does_not_grow",
+    "test_the_maximum_can_be_raised_when_loading",
+    "test_axial_positions_reach_as_far_as_their_table",
 )
 
 
@@ -43,7 +46,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _one_of_each(items):
-    """Of every property its last call with the variant whose turn it is: the last has the fewest pieces."""
+    """Of every property its last call with the variant whose turn it is: the fewest pieces, a length of few tokens."""
     properties = {}
     for item in items:
         if item.path.name not in OTHER_FILES and item.originalname not in LONG:

@@ -75,6 +75,7 @@ def recorded(tell: Callable[[Compiled], None]) -> Iterator[None]:
         mock.patch.object(gpu, "DEVICES", ("cpu",)),
         mock.patch("triton.runtime.jit.JITFunction.run", run),
         mock.patch.object(gpu, "refusal", return_value=None),
+        mock.patch.object(gpu.self_check, "distrust", return_value=None),
     ):
         yield
 

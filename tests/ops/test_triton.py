@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from reformer.ops import backend_status, gpu, position_slots, window_attention
 from reformer.ops.window_attention import REFUSALS, arrangement, tiling
 
 from .cases import Case, far_apart, vectors
+
+backend = import_module("reformer.ops.window_attention.triton")
 
 REFUSED = gpu.refusal(torch.empty(0))
 
@@ -54,6 +57,22 @@ def test_half_precision():
     x = vectors(1, 1, 40, 16).half().double()
     case = Case(x, x, x, position_slots(torch.ones(1, 40, dtype=torch.bool)), None, {"window": 9})
     assert far_apart(case.to(torch.float16).run("triton"), case.run("reference")) < 1e-2
+
+
+def test_products_of_float32_keep_their_digits_unless_asked_otherwise(monkeypatch):
+    asked, before = [], torch.backends.cuda.matmul.fp32_precision
+    monkeypatch.setattr(backend, "_arrange", lambda *given: ())
+    monkeypatch.setattr(backend, "_forward", lambda *given: asked.append(given[-3]) or given[:1])
+    monkeypatch.setitem(REFUSALS, "triton", lambda query, key: None)
+    x, slots = torch.randn(1, 1, 4, 8), torch.arange(4)[None, None, None]
+    function = getattr(window_attention, "__wrapped__", window_attention)
+    try:
+        for precision in ("ieee", "tf32", "ieee"):
+            torch.backends.cuda.matmul.fp32_precision = precision
+            function(x, x, x, slots, window=2, backend="triton")
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
+    assert asked == ["tf32x3", "tf32", "tf32x3"]
 
 
 @runs

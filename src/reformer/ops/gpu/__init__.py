@@ -11,6 +11,8 @@ from importlib import util
 import torch
 from torch import Tensor
 
+from reformer.ops.gpu import self_check
+
 INTERPRETER = "TRITON_INTERPRET"
 
 DEVICES = ("cuda",)
@@ -56,7 +58,11 @@ def status() -> str:
         return f"not available: {reason}"
     if INTERPRETED:
         return f"available: in the interpreter ({INTERPRETER}=1), where a backend has to be named"
-    return f"available: {torch.cuda.get_device_name()}"
+    card = torch.cuda.get_device_name()
+    wrong = self_check.distrust(torch.device("cuda", torch.cuda.current_device()))
+    if wrong is not None:
+        return f"by name alone: tried on {card}, {wrong}"
+    return f"available: {card}, where a small call gave what the definition gives"
 
 
 def refusal(tensor: Tensor) -> str | None:
@@ -72,8 +78,10 @@ def refusal(tensor: Tensor) -> str | None:
 
 
 def serves(tensor: Tensor) -> bool:
-    """Whether a kernel works on this tensor and is chosen unasked."""
-    return tensor.device.type in DEVICES and refusal(tensor) is None
+    """Whether a kernel works on this tensor and is chosen unasked: on a card where a small call went well."""
+    if tensor.device.type not in DEVICES or refusal(tensor) is not None:
+        return False
+    return INTERPRETED or self_check.distrust(tensor.device) is None
 
 
 def on(tensor: Tensor) -> AbstractContextManager[object]:

@@ -1,5 +1,6 @@
 """Window attention by Triton's kernels on a GPU, as operators with gradients that can be traced."""
 
+import struct
 from typing import Any
 
 import torch
@@ -105,8 +106,9 @@ class _Call:
         for ordering, shape in enumerate(shapes):
             per_program = shape.keys if name == "backward_keys" else shape.tile
             tiles = -(-length // per_program)
-            # Floats are given to kernels in single precision; two of them keep the digits of float64.
-            high = float(torch.tensor(self.scale, dtype=torch.float32))
+            # Floats are given to kernels in single precision; two of them keep the digits of float64. Not by a tensor:
+            # on a default device that is a card, the host would wait for it.
+            [high] = struct.unpack("f", struct.pack("f", self.scale))
             own: dict[str, int] = {}
             if name == "backward_keys":
                 own = {"reach": arrangement.reach(self.windows[ordering], self.length)}
@@ -243,6 +245,12 @@ def _differentiate(ctx: Any, grad_output: Tensor, _: Tensor) -> tuple[Tensor | N
 _forward.register_autograd(_differentiate, setup_context=_keep)
 
 
+@torch.compiler.assume_constant_result
+def _float32_products() -> str:
+    """How float32 is multiplied. Not by `allow_tf32`, which is an error to read where the newer name was set."""
+    return "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "tf32x3"
+
+
 def triton(
     query: Tensor,
     key: Tensor | None,
@@ -260,12 +268,11 @@ def triton(
     """See `window_attention`; arguments are checked there. No key: the queries, divided by their length.
 
     Products of float32 keep its digits (each is three products of TensorFloat32), unless torch was told that those of
-    one will do (`torch.backends.cuda.matmul.allow_tf32`).
+    one will do (`torch.backends.cuda.matmul.fp32_precision = "tf32"`, or `allow_tf32` as it was called).
     """
     slots = None if query_slots is key_slots else key_slots
     with_own = not attend_self and slots is not None
     arranged = _arrange(query_slots, slots, list(windows), causal, with_own)
-    precision = "tf32" if torch.backends.cuda.matmul.allow_tf32 else "tf32x3"
-    options = (list(windows), causal, attend_self, deduplicate, scale, precision)
+    options = (list(windows), causal, attend_self, deduplicate, scale, _float32_products())
     learned = (None, 0) if transform is None else (transform.coefficients, transform.number)
     return _forward(query, key, value, *arranged, *options, *learned)[0]
