@@ -158,4 +158,6 @@ def _check_model(path: Path, recipe: Recipe) -> None:
         short = " ".join(str(error).split()).rpartition("TypeError: ")[2].partition(" Errors:")[0]
         raise RecipeError(f"{path}: [model] {short}") from None
     except ValueError as error:
-        raise RecipeError(f"{path}: [model] {error}") from None
+        # Over a trained model's own fields they may fit together; that is seen when it is read.
+        if recipe.finetune.start_from is None:
+            raise RecipeError(f"{path}: [model] {error}") from None
