@@ -3,7 +3,7 @@
 from typing import Any
 
 from benchmarks.markdown import grid
-from benchmarks.table import duration, in_order, short, size
+from benchmarks.table import OURS, duration, in_order, short, size
 
 Result = dict[str, Any]
 
@@ -86,6 +86,28 @@ def translation(result: Result) -> str:
         return table
     (ours, mine), (other, theirs) = bleu.items()
     return f"{table}\n\n{ours} against {other}: {mine - theirs:+.2f} BLEU."
+
+
+def options(result: Result) -> str:
+    """The cost of each option over all off, and what it gives, with the spread of the seeds."""
+    rows = in_order(result)
+    steps = {row["contender"]: row for row in rows if row["action"] == "step"}
+    trained = {row["contender"]: row["facts"] for row in rows if row["action"] == "train"}
+    off = next(row for row in steps.values() if row["family"] == OURS)
+    lines = []
+    for name, row in steps.items():
+        bits = trained.get(name, {})
+        seeds = [value for key, value in bits.items() if key.startswith("bits of seed")]
+        lines.append(
+            [
+                name,
+                f"{row['facts']['parameters']:,}",
+                duration(row["cpu_seconds"]),
+                f"{row['cpu_seconds'] / off['cpu_seconds']:.2f}",
+                *([f"{bits['bits']:.3f}", f"{max(seeds) - min(seeds):.3f}"] if bits else ["", ""]),
+            ]
+        )
+    return grid(["", "weights", "step, CPU time", "over all off", "bits a byte", "seeds apart"], lines)
 
 
 def _mean(rows: list[dict[str, Any]]) -> float:

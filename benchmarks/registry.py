@@ -21,6 +21,7 @@ from benchmarks.contenders.language_models import (
     training_step,
     transformers_model,
 )
+from benchmarks.contenders.options import OPTIONS, by_hand, option
 from benchmarks.contenders.ours import attend_only, ours, parts
 from benchmarks.contenders.products import machine_products
 from benchmarks.contenders.reformer_pytorch_lsh import reformer_pytorch_lsh
@@ -304,6 +305,16 @@ _CASES = (
         alone=True,
         apart=True,
         turns=1,
+    ),
+    Case(
+        "options",
+        "What does each option cost in a training step, what does it give a small byte model, and is off free?",
+        [by_hand(), *(option(name) for name in OPTIONS)],
+        ("step", "train"),
+        [KILO],
+        [128],
+        warm_up=None,
+        alone=True,
     ),
     Case(
         "byte-lm",

@@ -37,6 +37,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "synthetic": ("synthetic", learning_tables.synthetic),
     "copy-reverse": ("copy-reverse", learning_tables.copy_reverse),
     "translation": ("translation", learning_tables.translation),
+    "options": ("options", learning_tables.options),
     "byte-lm": ("byte-lm", learning_tables.byte_lm),
     "forecasting": ("forecasting", learning_tables.forecasting),
     "fine-tuning": ("fine-tuning", learning_tables.fine_tuning),

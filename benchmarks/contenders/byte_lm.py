@@ -35,7 +35,10 @@ def byte_lm(kind: str) -> Contender:
     def build(length: int) -> dict[str, Action]:
         short = length < 1024
         count = QUICK_TOKENS if short else TOKENS
-        text, held_out = _bytes("train", count), _bytes("validation", QUICK_TOKENS if short else EVALUATED_TOKENS)
+        text, held_out = (
+            first_bytes("train", count),
+            first_bytes("validation", QUICK_TOKENS if short else EVALUATED_TOKENS),
+        )
         plan = Plan(max(1, count // STEP_TOKENS), learning_rate=3e-3, warm_up=60, weight_decay=0.01)
         return {"train": Action(lambda _: train(kind, length, text, held_out, plan))}
 
@@ -127,7 +130,7 @@ def last_seen(sequence: Tensor) -> Tensor:
     return distances
 
 
-def _bytes(split: str, count: int) -> Tensor:
+def first_bytes(split: str, count: int) -> Tensor:
     """The first bytes of a split of enwik8."""
     from reformer.data.texts import load_texts
 

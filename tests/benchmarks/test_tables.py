@@ -5,7 +5,7 @@ import torch
 
 from benchmarks import learning_tables, memory_tables
 from benchmarks.case import ContractError
-from benchmarks.contenders import byte_lm, copy_reverse, synthetic, translation
+from benchmarks.contenders import byte_lm, copy_reverse, options, synthetic, translation
 from benchmarks.learning import Plan
 
 MEGABYTE = 1 << 20
@@ -210,3 +210,25 @@ def test_a_translator_is_trained_and_scored(tmp_path):
     assert facts["steps"] == 2
     assert facts["pairs"] == 6
     assert 0 <= facts["bleu"] <= 100
+
+
+def test_the_layers_written_by_hand_are_the_model_with_all_options_off():
+    assert "the same 51 parameters, loss and gradients" in options.by_hand().check()
+
+
+@pytest.mark.parametrize("name", options.OPTIONS)
+def test_every_option_makes_another_model(name):
+    fields = options.model(256, **options.OPTIONS[name]).config.to_dict()
+    assert (fields == options.model(256).config.to_dict()) == (name == options.OFF)
+
+
+def test_an_option_is_told_beside_all_off():
+    rows = []
+    for name, seconds in ((options.BY_HAND, 0.9), (options.OFF, 1.0), ("gated heads", 1.1)):
+        step = _row(name, 1024, seconds, parameters=1000) | {"cpu_seconds": seconds}
+        rows.append(step | {"family": "ours" if name == options.OFF else name})
+    bits = {"bits": 3.5, "bits of seed 0": 3.4, "bits of seed 1": 3.6}
+    rows.append(_row("gated heads", 1024, action="train", **bits) | {"family": "gated heads"})
+    told = learning_tables.options(_result(rows, ("step", "train")))
+    assert "| all off, by hand | 1,000 | 900 ms | 0.90 |  |  |" in told
+    assert "| gated heads | 1,000 | 1.10 s | 1.10 | 3.500 | 0.200 |" in told
