@@ -104,6 +104,7 @@ IDLE = {
     "rope_theta": 500.0,
     "decoder_attention_layers": ["local"],
     "cross_attention_layers": ["full"],
+    "decoder_shortened_layers": [0, 1],
     "decoder_start_token_id": 1,
 }
 NOTHING = {**SMALL, "position_embedding_type": "none"}

@@ -97,6 +97,33 @@ def test_generation_with_a_cache_equals_without(variant, options):
     assert found[0].shape == (5, 13)
 
 
+SHORTENED = {
+    "decoder_attention_layers": ["local", "lsh", "local"],
+    "cross_attention_layers": ["full", "lsh", "full"],
+    "decoder_shortened_layers": [1, 2],
+}
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_decoder_with_shortened_layers_generates_with_a_cache_as_without(beams):
+    model = HEAD.build("hourglass", **SHORTENED)
+    ids, mask = _left_padded([30, 1, 17])
+    options = {"max_new_tokens": 14, "do_sample": False, "pad_token_id": 0, "num_beams": beams}
+    cached, uncached = (
+        model.generate(input_ids=ids, attention_mask=mask, use_cache=use, **options) for use in (True, False)
+    )
+    assert torch.equal(cached, uncached)
+
+
+def test_shortened_layers_of_the_decoder_look_at_the_source():
+    model, source, target = HEAD.build("hourglass", **SHORTENED), random_ids(1, 30), random_ids(1, 9)
+    with torch.no_grad():
+        for part in (model.reformer.decoder.encoder.before, model.reformer.decoder.encoder.after):
+            part.sublayers[1].function.output.weight.zero_()
+    edited = torch.cat((source[:, :16], source[:, 16:] % 40 + 1), 1)
+    assert (_logits(model, edited, target) - _logits(model, source, target)).abs().max() > 1e-3
+
+
 def test_generation_in_a_batch_equals_generation_alone():
     model = HEAD.build("mixed")
     ids, mask = _left_padded([20, 9])

@@ -102,6 +102,7 @@ class ReformerConfig(PreTrainedConfig):
         shortened_layers: `[first, end]`: the layers from `first` to the one before `end` run on a shortened sequence,
             a step of a fusion layer for every `shorten_stride` tokens. In an encoder-decoder, the encoder's. None for
             no shortening.
+        decoder_shortened_layers: the same of an encoder-decoder's decoder.
         shorten_stride: how many tokens become one there.
         tie_word_embeddings: in language models, score tokens by their embeddings, and so store one matrix for both;
             a learned map brings what the streams hold to the embeddings' width.
@@ -181,6 +182,7 @@ class ReformerConfig(PreTrainedConfig):
     fusion_ranges: list[int] | tuple[int, ...] = (4, 16)
     fusion_size: int | None = None
     shortened_layers: list[int] | tuple[int, ...] | None = None
+    decoder_shortened_layers: list[int] | tuple[int, ...] | None = None
     shorten_stride: int = 2
     layer_norm_eps: float = 1e-6
     initializer_range: float = 0.02
@@ -271,7 +273,7 @@ class ReformerConfig(PreTrainedConfig):
         alone.attention_layers = list(self.decoder_attention_layers or ())
         alone.num_hidden_layers = len(alone.attention_layers)
         alone.is_decoder = True
-        alone.shortened_layers = None
+        alone.shortened_layers = self.decoder_shortened_layers
         return alone._without_idle_options()
 
     def _without_idle_options(self) -> "ReformerConfig":

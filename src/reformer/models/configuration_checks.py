@@ -237,9 +237,10 @@ def _check_fusion(config: "ReformerConfig") -> None:
     if config.fusion_ranges and min(config.fusion_ranges) < 2:
         raise ValueError(f"fusion_ranges={list(config.fusion_ranges)}: expected ranges of at least 2 steps")
     strides = {"fusion_stride": config.fusion_stride} if config.classifier_pooling == "fusion" else {}
-    if config.shortened_layers is not None:
-        strides["shorten_stride"] = config.shorten_stride
-        _check_shortening(config, config.shortened_layers)
+    for name in ("shortened_layers", "decoder_shortened_layers"):
+        if (layers := getattr(config, name)) is not None:
+            strides["shorten_stride"] = config.shorten_stride
+            _check_shortening(config, name, layers)
     for name, stride in strides.items():
         if stride > config.fusion_kernel:
             raise ValueError(
@@ -247,18 +248,16 @@ def _check_fusion(config: "ReformerConfig") -> None:
             )
 
 
-def _check_shortening(config: "ReformerConfig", layers: Sequence[int]) -> None:
-    if len(layers) != 2 or not 0 <= layers[0] < layers[1] <= config.num_hidden_layers:
+def _check_shortening(config: "ReformerConfig", name: str, layers: Sequence[int]) -> None:
+    count = len((config.decoder_attention_layers or []) if name.startswith("decoder") else config.attention_layers)
+    if len(layers) != 2 or not 0 <= layers[0] < layers[1] <= count:
         raise ValueError(
-            f"shortened_layers={list(layers)}: expected the first layer and the one after the last, within "
-            f"0 and {config.num_hidden_layers}"
+            f"{name}={list(layers)}: expected the first layer and the one after the last, within 0 and {count}"
         )
     if config.shorten_stride < 2:
         raise ValueError(f"shorten_stride={config.shorten_stride} shortens nothing; expected at least 2")
     if config.residual_streams != 2:
-        raise ValueError(
-            f"shortened_layers={list(layers)} with residual_streams=1: there is no hourglass of one stream"
-        )
+        raise ValueError(f"{name}={list(layers)} with residual_streams=1: there is no hourglass of one stream")
 
 
 def _check_kinds(name: str, layers: Sequence[Layer], kinds: Sequence[str]) -> None:

@@ -77,7 +77,8 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
         if past_key_values is None and use_cache:
             past_key_values = self.decoder.new_cache()
         source = None
-        if past_key_values is None or not past_key_values.seen:
+        # Shortened layers look at it when their first step has ended, which may be some calls later.
+        if past_key_values is None or not past_key_values.seen or self.config.decoder_shortened_layers:
             source = Source(streams, self.encoder.tokens(attention_mask, streams))
         found = self.decoder(
             decoder_input_ids,

@@ -22,7 +22,11 @@ def _has_fourier_layers(fields: Fields) -> bool:
 
 
 def _has_fusion_layers(fields: Fields) -> bool:
-    return fields("classifier_pooling") == "fusion" or bool(fields("shortened_layers"))
+    return fields("classifier_pooling") == "fusion" or _is_shortened(fields)
+
+
+def _is_shortened(fields: Fields) -> bool:
+    return bool(fields("shortened_layers") or fields("decoder_shortened_layers"))
 
 
 DEPENDENCES = (
@@ -52,7 +56,7 @@ DEPENDENCES = (
     Dependence(
         ("fusion_stride",), lambda fields: fields("classifier_pooling") == "fusion", 'classifier_pooling="fusion"'
     ),
-    Dependence(("shorten_stride",), lambda fields: fields("shortened_layers"), "shortened_layers"),
+    Dependence(("shorten_stride",), _is_shortened, "shortened_layers"),
     Dependence(
         ("axial_pos_shape", "axial_pos_embds_dim"),
         lambda fields: fields("position_embedding_type") == "axial",
@@ -67,6 +71,7 @@ DEPENDENCES = (
         (
             "decoder_attention_layers",
             "cross_attention_layers",
+            "decoder_shortened_layers",
             "decoder_start_token_id",
         ),
         lambda fields: fields("is_encoder_decoder"),
