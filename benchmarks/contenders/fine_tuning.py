@@ -26,7 +26,7 @@ MODEL: Tables = {
     "num_rounds": 1,
     "convolution_kernel": 5,
     # Embeddings are half of so small a model; narrow ones leave the layers most of its weights.
-    "embedding_size": 48,
+    "embedding_size": 32,
     "hidden_dropout_prob": 0.1,
 }
 DATA: dict[str, Tables] = {
