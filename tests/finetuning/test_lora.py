@@ -61,6 +61,20 @@ def test_at_first_nothing_has_changed_and_merging_changes_nothing(variant):
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
+def test_gradients_hold_under_autocast():
+    model, ids = HEAD.build("mixed", initializer_range=0.05).train(), random_ids(2, 23)
+    add_lora(model, 3)
+    _learn(model)
+    found = []
+    for twin in (model, plain_twin(model)):
+        torch.manual_seed(3)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = twin(input_ids=ids, **HEAD.labels(ids)).loss
+        loss.backward()
+        found.append(torch.cat([p.grad.flatten() for p in twin.parameters() if p.grad is not None]))
+    assert torch.nn.functional.cosine_similarity(*found, dim=0) > 0.999
+
+
 # peft calls what transformers is about to rename.
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 def test_the_targets_are_names_as_peft_takes_them():

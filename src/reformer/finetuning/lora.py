@@ -78,7 +78,13 @@ def inject(model: PreTrainedModel, config: Any) -> None:
             f"num_distinct_layers={model.config.num_distinct_layers}: layers that share their weights would have an "
             "adapter each, and could not be merged with them; use LoRA before sharing, or freeze instead"
         )
-    peft_package().inject_adapter_in_model(config, model)
+    peft = peft_package()
+    peft.inject_adapter_in_model(config, model)
+    for module in model.modules():
+        # peft brings each input to its adapters' type. Where that is the projection's own, autocast does so at once.
+        if isinstance(module, peft.tuners.lora.LoraLayer):
+            types = {weight.dtype for weight in module.parameters()}
+            module.cast_input_dtype_enabled = len(types) > 1  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @torch.no_grad()
