@@ -35,9 +35,10 @@ def _run(given: argparse.Namespace) -> int:
     if reason is not None:
         raise ReformerError(reason)
     ends = time.monotonic() + given.minutes * 60
+    # First of all, because the file is read once, by the first kernel that is launched.
+    parts.keep_tiles(given.output.with_suffix(".tiles.json"))
     file = CardFile(given.output, card.describe())
     effort = parts.Effort(given.limit, ends)
-    parts.keep_tiles(given.output.with_suffix(".tiles.json"))
     for part in given.part:
         if given.again:
             file.drop("rows" if part == "op" else part)
@@ -75,7 +76,7 @@ def _interpreted(given: argparse.Namespace) -> int:
         )
     held = _Held()
     _say(parts.check(held, parts.Effort(given.limit), device="cpu", length=INTERPRETED_LENGTH))
-    return 1 if parts.broken(held) else 0
+    return 1 if parts.broken(held, "cpu", INTERPRETED_LENGTH) else 0
 
 
 class _Held:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from benchmarks.gpu import contract, registry
 from benchmarks.gpu.guard import LIMIT, NO_MEMORY, Guard
 from benchmarks.machine import ROOT
@@ -54,39 +56,43 @@ class Effort:
 
 def check(file: Results, effort: Effort, device: str = "cuda", length: int = CHECKED_LENGTH) -> Iterator[str]:
     """The contract; what does not hold has `"holds": False`. Never cut short: nothing is measured without it."""
-    import torch
+    for dtype, call in _contract(device, length):
+        name = _name(dtype)
+        if file.has("check", call=str(call), dtype=name, holds=True):
+            continue
+        record: dict[str, Any] = {"call": str(call), "dtype": name, "bound": contract.BOUNDS[dtype]}
+        try:
+            found = contract.error(call, dtype, device)
+            record |= {"error": found, "holds": found < contract.BOUNDS[dtype]}
+            told = f"{found:.1e}"
+        except Exception as error:
+            # A kernel that does not compile on this card is what this part is to find.
+            record |= {"failed": f"{type(error).__name__}: {error}"[:2000], "holds": False}
+            told = record["failed"].splitlines()[0]
+        file.add("check", record)
+        yield f"check: {'holds' if record['holds'] else 'BROKEN'}: {name}, {call}: {told}"
 
-    dtypes = contract.BOUNDS if device == "cuda" else [torch.float32]
-    for dtype in dtypes:
-        name = str(dtype).removeprefix("torch.")
+
+def broken(file: Results, device: str = "cuda", length: int = CHECKED_LENGTH) -> list[str]:
+    """What did not hold when it was checked last, or was not checked."""
+    last = {(record["dtype"], record["call"]): record["holds"] for record in file.result["check"]}
+    wanted = [(_name(dtype), str(call)) for dtype, call in _contract(device, length)]
+    return [", ".join(each) for each in wanted if not last.get(each, False)]
+
+
+def _contract(device: str, length: int) -> Iterator[tuple[torch.dtype, contract.Call]]:
+    """Everything on a card; in the interpreter, which is slow and exact, float32 and narrow heads."""
+    for dtype in contract.BOUNDS if device == "cuda" else [torch.float32]:
         for call in contract.calls(length, 64 if device == "cuda" else 16):
-            if file.has("check", call=str(call), dtype=name, holds=True):
-                continue
-            record: dict[str, Any] = {"call": str(call), "dtype": name, "bound": contract.BOUNDS[dtype]}
-            try:
-                found = contract.error(call, dtype, device)
-                record |= {"error": found, "holds": found < contract.BOUNDS[dtype]}
-                told = f"{found:.1e}"
-            except Exception as error:
-                # A kernel that does not compile on this card is what this part is to find.
-                record |= {"failed": f"{type(error).__name__}: {error}"[:2000], "holds": False}
-                told = record["failed"].splitlines()[0]
-            file.add("check", record)
-            yield f"check: {'holds' if record['holds'] else 'BROKEN'}: {name}, {call}: {told}"
+            yield dtype, call
 
 
-def broken(file: Results) -> list[str]:
-    """What did not hold when it was checked last; everything, if nothing was."""
-    last = {(record["call"], record["dtype"]): record["holds"] for record in file.result["check"]}
-    if not last:
-        return ["nothing was checked yet"]
-    return [f"{dtype}, {call}" for (call, dtype), holds in last.items() if not holds]
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def tune(file: Results, effort: Effort) -> Iterator[str]:
     """The tilings of what `op` measures, found among a few candidates and kept in `REFORMER_TRITON_TILES`."""
-    import torch
-
     from benchmarks.contenders.ours import Hashed
     from benchmarks.gpu.contenders import DTYPE, HEADS
     from benchmarks.gpu.timing import measure
@@ -115,7 +121,13 @@ def tune(file: Results, effort: Effort) -> Iterator[str]:
             tried.append({**now.arguments(), "seconds": taken})
             return taken
 
-        best = tiling.tune(kernel, query, 64, seconds)
+        try:
+            best = tiling.tune(kernel, query, 64, seconds)
+        except Exception as error:
+            # The default serves; what went wrong must not cost the measurements after it.
+            file.add("tune", {"kernel": kernel, "failed": f"{type(error).__name__}: {error}"[:2000], "tried": tried})
+            yield f"tune: {kernel}: FAILED, the default stays: {type(error).__name__}"
+            continue
         record = {"kernel": kernel, "length": TUNED_LENGTH, "window": 64, "chosen": best.arguments(), "tried": tried}
         file.add("tune", record)
         yield f"tune: {kernel}: {best.arguments()}, the best of {len(tried)}"
@@ -196,7 +208,6 @@ def stream(
     state: Path = STATE,
 ) -> Iterator[str]:
     """A stream of random bytes through a small model, left on disk when the time is over and taken up again."""
-    import torch
     from safetensors.torch import load_file, save_file
 
     from benchmarks.contenders.streaming import small_model

@@ -72,7 +72,7 @@ def _shares(result: dict[str, Any]) -> str:
                 f"{work.operations / seconds / limits['operations_a_second']:.0%}",
             ]
         )
-    return grid(["", "memory, every row once", "memory, as tiles ask", "products"], lines)
+    return grid(["", "memory, every row once", "memory, as tiles of 64 ask", "products"], lines)
 
 
 def _train(rows: list[Row]) -> str:

@@ -145,7 +145,33 @@ def test_a_kernel_that_fails_is_broken(monkeypatch):
     monkeypatch.setattr(contract, "error", fails)
     held = command._Held()
     assert "BROKEN: float32, shared" in next(parts.check(held, parts.Effort(1), device="cpu"))
-    assert parts.broken(held)
+    assert len(parts.broken(held, "cpu")) == len(list(contract.calls(10)))
+
+
+def test_what_was_not_checked_does_not_hold(monkeypatch):
+    monkeypatch.setattr(contract, "error", lambda call, dtype, device: 0.0)
+    held = command._Held()
+    checking = parts.check(held, parts.Effort(1))
+    next(checking)
+    left = len(contract.BOUNDS) * len(list(contract.calls(10))) - 1
+    assert len(parts.broken(held)) == left
+    assert len(list(checking)) == left
+    assert not parts.broken(held)
+
+
+def test_a_search_that_fails_leaves_the_default(monkeypatch, tmp_path):
+    from reformer.ops.window_attention import tiling
+
+    def fails(kernel, query, window, seconds):
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(tiling, "tune", fails)
+    monkeypatch.setattr(torch, "set_default_device", lambda device: None)
+    monkeypatch.setattr(parts, "TUNED_LENGTH", 64)
+    file = CardFile(tmp_path / "gpu.json", CARD)
+    lines = list(parts.tune(file, parts.Effort(1)))
+    assert lines[0] == "tune: forward: FAILED, the default stays: RuntimeError"
+    assert [record["kernel"] for record in file.result["tune"]] == ["forward", "backward_queries", "backward_keys"]
 
 
 @runs
