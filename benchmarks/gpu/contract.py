@@ -45,7 +45,12 @@ class Call:
     options: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        parts = [self.kind, f"{self.length} tokens", f"heads of {self.head_dim}", f"{self.rounds} rounds"]
+        parts = [
+            self.kind,
+            f"{self.length} tokens",
+            f"heads of {self.head_dim}",
+            "1 round" if self.rounds == 1 else f"{self.rounds} rounds",
+        ]
         parts += ["position"] * self.position + ["padding"] * self.padding
         parts += [] if self.transform is None else [self.transform]
         return ", ".join([*parts, *(f"{name}={value}" for name, value in self.options.items())])

@@ -23,7 +23,9 @@ from reformer.ops.window_attention import arrangement
 backend = import_module("reformer.ops.window_attention.triton")
 REFUSED = gpu.refusal(torch.empty(0))
 runs = pytest.mark.skipif(REFUSED is not None, reason=str(REFUSED))
-on_a_card = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no GPU")
+on_a_card = pytest.mark.skipif(
+    gpu.INTERPRETED or gpu.unavailable() is not None, reason=f"there is no card for the kernels: {gpu.unavailable()}"
+)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.memory import Memory
 from reformer.nn.reversible import ReversibleSequence, Streams
 from reformer.nn.tokens import Tokens
+from reformer.ops import gpu
 
 
 class Hourglass(nn.Module):
@@ -163,7 +164,7 @@ class Hourglass(nn.Module):
 
 def _shortened(tokens: Tokens, real: Bool[Tensor, "batch steps"], earlier: Int[Tensor, " batch"] | None) -> Tokens:
     """Steps in place of tokens; `earlier` says how many came before."""
-    padded = torch.compiler.is_compiling() or not bool(real.all())
+    padded = gpu.in_a_graph() or not bool(real.all())
     steps = Tokens.of(real, padded, earlier)
     steps = replace(tokens, mask=real, padded=padded, slots=steps.slots, rotary=None, time=None)
     return steps if tokens.positioned is None else tokens.positioned(steps)

@@ -84,6 +84,11 @@ def serves(tensor: Tensor) -> bool:
     return INTERPRETED or self_check.distrust(tensor.device) is None
 
 
+def in_a_graph() -> bool:
+    """Whether this call is traced, or captured into a CUDA graph: then nobody may ask what a tensor holds."""
+    return torch.compiler.is_compiling() or (torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing())
+
+
 def on(tensor: Tensor) -> AbstractContextManager[object]:
     """Launch on the tensor's device, which need not be the current one."""
     return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
