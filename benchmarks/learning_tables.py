@@ -62,11 +62,11 @@ def copy_reverse(result: Result) -> str:
             _percent(row["facts"]["accuracy"]),
             _percent(row["facts"]["written"]),
             f"{row['facts']['steps']:,}",
-            duration(row["facts"]["training_seconds"]),
+            duration(row["cpu_seconds"]),
         ]
         for row in in_order(result)
     ]
-    return grid(["encoder", "tokens", "accuracy in %", "written alone, in %", "steps", "training"], lines)
+    return grid(["encoder", "tokens", "accuracy in %", "written alone, in %", "steps", "CPU time"], lines)
 
 
 def translation(result: Result) -> str:

@@ -159,8 +159,8 @@ def test_a_lesson_goes_on_as_the_loss_falls():
 
 
 def test_what_is_written_is_told_beside_what_is_guessed():
-    row = _row("reverse: lsh", 1000, accuracy=0.999, written=0.5, steps=400, training_seconds=2.0)
-    assert "| reverse: lsh | 1000 | 99.9 | 50.0 | 400 |" in learning_tables.copy_reverse(_result([row]))
+    row = _row("reverse: lsh", 1000, accuracy=0.999, written=0.5, steps=400) | {"cpu_seconds": 2.0}
+    assert "| reverse: lsh | 1000 | 99.9 | 50.0 | 400 | 2.00 s |" in learning_tables.copy_reverse(_result([row]))
 
 
 def test_ways_to_fine_tune_are_compared_with_the_start_and_with_the_whole():
