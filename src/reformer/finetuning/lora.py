@@ -84,7 +84,7 @@ def inject(model: PreTrainedModel, config: Any) -> None:
         # peft brings each input to its adapters' type. Where that is the projection's own, autocast does so at once.
         if isinstance(module, peft.tuners.lora.LoraLayer):
             types = {weight.dtype for weight in module.parameters()}
-            module.cast_input_dtype_enabled = len(types) > 1  # pyright: ignore[reportAttributeAccessIssue]
+            module.cast_input_dtype_enabled = len(types) > 1  # pyright: ignore[reportArgumentType]
 
 
 @torch.no_grad()
