@@ -221,8 +221,8 @@ def _check(way: str) -> str:
         distinct = {
             id(weight) for each in layers(share(model, 2)) for weight in each[1].parameters() if weight.dim() > 1
         }
-        one = sum(weight.dim() > 1 for weight in layers(model)[0][1].parameters())
-        kept, seen = len(distinct) == 2 * one, f"six attentions have {len(distinct)} matrices"
+        two = sum(weight.dim() > 1 for each in layers(model)[:2] for weight in each[1].parameters())
+        kept, seen = len(distinct) == two, f"six attentions have {len(distinct)} matrices"
     elif way == "lora":
         with torch.no_grad():
             before = model(input_ids=ids).logits
