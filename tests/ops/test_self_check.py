@@ -1,5 +1,7 @@
 """The kernels are chosen unasked on a card where a small call went well, and there alone."""
 
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -61,6 +63,34 @@ def test_it_is_tried_beside_the_callers_modes_and_random_state(card, monkeypatch
     with torch.inference_mode(), torch.autocast("cpu"):
         assert self_check.distrust(CPU) is None
     assert seen[0][:2] == (False, False)
+
+
+TRACED = """
+import torch
+from importlib import import_module
+from reformer.ops import gpu, position_slots, window_attention
+from reformer.ops.gpu import self_check
+
+tries = []
+gpu.DEVICES, gpu.refusal, gpu.INTERPRETED = ("cpu",), lambda tensor: None, False
+import_module("reformer.ops.window_attention").REFUSALS["triton"] = lambda query, key: None
+self_check.discrepancy = lambda device: tries.append(1) or "it is off"
+slots = position_slots(torch.ones(1, 4, dtype=torch.bool))
+
+def attend(x):
+    return window_attention(x, x, x, slots, window=2)
+
+x = torch.randn(1, 1, 4, 8)
+compiled = torch.compile(attend, fullgraph=True, backend="aot_eager")
+assert (compiled(x) - attend(x)).abs().max() < 1e-6
+assert tries == [1], tries
+"""
+
+
+def test_a_graph_that_is_traced_first_stays_whole():
+    # In a process of its own, without the checks of annotated shapes, which cannot be traced.
+    done = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_a_wrong_result_is_found(monkeypatch):
