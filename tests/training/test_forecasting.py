@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from reformer.cli import app
 from reformer.data import DataError, read_series
 from reformer.finetuning import freeze
+from reformer.training import linear_forecast
 from reformer.training.metrics import ForecastScore
 from reformer.training.recipe import Recipe
 from reformer.training.recipe_file import write_recipe
@@ -153,6 +155,28 @@ def test_a_forecaster_begins_at_its_least_squares(tmp_path):
             material.measure(model, material.collate([material.validation[index] for index in range(10)]), score)
         errors.append(score.result()["mase"])
     assert errors[1] < 0.8 < errors[0]
+
+
+def test_days_unlike_all_others_do_not_decide_where_it_begins(tmp_path, monkeypatch):
+    tables = series_recipe(tmp_path)
+    lines = (tmp_path / "series.csv").read_text(encoding="utf-8").splitlines()
+    pick = random.Random(0)
+    for number in pick.sample(range(1, 400), 12):
+        date, load, heat = lines[number].split(",")
+        lines[number] = f"{date},{20 * float(load)},{heat}"
+    (tmp_path / "series.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    errors = []
+    for reweightings in (0, linear_forecast.REWEIGHTINGS):
+        monkeypatch.setattr(linear_forecast, "REWEIGHTINGS", reweightings)
+        material = TASKS["forecasting"].prepare(Recipe.model_validate(tables))
+        model = TASKS["forecasting"].head(material.config).eval()
+        material.prime(model)
+        score = material.score()
+        with torch.no_grad():
+            batch = material.collate([material.validation[index] for index in range(len(material.validation))])
+            material.measure(model, batch, score)
+        errors.append(score.result()["load_mase"])
+    assert errors[1] < 0.95 * errors[0]
 
 
 def _start(run, folder, horizon=12, **finetune):

@@ -1,5 +1,6 @@
 """Series cut into what is known and what comes next."""
 
+import copy
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -114,6 +115,12 @@ class SeriesWindows(Dataset[dict[str, NDArray[np.float32]]]):
     def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]:
         at = int(self.origins[index])
         return self.window(at) | {"labels": self._values[at : at + self.horizon]}
+
+    def with_context(self, context: int) -> Self:
+        """The same forecasts, made from so many steps."""
+        other = copy.copy(self)
+        other.context = context
+        return other
 
     def window(self, at: int) -> dict[str, NDArray[np.float32]]:
         """What a forecast from step `at` on is made from."""
