@@ -333,7 +333,7 @@ _CASES = (
         "How near do forecasts of 96 hours come, and is it nearer than the last day, the last week or a linear model?",
         [contender for series in SERIES for contender in forecasting(series)],
         ("train",),
-        [400],
+        [120],
         [4],
         axis="training steps",
         warm_up=None,

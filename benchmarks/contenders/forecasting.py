@@ -17,7 +17,7 @@ SERIES = {
 DAY, WEEK = 24, 168
 LAYERS = {"local, local+lsh": ["local", "local+lsh"], "full attention": ["full", "full"]}
 
-LINEAR_CONTEXT, LINEAR_STEPS_FOR_EACH, LINEAR_BATCH, LINEAR_RATE = 336, 3, 64, 2e-3
+LINEAR_CONTEXTS, LINEAR_STEPS_FOR_EACH, LINEAR_BATCH, LINEAR_RATE = (336, 672), 10, 64, 2e-3
 TREND = 25
 
 Facts = dict[str, Any]
@@ -28,7 +28,14 @@ def forecasting(series: str) -> list[Contender]:
     return [
         _contender(series, "last day", lambda steps: _repeat(_recipe(series, 1), DAY)),
         _contender(series, "last week", lambda steps: _repeat(_recipe(series, 1), WEEK)),
-        _contender(series, "linear", lambda steps: _linear(_recipe(series, 1), LINEAR_STEPS_FOR_EACH * steps)),
+        *(
+            _contender(
+                series,
+                f"linear from {context}",
+                lambda steps, context=context: _linear(_recipe(series, 1), LINEAR_STEPS_FOR_EACH * steps, context),
+            )
+            for context in LINEAR_CONTEXTS
+        ),
         *(
             _contender(series, name, lambda steps, kinds=kinds: _layers(_recipe(series, steps, kinds)))
             for name, kinds in LAYERS.items()
@@ -80,14 +87,14 @@ def _repeat(recipe: Any, season: int) -> Facts:
     return _score(splits, splits.test, forecast) | {"context": season, "weights": 0}
 
 
-def _linear(recipe: Any, steps: int) -> Facts:
+def _linear(recipe: Any, steps: int, context: int) -> Facts:
     """A linear map of the trend and one of what is left of it (Zeng et al. 2023, DLinear), of a scaled context."""
     import torch
     from torch import nn
 
     torch.manual_seed(recipe.training.seed)
-    splits, horizon = _splits(recipe, LINEAR_CONTEXT), recipe.data.horizon
-    maps = nn.ModuleList([nn.Linear(LINEAR_CONTEXT, horizon) for _ in range(2)])
+    splits, horizon = _splits(recipe, context), recipe.data.horizon
+    maps = nn.ModuleList([nn.Linear(context, horizon) for _ in range(2)])
     optimizer = torch.optim.AdamW(maps.parameters(), lr=LINEAR_RATE)
 
     def found(batch: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -126,7 +133,7 @@ def _linear(recipe: Any, steps: int) -> Facts:
                 best, kept = measured, {name: weight.clone() for name, weight in maps.state_dict().items()}
     maps.load_state_dict(kept)
     weights = sum(weight.numel() for weight in maps.parameters())
-    return _score(splits, splits.test, forecast) | {"context": LINEAR_CONTEXT, "weights": weights}
+    return _score(splits, splits.test, forecast) | {"context": context, "weights": weights}
 
 
 def _splits(recipe: Any, context: int) -> Any:

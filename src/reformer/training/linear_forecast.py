@@ -21,14 +21,16 @@ LEAST_ERROR = 0.05
 
 @torch.no_grad()
 def prime_linear(model: ReformerForForecasting, train: SeriesWindows, validation: SeriesWindows) -> None:
-    """Set `model.linear` to a ridge regression of the horizon on the last steps, and the layers to add nothing yet.
+    """Set `model.linear` to a ridge regression of the horizon on the last steps, for good, and let the layers add
+    nothing yet: they learn what it leaves.
 
     Where the model learns quantiles, whose loss is absolute, the regression is repeated with each forecast weighted by
     one over its mean absolute error (Schlossmacher 1973): the squares then add up to absolute errors, and a few days
     unlike all others do not decide. The penalty is the one with the least absolute error on `validation`.
 
-    Gradient descent comes to about the same place, over many passes: neighbouring steps are so alike that it learns
-    their differences last. A model without a linear part stays as it is.
+    Gradient descent would come to about the same place, over many passes: neighbouring steps are so alike that it
+    learns their differences last. Its first steps lead away from there, hence the linear part does not learn. A model
+    without one stays as it is.
     """
     if model.linear is None:
         return
@@ -41,6 +43,7 @@ def prime_linear(model: ReformerForForecasting, train: SeriesWindows, validation
         best = _fitted(inputs, labels, 1 / _errors(inputs, labels, best).clamp_min(LEAST_ERROR), held)
     model.linear.weight.copy_(best[:-1].T)
     model.linear.bias.copy_(best[-1])
+    model.linear.requires_grad_(False)
     model.forecast.weight.zero_()
     model.forecast.bias.zero_()
 

@@ -84,7 +84,8 @@ class Material(ABC):
         """Lines for whoever starts the run: how much there is to learn from, to choose with, to report on."""
 
     def prime(self, model: Any) -> None:  # noqa: B027, most weights begin at random
-        """Set those weights of a new model that the training part tells at once, before the first step."""
+        """Set those weights of a new model that the training part tells at once, before the first step, and keep those
+        from learning that this leaves no better place to go to."""
 
     def progress(self, loss: float) -> str:
         """How a training loss is shown while the model learns."""

@@ -104,7 +104,8 @@ def train(
         material = task.prepare(recipe, start)
     set_seed(recipe.training.seed)
     model, changes = _model(task, material, recipe, start)
-    if start is None and not resume:
+    if start is None:
+        # In a resumed run too: what was told at once is not learned there either.
         material.prime(model)
     main = arguments.process_index == 0
     if main:
