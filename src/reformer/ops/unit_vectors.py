@@ -8,14 +8,15 @@ from torch import Tensor
 
 from reformer.ops import native
 
-SHORTEST = 1e-12
-"""Shorter vectors are divided by this, so that a zero vector stays one."""
+SHORTEST = 1e-3
+"""Shorter vectors are divided by this, so that a zero vector stays one and its gradient a number that can be learned
+from. Queries and keys of a model are about a thousand times as long."""
 
 
 def unit_vectors(
     vectors: Float[Tensor, "batch heads length head_dim"],
 ) -> Float[Tensor, "batch heads length head_dim"]:
-    """Every vector divided by its length, `torch.nn.functional.normalize` over the last dimension.
+    """Every vector divided by its length, or by `SHORTEST` if that is more: `torch.nn.functional.normalize`.
 
     On a CPU with compiled kernels, forward and backward take one pass each, where the plain form writes half a dozen
     temporaries that cost more than hashed attention itself.

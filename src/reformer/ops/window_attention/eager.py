@@ -229,7 +229,8 @@ def _backward(
     if key is not None:
         return earlier.queries.unsort(grad_q, query), earlier.keys.unsort(grad_k, key), of_value, of_coefficients
     assert inverse is not None
-    along = torch.linalg.vecdot(k, grad_k)[:, None].masked_fill_(inverse >= 1 / SHORTEST, 0)
+    # A vector so short that it is divided by a constant has no curvature; its inverse is the constant's, rounded.
+    along = torch.linalg.vecdot(k, grad_k)[:, None].masked_fill_(inverse * SHORTEST > 0.999999, 0)
     joined = grad_k.addcmul_(k, along, value=-1).mul_(inverse)
     joined[earlier.keys.before :][: earlier.queries.size] += grad_q[: earlier.queries.size]
     return earlier.keys.unsort(joined, query), None, of_value, of_coefficients
