@@ -51,6 +51,9 @@ def default(kernel: str, query: Tensor, window: int) -> Tiling:
     backward = kernel != "forward"
     if size * wide > 512:
         side = keys = 16 if backward or size == 8 else 32
+    if kernel == "backward_keys" and wide > 64:
+        # With more at a time the gradients of wide vectors do not stay in registers.
+        keys = min(keys, 32)
     return Tiling(side, keys, 8 if wide > 128 or (backward and wide > 64) else 4, 2)
 
 
