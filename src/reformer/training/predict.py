@@ -1,7 +1,7 @@
 """Answers about documents in a stream: in their order, exact to the character, in constant memory."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 
@@ -34,30 +34,45 @@ def predict(
     token, or more than its maximum) goes to `on_error` as its error and the next one is read; without `on_error`
     it is raised.
     """
-    for portion in portions(run, documents, on_error):
+    for portion in portions(readable(run, documents), on_error):
         yield from _answers(run, portion, batch_tokens)
 
 
-def portions(
-    run: "Run[Any]", documents: Iterable[Document], on_error: Callable[[DataError], object] | None = None
-) -> Iterator[list[Encoded]]:
-    """The documents tokenised and in their order, as many at a time as may be held to find some of about one length.
+class Readable(Protocol):
+    """What a model can read, as token ids."""
 
-    What the model cannot take goes to `on_error`, or is raised without it.
+    @property
+    def ids(self) -> Sized: ...
+
+
+R = TypeVar("R", bound=Readable)
+
+
+def readable(run: "Run[Any]", documents: Iterable[Document]) -> Iterator[Encoded | DataError]:
+    """The documents tokenised and in their order; in place of one that the model cannot take, its error."""
+    return encode(documents, run.tokenizer, run.model.config.max_position_embeddings)
+
+
+def portions(
+    sequences: Iterable[R | DataError], on_error: Callable[[DataError], object] | None = None
+) -> Iterator[list[R]]:
+    """The sequences in their order, as many at a time as may be held to find some of about one length.
+
+    An error among them goes to `on_error`, or is raised without it.
     """
-    portion: list[Encoded] = []
+    portion: list[R] = []
     tokens = 0
-    for encoded in encode(documents, run.tokenizer, run.model.config.max_position_embeddings):
-        if isinstance(encoded, DataError):
+    for sequence in sequences:
+        if isinstance(sequence, DataError):
             if on_error is None:
-                raise encoded
-            on_error(encoded)
+                raise sequence
+            on_error(sequence)
             continue
-        if portion and (tokens + len(encoded.ids) > TOKENS_AHEAD or len(portion) == DOCUMENTS_AHEAD):
+        if portion and (tokens + len(sequence.ids) > TOKENS_AHEAD or len(portion) == DOCUMENTS_AHEAD):
             yield portion
             portion, tokens = [], 0
-        portion.append(encoded)
-        tokens += len(encoded.ids)
+        portion.append(sequence)
+        tokens += len(sequence.ids)
     yield portion
 
 

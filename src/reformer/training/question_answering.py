@@ -15,7 +15,7 @@ from reformer.training.answer_score import AnswerScore
 from reformer.training.batches import TokenBatches
 from reformer.training.examples import Offsets, pad
 from reformer.training.material import AnsweringTask, Asked, Material, Report, make_config, make_tokenizer, read_files
-from reformer.training.predict import BATCH_TOKENS, DOCUMENTS_AHEAD, TOKENS_AHEAD
+from reformer.training.predict import BATCH_TOKENS, portions
 from reformer.training.recipe import Recipe
 from reformer.training.splits import hold_out
 from reformer.training.start import Start
@@ -200,7 +200,8 @@ def answer_questions(
     thousand tokens of them, or one long one, are held. What the model cannot take (no token, or more than its maximum)
     goes to `on_error`, and the next one is read; without `on_error` it is raised.
     """
-    for portion in _portions(run, questions, on_error):
+    sequences = (_sequence(question, run.tokenizer, run.model.config) for question in questions)
+    for portion in portions(sequences, on_error):
         answers: dict[int, Answer] = {}
         for indices in TokenBatches([len(each.ids) for each in portion], batch_tokens=BATCH_TOKENS):
             batch = pad([portion[index].ids for index in indices], run.model.config.pad_token_id)
@@ -222,24 +223,6 @@ def evaluate_answers(run: "Run[QuestionAnswering]", questions: Iterable[Question
     for question, answer in answer_questions(run, map(_known, questions)):
         score.update(answer.text(question.document), question.answer_texts)
     return score.result()
-
-
-def _portions(run: "Run[Any]", questions: Iterable[Question], on_error: Report | None) -> Iterator[list[Sequenced]]:
-    portion: list[Sequenced] = []
-    tokens = 0
-    for question in questions:
-        sequence = _sequence(question, run.tokenizer, run.model.config)
-        if isinstance(sequence, DataError):
-            if on_error is None:
-                raise sequence
-            on_error(sequence)
-            continue
-        if portion and (tokens + len(sequence.ids) > TOKENS_AHEAD or len(portion) == DOCUMENTS_AHEAD):
-            yield portion
-            portion, tokens = [], 0
-        portion.append(sequence)
-        tokens += len(sequence.ids)
-    yield portion
 
 
 def _sequence(question: Question, tokenizer: Any, config: Any, number: int = 0) -> Sequenced | DataError:

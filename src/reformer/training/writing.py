@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from reformer.data import DataError, Document
 from reformer.training.batches import TokenBatches
 from reformer.training.examples import pad
-from reformer.training.predict import portions
+from reformer.training.predict import portions, readable
 
 if TYPE_CHECKING:
     from reformer.training.run import Run
@@ -37,7 +37,7 @@ def write_answers(
     However many there are, only a few thousand tokens' worth of them are held. A document that the model cannot take
     (no token, or more than its maximum) goes to `on_error`, and the next one is read; without `on_error` it is raised.
     """
-    for portion in portions(run, documents, on_error):
+    for portion in portions(readable(run, documents), on_error):
         texts: dict[int, str] = {}
         for indices in TokenBatches([len(encoded.ids) for encoded in portion], batch_tokens=batch_tokens):
             batch = pad([portion[index].ids for index in indices], run.model.config.pad_token_id)
