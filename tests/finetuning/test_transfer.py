@@ -112,6 +112,16 @@ def test_every_changeable_field_can_be_changed():
     assert found.new == ()
 
 
+def test_a_random_field_over_a_trained_labeller_begins_as_what_it_was():
+    model = HEADS["token-classification"].build("local")
+    config = changed_config(model.config, {"classifier_random_field": True})
+    found = transfer(model, HEADS["random-field"].model, config)
+    assert found.new == ("transitions",)
+    ids = random_ids(2, 20)
+    expected = outputs(model, ids).log_softmax(-1)
+    assert (outputs(found.model.eval(), ids) - expected).abs().max() < 1e-4
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
