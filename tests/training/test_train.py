@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from reformer.data import DataError, read_documents
 from reformer.ops import native
+from reformer.training.allocator import ADVICE
 from reformer.training.predict import evaluate
 from reformer.training.recipe import Recipe
 from reformer.training.recipe_file import write_recipe
@@ -121,6 +122,17 @@ def test_a_run_takes_what_its_machine_is_fastest_in_and_keeps_it(tmp_path, inter
     assert parts["validation"] == whole["validation"]
     expected, found = load_file(tmp_path / "whole/model.safetensors"), load_file(tmp_path / "parts/model.safetensors")
     assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+
+
+@pytest.mark.parametrize("costs", [True, False])
+def test_a_run_advises_another_allocator_where_that_saves_time(tmp_path, monkeypatch, costs):
+    asked = []
+    monkeypatch.setattr("reformer.training.train.gives_back", lambda size: asked.append(size) or costs)
+    recipe = _recipe(ner_recipe(tmp_path, max_steps=1, evaluations=1, batch_tokens=512))
+    shown = StringIO()
+    train(recipe, tmp_path / "run", console=Console(file=shown, width=400))
+    assert asked == [4 * 512 * recipe.model["hidden_size"]]
+    assert (ADVICE in shown.getvalue()) == costs
 
 
 @pytest.mark.slow

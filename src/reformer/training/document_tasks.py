@@ -129,6 +129,7 @@ class TokenClassification(DocumentTask):
     head = ReformerForTokenClassification
     best_metric = "f1"
     own_fields = DocumentTask.own_fields | {
+        "model.classifier_random_field",
         "training.answer_types",
         "training.recombination",
         "training.recombined_types",
@@ -210,6 +211,7 @@ class SequenceClassification(DocumentTask):
 
     head = ReformerForSequenceClassification
     best_metric = "macro_f1"
+    own_fields = DocumentTask.own_fields | {"model.classifier_pooling"}
 
     def labels(self, documents: Iterable[Document]) -> list[str]:
         labels = sorted({self._label(document) for document in documents})

@@ -34,7 +34,7 @@ class ImageClassification(ImageTask):
 
     head = ReformerForImageClassification
     best_metric = "accuracy"
-    own_fields = frozenset({"data.label_column"})
+    own_fields = frozenset({"data.label_column", "model.classifier_pooling"})
     processor_file = None
     asks = frozenset({"label_column", "split"})
     source = "index:digits"

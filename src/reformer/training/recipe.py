@@ -304,7 +304,7 @@ class Recipe(_Table):
         task = TASKS[self.training.task]
         for field in sorted(frozenset().union(*(other.own_fields for other in TASKS.values())) - task.own_fields):
             table, _, name = field.partition(".")
-            if getattr(getattr(self, table), name) is not None:
+            if dict(getattr(self, table)).get(name) is not None:
                 knowing = " and ".join(known for known, other in TASKS.items() if field in other.own_fields)
                 raise ValueError(f"{field} is for {knowing}; leave it out for {self.training.task}")
         task.check(self)
