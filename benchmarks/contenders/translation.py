@@ -26,7 +26,8 @@ MODELS: dict[str, dict[str, Any]] = {
         "local_window": 16,
         "lsh_window": 16,
         "num_buckets": 4,
-        "feed_forward_size": 512,
+        "shared_query_key": False,
+        "feed_forward_size": 480,
     },
     "plain Transformer": {
         "residual_streams": 1,
