@@ -55,6 +55,9 @@ def _steps(tokens: int | None = None, mark: str = "", long: bool = False) -> lis
     )
 
 
+_once = partial(Case, warm_up=None, alone=True, apart=True, turns=1)
+"""What takes minutes and is measured once: training, as a rule."""
+
 _CASES = (
     Case(
         "attention",
@@ -244,7 +247,7 @@ _CASES = (
         apart=True,
         turns=1,
     ),
-    Case(
+    _once(
         "pieces",
         "Does it matter in what pieces a stream of 64k tokens is read?",
         [pieced("ours, 2 layers of 32")],
@@ -252,48 +255,32 @@ _CASES = (
         [1, 7, 1000, 16384],
         [1000],
         axis="tokens a piece",
-        warm_up=None,
-        alone=True,
-        apart=True,
-        turns=1,
     ),
-    Case(
+    _once(
         "duplication",
         "With which attention is the duplication task learned, and with which is it then solved?",
         [trained_with(kind) for kind in EVALUATED_WITH if kind != "LSH-8"],
         ("train",),
         [256, 1024],
         [64],
-        warm_up=None,
-        alone=True,
-        apart=True,
-        turns=1,
     ),
-    Case(
+    _once(
         "synthetic",
         "What can each attention reach: the next number, a copy half a sequence back, a needle in a haystack?",
         [synthetic(task, kind) for task in TASKS for kind in KINDS],
         ("train",),
         [4 * KILO],
         [128],
-        warm_up=None,
-        alone=True,
-        apart=True,
-        turns=1,
     ),
-    Case(
+    _once(
         "copy-reverse",
         "Does an encoder-decoder with a hashed encoder copy and reverse long sequences?",
         [copy_reverse.copy_reverse(task, kind) for kind in copy_reverse.KINDS for task in copy_reverse.TASKS],
         ("train",),
         [1000],
         [64],
-        warm_up=None,
-        alone=True,
-        apart=True,
-        turns=1,
     ),
-    Case(
+    _once(
         "translation",
         "Does the reversible model with hashes translate as well as the plain Transformer of equal size and steps?",
         [translation(name) for name in MODELS],
@@ -301,10 +288,6 @@ _CASES = (
         [1500],
         [60],
         axis="training steps",
-        warm_up=None,
-        alone=True,
-        apart=True,
-        turns=1,
     ),
     Case(
         "options",
@@ -316,19 +299,15 @@ _CASES = (
         warm_up=None,
         alone=True,
     ),
-    Case(
+    _once(
         "byte-lm",
         "How well does each attention model Wikipedia after equally many bytes, and where does its reach matter?",
         [byte_lm(kind) for kind in KINDS],
         ("train",),
         [4 * KILO],
         [256],
-        warm_up=None,
-        alone=True,
-        apart=True,
-        turns=1,
     ),
-    Case(
+    _once(
         "forecasting",
         "How near do forecasts of 96 hours come, and is it nearer than the last day, the last week or a linear model?",
         [contender for series in SERIES for contender in forecasting(series)],
@@ -336,12 +315,8 @@ _CASES = (
         [120],
         [4],
         axis="training steps",
-        warm_up=None,
-        alone=True,
-        apart=True,
-        turns=1,
     ),
-    Case(
+    _once(
         "fine-tuning",
         "What does each way to fine-tune one labeller cost, on its own newspaper and on reviews, and what is it worth?",
         [contender for data in DATA for contender in fine_tuning(data)],
@@ -349,10 +324,6 @@ _CASES = (
         [80],
         [2],
         axis="training steps",
-        warm_up=None,
-        alone=True,
-        apart=True,
-        turns=1,
     ),
     Case(
         "crf",

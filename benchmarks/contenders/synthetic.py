@@ -20,7 +20,7 @@ KEYS, VALUES, FILLER = range(2, 34), range(34, 64), range(64, 128)
 TOKENS = 1 << 13
 """Of a step; sixteen times as many are evaluated."""
 
-STEPS = 1000
+STEPS = {"increment": 200, "copy": 1000, "needle": 1000}
 QUICK_STEPS = 20
 """In their place at lengths below 1024, which are for a short look."""
 
@@ -67,7 +67,8 @@ def synthetic(task: str, kind: str) -> Contender:
     """Two layers of one kind of attention on one task."""
 
     def build(length: int) -> dict[str, Action]:
-        return {"train": Action(lambda _: train(task, kind, length, Plan(STEPS if length >= 1024 else QUICK_STEPS)))}
+        plan = Plan(STEPS[task] if length >= 1024 else QUICK_STEPS)
+        return {"train": Action(lambda _: train(task, kind, length, plan))}
 
     return Contender(f"{task}: {kind}", kind, build, partial(_check, task, kind), {"task": task, "kind": kind})
 
