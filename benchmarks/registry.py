@@ -261,7 +261,7 @@ _CASES = (
         "With which attention is the duplication task learned, and with which is it then solved?",
         [trained_with(kind) for kind in EVALUATED_WITH if kind != "LSH-8"],
         ("train",),
-        [256, 1024],
+        [256],
         [64],
     ),
     _once(
