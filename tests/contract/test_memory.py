@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reformer.nn import reversible
-from tests.contract.models import HEADS, random_ids
+from tests.contract.models import HEADS, VARIANTS, random_ids
 
 
 def _kept_bytes(model, ids, labels) -> int:
@@ -37,6 +37,19 @@ def test_what_autograd_keeps_does_not_grow_with_depth(kind):
             kept[reversible_stack, depth] = _kept_bytes(model, ids, head.labels(ids))
     assert kept[True, 8] == kept[True, 2]
     assert kept[False, 8] > 3 * kept[False, 2]
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if VARIANTS[name].get("residual_streams") != 1])
+def test_no_option_makes_it_grow_with_depth(variant):
+    """Every option with every other is a matter of hours; each variant has several of them."""
+    head, ids, layers = HEADS["causal-lm"], random_ids(1, 100), VARIANTS[variant]["attention_layers"]
+    kept = []
+    for times in (1, 3):
+        options = {"attention_layers": layers * times}
+        if "shortened_layers" in VARIANTS[variant]:
+            options["shortened_layers"] = [times, len(layers) * times - times]
+        kept.append(_kept_bytes(head.build(variant, **options).train(), ids, head.labels(ids)))
+    assert kept[0] == kept[1]
 
 
 @pytest.fixture
