@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from reformer.data import DataError, read_documents
 from reformer.ops import native
-from reformer.training.allocator import ADVICE
+from reformer.training import kept_memory
 from reformer.training.predict import evaluate
 from reformer.training.recipe import Recipe
 from reformer.training.recipe_file import write_recipe
@@ -124,15 +124,19 @@ def test_a_run_takes_what_its_machine_is_fastest_in_and_keeps_it(tmp_path, inter
     assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
 
 
-@pytest.mark.parametrize("costs", [True, False])
-def test_a_run_advises_another_allocator_where_that_saves_time(tmp_path, monkeypatch, costs):
-    asked = []
-    monkeypatch.setattr("reformer.training.train.gives_back", lambda size: asked.append(size) or costs)
-    recipe = _recipe(ner_recipe(tmp_path, max_steps=1, evaluations=1, batch_tokens=512))
+def test_a_run_keeps_large_freed_memory_until_it_ends(tmp_path, monkeypatch):
+    asked, ended = [], []
+    monkeypatch.setattr(kept_memory, "gives_back", lambda size: asked.append(size) or True)
+    monkeypatch.setattr(kept_memory, "memory_left", lambda: 1 << 60)
+    monkeypatch.setattr(kept_memory.KeptMemory, "release", lambda self: ended.append(self))
+    monkeypatch.setattr(kept_memory, "_keep", lambda: True)
     shown = StringIO()
-    train(recipe, tmp_path / "run", console=Console(file=shown, width=400))
-    assert asked == [4 * 512 * recipe.model["hidden_size"]]
-    assert (ADVICE in shown.getvalue()) == costs
+    recipe = _recipe(ner_recipe(tmp_path, max_steps=2, evaluations=1))
+    metrics = train(recipe, tmp_path / "run", console=Console(file=shown, width=400))
+    [size] = asked
+    assert 0 < size < 4 * recipe.model["hidden_size"] * metrics["training"]["tokens"]
+    assert kept_memory.KEPT in shown.getvalue()
+    assert len(ended) == 1
 
 
 @pytest.mark.slow

@@ -9,11 +9,6 @@ KEEPING = ("jemalloc", "mimalloc", "tcmalloc")
 LARGEST_KEPT = 32 << 20
 """Blocks above this many bytes the GNU C library asks of the system, and gives back, each time."""
 
-ADVICE = (
-    "tensors as large as these are taken from the system anew at every use; with jemalloc a step takes a third less "
-    "time and more memory: see docs/guides/language-models.md"
-)
-
 
 def allocator() -> str:
     """The name of the C allocator in this process; "C library" where it is the system's own, or cannot be told.

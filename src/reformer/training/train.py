@@ -25,11 +25,11 @@ from reformer.finetuning import freeze, transfer
 from reformer.models import ReformerConfig, ReformerModel
 from reformer.models.quiet import no_progress_bars
 from reformer.training.adapting import Adapting, base_changes
-from reformer.training.allocator import ADVICE, gives_back
 from reformer.training.alteration import alterations_in_words, altered
 from reformer.training.averaging import WeightAverage
 from reformer.training.curve import draw_curve
 from reformer.training.display import Display
+from reformer.training.kept_memory import KeptMemory
 from reformer.training.material import Material, Task
 from reformer.training.pace import Pace, PaceKeeper
 from reformer.training.precision import settled
@@ -139,6 +139,8 @@ def train(
     if recipe.training.average_decay is not None:
         trainer.average = WeightAverage(model, recipe.training.average_decay, checkpoint)
         trainer.add_callback(trainer.average)
+    kept_memory = KeptMemory(model, console)
+    trainer.add_callback(kept_memory)
     display = Display(console, keeper.pace, task, material)
     trainer.add_callback(display)
     if main:
@@ -147,6 +149,7 @@ def train(
         _run(trainer, keeper, checkpoint, folder)
     finally:
         display.close()
+        kept_memory.release()
     if not main:
         return {}
     learned = _learning(model)
@@ -278,9 +281,6 @@ def _introduce(console: Console, material: Material, model: PreTrainedModel, rec
     weights = sum(parameter.numel() for parameter in model.parameters())
     chosen = f"{torch.get_num_threads()} threads, products in {recipe.training.precision}"
     console.print(f"{weights:,} weights, {chosen}, into {folder}", highlight=False)
-    stream = 4 * (recipe.training.batch_tokens or 0) * model.config.hidden_size
-    if model.device.type == "cpu" and gives_back(stream):
-        console.print(f"note: {ADVICE}", highlight=False)
 
 
 def _check_processes(arguments: TrainingArguments, model: PreTrainedModel) -> None:
