@@ -64,6 +64,7 @@ class Case:
         alone: too long to be among `--all`; measured when it is named.
         apart: one contender at a time, each length in a fresh process: for what needs most of the memory or hours.
             What would not fit by what the lengths before it took is not run, and the results say so.
+        grows: what is counted along the axis takes at least as much memory and time as there is more of it.
         turns: the most turns of each action.
     """
 
@@ -77,6 +78,7 @@ class Case:
     warm_up: int | None = 256
     alone: bool = False
     apart: bool = False
+    grows: bool = True
     turns: int = 5
 
     def contender(self, name: str) -> Contender:

@@ -255,6 +255,7 @@ _CASES = (
         [1, 7, 1000, 16384],
         [1000],
         axis="tokens a piece",
+        grows=False,
     ),
     _once(
         "duplication",

@@ -96,7 +96,8 @@ def _measure_together(
     """Some contenders in turns at one length into the file, or why one alone is not run; whether nothing failed."""
     if case.apart:
         [alone] = contenders
-        reason = refusal(file.result["rows"], alone, length, case.actions, memory.most())
+        rows = file.result["rows"] if case.grows else []
+        reason = refusal(rows, alone, length, case.actions, memory.most())
         if reason is not None:
             for action in _left(case, alone, length, file):
                 row = Row(alone, length, action).common() | {"skipped": reason}

@@ -1,8 +1,14 @@
 """What cannot fit is not begun, and the reason says by what it is known."""
 
-import pytest
+import io
+from types import SimpleNamespace
+from typing import Any
 
-from benchmarks.case import Contender
+import pytest
+from rich.console import Console
+
+from benchmarks import memory, run
+from benchmarks.case import Case, Contender
 from benchmarks.foresight import carried_on, refusal
 
 GIGABYTE = 1 << 30
@@ -47,3 +53,16 @@ def test_what_was_left_out_stays_out_and_says_the_same(contender):
 
 def test_without_anything_measured_it_is_tried(contender):
     assert refusal([], contender, 1 << 30, ["step"], 1) is None
+
+
+@pytest.mark.parametrize("grows", [True, False])
+def test_where_more_of_the_axis_takes_no_more_nothing_is_foreseen(contender, monkeypatch, grows):
+    monkeypatch.setattr(memory, "most", lambda: 24 * GIGABYTE)
+    case = Case("pieces", "?", [contender], ["step"], [1, 1 << 14], [1], apart=True, grows=grows)
+    measured: list[int] = []
+    workshop: Any = SimpleNamespace(measure=lambda case, contenders, length, effort: measured.append(length) or [])
+    file: Any = SimpleNamespace(result={"rows": [_row(1, 1, 1.0)]}, add=lambda row: None)
+    effort: Any = None
+    monkeypatch.setattr(run, "_left", lambda *_: [])
+    run._measure_together(case, [contender], 1 << 14, effort, workshop, file, Console(file=io.StringIO()))
+    assert measured == ([] if grows else [1 << 14])
