@@ -181,7 +181,7 @@ _CASES = (
         warm_up=2,
         alone=True,
         apart=True,
-        turns=2,
+        turns=1,
     ),
     Case(
         "depth-64k",
@@ -205,7 +205,7 @@ _CASES = (
         [KILO, 2 * KILO],
         alone=True,
         apart=True,
-        turns=2,
+        turns=1,
     ),
     Case(
         "million",
