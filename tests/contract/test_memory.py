@@ -41,7 +41,6 @@ def test_what_autograd_keeps_does_not_grow_with_depth(kind):
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if VARIANTS[name].get("residual_streams") != 1])
 def test_no_option_makes_it_grow_with_depth(variant):
-    """Every option with every other is a matter of hours; each variant has several of them."""
     head, ids, layers = HEADS["causal-lm"], random_ids(1, 100), VARIANTS[variant]["attention_layers"]
     kept = []
     for times in (1, 3):

@@ -1,6 +1,8 @@
 """Freed memory is kept where that saves time and there is enough of it, and given back at the end."""
 
 import io
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -79,3 +81,41 @@ def test_the_system_says_what_there_is():
     torch.ones(30 << 18)
     assert 30 << 20 < kept_memory.most_needed() < kept_memory.memory_left() + (1 << 40)
     assert 0 < kept_memory.memory_left() < 1 << 50
+
+
+KEEPING_AND_NOT = """
+import torch
+from pathlib import Path
+from types import SimpleNamespace
+from rich.console import Console
+from reformer.training import kept_memory
+
+def resident():
+    return kept_memory._kilobytes("/proc/self/status", "VmRSS")
+
+def left_behind():
+    before = resident()
+    tensor = torch.ones(100 << 18)
+    del tensor
+    return resident() - before
+
+model = SimpleNamespace(config=SimpleNamespace(hidden_size=64), device=torch.device("cpu"))
+kept = kept_memory.KeptMemory(model, Console())
+print(left_behind())
+kept._keeps = kept_memory._keep()
+print(left_behind())
+before = resident()
+kept.release()
+print(before - resident())
+print(left_behind())
+"""
+
+
+@on_linux
+def test_the_c_library_does_as_it_is_told():
+    found = subprocess.run([sys.executable, "-c", KEEPING_AND_NOT], capture_output=True, text=True, check=True)
+    gone, stays, given_back, gone_again = (int(line) >> 10 for line in found.stdout.split())
+    assert gone < 20
+    assert stays > 80
+    assert given_back > 80
+    assert gone_again < 20
