@@ -47,11 +47,18 @@ def synthetic(result: Result) -> str:
     kinds = list(dict.fromkeys(row["kind"] for row in rows))
     found = {(row["task"], row["kind"]): row for row in rows}
     lines = [
-        [task, *(_percent(found[task, kind]["facts"]["accuracy"]) if (task, kind) in found else "" for kind in kinds)]
+        [task, *(_learned(found[task, kind]) if (task, kind) in found else "" for kind in kinds)]
         for task in dict.fromkeys(row["task"] for row in rows)
     ]
     seconds = [["training, mean", *(duration(_mean([row for row in rows if row["kind"] == kind])) for kind in kinds)]]
     return grid(["accuracy in %", *kinds], lines + seconds)
+
+
+def _learned(row: dict[str, Any]) -> str:
+    """The accuracy; where the sequences in training did not become as long as those asked for, how long they were."""
+    facts = row["facts"]
+    short_of_it = facts["trained_length"] < row["length"]
+    return _percent(facts["accuracy"]) + f" (trained to {short(facts['trained_length'])})" * short_of_it
 
 
 def copy_reverse(result: Result) -> str:

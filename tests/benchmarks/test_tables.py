@@ -1,5 +1,7 @@
 """The tables of memory and of learning say what their rows say."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -121,10 +123,32 @@ def test_the_table_of_bits_says_by_how_much():
 
 def test_accuracies_are_told_by_task_and_kind():
     rows = [
-        _row(f"copy: {kind}", 4096, accuracy=part, training_seconds=2.0) | {"task": "copy", "kind": kind}
-        for kind, part in (("full", 1.0), ("lsh", 0.5))
+        _row(f"copy: {kind}", 4096, accuracy=part, trained_length=length, training_seconds=2.0)
+        | {"task": "copy", "kind": kind}
+        for kind, part, length in (("full", 1.0, 4096), ("local", 0.01, 128))
     ]
-    assert "| copy | 100.0 | 50.0 |" in learning_tables.synthetic(_result(rows))
+    assert "| copy | 100.0 | 1.0 (trained to 128) |" in learning_tables.synthetic(_result(rows))
+
+
+def test_sequences_get_longer_once_the_loss_is_small():
+    lesson = synthetic.Lesson(Told([9.0, 0.1, 9.0, 0.1, 0.1, 0.1]), synthetic.increment, 256, 512)
+    lengths = []
+    for step in range(6):
+        ids, labels = lesson.draw(step)
+        lengths.append(tuple(ids.shape))
+        lesson(input_ids=ids, labels=labels)
+    assert lengths == [(8, 64), (8, 64), (4, 128), (4, 128), (2, 256), (2, 256)]
+
+
+class Told(torch.nn.Module):
+    """Stands in for a model: its losses are given."""
+
+    def __init__(self, losses: list[float]) -> None:
+        super().__init__()
+        self.losses = iter(losses)
+
+    def forward(self, **_: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(loss=torch.tensor(next(self.losses)))
 
 
 @pytest.mark.parametrize("kind", copy_reverse.KINDS)
