@@ -245,7 +245,6 @@ _CASES = (
         warm_up=10**5,
         alone=True,
         apart=True,
-        turns=1,
     ),
     _once(
         "pieces",
