@@ -10,14 +10,14 @@ from reformer.training.pace import PaceKeeper
 
 @pytest.fixture
 def interrupt_at(monkeypatch):
-    """Press Ctrl-C at the end of a step."""
+    """Press Ctrl-C, or send another signal, at the end of a step."""
 
-    def press(step: int) -> None:
+    def press(step: int, number: int = signal.SIGINT) -> None:
         on_step_end = PaceKeeper.on_step_end
 
         def pressed(self, args, state, control, **kwargs):
             if state.global_step == step:
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), number)
             on_step_end(self, args, state, control, **kwargs)
 
         monkeypatch.setattr(PaceKeeper, "on_step_end", pressed)

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import signal
+import sys
 
 import pytest
 import torch
@@ -81,8 +82,8 @@ def test_tokens_of_characters_have_their_bytes(tmp_path, file, monkeypatch):
     assert found["bits_per_byte"] == pytest.approx(sum(bits) / size, abs=1e-3)
 
 
-@pytest.mark.parametrize("stop_after", [1, 3, 6])
-def test_interrupted_and_gone_on_with_is_uninterrupted(run, tmp_path, file, monkeypatch, stop_after):
+@pytest.mark.parametrize(("stop_after", "number"), [(1, signal.SIGINT), (3, signal.SIGTERM), (6, signal.SIGINT)])
+def test_interrupted_and_gone_on_with_is_uninterrupted(run, tmp_path, file, monkeypatch, stop_after, number):
     other = str(write_text(tmp_path / "b.txt", 150, seed=1))
     texts = find_texts([file, other])
     whole = score(run, texts, piece=100, per_token=tmp_path / "whole.jsonl")
@@ -92,11 +93,12 @@ def test_interrupted_and_gone_on_with_is_uninterrupted(run, tmp_path, file, monk
         nonlocal seen
         seen += 1
         if seen == stop_after:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), number)
 
     options = {"piece": 100, "per_token": tmp_path / "parts.jsonl", "state": tmp_path / "state.safetensors"}
-    with pytest.raises(InterruptedScoreError, match="give the same command again to go on"):
+    with pytest.raises(InterruptedScoreError, match="give the same command again to go on") as stopped:
         score(run, texts, on_progress=press, **options)
+    assert stopped.value.exit_status == 128 + number
     # What came after the state was saved is written once more, not twice.
     with (tmp_path / "parts.jsonl").open("a") as written:
         written.write("half a li")
@@ -152,10 +154,11 @@ def test_a_state_that_does_not_fit_is_refused(run, tmp_path, file, monkeypatch):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
-def test_a_full_disk_is_one_message_and_the_state_stays(run, tmp_path, file):
-    (tmp_path / "out.jsonl").symlink_to("/dev/full")
-    with pytest.raises(ReformerError, match=r"out\.jsonl: this cannot be written \(No space left on device\)"):
-        score(run, find_texts([file]), per_token=tmp_path / "out.jsonl", overwrite=True)
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_a_full_disk_is_one_message(run, tmp_path, file, kind):
+    (tmp_path / f"out.{kind}").symlink_to("/dev/full")
+    with pytest.raises(ReformerError, match=rf"out\.{kind}: this cannot be written.*No space left on device"):
+        score(run, find_texts([file]), per_token=tmp_path / f"out.{kind}", overwrite=True)
 
 
 def test_a_state_that_cannot_be_written_is_one_message(run, tmp_path, file):
@@ -174,13 +177,17 @@ def test_the_file_of_tokens_is_not_written_over_unasked(run, tmp_path, file):
         score(run, find_texts([file]), per_token=tmp_path / "out.parquet", state=tmp_path / "s.safetensors")
 
 
-def test_parquet_has_the_same_numbers_or_names_the_extra(run, tmp_path, file):
-    try:
-        from pyarrow.parquet import read_table
-    except ImportError:
-        with pytest.raises(ReformerError, match=r"pip install 'reformer-torch\[parquet\]'"):
-            score(run, find_texts([file]), per_token=tmp_path / "out.parquet")
-        return
+def test_parquet_that_is_not_installed_is_named_by_its_extra(run, tmp_path, file, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ReformerError, match=r"pip install 'reformer-torch\[parquet\]'"):
+        score(run, find_texts([file]), per_token=tmp_path / "out.parquet")
+
+
+def test_parquet_has_the_same_numbers(run, tmp_path, file):
+    from pyarrow.parquet import read_table
+
+    with pytest.raises(ReformerError, match=r"none.out\.parquet: this cannot be written"):
+        score(run, find_texts([file]), per_token=tmp_path / "none/out.parquet")
     for name in ("out.parquet", "out.jsonl"):
         score(run, find_texts([file]), piece=100, per_token=tmp_path / name)
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]

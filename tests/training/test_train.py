@@ -1,6 +1,7 @@
 """A run from recipe to folder; interrupted and resumed it is the run that was not interrupted."""
 
 import json
+import signal
 import subprocess
 import sys
 from io import StringIO
@@ -77,9 +78,12 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at, monkey
     recipe = _recipe(ner_recipe(tmp_path, **options))
     whole = train(recipe, tmp_path / "whole", console=QUIET)
     with monkeypatch.context():
-        interrupt_at(step)
-        with pytest.raises(InterruptedRunError, match=r"everything up to step \d+ is kept"):
+        # Ctrl-C, and what a batch system sends.
+        number = signal.SIGINT if step == 4 else signal.SIGTERM
+        interrupt_at(step, number)
+        with pytest.raises(InterruptedRunError, match=r"everything up to step \d+ is kept") as stopped:
             train(recipe, tmp_path / "parts", console=QUIET)
+        assert stopped.value.exit_status == 128 + number
         monkeypatch.undo()
     # The interruption is seen at the end of its step, or of the next one.
     kept = [int(folder.name.removeprefix("checkpoint-")) for folder in (tmp_path / "parts/checkpoints").iterdir()]

@@ -31,8 +31,8 @@ def score(
 ) -> None:
     """Bits a byte and perplexity of texts, each read in one pass from its first byte to its last.
 
-    With local and hashed layers the memory does not grow with the text. Ctrl-C stops; with `--state`, the same command
-    goes on from there, and every number is as if it had not been stopped.
+    With local and hashed layers the memory does not grow with the text. Ctrl-C or a termination request stops; with
+    `--state`, the same command goes on from there, and every number is as if it had not been stopped.
     """
     import json
 

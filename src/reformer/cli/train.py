@@ -20,7 +20,7 @@ def train(
 ) -> None:
     """Train a model by a recipe, and leave model, tokenizer, recipe, metrics and learning curve in a folder.
 
-    Ctrl-C saves and stops; `--resume` goes on from there as if nothing had happened.
+    Ctrl-C or a termination request saves and stops; `--resume` goes on from there as if nothing had happened.
     """
     if resume and overwrite:
         raise typer.BadParameter("--resume goes on with a run and --overwrite replaces it; give one of them")

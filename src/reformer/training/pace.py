@@ -1,14 +1,14 @@
 """How far a run has come, by steps or by the clock, and what follows: the learning rate, when to measure, the end."""
 
 import math
-import signal
-import threading
 import time
 from typing import Any
 
 import torch
 from torch import distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from reformer.training.interruption import Interruption
 
 
 class Pace:
@@ -51,60 +51,46 @@ class Pace:
 class PaceKeeper(TrainerCallback):
     """Drives a `Trainer` by a `Pace`: reads the clock, asks for evaluations, and ends the run in time.
 
-    Ctrl-C ends the step that is under way, saves, and stops (`interrupted` is then set); a second one does not wait.
+    A request to stop ends the step that is under way, saves, and stops; see `interruption`.
     """
 
     def __init__(self, pace: Pace):
         self.pace = pace
-        self.interrupted = False
+        self.interruption = Interruption()
         self._started = 0.0
-        self._handler: Any = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._started = time.perf_counter() - self.pace.seconds
-        # Python allows handlers in the main thread alone; elsewhere Ctrl-C is not ours to catch.
-        if threading.current_thread() is threading.main_thread():
-            self._handler = signal.signal(signal.SIGINT, self._interrupt)
+        self.interruption.hold()
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.release()
-
-    def release(self) -> None:
-        """Give Ctrl-C back to whoever had it before the training."""
-        if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)
-            self._handler = None
+        self.interruption.release()
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.pace.seconds, self.interrupted = _agreed(
-            time.perf_counter() - self._started, self.interrupted, args.device
+        self.pace.seconds, self.interruption.request = _agreed(
+            time.perf_counter() - self._started, self.interruption.request, args.device
         )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         # An evaluation that is due is not left for the resumed run, where it would measure later weights.
         if self.pace.evaluation_due(state.global_step):
             control.should_log = control.should_evaluate = control.should_save = True
-        if self.interrupted:
+        if self.interruption.request is not None:
             control.should_save = control.should_training_stop = True
         if self.pace.done(state.global_step) >= 1:
             control.should_training_stop = True
 
-    def _interrupt(self, number: int, frame: Any) -> None:
-        if self.interrupted:
-            raise KeyboardInterrupt
-        self.interrupted = True
 
-
-def _agreed(seconds: float, interrupted: bool, device: torch.device) -> tuple[float, bool]:
-    """The longest time and any interruption among all processes: they must turn and stop at the same step."""
+def _agreed(seconds: float, request: int | None, device: torch.device) -> tuple[float, int | None]:
+    """The longest time and any request to stop among all processes: they must turn and stop at the same step."""
     if not (distributed.is_available() and distributed.is_initialized()):
-        return seconds, interrupted
-    values = torch.tensor([seconds, float(interrupted)], dtype=torch.float64, device=device)
+        return seconds, request
+    values = torch.tensor([seconds, float(request or 0)], dtype=torch.float64, device=device)
     distributed.all_reduce(values, op=distributed.ReduceOp.MAX)
-    return float(values[0]), bool(values[1])
+    return float(values[0]), int(values[1]) or None

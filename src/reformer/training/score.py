@@ -1,16 +1,15 @@
 """Texts of any size scored by a language model in constant memory; what is interrupted can be gone on with."""
 
 import hashlib
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from reformer.data import Stretch, find_text
 from reformer.errors import ReformerError
+from reformer.training.interruption import Interruption, StoppedError
 from reformer.training.language_modelling import LanguageModelling
 from reformer.training.run import Run, weights_file
 from reformer.training.score_state import ScoreState, read_state
@@ -21,11 +20,8 @@ SECONDS_BETWEEN_STATES = 30.0
 PIECE = 16384
 
 
-class InterruptedScoreError(ReformerError):
-    """Scoring was stopped by Ctrl-C; the message says what was kept."""
-
-    # What a shell reports of a program that Ctrl-C has ended.
-    exit_status = 130
+class InterruptedScoreError(StoppedError):
+    """Scoring was asked to stop; the message says what was kept."""
 
 
 Progress = Callable[[Stretch, dict[str, float]], object]
@@ -72,7 +68,7 @@ def score(
     Raises:
         DataError: a text cannot be read, or is not the one that the state was made from.
         ReformerError: the state or the file of tokens does not fit or cannot be written.
-        InterruptedScoreError: Ctrl-C; with `state` everything up to here is kept.
+        InterruptedScoreError: Ctrl-C or a termination request; with `state` everything up to here is kept.
     """
     fingerprint = _fingerprint(run.folder)
     begun = state is not None and state.exists()
@@ -86,9 +82,9 @@ def score(
         surprises = open_surprises(
             per_token, resume_at=found.per_token, resumable=state is not None, overwrite=overwrite
         )
-    with surprises or nullcontext(), _ctrl_c() as pressed:
+    with surprises or nullcontext(), Interruption() as interruption:
         for text in texts[len(found.done) :]:
-            _read(run, text, found, state, surprises, on_progress, pressed)
+            _read(run, text, found, state, surprises, on_progress, interruption)
     return found.done
 
 
@@ -99,7 +95,7 @@ def _read(
     state: Path | None,
     surprises: SurpriseFile | None,
     on_progress: Progress,
-    pressed: Callable[[], bool],
+    interruption: Interruption,
 ) -> None:
     """Read one text to its end, from where the state stands."""
     reader = Reader(run, text, found.piece)
@@ -110,16 +106,16 @@ def _read(
         if surprises is not None:
             surprises.write(text.name, piece)
         on_progress(text, reader.totals.result())
-        stop = pressed()
-        if state is not None and (stop or time.monotonic() - saved > SECONDS_BETWEEN_STATES):
+        request = interruption.request
+        if state is not None and (request is not None or time.monotonic() - saved > SECONDS_BETWEEN_STATES):
             found.tensors, found.totals = reader.state()
             found.digest = reader.digest
             _save(found, state, surprises)
             saved = time.monotonic()
-        if stop:
+        if request is not None:
             place = f"{text.name}: stopped at byte {reader.totals.position:,}; "
             kept = "give the same command again to go on" if state else "to be able to go on, give --state"
-            raise InterruptedScoreError(place + kept)
+            raise InterruptedScoreError(place + kept, request)
     found.done.append({"file": text.name, **reader.totals.result(), "digest": reader.digest})
     found.tensors, found.totals, found.digest = {}, None, None
     if state is not None:
@@ -152,25 +148,3 @@ def _fingerprint(folder: Path) -> str:
         with (folder / name).open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
-
-
-@contextmanager
-def _ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed: a piece is read to its end, and a second press does not wait."""
-    was_pressed = False
-
-    def press(number: int, frame: Any) -> None:
-        nonlocal was_pressed
-        if was_pressed:
-            raise KeyboardInterrupt
-        was_pressed = True
-
-    # Python allows handlers in the main thread alone; elsewhere Ctrl-C is not ours to catch.
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = signal.signal(signal.SIGINT, press)
-    try:
-        yield lambda: was_pressed
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -2,9 +2,11 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 
@@ -109,10 +111,11 @@ class _Parquet:
                 f"{path}: Parquet needs pyarrow, which is not installed; pip install 'reformer-torch[parquet]', or "
                 "give a .jsonl name"
             ) from None
-        self._arrow: Any = pyarrow
+        self._path, self._arrow = path, cast(Any, pyarrow)
         types = {"file": "string", "start": "int64", "end": "int64", "id": "int64", "bits": "float64"}
         self._schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in types.items()])
-        self._writer = pyarrow.parquet.ParquetWriter(path, self._schema)
+        with self._told():
+            self._writer = pyarrow.parquet.ParquetWriter(path, self._schema)
 
     def write(self, file: str, surprises: Surprises) -> None:
         missing = np.isnan(surprises.bits)
@@ -123,7 +126,8 @@ class _Parquet:
             surprises.ids,
             self._arrow.array(surprises.bits, mask=missing),
         ]
-        self._writer.write_table(self._arrow.table(columns, schema=self._schema))
+        with self._told():
+            self._writer.write_table(self._arrow.table(columns, schema=self._schema))
 
     def length(self) -> int:
         raise AssertionError("a Parquet file is not gone on with")
@@ -134,5 +138,14 @@ class _Parquet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Without its end a Parquet file cannot be read, so what was written before an error gets one.
-        self._writer.close()
+        # Without its end a Parquet file cannot be read, so what was written before an error gets one, if it can.
+        with self._told() if error is None else suppress(OSError):
+            self._writer.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What goes wrong on the disk is said with the file's name, which Arrow leaves out."""
+        try:
+            yield
+        except OSError as error:
+            raise ReformerError(f"{self._path}: this cannot be written, and may not be readable ({error})") from None

@@ -29,6 +29,7 @@ from reformer.training.alteration import alterations_in_words, altered
 from reformer.training.averaging import WeightAverage
 from reformer.training.curve import draw_curve
 from reformer.training.display import Display
+from reformer.training.interruption import StoppedError
 from reformer.training.kept_memory import KeptMemory
 from reformer.training.material import Material, Task
 from reformer.training.pace import Pace, PaceKeeper
@@ -56,11 +57,8 @@ from reformer.training.unfreezing import Unfreezing
 NO_LIMIT = 10**9
 
 
-class InterruptedRunError(ReformerError):
-    """Training was stopped by Ctrl-C; the message says what was kept."""
-
-    # What a shell reports of a program that Ctrl-C has ended.
-    exit_status = 130
+class InterruptedRunError(StoppedError):
+    """Training was asked to stop; the message says what was kept."""
 
 
 def train(
@@ -84,7 +82,7 @@ def train(
         FinetuningError: the recipe starts from a model that is not there or does not fit.
         DataError: something in the data is wrong.
         DivergedError: the loss is no number any more; the checkpoints stay.
-        InterruptedRunError: Ctrl-C; the checkpoint is saved.
+        InterruptedRunError: Ctrl-C or a termination request; the checkpoint is saved.
     """
     folder, console = Path(output), console or Console(stderr=True)
     checkpoint = None
@@ -270,9 +268,10 @@ def _run(trainer: PacedTrainer, keeper: PaceKeeper, checkpoint: str | None, fold
             raise InterruptedRunError(f"{folder}: stopped before the first checkpoint; nothing was kept") from None
         raise InterruptedRunError(kept % "the last checkpoint is kept") from None
     finally:
-        keeper.release()
-    if keeper.interrupted:
-        raise InterruptedRunError(kept % f"everything up to step {trainer.state.global_step:,} is kept")
+        keeper.interruption.release()
+    request = keeper.interruption.request
+    if request is not None:
+        raise InterruptedRunError(kept % f"everything up to step {trainer.state.global_step:,} is kept", request)
 
 
 def _introduce(console: Console, material: Material, model: PreTrainedModel, recipe: Recipe, folder: Path) -> None:
