@@ -1,8 +1,16 @@
 """The learning rate and the evaluations follow the steps, or the clock."""
 
-import pytest
+import os
+import signal
+from types import SimpleNamespace
+from typing import Any
 
-from reformer.training.pace import Pace
+import pytest
+import torch
+from transformers import TrainerControl, TrainerState
+
+from reformer.training import pace as pace_module
+from reformer.training.pace import Pace, PaceKeeper
 
 
 def test_by_steps_the_rate_rises_and_falls_in_straight_lines():
@@ -44,3 +52,26 @@ def test_evaluations_are_spread_evenly_and_the_last_is_at_the_end():
 def test_more_evaluations_than_steps_are_one_a_step():
     pace = Pace(max_steps=2, max_minutes=None, warmup_ratio=0.0, evaluations=50)
     assert [pace.evaluation_due(step) for step in (1, 2)] == [True, True]
+
+
+@pytest.mark.parametrize("heard", ["on_optimizer_step", "on_train_end"])
+def test_a_request_while_others_agree_is_heard_at_the_next_occasion(monkeypatch, heard):
+    keeper = PaceKeeper(Pace(max_steps=100, max_minutes=None, warmup_ratio=0.0, evaluations=1))
+    events: Any = (SimpleNamespace(device=torch.device("cpu")), TrainerState(), TrainerControl())
+    asked = []
+
+    def agree(seconds, request, device):
+        if not asked:
+            asked.append(os.kill(os.getpid(), signal.SIGTERM))
+        return seconds, request
+
+    monkeypatch.setattr(pace_module, "_agreed", agree)
+    try:
+        keeper.on_train_begin(*events)
+        keeper.on_optimizer_step(*events)
+        assert asked
+        assert keeper.request is None
+        getattr(keeper, heard)(*events)
+        assert keeper.request == signal.SIGTERM
+    finally:
+        keeper.interruption.release()

@@ -51,12 +51,14 @@ class Pace:
 class PaceKeeper(TrainerCallback):
     """Drives a `Trainer` by a `Pace`: reads the clock, asks for evaluations, and ends the run in time.
 
-    A request to stop ends the step that is under way, saves, and stops; see `interruption`.
+    A request to stop (`interruption`) ends the step that is under way, saves, and stops, in all processes at the same
+    step: `request` is what they have agreed on.
     """
 
     def __init__(self, pace: Pace):
         self.pace = pace
         self.interruption = Interruption()
+        self.request: int | None = None
         self._started = 0.0
 
     def on_train_begin(
@@ -68,12 +70,14 @@ class PaceKeeper(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        # Whoever asked after the last step was asked about it is heard, too.
+        _, self.request = _agreed(0.0, self.interruption.request, args.device)
         self.interruption.release()
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.pace.seconds, self.interruption.request = _agreed(
+        self.pace.seconds, self.request = _agreed(
             time.perf_counter() - self._started, self.interruption.request, args.device
         )
 
@@ -81,7 +85,7 @@ class PaceKeeper(TrainerCallback):
         # An evaluation that is due is not left for the resumed run, where it would measure later weights.
         if self.pace.evaluation_due(state.global_step):
             control.should_log = control.should_evaluate = control.should_save = True
-        if self.interruption.request is not None:
+        if self.request is not None:
             control.should_save = control.should_training_stop = True
         if self.pace.done(state.global_step) >= 1:
             control.should_training_stop = True

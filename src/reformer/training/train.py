@@ -269,9 +269,9 @@ def _run(trainer: PacedTrainer, keeper: PaceKeeper, checkpoint: str | None, fold
         raise InterruptedRunError(kept % "the last checkpoint is kept") from None
     finally:
         keeper.interruption.release()
-    request = keeper.interruption.request
-    if request is not None:
-        raise InterruptedRunError(kept % f"everything up to step {trainer.state.global_step:,} is kept", request)
+    if keeper.request is not None:
+        everything = f"everything up to step {trainer.state.global_step:,} is kept"
+        raise InterruptedRunError(kept % everything, keeper.request)
 
 
 def _introduce(console: Console, material: Material, model: PreTrainedModel, recipe: Recipe, folder: Path) -> None:
