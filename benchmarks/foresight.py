@@ -1,11 +1,11 @@
-"""What a measurement would take, by what the sizes before it took: so that nothing is begun that cannot end."""
+"""Memory and time of a measurement, foretold from smaller sizes, so that nothing is begun that cannot end."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from benchmarks.case import Contender
 from benchmarks.table import duration, measured, short, size
+from benchmarks.worker import LIMIT, NO_MEMORY
 
 SHARE = 0.9
 """Of the memory, beyond which a contender is not begun."""
@@ -15,31 +15,30 @@ MOST_SECONDS = 1200.0
 
 
 def refusal(
-    rows: Iterable[dict[str, Any]], contender: Contender, length: int, actions: Sequence[str], most_bytes: int | None
+    rows: Iterable[dict[str, Any]], contender: str, length: int, action: str, most_bytes: float = float("inf")
 ) -> str | None:
-    """Why a contender is not run at a length, for all its actions; None where it is.
+    """Why a contender's action is not run at a length; None where it is.
 
     Memory and time are carried on from the two greatest lengths below it, as a power of the length that
-    is at least its first and at most its second. An action that was left out at a smaller length is left out here too.
+    is at least its first and at most its second. An action that was left out at a smaller length, or failed there by
+    the limits of time and memory, is left out here too.
     """
-    rows = [row for row in rows if row["contender"] == contender.name and row["length"] < length]
-    left_out = [row["skipped"] for row in rows if "skipped" in row]
-    if left_out:
-        return left_out[-1]
-    for action in actions:
-        mine = sorted(
-            (row for row in measured(rows) if row["action"] == action and row["median_seconds"]),
-            key=lambda row: row["length"],
-        )
-        if not mine:
-            continue
-        by = f"by what {short(mine[-1]['length'])} took"
-        needed = carried_on(mine, "peak_bytes", length)
-        if needed is not None and most_bytes is not None and needed > SHARE * most_bytes:
-            return f"does not fit: about {size(int(needed))} {by}, of {size(most_bytes)}"
-        seconds = carried_on(mine, "median_seconds", length)
-        if seconds is not None and seconds > MOST_SECONDS:
-            return f"too long: about {duration(seconds)} a call {by}"
+    rows = [row for row in rows if (row["contender"], row["action"]) == (contender, action) and row["length"] < length]
+    for row in rows:
+        if "skipped" in row:
+            return row["skipped"]
+        if row.get("error", "").startswith((LIMIT, NO_MEMORY)):
+            return f"{row['error']} at {short(row['length'])}"
+    mine = sorted((row for row in measured(rows) if row["median_seconds"]), key=lambda row: row["length"])
+    if not mine:
+        return None
+    by = f"by what {short(mine[-1]['length'])} took"
+    needed = carried_on(mine, "peak_bytes", length)
+    if needed is not None and needed > SHARE * most_bytes:
+        return f"does not fit: about {size(int(needed))} {by}, of {size(int(most_bytes))}"
+    seconds = carried_on(mine, "median_seconds", length)
+    if seconds is not None and seconds > MOST_SECONDS:
+        return f"too long: about {duration(seconds)} a call {by}"
     return None
 
 

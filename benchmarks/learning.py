@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from benchmarks.case import ContractError
+
 Batch = tuple[Tensor, Tensor]
 """Token ids and labels, both `[batch, length]`; -100 where nothing is asked."""
 
@@ -70,6 +72,36 @@ def learn(told: str, model: nn.Module, draw: Callable[[int], Batch], plan: Plan)
         "loss": sum(last) / len(last),
         "training_seconds": time.perf_counter() - begun,
     }
+
+
+def sequences_of(text: Tensor, length: int) -> Tensor:
+    """A text as sequences of one length, `[count, length]`, without what is left over at its end."""
+    return text[: len(text) // length * length].view(-1, length)
+
+
+def in_random_order(sequences: Tensor, batch: int, seed: int) -> Callable[[int], Batch]:
+    """So many sequences for each step, in a random order; behind the last one the first comes again."""
+    order = torch.randperm(len(sequences), generator=torch.Generator().manual_seed(seed))
+
+    def draw(step: int) -> Batch:
+        chosen = sequences[order[torch.arange(step * batch, (step + 1) * batch) % len(sequences)]].long()
+        return chosen, chosen
+
+    return draw
+
+
+def check_overfitting(told: str, make: Callable[[], nn.Module], batch: Batch, learning_rate: float = 1e-3) -> str:
+    """Check that one batch can be learned by heart.
+
+    Raises:
+        ContractError: 40 steps do not lower the loss by 0.5.
+    """
+    before, after = (
+        learn(told, make(), lambda _: batch, Plan(steps, learning_rate, warm_up=5))["loss"] for steps in (2, 40)
+    )
+    if not after < before - 0.5:
+        raise ContractError(f"40 steps on one batch did not lower the loss by 0.5: {before:.3f} to {after:.3f}")
+    return f"loss {before:.3f} to {after:.3f} in 40 steps on one batch"
 
 
 def accuracy(model: nn.Module, batch: Batch, at_once: int = 1 << 15) -> float:

@@ -1,11 +1,10 @@
 """The tables of what was learned, each from the results of one case."""
 
+from functools import partial
 from typing import Any
 
-from benchmarks.markdown import grid
-from benchmarks.table import OURS, duration, in_order, short, size
-
-Result = dict[str, Any]
+from benchmarks.markdown import Cell, Result, columns, grid
+from benchmarks.table import OURS, Row, duration, in_order, short, size
 
 PAPER: dict[str, dict[str, float]] = {
     "full": {"full": 100, "LSH-8": 94.8, "LSH-4": 92.5, "LSH-2": 76.9, "LSH-1": 52.5},
@@ -20,16 +19,9 @@ def duplication(result: Result) -> str:
     parts = []
     for length in sorted({row["length"] for row in in_order(result)}):
         rows = [row for row in in_order(result) if row["length"] == length]
-        lines = [
-            [
-                row["contender"],
-                *(f"{_percent(row['facts'][kind])} ({figure:g})" for kind, figure in PAPER[row["contender"]].items()),
-                f"{row['facts']['steps']:,}",
-                duration(row["facts"]["training_seconds"]),
-            ]
-            for row in rows
-        ]
-        head = [f"{short(length)} tokens: trained with", *PAPER["full"], "steps", "training"]
+        cells: dict[str, Cell] = {f"{short(length)} tokens: trained with": lambda row: row["contender"]}
+        cells |= {kind: partial(_beside_the_paper, kind) for kind in PAPER["full"]}
+        cells |= {"steps": lambda row: f"{row['facts']['steps']:,}", "training": _training}
         below = [
             f"{row['contender']} with {kind}"
             for row in rows
@@ -38,8 +30,16 @@ def duplication(result: Result) -> str:
             if round(100 * row["facts"][kind], 1) < figure
         ]
         told = "Every cell is at or above the paper's." if not below else f"Below the paper's: {', '.join(below)}."
-        parts += [grid(head, lines), told]
+        parts += [columns(rows, cells), told]
     return "\n\n".join(parts)
+
+
+def _beside_the_paper(kind: str, row: Row) -> str:
+    return f"{_percent(row['facts'][kind])} ({PAPER[row['contender']][kind]:g})"
+
+
+def _training(row: Row) -> str:
+    return duration(row["facts"]["training_seconds"])
 
 
 def synthetic(result: Result) -> str:
@@ -62,59 +62,58 @@ def _learned(row: dict[str, Any]) -> str:
 
 
 def copy_reverse(result: Result) -> str:
-    lines = [
-        [
-            row["contender"],
-            short(row["length"]),
-            _percent(row["facts"]["accuracy"]),
-            _percent(row["facts"]["written"]),
-            f"{row['facts']['steps']:,}",
-            duration(row["cpu_seconds"]),
-        ]
-        for row in in_order(result)
-    ]
-    return grid(["encoder", "tokens", "accuracy in %", "written alone, in %", "steps", "CPU time"], lines)
+    cells: dict[str, Cell] = {
+        "encoder": lambda row: row["contender"],
+        "tokens": lambda row: short(row["length"]),
+        "accuracy in %": lambda row: _percent(row["facts"]["accuracy"]),
+        "written alone, in %": lambda row: _percent(row["facts"]["written"]),
+        "steps": lambda row: f"{row['facts']['steps']:,}",
+        "CPU time": lambda row: duration(row["cpu_seconds"]),
+    }
+    return columns(in_order(result), cells)
 
 
 def translation(result: Result) -> str:
     rows = in_order(result)
-    lines = [
-        [
-            row["contender"],
-            *(f"{row['facts'][measure]:.2f}" for measure in ("bleu", "chrf")),
-            *(f"{row['facts'][count]:,}" for count in ("weights", "steps", "pairs")),
-            duration(row["facts"]["training_seconds"]),
-        ]
-        for row in rows
-    ]
-    table = grid(["model", "BLEU", "chrF", "weights", "steps", "test pairs", "training"], lines)
+    cells: dict[str, Cell] = {
+        "model": lambda row: row["contender"],
+        "BLEU": lambda row: f"{row['facts']['bleu']:.2f}",
+        "chrF": lambda row: f"{row['facts']['chrf']:.2f}",
+        "weights": lambda row: f"{row['facts']['weights']:,}",
+        "steps": lambda row: f"{row['facts']['steps']:,}",
+        "test pairs": lambda row: f"{row['facts']['pairs']:,}",
+        "training": _training,
+    }
     bleu = {row["contender"]: row["facts"]["bleu"] for row in rows}
     if len(bleu) < 2:
-        return table
+        return columns(rows, cells)
     (ours, mine), (other, theirs) = bleu.items()
-    return f"{table}\n\n{ours} against {other}: {mine - theirs:+.2f} BLEU."
+    return f"{columns(rows, cells)}\n\n{ours} against {other}: {mine - theirs:+.2f} BLEU."
 
 
 def options(result: Result) -> str:
     """The cost of each option over all off, and what it gives, with the spread of the seeds."""
     rows = in_order(result)
-    steps = {row["contender"]: row for row in rows if row["action"] == "step"}
+    steps = [row for row in rows if row["action"] == "step"]
     trained = {row["contender"]: row["facts"] for row in rows if row["action"] == "train"}
-    off = next(row for row in steps.values() if row["family"] == OURS)
-    lines = []
-    for name, row in steps.items():
-        bits = trained.get(name, {})
-        seeds = [value for key, value in bits.items() if key.startswith("bits of seed")]
-        lines.append(
-            [
-                name,
-                f"{row['facts']['parameters']:,}",
-                duration(row["cpu_seconds"]),
-                f"{row['cpu_seconds'] / off['cpu_seconds']:.2f}",
-                *([f"{bits['bits']:.3f}", f"{max(seeds) - min(seeds):.3f}"] if bits else ["", ""]),
-            ]
-        )
-    return grid(["", "weights", "step, CPU time", "over all off", "bits a byte", "seeds apart"], lines)
+    off = next(row for row in steps if row["family"] == OURS)
+
+    def seeds_apart(row: Row) -> str:
+        seeds = [value for key, value in trained[row["contender"]].items() if key.startswith("bits of seed")]
+        return f"{max(seeds) - min(seeds):.3f}"
+
+    def learned(cell: Cell) -> Cell:
+        return lambda row: cell(row) if row["contender"] in trained else ""
+
+    cells: dict[str, Cell] = {
+        "": lambda row: row["contender"],
+        "weights": lambda row: f"{row['facts']['parameters']:,}",
+        "step, CPU time": lambda row: duration(row["cpu_seconds"]),
+        "over all off": lambda row: f"{row['cpu_seconds'] / off['cpu_seconds']:.2f}",
+        "bits a byte": learned(lambda row: f"{trained[row['contender']]['bits']:.3f}"),
+        "seeds apart": learned(seeds_apart),
+    }
+    return columns(steps, cells)
 
 
 def _mean(rows: list[dict[str, Any]]) -> float:
@@ -180,22 +179,22 @@ def fine_tuning(result: Result) -> str:
     facts = {key: row["facts"] for key, row in rows.items()}
     paper, reviews = "people-daily", "chinese-reviews"
     trained = {way: each for (data, way, action), each in facts.items() if (data, action) == (paper, "train")}
-    lines = []
-    for way, told in trained.items():
-        step = rows.get((paper, way, "step"))
-        lines.append(
-            [
-                way,
-                f"{told['score']:.4f}",
-                f"{facts[reviews, way, 'train']['score']:.4f}" if (reviews, way, "train") in facts else "",
-                "" if step is None else duration(step["facts"]["step"]),
-                "" if step is None else size(step["peak_bytes"]),
-                f"{told['weights']:,}",
-                f"{told['learned']:,}",
-                f"{told['bytes'] / 1e6:.2f} MB",
-            ]
-        )
-    head = ["way", "newspaper F1", "reviews accuracy", "CPU time of a step", "memory", "weights", "that learn", "file"]
+
+    def other(data: str, action: str, told: Cell) -> Cell:
+        """A cell from another row of the same way, if there is one."""
+        return lambda row: told(rows[data, row["way"], action]) if (data, row["way"], action) in rows else ""
+
+    cells: dict[str, Cell] = {
+        "way": lambda row: row["way"],
+        "newspaper F1": lambda row: f"{row['facts']['score']:.4f}",
+        "reviews accuracy": other(reviews, "train", lambda row: f"{row['facts']['score']:.4f}"),
+        "CPU time of a step": other(paper, "step", lambda row: duration(row["facts"]["step"])),
+        "memory": other(paper, "step", lambda row: size(row["peak_bytes"])),
+        "weights": lambda row: f"{row['facts']['weights']:,}",
+        "that learn": lambda row: f"{row['facts']['learned']:,}",
+        "file": lambda row: f"{row['facts']['bytes'] / 1e6:.2f} MB",
+    }
+    table = columns((rows[paper, way, "train"] for way in trained), cells)
     found = []
     if (paper, "backward", "step") in facts:
         timed = facts[paper, "backward", "step"]
@@ -216,7 +215,7 @@ def fine_tuning(result: Result) -> str:
     if {"whole", "shared"} <= trained.keys():
         part = trained["shared"]["weights"] / trained["whole"]["weights"]
         found.append(f"- Six layers on two layers' weights: {part:.2f} of the model's weights.")
-    return grid(head, lines) + "\n\n" + "\n".join(found)
+    return table + "\n\n" + "\n".join(found)
 
 
 def _percent(part: float) -> str:

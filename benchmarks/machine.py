@@ -1,12 +1,18 @@
-"""What a measurement was made on: processor, memory, versions, commit, and how busy the machine was."""
+"""The machine of a measurement: processor, GPU, memory, versions, commit, and how busy it was."""
 
 import os
 import platform
+import shutil
 import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import psutil
+
+from benchmarks.case import Case
+from reformer.errors import ReformerError
 
 PACKAGES = (
     "reformer-torch",
@@ -22,7 +28,40 @@ PACKAGES = (
 ROOT = Path(__file__).parent.parent
 
 
-def describe(threads: int) -> dict[str, Any]:
+NEEDED = (
+    "torch sees no GPU, and {case} measures one. With an NVIDIA card and `pip install -e '.[bench,gpu]'`: "
+    "`python -m benchmarks.run --device cuda`. Without a card, `TRITON_INTERPRET=1 python -m benchmarks.run "
+    "gpu-contract` checks the kernels in Triton's interpreter at small sizes, which says nothing of their speed"
+)
+
+
+def device_for(case: Case, given: str | None) -> str:
+    """The device to measure a case on: its own if none is given. In Triton's interpreter contracts alone are checked,
+    on the processor, because times would mean nothing.
+
+    Raises:
+        ReformerError: it needs a GPU that is not here, or that the kernels do not run on.
+    """
+    import torch
+
+    from reformer.ops import gpu
+
+    device = given or case.device
+    if not device.startswith("cuda"):
+        return device
+    if gpu.INTERPRETED and gpu.MISSING is None:
+        if case.actions:
+            raise ReformerError(f"in Triton's interpreter gpu-contract alone can be checked, not {case.name}")
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise ReformerError(NEEDED.format(case=case.name))
+    reason = gpu.unavailable() if case.device == "cuda" else None
+    if reason is not None:
+        raise ReformerError(f"the kernels cannot run here: {reason}")
+    return device
+
+
+def describe(threads: int, device: str) -> dict[str, Any]:
     """Everything that a reader needs in order to judge the numbers."""
     import torch
 
@@ -36,13 +75,36 @@ def describe(threads: int) -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": threads,
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "memory_bytes": psutil.virtual_memory().total,
         "load_before": round(os.getloadavg()[0], 2),
         "system": f"{platform.system()} {platform.machine()}",
         "allocator": allocator(),
         "backends": backend_status(),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        **(_card() if device.startswith("cuda") else {}),
     }
+
+
+def _card() -> dict[str, Any]:
+    import torch
+
+    found = torch.cuda.get_device_properties()
+    return {
+        "card": found.name,
+        "capability": f"{found.major}.{found.minor}",
+        "multiprocessors": found.multi_processor_count,
+        "card_memory_bytes": found.total_memory,
+        "driver": _driver(),
+        "cuda": torch.version.cuda,
+    }
+
+
+def _driver() -> str | None:
+    if shutil.which("nvidia-smi") is None:
+        return None
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    return done.stdout.strip().splitlines()[0] if done.returncode == 0 and done.stdout.strip() else None
 
 
 def _version(name: str) -> str | None:

@@ -1,6 +1,6 @@
-"""The tables of the documentation, each made from the results of one case."""
+"""The tables of attention and of training steps, each from the results of one case; what all tables are made of."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from benchmarks.table import OURS, Row, duration, in_order, short, size, speedups, times
@@ -15,13 +15,26 @@ def grid(head: list[str], lines: Iterable[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines])
 
 
+def columns(rows: Iterable[Row], cells: Mapping[str, Cell]) -> str:
+    """A row each, a cell for each head."""
+    return grid(list(cells), ([cell(row) for cell in cells.values()] for row in rows))
+
+
 def by_length(rows: list[Row], cell: Cell, first: str = "") -> str:
-    """Contenders down, lengths across; empty where one was not measured."""
+    """Contenders down, lengths across; a dash where one was left out, empty where one was not measured."""
     lengths = sorted({row["length"] for row in rows})
     names = list(dict.fromkeys(row["contender"] for row in rows))
-    found = {(row["contender"], row["length"]): cell(row) for row in rows}
+    found = {(row["contender"], row["length"]): "-" if "skipped" in row else cell(row) for row in rows}
     lines = [[name, *(found.get((name, length), "") for length in lengths)] for name in names]
     return grid([first, *map(short, lengths)], lines)
+
+
+def of_action(result: Result, action: str) -> list[Row]:
+    return [row for row in in_order(result) if row["action"] == action]
+
+
+def of_contender(result: Result, name: str) -> list[Row]:
+    return [row for row in in_order(result) if row["contender"] == name]
 
 
 def ratios(rows: list[Row], of: Callable[[Row], float] = lambda row: row["median_seconds"], less: str = "time") -> str:
@@ -44,10 +57,10 @@ def _comparable(mine: Row, other: Row) -> bool:
 def attention(result: Result) -> str:
     parts = []
     for action in result["actions"]:
-        rows = [row for row in in_order(result) if row["action"] == action]
+        rows = of_action(result, action)
         parts += [
             f"**{action}**: time",
-            by_length(rows, _time),
+            by_length(rows, time_of),
             f"**{action}**: how many times as long as ours, at as many rounds",
             ratios(rows),
             f"**{action}**: peak memory over the bare process, inputs included",
@@ -56,7 +69,7 @@ def attention(result: Result) -> str:
     return "\n\n".join(parts)
 
 
-def _time(row: Row) -> str:
+def time_of(row: Row) -> str:
     once = "" if row["warm"] or row["turns"] > 1 else " *"
     return duration(row["median_seconds"]) + once
 
@@ -64,15 +77,15 @@ def _time(row: Row) -> str:
 def times_only(result: Result) -> str:
     parts = []
     for action in result["actions"]:
-        rows = [row for row in in_order(result) if row["action"] == action]
-        parts += [by_length(rows, _time, action), ratios(rows)]
+        rows = of_action(result, action)
+        parts += [by_length(rows, time_of, action), ratios(rows)]
     return "\n\n".join(parts)
 
 
 def crossover(result: Result) -> str:
     parts = [times_only(result)]
     for action in result["actions"]:
-        rows = [row for row in in_order(result) if row["action"] == action]
+        rows = of_action(result, action)
         for name in dict.fromkeys(row["contender"] for row in rows if row["family"] == OURS):
             faster = faster_from(rows, name)
             told = "at none of these lengths" if faster is None else f"from {short(faster)} tokens on"
@@ -112,25 +125,18 @@ def hashing(result: Result) -> str:
     rows = [row for row in in_order(result) if row["action"] != "product"]
     named = [row | {"contender": f"{row['contender']}: {row['action']}"} for row in rows]
     named.sort(key=lambda row: [each["contender"] for each in rows].index(row["contender"].split(": ")[0]))
-    return "\n\n".join([by_length(named, _time, "time"), rates(result)])
+    return "\n\n".join([by_length(named, time_of, "time"), rates(result)])
 
 
 def rates(result: Result) -> str:
     """Each attention's rate, and its share of the products' rates that were measured beside it."""
     lines = []
     for row in in_order(result):
-        if "flops" not in row["facts"] or row["action"] == "product":
-            continue
-        best, mine = peaks(result, row["length"]), rate(row)
-        lines.append(
-            [
-                f"{row['contender']}: {row['action']}",
-                short(row["length"]),
-                f"{mine / 1e9:.0f}",
-                f"{rate(row, 'pair_flops') / 1e9:.0f}",
-                *(f"{mine / best[kind, row['dtype']]:.0%}" for kind in ("bmm", "mm")),
-            ]
-        )
+        if "flops" in row["facts"] and row["action"] != "product":
+            best, mine, pairs = peaks(result, row["length"]), rate(row), rate(row, "pair_flops")
+            shares = (f"{mine / best[kind, row['dtype']]:.0%}" for kind in ("bmm", "mm"))
+            name = f"{row['contender']}: {row['action']}"
+            lines.append([name, short(row["length"]), f"{mine / 1e9:.0f}", f"{pairs / 1e9:.0f}", *shares])
     for (kind, dtype), best in peaks(result).items():
         lines.append([f"torch.{kind}, {dtype}", "", f"{best / 1e9:.0f}", "", "", ""])
     return grid(["", "length", "GFLOP/s", "of seen pairs alone", "of `bmm`", "of `mm`"], lines)
@@ -139,19 +145,21 @@ def rates(result: Result) -> str:
 def bfloat16(result: Result) -> str:
     parts = []
     for action in ("forward", "attend"):
-        rows = [row for row in in_order(result) if row["action"] == action]
-        exact = {row["length"]: row["median_seconds"] for row in rows if row["dtype"] == "float32"}
-        half = {row["length"]: row["median_seconds"] for row in rows if row["dtype"] == "bfloat16"}
+        rows = of_action(result, action)
+        exact, half = (
+            {row["length"]: row["median_seconds"] for row in rows if row["dtype"] == dtype}
+            for dtype in ("float32", "bfloat16")
+        )
         both = sorted(exact.keys() & half.keys())
         told = ", ".join(f"{short(length)} {times(exact[length] / half[length])}" for length in both)
-        parts += [by_length(rows, _time, action), f"bfloat16 is faster by: {told}."]
+        parts += [by_length(rows, time_of, action), f"bfloat16 is faster by: {told}."]
     return "\n\n".join([*parts, rates(result)])
 
 
 def scaling(result: Result) -> str:
     parts = []
     for action in result["actions"]:
-        rows = [row for row in in_order(result) if row["action"] == action]
+        rows = of_action(result, action)
         parts.append(by_length(rows, lambda row: f"{per_token(row) * 1e9:.0f} ns", f"{action}, per token"))
         for name in dict.fromkeys(row["contender"] for row in rows):
             mine = [row for row in rows if row["contender"] == name]
@@ -202,7 +210,7 @@ def machine(results: dict[str, Result]) -> str:
         versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items() if version)
         told = (
             f"{made['processor']}, {made['cores']} cores, {made['threads']} threads, "
-            f"{made['memory_bytes'] / 2**30:.0f} GB, {made['system']}; kernels {made['backends']['cpu']}; {versions}."
+            f"{made['memory_bytes'] / 2**30:.0f} GB, {made['system']}; {_kernels(made)}; {versions}."
         )
         if told not in machines:
             machines.append(told)
@@ -211,3 +219,9 @@ def machine(results: dict[str, Result]) -> str:
         lines.append([case, f"`{made['command']}`", made["date"], short_commit, str(made["load_before"])])
     head = ["case", "command", "began (UTC)", "commit", "load before"]
     return "\n\n".join([*machines, grid(head, lines)])
+
+
+def _kernels(made: dict[str, Any]) -> str:
+    if "card" in made:
+        return f"{made['card']}, driver {made['driver']}, CUDA {made['cuda']}"
+    return f"kernels {made['backends']['cpu']}"

@@ -1,4 +1,4 @@
-"""How much memory this process holds, and held at most: its own, or that of the device it computes on."""
+"""Memory that this process holds, and held at most: its own, or that of the device it computes on."""
 
 import ctypes
 import gc
@@ -12,21 +12,22 @@ CLEAR = Path("/proc/self/clear_refs")
 
 def resident() -> int | None:
     """Bytes of this process in memory now; None where the system does not tell."""
-    torch = _device()
+    torch = device()
     return torch.accelerator.memory_allocated() if torch else _status("VmRSS")
 
 
 def peak() -> int | None:
     """The most that `resident` was since the process began or `forget_peak`."""
-    torch = _device()
+    torch = device()
     return torch.accelerator.max_memory_allocated() if torch else _status("VmHWM")
 
 
 def forget_peak() -> None:
     """Give back what is free and begin a new peak, where the system allows it."""
     gc.collect()
-    torch = _device()
+    torch = device()
     if torch:
+        torch.accelerator.empty_cache()
         torch.accelerator.reset_peak_memory_stats()
         return
     # glibc keeps freed memory for later, which would hide what is allocated next.
@@ -39,23 +40,12 @@ def forget_peak() -> None:
 
 def wait() -> None:
     """Until the device has done what it was given, so that a clock sees all of it."""
-    torch = _device()
+    torch = device()
     if torch:
         torch.accelerator.synchronize()
 
 
-def most() -> int | None:
-    """How many bytes the machine has, or the device where there is one; None where the system does not tell."""
-    torch = _device()
-    if torch:
-        return torch.accelerator.get_memory_info()[1]
-    path = Path("/proc/meminfo")
-    if not path.exists():
-        return None
-    return int(path.read_text().split(maxsplit=2)[1]) * 1024
-
-
-def _device() -> Any:
+def device() -> Any:
     """torch, where tensors are made on a device with memory of its own; None on a processor."""
     torch = sys.modules.get("torch")
     return None if torch is None or torch.get_default_device().type == "cpu" else torch

@@ -1,6 +1,8 @@
 """Every case by its name."""
 
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -13,7 +15,6 @@ from benchmarks.contenders.duplication import EVALUATED_WITH, trained_with
 from benchmarks.contenders.fine_tuning import DATA, fine_tuning
 from benchmarks.contenders.forecasting import SERIES, forecasting
 from benchmarks.contenders.fourier import feed_forward, long_filters
-from benchmarks.contenders.full import full
 from benchmarks.contenders.language_models import (
     full_model,
     hashed_model,
@@ -23,14 +24,16 @@ from benchmarks.contenders.language_models import (
 )
 from benchmarks.contenders.options import OPTIONS, by_hand, option
 from benchmarks.contenders.ours import attend_only, ours, parts
-from benchmarks.contenders.products import machine_products
-from benchmarks.contenders.reformer_pytorch_lsh import reformer_pytorch_lsh
+from benchmarks.contenders.peers import full, reformer_pytorch_lsh, transformers_lsh
+from benchmarks.contenders.products import gpu_limits, machine_products
 from benchmarks.contenders.streaming import pieced, reading
 from benchmarks.contenders.synthetic import KINDS, TASKS, synthetic
-from benchmarks.contenders.transformers_lsh import transformers_lsh
 from benchmarks.contenders.translation import MODELS, translation
+from benchmarks.gpu.contenders import ACTIONS, gpu_attention
+from benchmarks.gpu.preparation import KERNELS, kernel_contracts, tiles
+from benchmarks.machine import ROOT
 
-KILO = 1024
+KILO, MILLION = 1 << 10, 1 << 20
 BOTH = ("forward", "forward+backward")
 
 
@@ -44,16 +47,17 @@ def _steps(tokens: int | None = None, mark: str = "", long: bool = False) -> lis
     plain, checkpointed = (
         partial(full_model, reversible=False, checkpointed=checkpointed) for checkpointed in (False, True)
     )
-    return (
-        ours_too
-        if long
-        else [
-            *ours_too,
-            training_step(f"full attention{mark}", "full", plain, tokens=tokens),
-            training_step(f"full attention, checkpointed{mark}", "checkpointed", checkpointed, tokens=tokens),
-        ]
-    )
+    if long:
+        return ours_too
+    return [
+        *ours_too,
+        training_step(f"full attention{mark}", "full", plain, tokens=tokens),
+        training_step(f"full attention, checkpointed{mark}", "checkpointed", checkpointed, tokens=tokens),
+    ]
 
+
+_growth = partial(Case, actions=("step",), alone=True, apart=True, turns=1)
+"""Memory and time of one training step."""
 
 _once = partial(Case, warm_up=None, alone=True, apart=True, turns=1)
 """What takes minutes and is measured once: training, as a rule."""
@@ -63,7 +67,7 @@ _CASES = (
         "attention",
         "How long does one attention over a sequence take, and how much memory?",
         [
-            ours("ours", rounds=1, longest={"forward": 1024 * KILO, "forward+backward": 256 * KILO}),
+            ours("ours", rounds=1, longest={"forward": MILLION, "forward+backward": 256 * KILO}),
             ours("ours, 4 rounds", rounds=4, longest=64 * KILO),
             ours("ours in plain PyTorch", rounds=1, backend="eager", longest=64 * KILO),
             ours("ours in plain PyTorch, 4 rounds", rounds=4, backend="eager", longest=16 * KILO),
@@ -74,7 +78,7 @@ _CASES = (
             full("full attention", longest=64 * KILO),
         ],
         BOTH,
-        [KILO, 4 * KILO, 16 * KILO, 64 * KILO, 256 * KILO, 1024 * KILO],
+        [KILO, 4 * KILO, 16 * KILO, 64 * KILO, 256 * KILO, MILLION],
         [KILO, 4 * KILO],
     ),
     Case(
@@ -106,11 +110,11 @@ _CASES = (
         "scaling",
         "Does the time per token grow with the length?",
         [
-            ours("ours, 8 heads", rounds=1, longest={"forward": 1024 * KILO, "forward+backward": 256 * KILO}),
+            ours("ours, 8 heads", rounds=1, longest={"forward": MILLION, "forward+backward": 256 * KILO}),
             ours("ours, 2 heads", rounds=1, heads=2),
         ],
         BOTH,
-        [16 * KILO, 64 * KILO, 256 * KILO, 1024 * KILO],
+        [16 * KILO, 64 * KILO, 256 * KILO, MILLION],
         [4 * KILO, 16 * KILO],
     ),
     Case(
@@ -170,42 +174,30 @@ _CASES = (
         [128, 512, 2 * KILO],
         warm_up=128,
     ),
-    Case(
+    _growth(
         "depth",
         "How does the memory of training grow with the number of layers?",
         _steps(16 * KILO, ", 16k"),
-        ("step",),
-        [4, 6, 12, 24, 48],
-        [2, 4],
+        lengths=[4, 6, 12, 24, 48],
+        quick_lengths=[2, 4],
         axis="layers",
         warm_up=2,
-        alone=True,
-        apart=True,
-        turns=1,
     ),
-    Case(
+    _growth(
         "depth-64k",
         "How does the memory of training on 64k tokens grow with the number of layers?",
         _steps(64 * KILO, ", 64k", long=True),
-        ("step",),
-        [6, 12, 24],
-        [2],
+        lengths=[6, 12, 24],
+        quick_lengths=[2],
         axis="layers",
         warm_up=2,
-        alone=True,
-        apart=True,
-        turns=1,
     ),
-    Case(
+    _growth(
         "length",
         "How does the memory of training grow with the length?",
         _steps(),
-        ("step",),
-        [4 * KILO, 16 * KILO, 64 * KILO, 256 * KILO, 1024 * KILO],
-        [KILO, 2 * KILO],
-        alone=True,
-        apart=True,
-        turns=1,
+        lengths=[4 * KILO, 16 * KILO, 64 * KILO, 256 * KILO, MILLION],
+        quick_lengths=[KILO, 2 * KILO],
     ),
     Case(
         "million",
@@ -215,7 +207,7 @@ _CASES = (
             training_step("ours, bfloat16 autocast", "ours", million_model, bfloat16=True),
         ],
         ("step",),
-        [16 * KILO, 64 * KILO, 256 * KILO, 1024 * KILO],
+        [16 * KILO, 64 * KILO, 256 * KILO, MILLION],
         [4 * KILO, 16 * KILO],
         warm_up=4 * KILO,
         alone=True,
@@ -283,7 +275,7 @@ _CASES = (
     _once(
         "translation",
         "Does the reversible model with hashes translate as well as the plain Transformer of equal size and steps?",
-        [translation(name) for name in MODELS],
+        [translation(name, None) for name in MODELS],
         ("train",),
         [1500],
         [60],
@@ -337,6 +329,71 @@ _CASES = (
         alone=True,
         turns=1,
     ),
+    Case(
+        "gpu-contract",
+        "Do the kernels do on this GPU what the definition says?",
+        kernel_contracts(),
+        (),
+        [],
+        [],
+        device="cuda",
+    ),
+    Case(
+        "gpu-tiles",
+        "Which tilings of the kernels are the fastest on this GPU?",
+        [tiles()],
+        KERNELS,
+        [64 * KILO],
+        [4 * KILO],
+        warm_up=None,
+        turns=1,
+        device="cuda",
+        requires="gpu-contract",
+    ),
+    Case(
+        "gpu-attention",
+        "How long does one attention over a sequence take on a GPU?",
+        [*gpu_attention(), *gpu_limits(4 * KILO)],
+        (*ACTIONS, "product", "copy"),
+        [4 * KILO, 16 * KILO, 64 * KILO, 256 * KILO, MILLION],
+        [4 * KILO],
+        apart=True,
+        device="cuda",
+        limit=120,
+        requires="gpu-contract",
+    ),
+    Case(
+        "gpu-training-step",
+        "What does a training step on up to four million tokens take on a GPU?",
+        [training_step("ours, training step", "ours", million_model, bfloat16=True)],
+        ("step",),
+        [64 * KILO, MILLION, 4 * MILLION],
+        [4 * KILO],
+        apart=True,
+        device="cuda",
+        limit=120,
+        requires="gpu-contract",
+    ),
+    Case(
+        "gpu-streaming",
+        "How fast is a stream of a billion tokens read on a GPU?",
+        [reading("ours, 2 layers of 32", MILLION, ROOT / "build" / "benchmarks" / "gpu-stream.safetensors")],
+        ("read",),
+        [10**9],
+        [10**7],
+        warm_up=None,
+        apart=True,
+        turns=1,
+        device="cuda",
+        requires="gpu-contract",
+    ),
 )
 
-CASES = {case.name: case for case in _CASES}
+
+def cases(pairs: Path | None = None) -> dict[str, Case]:
+    """All cases, with the file of pairs of texts that `translation` needs."""
+    given = {"translation": [translation(name, pairs) for name in MODELS]}
+    return {case.name: replace(case, contenders=given.get(case.name, case.contenders)) for case in _CASES}
+
+
+CASES = cases()

@@ -42,6 +42,9 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "forecasting": ("forecasting", learning_tables.forecasting),
     "fine-tuning": ("fine-tuning", learning_tables.fine_tuning),
     "crf": ("crf", markdown.crf),
+    "gpu-attention": ("gpu-attention", gpu_tables.gpu_attention),
+    "gpu-training-step": ("gpu-training-step", gpu_tables.gpu_training_step),
+    "gpu-streaming": ("gpu-streaming", gpu_tables.gpu_streaming),
 }
 """What can stand in the page, the case it is made from, and how."""
 
@@ -73,9 +76,6 @@ def _table(name: str, folder: Path) -> str:
         return markdown.machine({case: found for case in CASES if (found := results.load(case, folder))})
     if name == "counted":
         return counting.table()
-    if name == "gpu":
-        found = results.load(name, folder)
-        return "Not measured yet: `python -m benchmarks.gpu`." if found is None else gpu_tables.gpu(found)
     case, made = TABLES[name]
     result = results.load(case, folder)
     if result is None or not result["rows"]:

@@ -2,13 +2,18 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.worker import LIMIT, NO_MEMORY
+from reformer.errors import ReformerError
 
 FOLDER = Path(__file__).parent / "results"
 
 Result = dict[str, Any]
+
+SAME = ("processor", "card", "driver", "cuda", "threads", "versions")
+"""Of a machine, what may not differ between the runs that fill one file."""
 
 
 class ResultFile:
@@ -21,29 +26,48 @@ class ResultFile:
         self.partial = folder / f"{header['case']}.partial.json"
         self.result = header | {"contracts": {}, "rows": []}
 
-    def see(self, contracts: Mapping[str, str]) -> None:
-        """Keep what was seen of each contender's contract."""
-        self.result["contracts"] |= contracts
-
     def resume(self) -> None:
-        """Go on from what an interrupted run has left, without what failed in it; each start is kept."""
+        """Go on from what an interrupted run has left, without what failed in it; each start is kept. Where nothing
+        was left, but the case was finished at the same commit, it has all that is wanted.
+
+        Raises:
+            ReformerError: it was measured on another machine or with other versions.
+        """
+        now = self.result["machine"]
         if not self.partial.exists():
+            if self.path.exists():
+                whole = _read(self.path)
+                if not _differences(whole, self.result) and whole["machine"].get("commit") == now.get("commit"):
+                    self.result = whole
             return
-        left = json.loads(self.partial.read_text(encoding="utf-8"))
-        left["resumed"] = [*left.get("resumed", []), self.result["machine"]]
-        left["rows"] = [row for row in left["rows"] if "error" not in row]
+        left = _read(self.partial)
+        differences = _differences(left, self.result)
+        if differences:
+            raise ReformerError(
+                f"{self.partial} was measured with {differences}. Numbers of both do not belong into one file: give "
+                "another --output, or remove it"
+            )
+        left["resumed"] = [*left.get("resumed", []), now]
+        # A limit that was met is a result; what failed otherwise is tried again.
+        left["rows"] = [row for row in left["rows"] if row.get("error", LIMIT).startswith((LIMIT, NO_MEMORY))]
         self.result = left
 
-    def has(self, contender: str, length: int, actions: Sequence[str]) -> bool:
-        """Whether all of these are there, measured or left out for a reason."""
-        there = {(row["contender"], row["length"], row["action"]) for row in self.result["rows"]}
-        return all((contender, length, action) in there for action in actions)
+    def has(self, contender: str, length: int, action: str) -> bool:
+        """Whether this is there, measured or left out for a reason."""
+        wanted = (contender, length, action)
+        return any((row["contender"], row["length"], row["action"]) == wanted for row in self.result["rows"])
+
+    def see(self, contender: str, seen: str) -> None:
+        """Keep the report of a contender's contract."""
+        self.result["contracts"][contender] = seen
 
     def add(self, row: Result) -> None:
         self.result["rows"].append(row)
-        text = json.dumps(self.result, indent=1, ensure_ascii=False)
+        self.write()
+
+    def write(self) -> None:
         new = self.partial.with_suffix(".new")
-        new.write_text(text + "\n", encoding="utf-8")
+        new.write_text(json.dumps(self.result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(new, self.partial)
 
     def finish(self) -> None:
@@ -52,6 +76,16 @@ class ResultFile:
 
 
 def load(case: str, folder: Path = FOLDER) -> Result | None:
-    """What a whole run of a case has left; None if there was none."""
+    """The results of a whole run of a case; None if there was none."""
     path = folder / f"{case}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return _read(path) if path.exists() else None
+
+
+def _read(path: Path) -> Result:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _differences(old: Result, new: Result) -> str:
+    held, now = old["machine"], new["machine"]
+    differ = [name for name in SAME if held.get(name) != now.get(name)]
+    return "; ".join(f"{name} {held.get(name)}, now {now.get(name)}" for name in differ)

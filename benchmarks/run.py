@@ -5,18 +5,21 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import memory, results, table
+from benchmarks import machine, results, table
 from benchmarks.case import Case, Contender
 from benchmarks.foresight import refusal
-from benchmarks.machine import ROOT, describe
 from benchmarks.registry import CASES
-from benchmarks.turns import Effort, Row, Workshop
+from benchmarks.turns import Effort, OutOfTimeError, Row, Workshop
+from benchmarks.worker import Settings
+from reformer.errors import ReformerError
 
-DRAFTS = ROOT / "build" / "benchmarks"
+DRAFTS = machine.ROOT / "build" / "benchmarks"
 """Where results go that are not a whole case's: they must not take the place of those in the documentation."""
 
 QUICK = Effort(turns=3, seconds=2.0)
@@ -32,108 +35,150 @@ def main(arguments: list[str] | None = None) -> int:
             f"translation: --pairs {given.pairs} is no file; give the TSV that `python -m benchmarks.help_pairs` writes"
         )
     console = Console(width=None if sys.stdout.isatty() else 160)
-    cases = _cases(given)
-    threads = given.threads or os.cpu_count() or 1
-    machine = describe(threads) | {"command": _command(arguments)}
-    workshop = Workshop(threads, given.device, given.pairs)
-    folder = given.output or (results.FOLDER if _is_whole(given) else DRAFTS)
     begun, sound = time.perf_counter(), True
-    for case in cases:
-        header = {"case": case.name, "question": case.question, "axis": case.axis, "actions": list(case.actions)}
-        file = results.ResultFile(folder, header | {"machine": machine})
-        if given.resume:
-            file.resume()
-        try:
-            sound &= _measure(case, given, workshop, file, console)
-        except KeyboardInterrupt:
-            table.print_result(file.result, console)
-            console.print(f"stopped; what was measured is in {file.partial}", style="red")
-            return INTERRUPTED
-        file.finish()
-        table.print_result(file.result, console)
-        console.print(f"written to {file.path}")
+    ends = time.monotonic() + 60 * given.minutes
+    cases = _cases(given)
+    try:
+        for case in cases:
+            sound &= _run(case, given, _command(arguments), ends, console)
+    except ReformerError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, OutOfTimeError):
+        return INTERRUPTED
     console.print(f"{len(cases)} cases in {(time.perf_counter() - begun) / 60:.1f} minutes")
     return 0 if sound else 1
 
 
-def _measure(
-    case: Case, given: argparse.Namespace, workshop: Workshop, file: results.ResultFile, console: Console
-) -> bool:
-    """One case into its file; whether nothing failed."""
-    lengths = given.lengths or (case.quick_lengths if given.quick else case.lengths)
-    chosen = [each for each in case.contenders if given.only is None or each.family in (*given.only, "machine")]
-    chosen = [each for each in chosen if any(_left(case, each, length, file) for length in lengths)]
-    contracts = {each.name: _check(case, each, workshop, console) for each in chosen}
-    file.see({name: seen for name, (_, seen) in contracts.items()})
-    chosen = [each for each in chosen if contracts[each.name][0]]
-    sound = all(kept for kept, _ in contracts.values())
-    effort = Effort() if not given.quick else QUICK
-    most = given.repeats or min(case.turns, effort.turns)
-    effort = Effort(most, effort.seconds if given.seconds is None else given.seconds)
-    for length in lengths:
-        left = [each for each in chosen if _left(case, each, length, file)]
-        turns = [[each] for each in left] if case.apart else [left]
-        for together in filter(None, turns):
-            sound &= _measure_together(case, together, length, effort, workshop, file, console)
+def _run(case: Case, given: argparse.Namespace, command: str, ends: float, console: Console) -> bool:
+    """One case into its file; whether nothing failed.
+
+    Raises:
+        ReformerError: it cannot be measured on this machine, or not beside what was measured before.
+    """
+    device = machine.device_for(case, given.device)
+    threads = given.threads or os.cpu_count() or 1
+    folder = given.output or (results.FOLDER if _is_whole(given) else DRAFTS)
+    header = {"case": case.name, "question": case.question, "axis": case.axis, "actions": list(case.actions)}
+    described = machine.describe(threads, device) | {"command": command}
+    file = results.ResultFile(folder, header | {"machine": described})
+    if given.resume:
+        file.resume()
+    tiles = folder / "triton-tiles.json" if device == "cuda" else None
+    workshop = Workshop(Settings(threads, device, given.pairs, tiles))
+    run = _Measuring(case, workshop, file, _effort(case, given, ends), console)
+    try:
+        sound = run.measure(given.lengths or (case.quick_lengths if given.quick else case.lengths), given.only)
+    except (KeyboardInterrupt, OutOfTimeError):
+        table.print_result(file.result, console)
+        console.print(f"stopped; what was measured is in {file.partial}, --resume goes on from there", style="red")
+        raise
+    file.finish()
+    table.print_result(file.result, console)
+    console.print(f"written to {file.path}")
     return sound
 
 
-def _left(case: Case, contender: Contender, length: int, file: results.ResultFile) -> list[str]:
-    """The actions that are still to be measured at a length."""
-    actions = [action for action in case.actions if contender.reaches(length, action)]
-    return [] if file.has(contender.name, length, actions) else actions
+@dataclass(frozen=True)
+class _Measuring:
+    """One case in progress."""
 
+    case: Case
+    workshop: Workshop
+    file: results.ResultFile
+    effort: Effort
+    console: Console
 
-def _measure_together(
-    case: Case,
-    contenders: list[Contender],
-    length: int,
-    effort: Effort,
-    workshop: Workshop,
-    file: results.ResultFile,
-    console: Console,
-) -> bool:
-    """Some contenders in turns at one length into the file, or why one alone is not run; whether nothing failed."""
-    if case.apart:
-        [alone] = contenders
-        rows = file.result["rows"] if case.grows else []
-        reason = refusal(rows, alone, length, case.actions, memory.most())
+    def measure(self, lengths: Sequence[int], families: list[str] | None) -> bool:
+        """Check contracts, then measure whoever keeps theirs; whether nothing failed."""
+        case = self.case
+        chosen = [each for each in case.contenders if families is None or each.family in (*families, "machine")]
+        chosen = [each for each in chosen if not case.actions or any(self._left(each, length) for length in lengths)]
+        if case.requires and chosen:
+            required = CASES[case.requires]
+            holds = [self._check(required, each) for each in required.contenders]
+            if not all(holds):
+                self.console.print(f"{case.name}: not measured, because {required.name} does not hold", style="red")
+                return False
+        keeping = [each for each in chosen if self._check(case, each)]
+        sound = len(keeping) == len(chosen)
+        for length in lengths if case.actions else []:
+            wanted = {each.name: self._left(each, length) for each in keeping}
+            wanted = {name: actions for name, actions in wanted.items() if actions}
+            for together in [{name: wanted[name]} for name in wanted] if case.apart else [wanted]:
+                sound &= self._measure_together(together, length)
+        if not case.actions and sound:
+            self.file.write()
+        return sound
+
+    def _left(self, contender: Contender, length: int) -> list[str]:
+        """The actions that are still to be measured at a length."""
+        return [
+            action
+            for action in self.case.actions
+            if contender.reaches(length, action) and not self.file.has(contender.name, length, action)
+        ]
+
+    def _measure_together(self, wanted: dict[str, list[str]], length: int) -> bool:
+        """Some contenders in turns at one length into the file, or why an action is not run; whether nothing failed."""
+        if self.case.apart and self.case.grows:
+            wanted = {
+                name: [each for each in actions if self._fits(name, length, each)] for name, actions in wanted.items()
+            }
+        wanted = {name: actions for name, actions in wanted.items() if actions}
+        sound = True
+        for row in self.workshop.measure(self.case, wanted, length, self.effort):
+            record = row.record()
+            self.file.add(record)
+            sound &= row.error is None
+            what = f"{table.short(length):>5} {row.action:17} {row.contender.name:32}"
+            told = "failed" if row.error is not None else table.duration(record["median_seconds"])
+            self.console.print(f"{self.case.name}: {what} {told}", style=None if row.error is None else "red")
+        return sound
+
+    def _fits(self, name: str, length: int, action: str) -> bool:
+        """Whether an action can be expected to end; the reason why not goes into the file."""
+        described = self.file.result["machine"]
+        most = described.get("card_memory_bytes", described["memory_bytes"])
+        reason = refusal(self.file.result["rows"], name, length, action, most)
         if reason is not None:
-            for action in _left(case, alone, length, file):
-                row = Row(alone, length, action).common() | {"skipped": reason}
-                file.add(row)
-            console.print(f"{case.name}: {table.short(length):>5} {alone.name}: {reason}", style="yellow")
-            return True
-    sound = True
-    for row in workshop.measure(case, contenders, length, effort):
-        record = row.record()
-        file.add(record)
-        sound &= row.error is None
-        what = f"{table.short(length):>5} {row.action:17} {row.contender.name:32}"
-        told = "failed" if row.error is not None else table.duration(record["median_seconds"])
-        console.print(f"{case.name}: {what} {told}", style=None if row.error is None else "red")
-    return sound
+            self.file.add(Row(self.case.contender(name), length, action).common() | {"skipped": reason})
+            self.console.print(f"{self.case.name}: {table.short(length):>5} {action} {name}: {reason}", style="yellow")
+        return reason is None
+
+    def _check(self, case: Case, contender: Contender) -> bool:
+        """Whether a contract is kept; the report goes into the file."""
+        effort = replace(self.effort, limit=max(self.effort.limit, case.limit))
+        kept, seen = self.workshop.check(case, contender, effort)
+        mark = "contract" if kept else "CONTRACT BROKEN, not measured"
+        told = f"{case.name}: {mark}: {contender.name}: {seen}"
+        self.console.print(told, style=None if kept else "red", highlight=False, soft_wrap=True)
+        self.file.see(contender.name, seen)
+        return kept
 
 
-def _check(case: Case, contender: Contender, workshop: Workshop, console: Console) -> tuple[bool, str]:
-    kept, seen = workshop.check(case, contender)
-    mark = "contract" if kept else "CONTRACT BROKEN, not measured"
-    console.print(
-        f"{case.name}: {mark}: {contender.name}: {seen}", style=None if kept else "red", highlight=False, soft_wrap=True
+def _effort(case: Case, given: argparse.Namespace, ends: float) -> Effort:
+    plain = QUICK if given.quick else Effort()
+    return Effort(
+        given.repeats or min(case.turns, plain.turns),
+        plain.seconds if given.seconds is None else given.seconds,
+        case.limit if given.limit is None else given.limit,
+        ends,
     )
-    return kept, seen
 
 
 def _cases(given: argparse.Namespace) -> list[Case]:
+    """The cases that are named; otherwise all of the device that do not take too long."""
     if given.cases:
         return [CASES[name] for name in given.cases]
-    return [case for case in CASES.values() if not case.alone]
+    return [case for case in CASES.values() if not case.alone and case.device == (given.device or "cpu")]
 
 
 def _is_whole(given: argparse.Namespace) -> bool:
     """Whether every case is measured as it is registered."""
-    changed = (given.quick, given.lengths, given.only, given.repeats, given.seconds, given.threads)
-    return given.device == "cpu" and not any(value for value in changed)
+    changed = (given.quick, given.lengths, given.only, given.repeats, given.seconds, given.threads, given.limit)
+    own = given.device is None or all(case.device == given.device for case in _cases(given))
+    return own and not any(value for value in changed)
 
 
 def _command(arguments: list[str] | None) -> str:
@@ -154,12 +199,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=lambda text: text.split(","), help="families, such as ours,transformers")
     parser.add_argument("--repeats", type=int, help="the most turns for each action")
     parser.add_argument("--seconds", type=float, help="no further turn is begun after so long for each action")
+    parser.add_argument("--limit", type=float, help="seconds after which a contender that has not answered is ended")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="after which all stops; see --resume")
     parser.add_argument("--threads", type=int, help="for everybody; all cores if not given")
     parser.add_argument(
-        "--device", default="cpu", help="where tensors are made, such as cuda; the processor if not given"
+        "--device", help="where tensors are made, cpu or cuda; a case's own if not given. Without CASE: its cases"
     )
     parser.add_argument("--pairs", type=Path, help="for translation: a TSV of python -m benchmarks.help_pairs")
-    parser.add_argument("--resume", action="store_true", help="go on from CASE.partial.json of an interrupted run")
+    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run has stopped")
     parser.add_argument("--output", type=Path, help="a folder for the JSON files")
     return parser
 

@@ -1,11 +1,11 @@
 """Contenders in processes of their own, measured in turns so that noise of the machine hits all alike."""
 
 import multiprocessing
+import os
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from benchmarks import worker
@@ -25,24 +25,35 @@ REST = 0.02
 """Seconds between turns, in which the threads of the last one go to sleep."""
 
 
+class OutOfTimeError(Exception):
+    """The time of the whole run is over."""
+
+
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure one action of one contender."""
+    """How long to measure.
+
+    Args:
+        turns: the most turns of one action of one contender.
+        seconds: no further turn is begun once the turns took this long together.
+        limit: seconds after which a contender that has not answered is ended.
+        ends: by `time.monotonic()`, when everything stops.
+    """
 
     turns: int = 5
     seconds: float = 12.0
-    """No further turn is begun once the turns took this long together."""
+    limit: float = float("inf")
+    ends: float = float("inf")
 
 
 @dataclass
 class Row:
-    """The measurements of one action of one contender at one length."""
+    """The measurements of one action of one contender at one length; seconds are the median of each turn's calls."""
 
     contender: Contender
     length: int
     action: str
     seconds: list[float] = field(default_factory=list)
-    """The median of the calls of each turn."""
     cpu_seconds: list[float] = field(default_factory=list)
     calls: int = 0
     warm: bool = False
@@ -52,7 +63,7 @@ class Row:
     error: str | None = None
 
     def common(self) -> dict[str, Any]:
-        """What was to be measured."""
+        """The measurement that was asked for."""
         return {
             "contender": self.contender.name,
             "family": self.contender.family,
@@ -81,87 +92,101 @@ class Row:
 class Workshop:
     """Starts processes that are copies of one which has only imported."""
 
-    def __init__(self, threads: int, device: str = "cpu", pairs: Path | None = None) -> None:
-        self.settings = worker.Settings(threads, device, pairs)
-        self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(PRELOADED)
+    def __init__(self, settings: worker.Settings) -> None:
+        self.settings = settings
+        self.copies = multiprocessing.get_context("forkserver")
+        self.copies.set_forkserver_preload(PRELOADED)
+        self.fresh = multiprocessing.get_context("spawn")
 
-    def check(self, case: Case, contender: Contender) -> tuple[bool, str]:
-        """Whether the contender keeps its contract, and what was seen."""
-        here, there = self.context.Pipe()
-        process = self.context.Process(target=worker.check, args=(there, case.name, contender.name, self.settings))
-        process.start()
-        there.close()
+    def check(self, case: Case, contender: Contender, effort: Effort) -> tuple[bool, str]:
+        """Whether the contender keeps its contract, and the report or the error."""
+        each = _Worker(self, case, contender, effort)
         try:
-            return here.recv()
-        except EOFError:
-            return False, _died(process)
+            return each.ask("check") or (False, str(each.error))
         finally:
-            process.join()
+            each.close()
 
-    def measure(self, case: Case, contenders: list[Contender], length: int, effort: Effort) -> Iterator[Row]:
-        """All actions of all contenders at one length; each row as soon as it is done."""
-        able = [one for one in contenders if any(one.reaches(length, action) for action in case.actions)]
-        workers = [_Worker(self, case, contender, length) for contender in able]
+    def measure(
+        self, case: Case, wanted: Mapping[str, list[str]], length: int, effort: Effort = Effort()
+    ) -> Iterator[Row]:
+        """The wanted actions of each contender at one length; each row as soon as it is done."""
+        workers = {name: _Worker(self, case, case.contender(name), effort) for name in wanted}
         try:
-            for each in workers:
-                each.wait()
+            for each in workers.values():
+                each.send("build", length, case.warm_up)
+            for name, each in workers.items():
+                each.answer()
                 if each.error is not None:
-                    yield Row(each.contender, length, "build", error=each.error)
+                    # The actions are not run, and are left out at greater lengths for the same reason.
+                    yield from (Row(each.contender, length, action, error=each.error) for action in wanted[name])
             for action in case.actions:
-                able = [each for each in workers if action in each.actions]
+                able = [each for name, each in workers.items() if action in wanted[name] and each.error is None]
                 yield from _in_turns(able, length, action, effort)
         finally:
-            for each in workers:
+            for each in workers.values():
                 each.close()
 
 
 class _Worker:
-    """The near end of a worker process."""
+    """The near end of a worker process; `error` says why there are no answers any more."""
 
-    def __init__(self, workshop: Workshop, case: Case, contender: Contender, length: int) -> None:
-        self.contender = contender
-        self.actions: list[str] = []
+    def __init__(self, workshop: Workshop, case: Case, contender: Contender, effort: Effort) -> None:
+        self.contender, self.effort = contender, effort
         self.error: str | None = None
-        self.here, there = workshop.context.Pipe()
-        arguments = (there, case.name, contender.name, length, workshop.settings)
-        self.process = workshop.context.Process(target=worker.serve, args=arguments, daemon=True)
-        self.process.start()
+        # A copy would have read the environment already.
+        context = workshop.fresh if contender.environment else workshop.copies
+        self.here, there = context.Pipe()
+        arguments = (there, case.name, contender.name, workshop.settings)
+        self.process = context.Process(target=worker.serve, args=arguments, daemon=True)
+        before = dict(os.environ)
+        os.environ.update(contender.environment)
+        try:
+            self.process.start()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
         there.close()
-
-    def wait(self) -> None:
-        """Until it has built its contender."""
-        self.actions = self._answer() or []
 
     def ask(self, *request: Any) -> Any:
         """The answer, or None with `error` set."""
-        if self.error is None:
-            self.here.send(request)
-        return self._answer()
+        self.send(*request)
+        return self.answer()
 
-    def _answer(self) -> Any:
+    def send(self, *request: Any) -> None:
+        if self.error is None:
+            try:
+                self.here.send(request)
+            except ConnectionError:
+                self.error = self._died()
+
+    def answer(self) -> Any:
         if self.error is not None:
             return None
+        left = min(self.effort.limit, self.effort.ends - time.monotonic())
         try:
-            answer = self.here.recv()
-        except EOFError:
-            self.error = _died(self.process)
+            if not self.here.poll(None if left == float("inf") else max(0.0, left)):
+                if time.monotonic() >= self.effort.ends:
+                    raise OutOfTimeError
+                self.error = f"{worker.LIMIT} of {self.effort.limit:g} seconds"
+                return None
+            well, answer = self.here.recv()
+        except (EOFError, ConnectionError):
+            self.error = self._died()
             return None
-        if isinstance(answer, str):
-            self.error = answer
-            return None
-        return answer
+        if well:
+            return answer
+        self.error = answer
+        return None
+
+    def _died(self) -> str:
+        self.process.join()
+        return f"the process ended with status {self.process.exitcode} (-9: most likely the memory was not enough)"
 
     def close(self) -> None:
         if self.process.is_alive():
             self.process.terminate()
         self.process.join()
         self.here.close()
-
-
-def _died(process: Any) -> str:
-    process.join()
-    return f"the process ended with status {process.exitcode} (-9: most likely the memory was not enough)"
 
 
 def _in_turns(workers: list[_Worker], length: int, action: str, effort: Effort) -> Iterator[Row]:
@@ -186,11 +211,11 @@ def _take_turn(each: _Worker, row: Row, effort: Effort) -> None:
         row.error = each.error
         return
     row.facts.update(turn.facts)
-    row.spent += sum(turn.seconds)
+    row.spent += sum(turn.seconds) * turn.calls / len(turn.seconds)
     if not row.warm and not row.seconds and row.spent < effort.seconds / 2 and effort.turns > 1:
         # The first turn only warms up; where one call takes so long that it is the measurement, it is kept.
         row.warm = True
         return
-    row.calls += len(turn.seconds)
+    row.calls += turn.calls
     row.seconds.append(statistics.median(turn.seconds))
     row.cpu_seconds.append(statistics.median(turn.cpu_seconds))

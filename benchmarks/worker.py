@@ -1,98 +1,137 @@
 """A process that holds one contender at one length, and runs its actions when it is its turn."""
 
+import math
+import os
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from benchmarks import given, memory
+from benchmarks import memory
 from benchmarks.case import Action, Contender
 
 TURN_SECONDS = 0.1
 """A turn calls its action until this much time has gone, at least once, so that short ones are not lost in noise."""
 
+LIMIT = "took longer than the limit"
+NO_MEMORY = "out of memory"
+
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker sets before it builds anything."""
+    """Settings of a worker process.
+
+    Args:
+        device: where tensors are made that name no device.
+        pairs: a file of pairs of texts, for the cases that translate.
+        tiles: the file of the GPU kernels' tilings, unless the environment names one.
+    """
 
     threads: int
     device: str = "cpu"
-    """Where tensors are made that name no device."""
     pairs: Path | None = None
-    """A file of pairs of texts, where one was given."""
+    tiles: Path | None = None
 
     def apply(self) -> None:
         import torch
 
+        from reformer.ops.window_attention import tiling
+
         torch.set_num_threads(self.threads)
         if self.device != "cpu":
             torch.set_default_device(self.device)
-        given.pairs = self.pairs
+        if self.tiles is not None:
+            os.environ.setdefault(tiling.FILE, str(self.tiles))
+
+    def contender(self, case: str, name: str) -> Contender:
+        from benchmarks.registry import cases
+
+        return cases(self.pairs)[case].contender(name)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Turn:
-    """The calls of one turn."""
+    """The calls of one turn: seconds of each, or on a device the mean of each block of them."""
 
-    seconds: list[float]
-    cpu_seconds: list[float]
-    facts: dict[str, Any]
+    seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+    calls: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def take_turn(action: Action, at_least: float = TURN_SECONDS) -> Turn:
     """Call an action until `at_least` seconds have gone; its preparation is outside the clock."""
-    turn = Turn([], [], dict(action.facts))
+    turn, calls = Turn(facts=dict(action.facts)), 1
     begun = time.perf_counter()
     while not turn.seconds or time.perf_counter() - begun < at_least:
         given = action.prepare()
         memory.wait()
         cpu, wall = time.process_time(), time.perf_counter()
-        facts = action.run(given)
+        for _ in range(calls):
+            turn.facts.update(action.run(given) or {})
         memory.wait()
-        turn.seconds.append(time.perf_counter() - wall)
-        turn.cpu_seconds.append(time.process_time() - cpu)
-        turn.facts.update(facts or {})
+        seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
         del given
+        if memory.device() and calls == 1 and seconds < at_least:
+            # A device is waited for once in a block of calls: after each call the wait would be most of a short one.
+            calls = math.ceil(at_least / max(seconds, 1e-6))
+            continue
+        turn.seconds.append(seconds / calls)
+        turn.cpu_seconds.append(cpu_seconds / calls)
+        turn.calls += calls
     return turn
 
 
-def serve(connection: Connection, case: str, name: str, length: int, settings: Settings) -> None:
-    """Answer requests until nobody asks any more: every answer is the result, or the traceback as a string."""
-    from benchmarks.registry import CASES
-
+def serve(connection: Connection, case: str, name: str, settings: Settings) -> None:
+    """Answer requests until nobody asks any more: each answer is whether it went well, and the result or the error."""
     settings.apply()
-    try:
-        session = _Session(CASES[case].contender(name), length, CASES[case].warm_up)
-    except Exception:
-        connection.send(traceback.format_exc())
-        return
-    connection.send(list(session.actions))
+    session = Session(settings.contender(case, name))
     while True:
         try:
-            request = connection.recv()
+            request, *arguments = connection.recv()
         except EOFError:
-            # Whoever asked is gone.
             return
         try:
-            connection.send(getattr(session, request[0])(*request[1:]))
-        except Exception:
-            connection.send(traceback.format_exc())
+            answer = (True, getattr(session, request)(*arguments))
+        except Exception as error:
+            answer = (False, _told(error))
+        connection.send(answer)
 
 
-class _Session:
-    """The contender as it was built, and what the process held before."""
+def _told(error: Exception) -> str:
+    import torch
 
-    def __init__(self, contender: Contender, length: int, warm_up: int | None) -> None:
+    return NO_MEMORY if isinstance(error, torch.OutOfMemoryError) else traceback.format_exc()
+
+
+class Session:
+    """A contender, its actions at one length, and the memory of the process before they were built."""
+
+    def __init__(self, contender: Contender) -> None:
+        self.contender = contender
+        self.actions: dict[str, Action] = {}
+        self.bare: int | None = None
+
+    def check(self) -> tuple[bool, str]:
+        """Whether the contract is kept, and the report or the error."""
+        import torch
+
+        torch.manual_seed(0)
+        try:
+            return True, self.contender.check()
+        except Exception as error:
+            return False, f"{type(error).__name__}: {error}"
+
+    def build(self, length: int, warm_up: int | None) -> list[str]:
+        """Build, after a warm-up at a smaller length; the actions there are."""
         if warm_up is not None:
-            _warm_up(contender, min(warm_up, length))
+            _warm_up(self.contender, min(warm_up, length))
         memory.forget_peak()
         self.bare = memory.resident()
-        self.actions = {
-            name: action for name, action in contender.build(length).items() if contender.reaches(length, name)
-        }
+        self.actions = self.contender.build(length)
+        return [name for name in self.actions if self.contender.reaches(length, name)]
 
     def turn(self, action: str) -> Turn:
         return take_turn(self.actions[action])
@@ -110,17 +149,3 @@ def _warm_up(contender: Contender, length: int) -> None:
     """Load what is loaded on first use. A function of its own, so that nothing of it stays in memory."""
     for action in contender.build(length).values():
         take_turn(action, at_least=0)
-
-
-def check(connection: Connection, case: str, name: str, settings: Settings) -> None:
-    """Check one contender's contract and answer what was seen, or the error."""
-    import torch
-
-    from benchmarks.registry import CASES
-
-    settings.apply()
-    torch.manual_seed(0)
-    try:
-        connection.send((True, CASES[case].contender(name).check()))
-    except Exception as error:
-        connection.send((False, f"{type(error).__name__}: {error}"))

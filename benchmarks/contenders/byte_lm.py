@@ -1,5 +1,6 @@
 """A byte language model on a slice of enwik8: the same model, data and order of it, with each kind of attention."""
 
+import math
 from dataclasses import replace
 
 import numpy
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.case import Action, Contender, ContractError
-from benchmarks.learning import Batch, Plan, learn
+from benchmarks.learning import Plan, in_random_order, learn, sequences_of
 
 TOKENS = 6_000_000
 """Trained on, each byte once, from the beginning of enwik8's training split."""
@@ -79,22 +80,14 @@ def train(
     last read far back, whatever followed it there."""
     torch.manual_seed(plan.seed)
     trained = model(kind, length)
-    sequences = text[: len(text) // length * length].view(-1, length)
-    order = torch.randperm(len(sequences), generator=torch.Generator().manual_seed(plan.seed))
-    batch = max(1, step_tokens // length)
-
-    def draw(step: int) -> Batch:
-        chosen = sequences[order[torch.arange(step * batch, (step + 1) * batch) % len(sequences)]].long()
-        return chosen, chosen
-
+    draw = in_random_order(sequences_of(text, length), max(1, step_tokens // length), plan.seed)
     facts = learn(f"byte-lm, {kind}, {length} tokens", trained, draw, plan)
-    held_out = held_out[: len(held_out) // length * length].view(-1, length).long()
-    return facts | score(trained, held_out)
+    return facts | score(trained, sequences_of(held_out, length).long())
 
 
 def score(trained: nn.Module, sequences: Tensor) -> dict[str, float | int]:
     """Bits per byte by place and by how far back the context of a byte was last read."""
-    bits = torch.cat([_bits(trained, part) for part in sequences.split(8)])
+    bits = bits_of_bytes(trained, sequences)
     distance = torch.stack([last_seen(sequence) for sequence in sequences])[:, 1:]
     facts: dict[str, float | int] = {"bits": float(bits.mean())}
     for quarter, part in enumerate(bits.chunk(4, dim=1), 1):
@@ -111,11 +104,14 @@ def score(trained: nn.Module, sequences: Tensor) -> dict[str, float | int]:
 
 
 @torch.no_grad()
-def _bits(trained: nn.Module, ids: Tensor) -> Tensor:
+def bits_of_bytes(trained: nn.Module, sequences: Tensor) -> Tensor:
     """Of every byte but the first of each sequence."""
-    logits = trained.eval()(input_ids=ids).logits[:, :-1]
-    lost = nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-    return lost.view(len(ids), -1) / torch.tensor(2.0).log()
+    found = []
+    for ids in sequences.long().split(8):
+        logits = trained.eval()(input_ids=ids).logits[:, :-1]
+        lost = nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+        found.append(lost.view(len(ids), -1) / math.log(2))
+    return torch.cat(found)
 
 
 def last_seen(sequence: Tensor) -> Tensor:

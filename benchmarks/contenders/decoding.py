@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.case import Action, Contender, ContractError
+from benchmarks.case import NO_LIMIT, Action, Contender, ContractError
 from benchmarks.contenders.language_models import VOCABULARY, million_model
 
 PIECE = 1 << 14
@@ -18,7 +18,7 @@ TOKENS = 32
 CHECK_LENGTH = 200
 
 
-def decoding(name: str, family: str, attention_layers: list[str], *, longest: int = 1 << 62) -> Contender:
+def decoding(name: str, family: str, attention_layers: list[str], *, longest: int = NO_LIMIT) -> Contender:
     """The million-token model with these layers; a call appends tokens one by one, as `generate` does."""
 
     def make() -> nn.Module:

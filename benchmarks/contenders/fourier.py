@@ -1,4 +1,4 @@
-"""What Fourier transforms save: long filters and circulant matrices beside their dense forms."""
+"""Long filters and circulant matrices by Fourier transforms, beside their dense forms."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv1d, pad
 
-from benchmarks.case import Action, Contender, ContractError
+from benchmarks.case import NO_LIMIT, Action, Contender, ContractError
 from benchmarks.contenders.vectors import CHECK_LENGTH, core_actions
 
 CHANNELS = 256
 INNER = 1024
 
 
-def long_filters(name: str, family: str, lags: int, *, direct: bool = False, longest: int = 1 << 62) -> Contender:
+def long_filters(name: str, family: str, lags: int, *, direct: bool = False, longest: int = NO_LIMIT) -> Contender:
     """Every channel with its own causal filter of so many lags; `direct` is torch's own grouped convolution."""
     from reformer.ops.long_convolution import long_convolution
 
@@ -29,7 +29,7 @@ def long_filters(name: str, family: str, lags: int, *, direct: bool = False, lon
 
     def build(length: int) -> dict[str, Action]:
         given = leaves(length)
-        return core_actions(lambda: core(*given), given, nn.Identity())
+        return core_actions(core, given)
 
     def check() -> str:
         inputs, filters = leaves(CHECK_LENGTH)
@@ -57,7 +57,7 @@ def feed_forward(name: str, family: str, block: int) -> Contender:
     def build(length: int) -> dict[str, Action]:
         module, run, hidden = layer(length)
         leaves = (hidden.requires_grad_(), *module.parameters())
-        return core_actions(lambda: run(hidden), leaves, module)
+        return core_actions(lambda hidden, *_: run(hidden), leaves, module)
 
     def check() -> str:
         module, run, hidden = layer(CHECK_LENGTH)

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from benchmarks.case import Action, Contender, ContractError
-from benchmarks.contenders.transformers_lsh import factored_buckets
+from benchmarks.case import NO_LIMIT, Action, Contender, ContractError
+from benchmarks.contenders.peers import factored_buckets
 from benchmarks.contenders.vectors import bucket_number
 
 VOCABULARY = 258
@@ -113,7 +113,7 @@ def training_step(
     bfloat16: bool = False,
     must_be_causal: bool = True,
     tokens: int | None = None,
-    longest: int = 1 << 62,
+    longest: int = NO_LIMIT,
 ) -> Contender:
     """Forward, backward and an AdamW step over one sequence of random bytes.
 

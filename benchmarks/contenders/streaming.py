@@ -1,6 +1,7 @@
 """A small language model that reads a stream: how fast, in how much memory, and whether pieces change anything."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -44,27 +45,63 @@ def small_model() -> Any:
     ).eval()
 
 
-def reading(name: str) -> Contender:
-    """Reads so many random bytes in pieces of 16,384, with the logits of the last one."""
+def reading(name: str, piece: int = PIECE, kept: Path | None = None) -> Contender:
+    """Reads so many random bytes in pieces, with the logits of the last byte.
+
+    Args:
+        kept: a file that an interrupted reading is gone on from.
+    """
 
     def build(length: int) -> dict[str, Action]:
         model = small_model()
-        return {"read": Action(lambda _: _read(model.stream(), length))}
+        return {"read": Action(lambda _: read(model.stream(), length, piece, kept))}
 
-    return Contender(name, "ours", build, _check, {"dtype": "float32", "piece": PIECE})
+    return Contender(name, "ours", build, _check, {"dtype": "float32", "piece": piece})
 
 
-def _read(stream: Any, length: int) -> dict[str, int]:
+def read(stream: Any, length: int, piece: int = PIECE, kept: Path | None = None) -> dict[str, float | int]:
+    """Feed a stream with random bytes, and say now and then how far it is."""
+    done, before = (0, 0.0) if kept is None else _restored(stream, kept)
     begun = said = time.perf_counter()
-    for begin in range(0, length, PIECE):
-        stream(torch.randint(0, 256, (1, min(PIECE, length - begin))), logits_to_keep=1)
+    while done < length:
+        size = min(piece, length - done)
+        stream(torch.randint(0, 256, (1, size)), logits_to_keep=1)
+        memory.wait()
+        done += size
         now = time.perf_counter()
         if now - said > SAY_SECONDS:
-            said, read = now, begin + PIECE
-            rate = read / (now - begun)
-            left = (length - read) / rate / 60
-            print(f"  read {read:,} of {length:,} tokens, {rate:,.0f} a second, {left:.1f} minutes to go", flush=True)
-    return {"state_bytes": stream.cache.nbytes, "process_bytes": memory.peak() or 0, "tokens": length}
+            said, seconds = now, before + now - begun
+            rate = done / seconds
+            left = (length - done) / rate / 60
+            print(f"  read {done:,} of {length:,} tokens, {rate:,.0f} a second, {left:.1f} minutes to go", flush=True)
+            if kept is not None:
+                _keep(stream, kept, done, seconds)
+    if kept is not None:
+        kept.unlink(missing_ok=True)
+    seconds = before + time.perf_counter() - begun
+    facts = {"state_bytes": stream.cache.nbytes, "process_bytes": memory.peak() or 0, "tokens": length}
+    return facts | {"reading_seconds": seconds}
+
+
+def _keep(stream: Any, path: Path, done: int, seconds: float) -> None:
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.contiguous().cpu() for name, tensor in stream.state().items()}
+    save_file(state, path.with_suffix(".new"), {"read": str(done), "seconds": str(seconds)})
+    path.with_suffix(".new").replace(path)
+
+
+def _restored(stream: Any, path: Path) -> tuple[int, float]:
+    """How many tokens an interrupted reading has read, and in how many seconds; the stream goes on from there."""
+    from safetensors import safe_open
+
+    if not path.exists():
+        return 0, 0.0
+    with safe_open(path, "pt", device=str(torch.get_default_device())) as file:
+        stream.restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        told = file.metadata()
+    return int(told["read"]), float(told["seconds"])
 
 
 def pieced(name: str) -> Contender:
@@ -100,7 +137,7 @@ def _check() -> str:
     if greatest > TOLERANCE:
         raise ContractError(f"pieces differ from one pass by {differences}, at most {TOLERANCE:.0e} is allowed")
     stream = model.stream()
-    states = {_read(stream, length)["state_bytes"] for length in (10, 1000, PIECE + 1)}
+    states = {read(stream, length)["state_bytes"] for length in (10, 1000, PIECE + 1)}
     if len(states) > 1:
         raise ContractError(f"the state grows: {sorted(states)} bytes")
     return f"pieces of 1, 7 and 1000 differ from one pass by {greatest:.1e}; a state of {states.pop():,} bytes"

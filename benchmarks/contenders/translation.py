@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import given
 from benchmarks.case import Action, Contender, ContractError
 from benchmarks.machine import ROOT
 
@@ -56,18 +55,18 @@ EQUAL = 0.01
 CHECK_PAIRS = [(f"Open file {number}", f"打开文件 {number}") for number in range(40)]
 
 
-def translation(name: str) -> Contender:
+def translation(name: str, pairs: Path | None) -> Contender:
     """One model, trained for so many steps and then scored on what it writes by itself for the test pairs."""
 
     def build(steps: int) -> dict[str, Action]:
-        return {"train": Action(lambda _: _measured(name, steps))}
+        return {"train": Action(lambda _: _measured(name, steps, pairs))}
 
     return Contender(name, "ours" if name == "ours" else "plain", build, lambda: _check(name))
 
 
-def _measured(name: str, steps: int) -> dict[str, Any]:
+def _measured(name: str, steps: int, pairs: Path | None) -> dict[str, Any]:
     folder = UNFINISHED / f"{name.replace(' ', '-')}-{steps}"
-    facts = train(name, steps, read_pairs(given.pairs), folder)
+    facts = train(name, steps, read_pairs(pairs), folder)
     shutil.rmtree(folder)
     return facts
 

@@ -1,1 +1,1 @@
-"""`python -m benchmarks.gpu`: what the kernels do on a card."""
+"""The cases that need a GPU: their contenders, the kernels' contract, and the count of what the kernels ask for."""

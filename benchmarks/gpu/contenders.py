@@ -1,4 +1,4 @@
-"""Who is measured on a card: ours, torch's attention by each of its kernels, FlexAttention, and the other Reformers."""
+"""The contenders on a GPU: ours, torch's attention by each of its kernels, FlexAttention, and the other Reformers."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,25 +6,29 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-from benchmarks.case import Action, Contender, ContractError
-from benchmarks.contenders.full import full
-from benchmarks.contenders.ours import ours
-from benchmarks.contenders.reformer_pytorch_lsh import reformer_pytorch_lsh
-from benchmarks.contenders.transformers_lsh import transformers_lsh
-from benchmarks.contenders.vectors import CHECK_LENGTH, HEAD_DIM, WINDOW, core_actions, random_leaves
+from benchmarks.case import Action, Contender
+from benchmarks.contenders.ours import TOLERANCE, ours
+from benchmarks.contenders.peers import full, reformer_pytorch_lsh, transformers_lsh
+from benchmarks.contenders.vectors import (
+    CHECK_LENGTH,
+    HEAD_DIM,
+    HEADS,
+    WINDOW,
+    Core,
+    core_actions,
+    error_from,
+    random_leaves,
+)
 from reformer.ops import position_slots, window_attention
 
-HEADS = 8
 DTYPE = torch.bfloat16
-TOLERANCE = 3e-2
-"""How far from the definition in float64, as a part of its greatest number."""
 
-FORWARD, BOTH, GRAPH = "forward", "forward+backward", "forward in a CUDA graph"
-ACTIONS = (FORWARD, BOTH, GRAPH)
+FORWARD, GRAPH, BOTH = "forward", "forward in a CUDA graph", "forward+backward"
+ACTIONS = (FORWARD, GRAPH, BOTH)
 
 SDPA = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -35,32 +39,27 @@ BLOCK = 128
 """FlexAttention's blocks; a window of no more ends in the block before."""
 
 
-def contenders(backend: str = "triton") -> list[Contender]:
+def gpu_attention() -> list[Contender]:
     """Everybody, 8 heads of 64, causal, bfloat16."""
-    hashed = [
-        replace(ours(_rounds("ours", rounds), rounds=rounds, backend=backend, dtype=DTYPE), family="ours")
-        for rounds in (1, 4)
+    in_a_graph = [
+        *(ours(_rounds("ours", rounds), rounds=rounds, backend="triton", dtype=DTYPE) for rounds in (1, 4)),
+        *(full(f"full attention, {name}", dtype=DTYPE, kernel=kernel) for name, kernel in SDPA.items()),
     ]
-    torch_full = [full(f"full attention, {name}", dtype=DTYPE, kernel=kernel) for name, kernel in SDPA.items()]
     others = [
         make(_rounds(name, rounds), rounds=rounds, dtype=DTYPE)
         for name, make in (("transformers", transformers_lsh), ("reformer-pytorch", reformer_pytorch_lsh))
         for rounds in (1, 4)
     ]
-    return [
-        *map(_also_in_a_graph, hashed),
-        *map(_also_in_a_graph, torch_full),
-        local("ours, local window", "ours, local", partial(_our_window, backend)),
-        local("FlexAttention, local window", "flex", _flex_window),
+    alone = [
+        local("ours, local window", "ours, local", partial(our_window, "triton")),
+        local("FlexAttention, local window", "flex", flex_window),
         *others,
     ]
+    return [*map(_also_in_a_graph, in_a_graph), *(replace(each, longest={GRAPH: 0}) for each in alone)]
 
 
 def _rounds(name: str, rounds: int) -> str:
     return name if rounds == 1 else f"{name}, {rounds} rounds"
-
-
-Core = Callable[[Tensor, Tensor], Tensor]
 
 
 def local(name: str, family: str, make: Callable[[int], Core]) -> Contender:
@@ -70,27 +69,20 @@ def local(name: str, family: str, make: Callable[[int], Core]) -> Contender:
         make: a length to the core; what does not depend on the vectors is made here.
     """
 
+    def leaves(length: int) -> tuple[Tensor, Tensor]:
+        return random_leaves(1, HEADS, length, HEAD_DIM, dtype=DTYPE)
+
     def build(length: int) -> dict[str, Action]:
-        leaves, core = random_leaves(1, HEADS, length, HEAD_DIM, dtype=DTYPE), make(length)
-        return core_actions(lambda: core(*leaves), leaves, nn.Identity())
+        return core_actions(make(length), leaves(length))
 
     def check() -> str:
-        given = random_leaves(1, HEADS, CHECK_LENGTH, HEAD_DIM, dtype=DTYPE)
-        exact = tuple(leaf.detach().double().requires_grad_() for leaf in given)
-        output, expected = make(CHECK_LENGTH)(*given), _our_window("reference", CHECK_LENGTH)(*exact)
-        grad = torch.randn_like(output)
-        found = [output, *torch.autograd.grad(output, given, grad)]
-        wanted = [expected, *torch.autograd.grad(expected, exact, grad.double())]
-        pairs = zip(found, wanted, strict=True)
-        error = max(float((a - b).detach().abs().max() / b.detach().abs().max()) for a, b in pairs)
-        if not error < TOLERANCE:
-            raise ContractError(f"{error:.1e} from the reference, at most {TOLERANCE:.0e} is allowed")
-        return f"{error:.1e} from the reference, values and gradients, at length {CHECK_LENGTH}"
+        exact = our_window("reference", CHECK_LENGTH)
+        return error_from(make(CHECK_LENGTH), exact, leaves(CHECK_LENGTH), TOLERANCE[DTYPE])
 
     return Contender(name, family, build, check, {"heads": HEADS, "dtype": "bfloat16"})
 
 
-def _our_window(backend: str, length: int) -> Core:
+def our_window(backend: str, length: int) -> Core:
     slots = position_slots(torch.ones(1, length, dtype=torch.bool))
 
     def core(query_key: Tensor, value: Tensor) -> Tensor:
@@ -99,7 +91,7 @@ def _our_window(backend: str, length: int) -> Core:
     return core
 
 
-def _flex_window(length: int) -> Core:
+def flex_window(length: int) -> Core:
     mask = block_mask(length)
     # Without a card its own definition runs, which is quadratic.
     attend: Any = torch.compile(flex_attention, dynamic=False) if torch.cuda.is_available() else flex_attention
@@ -118,10 +110,11 @@ def block_mask(length: int) -> BlockMask:
     indices[..., 0], indices[..., 1:2] = (own - 1).clamp_min(0), own[:, None]
     count = torch.full((1, 1, blocks), min(2, blocks), dtype=torch.int32)
     count[..., 0] = 1
-    return BlockMask.from_kv_blocks(count, indices, BLOCK_SIZE=BLOCK, mask_mod=_near, seq_lengths=(length, length))
+    return BlockMask.from_kv_blocks(count, indices, BLOCK_SIZE=BLOCK, mask_mod=near, seq_lengths=(length, length))
 
 
-def _near(_: Tensor, __: Tensor, query: Tensor, key: Tensor) -> Tensor:
+def near(_: Tensor, __: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    """Whether a key is in the window of a query."""
     return (query >= key) & (query - key < WINDOW)
 
 
@@ -130,7 +123,7 @@ def _also_in_a_graph(contender: Contender) -> Contender:
 
     def build(length: int) -> dict[str, Action]:
         actions = contender.build(length)
-        return actions | {GRAPH: Action(_replay, partial(_captured, actions[FORWARD]))}
+        return actions | {GRAPH: Action(lambda graph: graph.replay(), partial(_captured, actions[FORWARD]))}
 
     return replace(contender, build=build)
 
@@ -146,7 +139,3 @@ def _captured(forward: Action) -> torch.cuda.CUDAGraph:
     with torch.cuda.graph(graph):
         forward.run(given)
     return graph
-
-
-def _replay(graph: torch.cuda.CUDAGraph) -> None:
-    graph.replay()

@@ -1,5 +1,6 @@
 """The streaming cases read what they say, and compare with one pass."""
 
+import pytest
 import torch
 
 from benchmarks.contenders import decoding, streaming
@@ -8,9 +9,37 @@ from benchmarks.contenders.language_models import CHECK_LENGTH, full_model
 
 def test_reading_has_a_state_that_does_not_depend_on_the_length():
     model = streaming.small_model()
-    facts = [streaming._read(model.stream(), length) for length in (3, 300)]
+    facts = [streaming.read(model.stream(), length) for length in (3, 300)]
     assert facts[0]["state_bytes"] == facts[1]["state_bytes"]
     assert [each["tokens"] for each in facts] == [3, 300]
+
+
+def test_an_interrupted_reading_is_gone_on_with(tmp_path, monkeypatch):
+    """After each piece it is kept; the third is not reached."""
+    monkeypatch.setattr(streaming, "SAY_SECONDS", -1.0)
+    path, model, sizes = tmp_path / "stream.safetensors", streaming.small_model(), []
+
+    class Stream:
+        def __init__(self, most):
+            self.stream, self.most = model.stream(), most
+
+        def __call__(self, ids, **options):
+            if len(sizes) == self.most:
+                raise KeyboardInterrupt
+            sizes.append(ids.shape[1])
+            return self.stream(ids, **options)
+
+        def __getattr__(self, name):
+            return getattr(self.stream, name)
+
+    with pytest.raises(KeyboardInterrupt):
+        streaming.read(Stream(most=2), 2500, 1000, path)
+    first = Stream(most=9)
+    facts = streaming.read(first, 2500, 1000, path)
+    assert sizes == [1000, 1000, 500]
+    assert first.cache.get_seq_length() == 2500
+    assert facts["tokens"] == 2500
+    assert not path.exists()
 
 
 def test_a_difference_between_pieces_and_one_pass_is_seen(monkeypatch):

@@ -1,6 +1,10 @@
 """Actions are timed without their preparation, contracts are kept, and memory is that of the contender."""
 
+import os
+import subprocess
+import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +15,7 @@ from benchmarks.contenders.ours import ours, products
 from benchmarks.contenders.vectors import finite_and_causal, random_leaves
 from benchmarks.registry import CASES
 from benchmarks.turns import Effort, Workshop
-from benchmarks.worker import _Session, take_turn
+from benchmarks.worker import LIMIT, Session, Settings, take_turn
 from reformer.ops import hash_slots, random_rotations
 from reformer.ops.window_attention.reference import times_seen
 
@@ -64,14 +68,14 @@ def test_a_core_that_sees_the_future_breaks_the_contract():
         return query_key + value.mean(1, keepdim=True)
 
     with pytest.raises(ContractError, match="an edit from token 4 on changed 4 of the 4 outputs before it"):
-        finite_and_causal(average, leaves, 1, must_be_causal=True)
-    assert "changed 4 of 4" in finite_and_causal(average, leaves, 1, must_be_causal=False)
+        finite_and_causal(average, leaves, must_be_causal=True)
+    assert "changed 4 of 4" in finite_and_causal(average, leaves, must_be_causal=False)
 
 
 def test_a_core_without_numbers_breaks_the_contract():
     leaves = random_leaves(1, 8, 4)
     with pytest.raises(ContractError, match="not finite"):
-        finite_and_causal(lambda a, b: a / 0 + b, leaves, 1, must_be_causal=False)
+        finite_and_causal(lambda a, b: a / 0 + b, leaves, must_be_causal=False)
 
 
 def test_a_contender_that_differs_from_the_reference_is_refused(monkeypatch):
@@ -100,18 +104,21 @@ def test_the_peak_of_memory_is_forgotten_on_demand():
     assert memory.peak() - before < 32 << 20
 
 
-def test_contenders_take_turns_in_processes_of_their_own():
+@pytest.fixture
+def workshop():
+    return Workshop(Settings(threads=1))
+
+
+def test_contenders_take_turns_in_processes_of_their_own(workshop):
     case = CASES["crossover"]
-    workshop = Workshop(threads=1)
-    contenders = [case.contender("full attention"), case.contender("ours, 2 rounds")]
-    if not _compiled():
-        contenders.pop()
-    kept, seen = workshop.check(case, contenders[0])
+    names = ["full attention", "ours, 2 rounds"][: 1 + _compiled()]
+    kept, seen = workshop.check(case, case.contender(names[0]), Effort())
     assert kept
     assert "changed 0 of 256" in seen
-    rows = list(workshop.measure(case, contenders, 128, Effort(turns=2, seconds=1)))
+    wanted = {name: list(case.actions) for name in names}
+    rows = list(workshop.measure(case, wanted, 128, Effort(turns=2, seconds=1)))
     assert {(row.contender.name, row.action) for row in rows} == {
-        (contender.name, action) for contender in contenders for action in case.actions
+        (name, action) for name in names for action in case.actions
     }
     for row in rows:
         record = row.record()
@@ -123,14 +130,46 @@ def test_contenders_take_turns_in_processes_of_their_own():
             assert 0 <= record["peak_bytes"] < 1 << 30
 
 
-def test_a_failure_is_recorded_and_the_others_go_on():
+def test_a_failure_is_recorded_for_every_action(workshop):
     case = CASES["crossover"]
     # No tensor has a length of -1.
-    contenders = [case.contender("full attention")]
-    rows = list(Workshop(threads=1).measure(case, contenders, -1, Effort(turns=1, seconds=1)))
-    assert [row.action for row in rows] == ["build"]
-    assert "Traceback" in rows[0].error
-    assert "error" in rows[0].record()
+    rows = list(workshop.measure(case, {"full attention": list(case.actions)}, -1))
+    assert [row.action for row in rows] == list(case.actions)
+    assert all("Traceback" in row.record()["error"] for row in rows)
+
+
+def test_a_contender_that_takes_too_long_is_ended(workshop):
+    rows = list(workshop.measure(CASES["crossover"], {"full attention": ["forward"]}, 128, Effort(limit=0.01)))
+    assert [row.error for row in rows] == [f"{LIMIT} of 0.01 seconds"]
+
+
+def test_plain_pytorch_has_an_environment_without_kernels(workshop):
+    case = CASES["eager"]
+    plain, other = case.contenders
+    assert plain.environment == {"REFORMER_CPU_VARIANT": "none"}
+    assert not other.environment
+    # A variant that there is none of is refused when the kernels are loaded, so the process has seen it.
+    wrong = replace(plain, environment={"REFORMER_CPU_VARIANT": "no such variant"})
+    for contender, kept in ((plain, True), (wrong, False)):
+        found, seen = workshop.check(case, contender, Effort())
+        assert found == kept, seen
+    assert "the process ended with status 1" in seen
+    assert "REFORMER_CPU_VARIANT" not in os.environ
+
+
+def test_what_every_process_is_a_copy_of_has_not_touched_a_gpu():
+    """CUDA cannot be used in a copy of a process that has used it, and asking whether there is a GPU is a use."""
+    asked = """
+import importlib, torch
+def used(*_):
+    raise AssertionError("CUDA was used while importing")
+torch.cuda._lazy_init = torch.cuda.is_available = torch.cuda.device_count = used
+from benchmarks.turns import PRELOADED
+for name in PRELOADED:
+    importlib.import_module(name)
+"""
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(memory.peak() is None, reason="the system does not tell")
@@ -139,7 +178,8 @@ def test_nothing_of_the_warm_up_hides_what_a_contender_needs():
         held = torch.ones(16 << 20)
         return {"forward": Action(lambda _: (held.add_(1), None)[1])}
 
-    session = _Session(Contender("heavy", "ours", build, str), 128, warm_up=128)
+    session = Session(Contender("heavy", "ours", build, str))
+    session.build(128, warm_up=128)
     session.forget_peak()
     session.turn("forward")
     assert 60 << 20 <= session.growth() < 100 << 20
