@@ -16,8 +16,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from html.parser import HTMLParser
 from pathlib import Path
+
+from lxml import html
 
 from reformer.errors import ReformerError
 
@@ -43,50 +44,21 @@ class Pair:
     paragraph: str
 
 
-class _Paragraphs(HTMLParser):
-    """The text of every block that has an id, by id."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: dict[str, str] = {}
-        self._id: str | None = None
-        self._block = ""
-        self._text: list[str] = []
-        self._left_out = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag in BLOCKS:
-            self._end()
-            self._id, self._block, self._left_out = given.get("id"), tag, 0
-        elif tag == "br":
-            self._text.append(" ")
-        elif tag == "span" and (self._left_out or given.get("class") in OTHER_SYSTEMS):
-            self._left_out += 1
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == self._block:
-            self._end()
-        elif tag == "span" and self._left_out:
-            self._left_out -= 1
-
-    def handle_data(self, data: str) -> None:
-        if self._id is not None and not self._left_out:
-            self._text.append(data)
-
-    def _end(self) -> None:
-        text = " ".join("".join(self._text).split())
-        if self._id is not None and text:
-            self.found.setdefault(self._id, text)
-        self._id, self._text = None, []
-
-
 def paragraphs(page: str) -> dict[str, str]:
     """The paragraphs and headings of a page of help by their ids, white space as single spaces."""
-    parser = _Paragraphs()
-    parser.feed(page)
-    parser.close()
-    return parser.found
+    tree = html.document_fromstring(page)
+    for span in [span for span in tree.iter("span") if span.get("class") in OTHER_SYSTEMS]:
+        # Another one may have held it.
+        if span.getparent() is not None:
+            span.drop_tree()
+    for line_break in tree.iter("br"):
+        line_break.tail = f" {line_break.tail or ''}"
+    found: dict[str, str] = {}
+    for block in tree.iter(*BLOCKS):
+        name, text = block.get("id"), " ".join(block.text_content().split())
+        if name is not None and text:
+            found.setdefault(name, text)
+    return found
 
 
 def pages(package: Path) -> dict[str, str]:

@@ -9,9 +9,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from benchmarks.markdown import per_token
+from benchmarks.markdown import Result, of_action, per_token
 from benchmarks.table import Row, duration, in_order, short, size
 
 COLOURS = {
@@ -30,7 +31,7 @@ STYLES = ("-", "--", ":", "-.")
 Value = Callable[[Row], float]
 
 
-def draw(result: dict[str, Any], folder: Path) -> list[Path]:
+def draw(result: Result, folder: Path) -> list[Path]:
     """The pictures of one case; none if it has none."""
     drawing = DRAWINGS.get(result["case"])
     if drawing is None:
@@ -44,6 +45,7 @@ def draw(result: dict[str, Any], folder: Path) -> list[Path]:
     }
     with matplotlib.rc_context(cast(Any, settings | {"axes.spines.right": False})):
         figure = drawing(result)
+        figure.tight_layout()
         path = folder / f"{result['case']}.svg"
         folder.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
@@ -60,15 +62,8 @@ def _lines(axes: Axes, rows: list[Row], value: Value, axis: str = "tokens") -> N
         family = mine[0]["family"]
         style = STYLES[used.get(family, 0) % len(STYLES)]
         used[family] = used.get(family, 0) + 1
-        axes.plot(
-            [point[0] for point in points],
-            [point[1] for point in points],
-            style,
-            marker="o",
-            markersize=3.5,
-            color=COLOURS[family],
-            label=name,
-        )
+        at, values = zip(*points, strict=True) if points else ((), ())
+        axes.plot(at, values, style, marker="o", markersize=3.5, color=COLOURS[family], label=name)
     lengths = sorted({row["length"] for row in rows})
     axes.set_xscale("log", base=2)
     axes.set_xticks(lengths, [short(length) for length in lengths])
@@ -87,60 +82,59 @@ def _logarithmic(axes: Axes, told: Callable[[float], str], title: str) -> None:
     axes.set_title(title, loc="left", fontsize=10)
 
 
-def _plain(seconds: float) -> str:
-    return duration(seconds).replace(".00", "").replace(".0 ", " ")
+def _plain(told: str) -> str:
+    return told.replace(".00", "").replace(".0 ", " ")
 
 
-def _plain_size(count: float) -> str:
-    return size(int(count)).replace(".00", "").replace(".0 ", " ")
+def _time(axes: Axes, rows: list[Row], axis: str, title: str) -> None:
+    _lines(axes, rows, lambda row: row["median_seconds"], axis)
+    _logarithmic(axes, lambda seconds: _plain(duration(seconds)), title)
 
 
-def _time_and_memory(result: dict[str, Any]) -> Any:
-    action, axis = result["actions"][-1], result.get("axis", "tokens")
-    rows = [row for row in in_order(result) if row["action"] == action]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4))
-    _lines(left, rows, lambda row: row["median_seconds"], axis)
-    _logarithmic(left, _plain, f"{action}: time")
-    _lines(right, rows, lambda row: (row["peak_bytes"] or 0) / 2**20, axis)
-    _logarithmic(right, lambda number: _plain_size(number * 2**20), f"{action}: peak memory over the bare process")
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False, bbox_to_anchor=(0.5, -0.17))
-    figure.tight_layout()
+def _memory(axes: Axes, rows: list[Row], axis: str, title: str) -> None:
+    _lines(axes, rows, lambda row: (row["peak_bytes"] or 0) / 2**20, axis)
+    _logarithmic(axes, lambda number: _plain(size(int(number * 2**20))), f"{title}: peak memory over the bare process")
+
+
+def _legend_below(figure: Figure, below: float) -> Figure:
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False, bbox_to_anchor=(0.5, below))
     return figure
 
 
-def _speed_and_memory(result: dict[str, Any]) -> Any:
+def _time_and_memory(result: Result) -> Figure:
+    action, axis = result["actions"][-1], result.get("axis", "tokens")
+    rows = of_action(result, action)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.4))
+    _time(left, rows, axis, f"{action}: time")
+    _memory(right, rows, axis, action)
+    return _legend_below(figure, -0.17)
+
+
+def _speed_and_memory(result: Result) -> Figure:
     rows = in_order(result)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
     _lines(left, rows, lambda row: 1 / per_token(row))
     _logarithmic(left, lambda number: f"{number:,.0f}", "training: tokens a second")
-    _lines(right, rows, lambda row: (row["peak_bytes"] or 0) / 2**20)
-    _logarithmic(right, lambda number: _plain_size(number * 2**20), "training: peak memory over the bare process")
-    handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=3, frameon=False, bbox_to_anchor=(0.5, -0.12))
-    figure.tight_layout()
-    return figure
+    _memory(right, rows, "tokens", "training")
+    return _legend_below(figure, -0.12)
 
 
-def _per_token(result: dict[str, Any]) -> Any:
+def _per_token(result: Result) -> Figure:
     figure, panels = plt.subplots(1, len(result["actions"]), figsize=(10, 3.2), squeeze=False)
     for axes, action in zip(panels[0], result["actions"], strict=True):
-        rows = [row for row in in_order(result) if row["action"] == action]
-        _lines(axes, rows, lambda row: per_token(row) * 1e9)
+        _lines(axes, of_action(result, action), lambda row: per_token(row) * 1e9)
         axes.set_ylim(bottom=0)
         axes.set_title(f"{action}: nanoseconds per token", loc="left", fontsize=10)
         axes.legend(frameon=False)
-    figure.tight_layout()
     return figure
 
 
-def _crossing(result: dict[str, Any]) -> Any:
+def _crossing(result: Result) -> Figure:
     figure, panels = plt.subplots(1, len(result["actions"]), figsize=(10, 3.6), squeeze=False)
     for axes, action in zip(panels[0], result["actions"], strict=True):
-        _lines(axes, [row for row in in_order(result) if row["action"] == action], lambda row: row["median_seconds"])
-        _logarithmic(axes, _plain, f"{action}: time")
+        _time(axes, of_action(result, action), "tokens", f"{action}: time")
     panels[0][0].legend(frameon=False)
-    figure.tight_layout()
     return figure
 
 

@@ -1,8 +1,10 @@
 """Every case by its name."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -35,6 +37,41 @@ from benchmarks.machine import ROOT
 
 KILO, MILLION = 1 << 10, 1 << 20
 BOTH = ("forward", "forward+backward")
+LENGTHS = [KILO, 4 * KILO, 16 * KILO, 64 * KILO, 256 * KILO, MILLION]
+
+
+QUESTIONS = {
+    "attention": "How long does one attention over a sequence take, and how much memory?",
+    "attention-bf16": "What does bfloat16 save in the forward pass?",
+    "hashing": "Where does the time go, and how near is the attention to the machine's matrix products?",
+    "scaling": "Does the time per token grow with the length?",
+    "training-step": "How many tokens a second does a whole model train on, and in how much memory?",
+    "eager": "How fast is it where nothing could be compiled?",
+    "fourier": "What do Fourier transforms save over the dense forms of long filters and of the feed-forward?",
+    "crossover": "From which length on is hashed attention faster than full attention?",
+    "depth": "How does the memory of training grow with the number of layers?",
+    "depth-64k": "How does the memory of training on 64k tokens grow with the number of layers?",
+    "length": "How does the memory of training grow with the length?",
+    "million": "What does a training step on one sequence of a million tokens take?",
+    "decoding": "Does a new token take longer the more there was before it?",
+    "streaming": "How fast is a stream read, and does its memory grow with what was read?",
+    "pieces": "Does it matter in what pieces a stream of 64k tokens is read?",
+    "duplication": "With which attention is the duplication task learned, and with which is it then solved?",
+    "synthetic": "What can each attention reach: the next number, a copy half a sequence back, a needle in a haystack?",
+    "copy-reverse": "Does an encoder-decoder with a hashed encoder copy and reverse long sequences?",
+    "translation": "Does the reversible, hashed model translate as well as a plain Transformer of its size and steps?",
+    "options": "What does each option cost in a training step, what does it give a small byte model, and is off free?",
+    "byte-lm": "How well does each attention model Wikipedia after as many bytes, and where does its reach matter?",
+    "forecasting": "How near do forecasts of 96 hours come, beside the last day, the last week and a linear model?",
+    "fine-tuning": "What does each way to fine-tune a labeller cost and give, on its own newspaper and on reviews?",
+    "crf": "What F1 has a linear-chain conditional random field on the newspaper?",
+    "gpu-contract": "Do the kernels do on this GPU what the definition says?",
+    "gpu-tiles": "Which tilings of the kernels are the fastest on this GPU?",
+    "gpu-attention": "How long does one attention over a sequence take on a GPU?",
+    "gpu-training-step": "What does a training step on up to four million tokens take on a GPU?",
+    "gpu-streaming": "How fast is a stream of a billion tokens read on a GPU?",
+}
+"""What the numbers of each case tell."""
 
 
 def _steps(tokens: int | None = None, mark: str = "", long: bool = False) -> list[Contender]:
@@ -56,16 +93,22 @@ def _steps(tokens: int | None = None, mark: str = "", long: bool = False) -> lis
     ]
 
 
-_growth = partial(Case, actions=("step",), alone=True, apart=True, turns=1)
+def _case(name: str, contenders: Sequence[Contender], *shape: Any, **options: Any) -> Case:
+    """A case by its actions, its lengths in full, and those for a short look."""
+    return Case(name, QUESTIONS[name], contenders, *shape, **options)
+
+
+_training = partial(_case, warm_up=None, alone=True, apart=True, turns=1)
+"""What takes minutes and is measured once."""
+
+_growth = partial(_case, alone=True, apart=True, turns=1)
 """Memory and time of one training step."""
 
-_once = partial(Case, warm_up=None, alone=True, apart=True, turns=1)
-"""What takes minutes and is measured once: training, as a rule."""
+_on_gpu = partial(_case, device="cuda", requires="gpu-contract")
 
 _CASES = (
-    Case(
+    _case(
         "attention",
-        "How long does one attention over a sequence take, and how much memory?",
         [
             ours("ours", rounds=1, longest={"forward": MILLION, "forward+backward": 256 * KILO}),
             ours("ours, 4 rounds", rounds=4, longest=64 * KILO),
@@ -78,24 +121,22 @@ _CASES = (
             full("full attention", longest=64 * KILO),
         ],
         BOTH,
-        [KILO, 4 * KILO, 16 * KILO, 64 * KILO, 256 * KILO, MILLION],
-        [KILO, 4 * KILO],
+        LENGTHS,
+        LENGTHS[:2],
     ),
-    Case(
+    _case(
         "attention-bf16",
-        "What does bfloat16 save in the forward pass?",
         [
             ours("ours, float32", rounds=1, actions=attend_only),
             ours("ours, bfloat16", rounds=1, dtype=torch.bfloat16, actions=attend_only),
             *machine_products([torch.float32, torch.bfloat16]),
         ],
         ("forward", "attend", "product"),
-        [4 * KILO, 16 * KILO, 64 * KILO],
-        [4 * KILO],
+        LENGTHS[1:4],
+        LENGTHS[1:2],
     ),
-    Case(
+    _case(
         "hashing",
-        "Where does the time go, and how near is the attention to the machine's matrix products?",
         [
             ours("ours", rounds=1, actions=parts),
             ours("ours, 4 rounds", rounds=4, actions=parts),
@@ -103,50 +144,43 @@ _CASES = (
             *machine_products(),
         ],
         ("hash", "order", "attend", "attend backward", "product"),
-        [4 * KILO, 16 * KILO, 64 * KILO],
-        [4 * KILO],
+        LENGTHS[1:4],
+        LENGTHS[1:2],
     ),
-    Case(
+    _case(
         "scaling",
-        "Does the time per token grow with the length?",
         [
             ours("ours, 8 heads", rounds=1, longest={"forward": MILLION, "forward+backward": 256 * KILO}),
             ours("ours, 2 heads", rounds=1, heads=2),
         ],
         BOTH,
-        [16 * KILO, 64 * KILO, 256 * KILO, MILLION],
-        [4 * KILO, 16 * KILO],
+        LENGTHS[2:],
+        LENGTHS[1:3],
     ),
-    Case(
+    _case(
         "training-step",
-        "How many tokens a second does a whole model train on, and in how much memory?",
         [
             training_step("ours", "ours", hashed_model),
             training_step("ours, bfloat16 autocast", "ours", hashed_model, bfloat16=True),
             training_step("transformers", "transformers", transformers_model, must_be_causal=False),
-            training_step("full attention", "full", partial(full_model, reversible=False), longest=16 * KILO),
-            training_step(
-                "full attention, reversible", "full", partial(full_model, reversible=True), longest=16 * KILO
+            *(
+                training_step(name, "full", partial(full_model, reversible=reversible), longest=16 * KILO)
+                for name, reversible in (("full attention", False), ("full attention, reversible", True))
             ),
         ],
         ("step",),
-        [4 * KILO, 16 * KILO, 64 * KILO],
-        [KILO],
+        LENGTHS[1:4],
+        LENGTHS[:1],
     ),
-    Case(
+    _case(
         "eager",
-        "How fast is it where nothing could be compiled?",
-        [
-            ours("ours in plain PyTorch", rounds=1, backend="eager"),
-            transformers_lsh("transformers", rounds=1),
-        ],
+        [ours("ours in plain PyTorch", rounds=1, backend="eager"), transformers_lsh("transformers", rounds=1)],
         BOTH,
-        [4 * KILO, 16 * KILO],
-        [4 * KILO],
+        LENGTHS[1:3],
+        LENGTHS[1:2],
     ),
-    Case(
+    _case(
         "fourier",
-        "What do Fourier transforms save over the dense forms of long filters and of the feed-forward?",
         [
             long_filters("256 lags, by transforms", "ours", 256),
             long_filters("256 lags, direct", "direct", 256, direct=True, longest=4 * KILO),
@@ -157,12 +191,11 @@ _CASES = (
             feed_forward("feed-forward, circulant blocks of 64", "circulant", 64),
         ],
         BOTH,
-        [KILO, 4 * KILO, 16 * KILO],
-        [KILO],
+        LENGTHS[:3],
+        LENGTHS[:1],
     ),
-    Case(
+    _case(
         "crossover",
-        "From which length on is hashed attention faster than full attention?",
         [
             ours("ours", rounds=1),
             ours("ours, 2 rounds", rounds=2),
@@ -174,62 +207,37 @@ _CASES = (
         [128, 512, 2 * KILO],
         warm_up=128,
     ),
-    _growth(
-        "depth",
-        "How does the memory of training grow with the number of layers?",
-        _steps(16 * KILO, ", 16k"),
-        lengths=[4, 6, 12, 24, 48],
-        quick_lengths=[2, 4],
-        axis="layers",
-        warm_up=2,
-    ),
-    _growth(
-        "depth-64k",
-        "How does the memory of training on 64k tokens grow with the number of layers?",
-        _steps(64 * KILO, ", 64k", long=True),
-        lengths=[6, 12, 24],
-        quick_lengths=[2],
-        axis="layers",
-        warm_up=2,
-    ),
-    _growth(
-        "length",
-        "How does the memory of training grow with the length?",
-        _steps(),
-        lengths=[4 * KILO, 16 * KILO, 64 * KILO, 256 * KILO, MILLION],
-        quick_lengths=[KILO, 2 * KILO],
-    ),
-    Case(
+    _growth("depth", _steps(16 * KILO, ", 16k"), ("step",), [4, 6, 12, 24, 48], [2, 4], "layers", warm_up=2),
+    _growth("depth-64k", _steps(64 * KILO, ", 64k", long=True), ("step",), [6, 12, 24], [2], "layers", warm_up=2),
+    _growth("length", _steps(), ("step",), LENGTHS[1:], [KILO, 2 * KILO]),
+    _case(
         "million",
-        "What does a training step on one sequence of a million tokens take?",
         [
             training_step("ours", "ours", million_model),
             training_step("ours, bfloat16 autocast", "ours", million_model, bfloat16=True),
         ],
         ("step",),
-        [16 * KILO, 64 * KILO, 256 * KILO, MILLION],
-        [4 * KILO, 16 * KILO],
+        LENGTHS[2:],
+        LENGTHS[1:3],
         warm_up=4 * KILO,
         alone=True,
         apart=True,
     ),
-    Case(
+    _case(
         "decoding",
-        "Does a new token take longer the more there was before it?",
         [
             decoding("ours", "ours", ["local", "lsh"] * 3),
             decoding("ours, local+lsh", "ours", ["local+lsh"] * 6),
             decoding("full attention", "full", ["full"] * 6, longest=64 * KILO),
         ],
         ("token",),
-        [KILO, 4 * KILO, 16 * KILO, 64 * KILO, 256 * KILO],
-        [KILO, 4 * KILO],
+        LENGTHS[:5],
+        LENGTHS[:2],
         alone=True,
         apart=True,
     ),
-    Case(
+    _case(
         "streaming",
-        "How fast is a stream read, and does its memory grow with what was read?",
         [reading("ours, 2 layers of 32")],
         ("read",),
         [10**5, 10**6, 10**7, 10**8],
@@ -238,52 +246,29 @@ _CASES = (
         alone=True,
         apart=True,
     ),
-    _once(
+    _training(
         "pieces",
-        "Does it matter in what pieces a stream of 64k tokens is read?",
         [pieced("ours, 2 layers of 32")],
         ("compare",),
         [1, 7, 1000, 16384],
         [1000],
-        axis="tokens a piece",
+        "tokens a piece",
         grows=False,
     ),
-    _once(
-        "duplication",
-        "With which attention is the duplication task learned, and with which is it then solved?",
-        [trained_with(kind) for kind in EVALUATED_WITH if kind != "LSH-8"],
-        ("train",),
-        [256],
-        [64],
+    _training(
+        "duplication", [trained_with(kind) for kind in EVALUATED_WITH if kind != "LSH-8"], ("train",), [256], [64]
     ),
-    _once(
-        "synthetic",
-        "What can each attention reach: the next number, a copy half a sequence back, a needle in a haystack?",
-        [synthetic(task, kind) for task in TASKS for kind in KINDS],
-        ("train",),
-        [4 * KILO],
-        [128],
-    ),
-    _once(
+    _training("synthetic", [synthetic(task, kind) for task in TASKS for kind in KINDS], ("train",), [4 * KILO], [128]),
+    _training(
         "copy-reverse",
-        "Does an encoder-decoder with a hashed encoder copy and reverse long sequences?",
         [copy_reverse.copy_reverse(task, kind) for kind in copy_reverse.KINDS for task in copy_reverse.TASKS],
         ("train",),
         [1000],
         [64],
     ),
-    _once(
-        "translation",
-        "Does the reversible model with hashes translate as well as the plain Transformer of equal size and steps?",
-        [translation(name, None) for name in MODELS],
-        ("train",),
-        [1500],
-        [60],
-        axis="training steps",
-    ),
-    Case(
+    _training("translation", [], ("train",), [1500], [60], "training steps"),
+    _case(
         "options",
-        "What does each option cost in a training step, what does it give a small byte model, and is off free?",
         [by_hand(), *(option(name) for name in OPTIONS)],
         ("step", "train"),
         [KILO],
@@ -291,92 +276,56 @@ _CASES = (
         warm_up=None,
         alone=True,
     ),
-    _once(
-        "byte-lm",
-        "How well does each attention model Wikipedia after equally many bytes, and where does its reach matter?",
-        [byte_lm(kind) for kind in KINDS],
-        ("train",),
-        [4 * KILO],
-        [256],
-    ),
-    _once(
+    _training("byte-lm", [byte_lm(kind) for kind in KINDS], ("train",), [4 * KILO], [256]),
+    _training(
         "forecasting",
-        "How near do forecasts of 96 hours come, and is it nearer than the last day, the last week or a linear model?",
         [contender for series in SERIES for contender in forecasting(series)],
         ("train",),
         [120],
         [4],
-        axis="training steps",
+        "training steps",
     ),
-    _once(
+    _training(
         "fine-tuning",
-        "What does each way to fine-tune one labeller cost, on its own newspaper and on reviews, and what is it worth?",
         [contender for data in DATA for contender in fine_tuning(data)],
         ("step", "train"),
         [80],
         [2],
-        axis="training steps",
+        "training steps",
     ),
-    Case(
+    _case(
         "crf",
-        "What F1 has a linear-chain conditional random field on the newspaper?",
         [crf("sklearn-crfsuite")],
         ("train", "label"),
         [100_000],
         [200],
-        axis="paragraphs",
+        "paragraphs",
         warm_up=None,
         alone=True,
         turns=1,
     ),
-    Case(
-        "gpu-contract",
-        "Do the kernels do on this GPU what the definition says?",
-        kernel_contracts(),
-        (),
-        [],
-        [],
-        device="cuda",
-    ),
-    Case(
-        "gpu-tiles",
-        "Which tilings of the kernels are the fastest on this GPU?",
-        [tiles()],
-        KERNELS,
-        [64 * KILO],
-        [4 * KILO],
-        warm_up=None,
-        turns=1,
-        device="cuda",
-        requires="gpu-contract",
-    ),
-    Case(
+    _case("gpu-contract", kernel_contracts(), (), [], [], device="cuda"),
+    _on_gpu("gpu-tiles", [tiles()], KERNELS, [64 * KILO], [4 * KILO], warm_up=None, turns=1),
+    _on_gpu(
         "gpu-attention",
-        "How long does one attention over a sequence take on a GPU?",
         [*gpu_attention(), *gpu_limits(4 * KILO)],
         (*ACTIONS, "product", "copy"),
-        [4 * KILO, 16 * KILO, 64 * KILO, 256 * KILO, MILLION],
-        [4 * KILO],
+        LENGTHS[1:],
+        LENGTHS[1:2],
         apart=True,
-        device="cuda",
         limit=120,
-        requires="gpu-contract",
     ),
-    Case(
+    _on_gpu(
         "gpu-training-step",
-        "What does a training step on up to four million tokens take on a GPU?",
         [training_step("ours, training step", "ours", million_model, bfloat16=True)],
         ("step",),
         [64 * KILO, MILLION, 4 * MILLION],
         [4 * KILO],
         apart=True,
-        device="cuda",
         limit=120,
-        requires="gpu-contract",
     ),
-    Case(
+    _on_gpu(
         "gpu-streaming",
-        "How fast is a stream of a billion tokens read on a GPU?",
         [reading("ours, 2 layers of 32", MILLION, ROOT / "build" / "benchmarks" / "gpu-stream.safetensors")],
         ("read",),
         [10**9],
@@ -384,8 +333,6 @@ _CASES = (
         warm_up=None,
         apart=True,
         turns=1,
-        device="cuda",
-        requires="gpu-contract",
     ),
 )
 

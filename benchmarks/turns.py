@@ -109,18 +109,19 @@ class Workshop:
     def measure(
         self, case: Case, wanted: Mapping[str, list[str]], length: int, effort: Effort = Effort()
     ) -> Iterator[Row]:
-        """The wanted actions of each contender at one length; each row as soon as it is done."""
+        """The wanted actions of each contender at one length, of those it has; each row as soon as it is done."""
         workers = {name: _Worker(self, case, case.contender(name), effort) for name in wanted}
         try:
             for each in workers.values():
                 each.send("build", length, case.warm_up)
+            there: dict[str, list[str]] = {}
             for name, each in workers.items():
-                each.answer()
+                there[name] = each.answer() or []
                 if each.error is not None:
                     # The actions are not run, and are left out at greater lengths for the same reason.
                     yield from (Row(each.contender, length, action, error=each.error) for action in wanted[name])
             for action in case.actions:
-                able = [each for name, each in workers.items() if action in wanted[name] and each.error is None]
+                able = [each for name, each in workers.items() if action in wanted[name] and action in there[name]]
                 yield from _in_turns(able, length, action, effort)
         finally:
             for each in workers.values():

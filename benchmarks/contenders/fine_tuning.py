@@ -136,7 +136,7 @@ def _train(tables: Tables, place: Path, measure: str) -> Facts:
     }
 
 
-def _labeller(way: str) -> Any:
+def labeller(way: str, vocab_size: int = 4000) -> Any:
     """The labeller of the case as the way changes it, with fresh weights: they cost no less."""
     import torch
 
@@ -144,8 +144,8 @@ def _labeller(way: str) -> Any:
     from reformer.models import ReformerConfig, ReformerForTokenClassification
 
     torch.manual_seed(0)
-    torch.set_num_threads(1)
-    model = ReformerForTokenClassification(ReformerConfig(**MODEL, vocab_size=4000, num_labels=7))
+    fields: dict[str, Any] = MODEL | {"vocab_size": vocab_size, "num_labels": 7}
+    model = ReformerForTokenClassification(ReformerConfig(**fields))
     if way == "frozen":
         freeze(model, WAYS["frozen"]["freeze"])
     elif way == "upper":
@@ -174,7 +174,8 @@ def _step(way: str) -> Facts:
     """The processor's time of a training step, a median; the first one loads what is loaded on first use."""
     import torch
 
-    model = _labeller(way)
+    torch.set_num_threads(1)
+    model = labeller(way)
     optimizer = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad])
     seconds = []
     for _ in range(1 + STEPS_TIMED):
@@ -189,7 +190,10 @@ def _step(way: str) -> Facts:
 def _backward() -> Facts:
     """The processor's time of a backward pass, in turns: whole; with the lower half frozen; of the upper half alone,
     which tells what the lower one costs in the others."""
-    models = {way: _labeller(way) for way in ("whole", "frozen", "upper")}
+    import torch
+
+    torch.set_num_threads(1)
+    models = {way: labeller(way) for way in ("whole", "frozen", "upper")}
     seconds: dict[str, list[float]] = {way: [] for way in models}
     for _ in range(1 + STEPS_TIMED):
         for way, model in models.items():
@@ -205,33 +209,29 @@ def _check(way: str) -> str:
     """What the way does to a small model is what its row says."""
     import torch
 
-    from reformer.finetuning import add_lora, freeze, keep_layers, layers, share
-    from reformer.models import ReformerConfig, ReformerForTokenClassification
+    from reformer.finetuning import layers
 
-    model = ReformerForTokenClassification(ReformerConfig(**MODEL, vocab_size=40, num_labels=3)).eval()
-    ids = torch.randint(1, 40, (1, 50))
-    if way in ("frozen", "backward"):
-        freeze(model, ["embeddings", "0-2"])
-        learning = [any(weight.requires_grad for sub in each for weight in sub.parameters()) for each in layers(model)]
+    way = "frozen" if way == "backward" else way
+    model = labeller(way, vocab_size=40).eval()
+    learning = [any(weight.requires_grad for sub in each for weight in sub.parameters()) for each in layers(model)]
+    matrices = [[id(weight) for weight in each[1].parameters() if weight.dim() > 1] for each in layers(model)]
+    distinct = len({matrix for each in matrices for matrix in each})
+    if way == "frozen":
         kept, seen = learning == [False] * 3 + [True] * 3, f"of six layers learn {sum(learning)}, the upper ones"
     elif way == "trimmed":
-        left = len(layers(keep_layers(model, [0, 1, 2, 3])))
-        kept, seen = left == 4, f"of six layers {left} are left"
+        kept, seen = len(learning) == 4, f"of six layers {len(learning)} are left"
     elif way == "shared":
-        distinct = {
-            id(weight) for each in layers(share(model, 2)) for weight in each[1].parameters() if weight.dim() > 1
-        }
-        two = sum(weight.dim() > 1 for each in layers(model)[:2] for weight in each[1].parameters())
-        kept, seen = len(distinct) == two, f"six attentions have {len(distinct)} matrices"
+        kept, seen = distinct == sum(map(len, matrices[:2])), f"six attentions have {distinct} matrices"
     elif way == "lora":
+        ids = torch.randint(1, 40, (1, 50))
         with torch.no_grad():
-            before = model(input_ids=ids).logits
-            add_lora(model, 8)
-            apart = (model(input_ids=ids).logits - before).abs().max().item()
+            apart = (
+                (model(input_ids=ids).logits - labeller("whole", 40).eval()(input_ids=ids).logits).abs().max().item()
+            )
         kept, seen = apart < 1e-5, f"with adapters that have learned nothing the outputs differ by {apart:.1e}"
     else:
-        learning = [weight for weight in model.parameters() if weight.requires_grad]
-        kept, seen = len(learning) == len(list(model.parameters())), f"all {len(learning)} parameters learn"
+        count = len(list(model.parameters()))
+        kept, seen = all(weight.requires_grad for weight in model.parameters()), f"all {count} parameters learn"
     if not kept:
         raise ContractError(seen)
     return seen

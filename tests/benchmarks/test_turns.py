@@ -138,6 +138,16 @@ def test_a_failure_is_recorded_for_every_action(workshop):
     assert all("Traceback" in row.record()["error"] for row in rows)
 
 
+def test_an_action_that_a_contender_has_not_is_left_out(workshop):
+    case = CASES["hashing"]
+    wanted = {name: ["order", "product"] for name in ("ours in plain PyTorch", "torch.bmm float32, 16 tiles")}
+    rows = list(workshop.measure(case, wanted, 128, Effort(turns=1, seconds=1)))
+    assert [(row.contender.family, row.action, row.error) for row in rows] == [
+        ("eager", "order", None),
+        ("machine", "product", None),
+    ]
+
+
 def test_a_contender_that_takes_too_long_is_ended(workshop):
     rows = list(workshop.measure(CASES["crossover"], {"full attention": ["forward"]}, 128, Effort(limit=0.01)))
     assert [row.error for row in rows] == [f"{LIMIT} of 0.01 seconds"]
