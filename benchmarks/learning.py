@@ -4,11 +4,12 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.case import ContractError
+from benchmarks.case import Action, Contender, ContractError, Facts
 
 Batch = tuple[Tensor, Tensor]
 """Token ids and labels, both `[batch, length]`; -100 where nothing is asked."""
@@ -33,6 +34,24 @@ class Plan:
         risen = min(1.0, (step + 1) / max(1, self.warm_up))
         fallen = max(0.0, step / self.steps - 2 / 3) * 3
         return risen * (0.1 + 0.9 * (1 + math.cos(math.pi * fallen)) / 2)
+
+
+def learner(
+    name: str, family: str, train: Callable[[int], Facts], check: Callable[[], str], **options: Any
+) -> Contender:
+    """A contender whose one action is a training, by the length or the number of steps."""
+
+    def build(size: int) -> dict[str, Action]:
+        return {"train": Action(lambda _: train(size))}
+
+    return Contender(name, family, build, check, options)
+
+
+def causal_lm(**fields: Any) -> Any:
+    """A causal language model with these fields in its configuration."""
+    from reformer.models import ReformerConfig, ReformerForCausalLM
+
+    return ReformerForCausalLM(ReformerConfig(is_decoder=True, **fields))
 
 
 def learn(told: str, model: nn.Module, draw: Callable[[int], Batch], plan: Plan) -> dict[str, float | int]:

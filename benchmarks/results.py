@@ -70,9 +70,12 @@ class ResultFile:
         new.write_text(json.dumps(self.result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(new, self.partial)
 
-    def finish(self) -> None:
+    def finish(self) -> bool:
+        """Give the file its name; False if nothing was measured."""
         if self.partial.exists():
             os.replace(self.partial, self.path)
+            return True
+        return False
 
 
 def load(case: str, folder: Path = FOLDER) -> Result | None:

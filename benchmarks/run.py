@@ -73,9 +73,10 @@ def _run(case: Case, given: argparse.Namespace, command: str, ends: float, conso
         table.print_result(file.result, console)
         console.print(f"stopped; what was measured is in {file.partial}, --resume goes on from there", style="red")
         raise
-    file.finish()
+    written = file.finish()
     table.print_result(file.result, console)
-    console.print(f"written to {file.path}")
+    if written:
+        console.print(f"written to {file.path}")
     return sound
 
 
@@ -152,7 +153,7 @@ class _Measuring:
         kept, seen = self.workshop.check(case, contender, effort)
         mark = "contract" if kept else "CONTRACT BROKEN, not measured"
         told = f"{case.name}: {mark}: {contender.name}: {seen}"
-        self.console.print(told, style=None if kept else "red", highlight=False, soft_wrap=True)
+        self.console.print(told, style=None if kept else "red", highlight=False, markup=False, soft_wrap=True)
         self.file.see(contender.name, seen)
         return kept
 

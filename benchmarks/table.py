@@ -76,6 +76,8 @@ def speedups(row: Row, rows: Iterable[Row]) -> Iterator[tuple[str, float]]:
 
 def print_result(result: dict[str, Any], console: Console) -> None:
     """A table of everything that was measured, and what failed."""
+    if not result["rows"]:
+        return
     rows = measured(result["rows"])
     table = Table(title=f"{result['case']}: {result['question']}", title_justify="left")
     for name in (
@@ -109,9 +111,9 @@ def print_result(result: dict[str, Any], console: Console) -> None:
     for row in result["rows"]:
         what = f"{row['contender']} at {short(row['length'])}, {row['action']}"
         if "error" in row:
-            console.print(f"{what}: {row['error'].strip().splitlines()[-1]}", style="red")
+            console.print(f"{what}: {row['error'].strip().splitlines()[-1]}", style="red", markup=False)
         if "skipped" in row:
-            console.print(f"{what}: {row['skipped']}", style="yellow")
+            console.print(f"{what}: {row['skipped']}", style="yellow", markup=False)
 
 
 def _remarks(row: Row, rows: list[Row]) -> Iterator[str]:

@@ -102,7 +102,8 @@ class Workshop:
         """Whether the contender keeps its contract, and the report or the error."""
         each = _Worker(self, case, contender, effort)
         try:
-            return each.ask("check") or (False, str(each.error))
+            well, answer = each.ask("check")
+            return answer if well else (False, answer)
         finally:
             each.close()
 
@@ -111,29 +112,31 @@ class Workshop:
     ) -> Iterator[Row]:
         """The wanted actions of each contender at one length, of those it has; each row as soon as it is done."""
         workers = {name: _Worker(self, case, case.contender(name), effort) for name in wanted}
+        able: dict[str, list[_Worker]] = {action: [] for action in case.actions}
         try:
             for each in workers.values():
                 each.send("build", length, case.warm_up)
-            there: dict[str, list[str]] = {}
             for name, each in workers.items():
-                there[name] = each.answer() or []
-                if each.error is not None:
-                    # The actions are not run, and are left out at greater lengths for the same reason.
-                    yield from (Row(each.contender, length, action, error=each.error) for action in wanted[name])
+                well, there = each.answer()
+                for action in wanted[name]:
+                    if not well:
+                        # What did not fit is left out at greater lengths for each action.
+                        yield Row(each.contender, length, action, error=there)
+                    elif action in there:
+                        able[action].append(each)
             for action in case.actions:
-                able = [each for name, each in workers.items() if action in wanted[name] and action in there[name]]
-                yield from _in_turns(able, length, action, effort)
+                yield from _in_turns(able[action], length, action, effort)
         finally:
             for each in workers.values():
                 each.close()
 
 
 class _Worker:
-    """The near end of a worker process; `error` says why there are no answers any more."""
+    """The near end of a worker process; `ended` says why there are no answers any more."""
 
     def __init__(self, workshop: Workshop, case: Case, contender: Contender, effort: Effort) -> None:
         self.contender, self.effort = contender, effort
-        self.error: str | None = None
+        self.ended: str | None = None
         # A copy would have read the environment already.
         context = workshop.fresh if contender.environment else workshop.copies
         self.here, there = context.Pipe()
@@ -148,40 +151,36 @@ class _Worker:
             os.environ.update(before)
         there.close()
 
-    def ask(self, *request: Any) -> Any:
-        """The answer, or None with `error` set."""
+    def ask(self, *request: Any) -> tuple[bool, Any]:
+        """Whether it went well, and the answer or the error."""
         self.send(*request)
         return self.answer()
 
     def send(self, *request: Any) -> None:
-        if self.error is None:
+        if self.ended is None:
             try:
                 self.here.send(request)
             except ConnectionError:
-                self.error = self._died()
+                self._end()
 
-    def answer(self) -> Any:
-        if self.error is not None:
-            return None
+    def answer(self) -> tuple[bool, Any]:
         left = min(self.effort.limit, self.effort.ends - time.monotonic())
-        try:
-            if not self.here.poll(None if left == float("inf") else max(0.0, left)):
-                if time.monotonic() >= self.effort.ends:
-                    raise OutOfTimeError
-                self.error = f"{worker.LIMIT} of {self.effort.limit:g} seconds"
-                return None
-            well, answer = self.here.recv()
-        except (EOFError, ConnectionError):
-            self.error = self._died()
-            return None
-        if well:
-            return answer
-        self.error = answer
-        return None
+        if self.ended is None:
+            try:
+                if self.here.poll(None if left == float("inf") else max(0.0, left)):
+                    return self.here.recv()
+            except (EOFError, ConnectionError):
+                self._end()
+        if self.ended is None:
+            if time.monotonic() >= self.effort.ends:
+                raise OutOfTimeError
+            self.ended = f"{worker.LIMIT} of {self.effort.limit:g} seconds"
+        return False, self.ended
 
-    def _died(self) -> str:
+    def _end(self) -> None:
         self.process.join()
-        return f"the process ended with status {self.process.exitcode} (-9: most likely the memory was not enough)"
+        status = self.process.exitcode
+        self.ended = f"the process ended with status {status} (-9: most likely the memory was not enough)"
 
     def close(self) -> None:
         if self.process.is_alive():
@@ -198,19 +197,20 @@ def _in_turns(workers: list[_Worker], length: int, action: str, effort: Effort) 
     while waiting:
         for each in list(waiting):
             row = rows[each]
-            _take_turn(each, row, effort)
-            if row.error is not None or len(row.seconds) >= effort.turns or row.spent >= effort.seconds:
+            well, turn = each.ask("turn", action)
+            if well:
+                _add(turn, row, effort)
+            else:
+                row.error = turn
+            if not well or len(row.seconds) >= effort.turns or row.spent >= effort.seconds:
                 waiting.remove(each)
-                row.peak_bytes = each.ask("growth")
+                well, growth = each.ask("growth")
+                row.peak_bytes = growth if well else None
                 yield row
             time.sleep(REST)
 
 
-def _take_turn(each: _Worker, row: Row, effort: Effort) -> None:
-    turn = each.ask("turn", row.action)
-    if turn is None:
-        row.error = each.error
-        return
+def _add(turn: worker.Turn, row: Row, effort: Effort) -> None:
     row.facts.update(turn.facts)
     row.spent += sum(turn.seconds) * turn.calls / len(turn.seconds)
     if not row.warm and not row.seconds and row.spent < effort.seconds / 2 and effort.turns > 1:

@@ -112,6 +112,7 @@ class Session:
     def __init__(self, contender: Contender) -> None:
         self.contender = contender
         self.actions: dict[str, Action] = {}
+        self.cold: set[str] = set()
         self.bare: int | None = None
 
     def check(self) -> tuple[bool, str]:
@@ -125,16 +126,22 @@ class Session:
             return False, f"{type(error).__name__}: {error}"
 
     def build(self, length: int, warm_up: int | None) -> list[str]:
-        """Build, after a warm-up at a smaller length; the actions there are."""
-        if warm_up is not None:
-            _warm_up(self.contender, min(warm_up, length))
+        """Build, after a warm-up at a smaller length; the actions there are. A device is warmed up at the length itself
+        by the first turn of each action, because kernels are compiled for a length."""
+        if warm_up is not None and not memory.device():
+            _warm_up(self.contender, length, min(warm_up, length))
         memory.forget_peak()
         self.bare = memory.resident()
         self.actions = self.contender.build(length)
+        self.cold = set(self.actions) if warm_up is not None and memory.device() else set()
         return [name for name in self.actions if self.contender.reaches(length, name)]
 
-    def turn(self, action: str) -> Turn:
-        return take_turn(self.actions[action])
+    def turn(self, name: str) -> Turn:
+        action = self.actions[name]
+        if name in self.cold:
+            self.cold.remove(name)
+            action.run(action.prepare())
+        return take_turn(action)
 
     def forget_peak(self) -> None:
         memory.forget_peak()
@@ -145,7 +152,8 @@ class Session:
         return None if peak is None or self.bare is None else peak - self.bare
 
 
-def _warm_up(contender: Contender, length: int) -> None:
+def _warm_up(contender: Contender, length: int, shorter: int) -> None:
     """Load what is loaded on first use. A function of its own, so that nothing of it stays in memory."""
-    for action in contender.build(length).values():
-        take_turn(action, at_least=0)
+    for name, action in contender.build(shorter).items():
+        if contender.reaches(length, name):
+            take_turn(action, at_least=0)

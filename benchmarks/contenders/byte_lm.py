@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.case import Action, Contender, ContractError
-from benchmarks.learning import Plan, in_random_order, learn, sequences_of
+from benchmarks.learning import Plan, causal_lm, in_random_order, learn, sequences_of
 
 TOKENS = 6_000_000
 """Trained on, each byte once, from the beginning of enwik8's training split."""
@@ -49,27 +49,22 @@ def byte_lm(kind: str) -> Contender:
 def model(kind: str, length: int) -> nn.Module:
     """Four layers of 128 with a convolution over three bytes before each attention; queries and keys are separate
     everywhere, so all kinds have the same weights but for a temperature a head."""
-    from reformer.models import ReformerConfig, ReformerForCausalLM
-
-    return ReformerForCausalLM(
-        ReformerConfig(
-            vocab_size=256,
-            hidden_size=128,
-            num_attention_heads=4,
-            attention_head_size=32,
-            feed_forward_size=512,
-            is_decoder=True,
-            attention_layers=[kind] * 4,
-            local_window=64,
-            lsh_window=64,
-            num_buckets=max(2, length // 128),
-            num_rounds=2,
-            shared_query_key=False,
-            convolution_kernel=3,
-            position_embedding_type="rotary",
-            max_position_embeddings=length,
-            reversible=False,
-        )
+    return causal_lm(
+        vocab_size=256,
+        hidden_size=128,
+        num_attention_heads=4,
+        attention_head_size=32,
+        feed_forward_size=512,
+        attention_layers=[kind] * 4,
+        local_window=64,
+        lsh_window=64,
+        num_buckets=max(2, length // 128),
+        num_rounds=2,
+        shared_query_key=False,
+        convolution_kernel=3,
+        position_embedding_type="rotary",
+        max_position_embeddings=length,
+        reversible=False,
     )
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.case import Action, Contender, ContractError
-from benchmarks.learning import Batch, Plan, check_overfitting, learn
+from benchmarks.case import Contender, ContractError
+from benchmarks.learning import Batch, Plan, check_overfitting, learn, learner
 
 VOCABULARY = 256
 TOKENS = 1 << 11
@@ -47,16 +47,12 @@ KINDS: dict[str, dict[str, Any]] = {
 def copy_reverse(task: str, kind: str) -> Contender:
     """One kind of encoder on one task; the decoder looks at its neighbours and at the whole source."""
 
-    def build(length: int) -> dict[str, Action]:
-        plan = _plan(STEPS if length >= 500 else QUICK_STEPS)
-        return {"train": Action(lambda _: train(task, kind, length, plan))}
+    def run(length: int) -> dict[str, float | int]:
+        steps = STEPS if length >= 500 else QUICK_STEPS
+        return train(task, kind, length, Plan(steps, learning_rate=3e-3, warm_up=min(40, steps // 4)))
 
     family = "ours" if kind == "lsh" else "full"
-    return Contender(f"{task}: {kind}", family, build, partial(_check, task, kind), {"task": task, "kind": kind})
-
-
-def _plan(steps: int) -> Plan:
-    return Plan(steps, learning_rate=3e-3, warm_up=min(40, steps // 4))
+    return learner(f"{task}: {kind}", family, run, partial(_check, task, kind), task=task, kind=kind)
 
 
 def model(kind: str, length: int) -> Any:

@@ -1,13 +1,14 @@
 """The duplication task (Kitaev et al. 2020, section 5): trained with one attention, evaluated with every other."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.case import Action, Contender, ContractError
-from benchmarks.learning import Batch, Plan, accuracy, learn
+from benchmarks.case import Contender, ContractError
+from benchmarks.learning import Batch, Plan, accuracy, causal_lm, learn, learner
 
 SYMBOLS = 127
 BUCKETS = 16
@@ -24,10 +25,13 @@ CHECK_LENGTH = 32
 def trained_with(kind: str) -> Contender:
     """One layer of 256, feed-forward 256, 4 heads, as in the paper, trained with "full" or "LSH-ROUNDS"."""
 
-    def build(length: int) -> dict[str, Action]:
-        return {"train": Action(lambda _: train_and_evaluate(kind, length, plan(length)))}
-
-    return Contender(kind, "ours", build, lambda: _check(kind), {"dtype": "float32"})
+    return learner(
+        kind,
+        "ours",
+        lambda length: train_and_evaluate(kind, length, plan(length)),
+        partial(_check, kind),
+        dtype="float32",
+    )
 
 
 def plan(length: int) -> Plan:
@@ -48,8 +52,6 @@ def duplicated(length: int, batch: int) -> Batch:
 def model(kind: str, length: int) -> nn.Module:
     """The model with an attention. All share queries and keys, so that the same weights serve every kind: full
     attention is a window as long as the sequence."""
-    from reformer.models import ReformerConfig, ReformerForCausalLM
-
     attention: dict[str, Any] = {
         "attention_layers": ["lsh"],
         "lsh_window": max(2, length // 8),
@@ -58,20 +60,17 @@ def model(kind: str, length: int) -> nn.Module:
     }
     if kind == "full":
         attention |= {"attention_layers": ["local+lsh"], "local_window": length, "lsh_window": 1, "num_buckets": 2}
-    return ReformerForCausalLM(
-        ReformerConfig(
-            vocab_size=SYMBOLS + 1,
-            hidden_size=256,
-            num_attention_heads=4,
-            attention_head_size=64,
-            feed_forward_size=256,
-            hidden_act="relu",
-            is_decoder=True,
-            position_embedding_type="learned",
-            max_position_embeddings=length,
-            reversible=False,
-            **attention,
-        )
+    return causal_lm(
+        vocab_size=SYMBOLS + 1,
+        hidden_size=256,
+        num_attention_heads=4,
+        attention_head_size=64,
+        feed_forward_size=256,
+        hidden_act="relu",
+        position_embedding_type="learned",
+        max_position_embeddings=length,
+        reversible=False,
+        **attention,
     )
 
 

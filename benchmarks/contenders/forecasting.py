@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.case import Action, Contender, ContractError
+from benchmarks.case import Contender, ContractError
+from benchmarks.learning import learner
 
 SERIES = {
     "electricity": ["data.source=index:electricity"],
@@ -25,31 +26,23 @@ Facts = dict[str, Any]
 
 def forecasting(series: str) -> list[Contender]:
     """Everybody on one series: recipes/electricity.toml, its horizon and its split."""
+
+    def linear(context: int) -> Callable[[int], Facts]:
+        return lambda steps: _linear(_recipe(series, 1), LINEAR_STEPS_FOR_EACH * steps, context)
+
+    def layers(kinds: list[str]) -> Callable[[int], Facts]:
+        return lambda steps: _layers(_recipe(series, steps, kinds))
+
+    everybody: dict[str, Callable[[int], Facts]] = {
+        "last day": lambda _: _repeat(_recipe(series, 1), DAY),
+        "last week": lambda _: _repeat(_recipe(series, 1), WEEK),
+        **{f"linear from {context}": linear(context) for context in LINEAR_CONTEXTS},
+        **{name: layers(kinds) for name, kinds in LAYERS.items()},
+    }
     return [
-        _contender(series, "last day", lambda steps: _repeat(_recipe(series, 1), DAY)),
-        _contender(series, "last week", lambda steps: _repeat(_recipe(series, 1), WEEK)),
-        *(
-            _contender(
-                series,
-                f"linear from {context}",
-                lambda steps, context=context: _linear(_recipe(series, 1), LINEAR_STEPS_FOR_EACH * steps, context),
-            )
-            for context in LINEAR_CONTEXTS
-        ),
-        *(
-            _contender(series, name, lambda steps, kinds=kinds: _layers(_recipe(series, steps, kinds)))
-            for name, kinds in LAYERS.items()
-        ),
+        learner(f"{series}: {name}", series, train, _check, series=series, model=name)
+        for name, train in everybody.items()
     ]
-
-
-def _contender(series: str, name: str, train: Callable[[int], Facts]) -> Contender:
-    options = {"series": series, "model": name}
-
-    def build(steps: int) -> dict[str, Action]:
-        return {"train": Action(lambda _: train(steps))}
-
-    return Contender(f"{series}: {name}", series, build, _check, options)
 
 
 def _recipe(series: str, steps: int, kinds: Iterable[str] | None = None) -> Any:

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from benchmarks.case import NO_LIMIT, Action, Contender, ContractError
 from benchmarks.contenders.peers import factored_buckets
 from benchmarks.contenders.vectors import bucket_number
+from benchmarks.learning import causal_lm
 
 VOCABULARY = 258
 SHAPE: dict[str, Any] = {
@@ -22,7 +23,6 @@ SHAPE: dict[str, Any] = {
     "feed_forward_size": 1024,
     "hidden_act": "relu",
     "hidden_dropout_prob": 0.0,
-    "is_decoder": True,
     "axial_pos_embds_dim": [64, 192],
 }
 LAYERS = 6
@@ -70,6 +70,7 @@ def transformers_model(length: int, layers: int = LAYERS) -> nn.Module:
     return ReformerModelWithLMHead(
         ReformerConfig(
             **SHAPE,
+            is_decoder=True,
             attn_layers=["local", "lsh"] * (layers // 2),
             axial_pos_shape=_axial_shape(length),
             max_position_embeddings=length,
@@ -84,8 +85,6 @@ def transformers_model(length: int, layers: int = LAYERS) -> nn.Module:
 
 
 def _ours(length: int, attention_layers: list[str], **changes: Any) -> nn.Module:
-    from reformer.models import ReformerConfig, ReformerForCausalLM
-
     settings = SHAPE | {
         "attention_layers": attention_layers,
         "position_embedding_type": "axial",
@@ -96,7 +95,7 @@ def _ours(length: int, attention_layers: list[str], **changes: Any) -> nn.Module
         "local_window": 64,
         "lsh_window": 64,
     }
-    return ReformerForCausalLM(ReformerConfig(**(settings | changes)))
+    return causal_lm(**(settings | changes))
 
 
 def _axial_shape(length: int) -> list[int]:

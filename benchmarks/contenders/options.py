@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from benchmarks.case import Action, Contender, ContractError
 from benchmarks.contenders.byte_lm import bits_of_bytes, first_bytes
 from benchmarks.contenders.language_models import VOCABULARY, training_step
-from benchmarks.learning import Plan, in_random_order, learn, sequences_of
+from benchmarks.learning import Plan, causal_lm, in_random_order, learn, sequences_of
 
 HIDDEN, HEADS, HEAD_DIM, FEED_FORWARD = 128, 4, 32, 512
 KINDS = ("local", "lsh") * 2
@@ -63,15 +63,12 @@ def by_hand() -> Contender:
 
 def model(length: int, **options: Any) -> nn.Module:
     """Two layers of local and two of hashed attention, 128 wide, every layer's input kept."""
-    from reformer.models import ReformerConfig, ReformerForCausalLM
-
     fields: dict[str, Any] = {
         "vocab_size": VOCABULARY,
         "hidden_size": HIDDEN,
         "num_attention_heads": HEADS,
         "attention_head_size": HEAD_DIM,
         "feed_forward_size": FEED_FORWARD,
-        "is_decoder": True,
         "attention_layers": KINDS,
         "local_window": LOCAL_WINDOW,
         "lsh_window": LSH_WINDOW,
@@ -80,7 +77,7 @@ def model(length: int, **options: Any) -> nn.Module:
         "max_position_embeddings": length,
         "reversible": False,
     }
-    return ReformerForCausalLM(ReformerConfig(**(fields | options)))
+    return causal_lm(**(fields | options))
 
 
 class LayersAlone(nn.Module):

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import memory
 from benchmarks.case import Action, Contender, ContractError
-from benchmarks.learning import SAY_SECONDS
+from benchmarks.learning import SAY_SECONDS, causal_lm
 
 PIECE = 1 << 14
 WHOLE = 1 << 16
@@ -20,28 +20,23 @@ TOLERANCE = 1e-4
 
 def small_model() -> Any:
     """Two layers of 32, a local and a hashed one; its positions are a table of three sides that reaches 10^9."""
-    from reformer.models import ReformerConfig, ReformerForCausalLM
-
     torch.manual_seed(0)
-    return ReformerForCausalLM(
-        ReformerConfig(
-            vocab_size=256,
-            hidden_size=32,
-            num_attention_heads=2,
-            attention_head_size=16,
-            feed_forward_size=64,
-            hidden_act="relu",
-            is_decoder=True,
-            attention_layers=["local", "lsh"],
-            local_window=16,
-            lsh_window=16,
-            num_buckets=16,
-            num_rounds=1,
-            position_embedding_type="axial",
-            axial_pos_shape=[1000, 1000, 1000],
-            axial_pos_embds_dim=[8, 8, 16],
-            max_position_embeddings=10**9,
-        )
+    return causal_lm(
+        vocab_size=256,
+        hidden_size=32,
+        num_attention_heads=2,
+        attention_head_size=16,
+        feed_forward_size=64,
+        hidden_act="relu",
+        attention_layers=["local", "lsh"],
+        local_window=16,
+        lsh_window=16,
+        num_buckets=16,
+        num_rounds=1,
+        position_embedding_type="axial",
+        axial_pos_shape=[1000, 1000, 1000],
+        axial_pos_embds_dim=[8, 8, 16],
+        max_position_embeddings=10**9,
     ).eval()
 
 

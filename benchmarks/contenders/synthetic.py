@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.case import Action, Contender, ContractError
+from benchmarks.case import Contender, ContractError
 from benchmarks.contenders.duplication import duplicated
-from benchmarks.learning import Batch, Plan, accuracy, check_overfitting, learn
+from benchmarks.learning import Batch, Plan, accuracy, causal_lm, check_overfitting, learn, learner
 
 VOCABULARY = 128
 NUMBERS = 96
@@ -71,38 +71,32 @@ KINDS = ("full", "local", "lsh", "local+lsh")
 def synthetic(task: str, kind: str) -> Contender:
     """Two layers of one kind of attention on one task."""
 
-    def build(length: int) -> dict[str, Action]:
-        plan = Plan(STEPS[task] if length >= 1024 else QUICK_STEPS)
-        return {"train": Action(lambda _: train(task, kind, length, plan))}
+    def run(length: int) -> dict[str, float | int]:
+        return train(task, kind, length, Plan(STEPS[task] if length >= 1024 else QUICK_STEPS))
 
-    return Contender(f"{task}: {kind}", kind, build, partial(_check, task, kind), {"task": task, "kind": kind})
+    return learner(f"{task}: {kind}", kind, run, partial(_check, task, kind), task=task, kind=kind)
 
 
 def model(kind: str) -> nn.Module:
     """Two layers of 128 with a convolution over five tokens before each attention, so that what stood before a token
     can be asked for. Queries and keys of their own, since a token asks for another than it is; no positions, so that
     what is learned on short sequences holds for long ones."""
-    from reformer.models import ReformerConfig, ReformerForCausalLM
-
-    return ReformerForCausalLM(
-        ReformerConfig(
-            vocab_size=VOCABULARY,
-            hidden_size=128,
-            num_attention_heads=4,
-            attention_head_size=32,
-            feed_forward_size=256,
-            hidden_act="relu",
-            is_decoder=True,
-            attention_layers=[kind] * 2,
-            shared_query_key=False,
-            local_window=64,
-            lsh_window=128,
-            num_buckets=32,
-            num_rounds=4,
-            convolution_kernel=5,
-            position_embedding_type="none",
-            reversible=False,
-        )
+    return causal_lm(
+        vocab_size=VOCABULARY,
+        hidden_size=128,
+        num_attention_heads=4,
+        attention_head_size=32,
+        feed_forward_size=256,
+        hidden_act="relu",
+        attention_layers=[kind] * 2,
+        shared_query_key=False,
+        local_window=64,
+        lsh_window=128,
+        num_buckets=32,
+        num_rounds=4,
+        convolution_kernel=5,
+        position_embedding_type="none",
+        reversible=False,
     )
 
 

@@ -4,10 +4,12 @@ import csv
 import shutil
 import tempfile
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.case import Action, Contender, ContractError
+from benchmarks.case import Contender, ContractError
+from benchmarks.learning import learner
 from benchmarks.machine import ROOT
 
 UNFINISHED = ROOT / "build" / "translation"
@@ -58,17 +60,13 @@ CHECK_PAIRS = [(f"Open file {number}", f"打开文件 {number}") for number in r
 def translation(name: str, pairs: Path | None) -> Contender:
     """One model, trained for so many steps and then scored on what it writes by itself for the test pairs."""
 
-    def build(steps: int) -> dict[str, Action]:
-        return {"train": Action(lambda _: _measured(name, steps, pairs))}
+    def run(steps: int) -> dict[str, Any]:
+        folder = UNFINISHED / f"{name.replace(' ', '-')}-{steps}"
+        facts = train(name, steps, read_pairs(pairs), folder)
+        shutil.rmtree(folder)
+        return facts
 
-    return Contender(name, "ours" if name == "ours" else "plain", build, lambda: _check(name))
-
-
-def _measured(name: str, steps: int, pairs: Path | None) -> dict[str, Any]:
-    folder = UNFINISHED / f"{name.replace(' ', '-')}-{steps}"
-    facts = train(name, steps, read_pairs(pairs), folder)
-    shutil.rmtree(folder)
-    return facts
+    return learner(name, "ours" if name == "ours" else "plain", run, partial(_check, name))
 
 
 def read_pairs(path: Path | None) -> dict[str, list[tuple[str, str]]]:

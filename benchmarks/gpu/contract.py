@@ -1,4 +1,4 @@
-"""Whether the kernels do on this card what the definition says: values and gradients, every option of the operation."""
+"""The contract of the kernels: values and gradients as the definition says, with every option of the operation."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -114,7 +114,7 @@ def _run(
 ) -> list[Tensor]:
     query, key, value = (tensor.detach().requires_grad_() for tensor in tensors)
     learned = [] if coefficients is None else [coefficients.detach().requires_grad_()]
-    options = call.options | {"backend": backend}
+    options: dict[str, Any] = call.options | {"backend": backend}
     if call.transform is not None:
         options["transform"] = LEARNED[call.transform][0](learned[0])
     if call.kind == "shared":

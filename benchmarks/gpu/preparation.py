@@ -44,7 +44,7 @@ def _check(dtype: torch.dtype) -> str:
                 broken.append(f"{call}: {errors[-1]:.1e}")
         except Exception as error:
             # A kernel that does not compile on this GPU must not hide how the other calls do.
-            broken.append(f"{call}: {type(error).__name__}: {str(error)[:500]}")
+            broken.append(f"{call}: {type(error).__name__}: {str(error)[:300]}")
     if broken:
         raise ContractError(
             f"beyond {bound:.0e} from the reference: {'; '.join(broken)}. {tiling.FILE}, if set, may name tilings of "

@@ -14,7 +14,7 @@ from benchmarks.case import Action, Contender, ContractError
 from benchmarks.contenders.ours import ours, products
 from benchmarks.contenders.vectors import finite_and_causal, random_leaves
 from benchmarks.registry import CASES
-from benchmarks.turns import Effort, Workshop
+from benchmarks.turns import Effort, Workshop, _Worker
 from benchmarks.worker import LIMIT, Session, Settings, take_turn
 from reformer.ops import hash_slots, random_rotations
 from reformer.ops.window_attention.reference import times_seen
@@ -180,6 +180,53 @@ for name in PRELOADED:
 """
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_on_a_device_a_block_of_calls_is_waited_for_once(monkeypatch):
+    waited, called = [], []
+    monkeypatch.setattr(memory, "device", lambda: True)
+    monkeypatch.setattr(memory, "wait", lambda: waited.append(1))
+    turn = take_turn(Action(lambda _: called.append(time.sleep(0.002))), at_least=0.05)
+    # One call alone says how many make a block; it does not count.
+    assert turn.calls == len(called) - 1 >= 10
+    assert len(turn.seconds) <= 2
+    assert turn.seconds[0] >= 0.002
+    assert len(waited) <= 6
+
+
+def test_on_a_device_the_first_call_of_an_action_is_not_timed(monkeypatch):
+    calls = []
+    contender = Contender("ours", "ours", lambda length: {"forward": Action(calls.append)}, str)
+    monkeypatch.setattr("benchmarks.worker.take_turn", lambda action, at_least=0: calls.append("turn"))
+    for device, warm_up, expected in (
+        (True, 128, [None, "turn", "turn"]),
+        (True, None, ["turn", "turn"]),
+        (False, 128, ["turn", "turn", "turn"]),
+    ):
+        calls.clear()
+        monkeypatch.setattr(memory, "device", lambda device=device: device)
+        for name in ("forget_peak", "resident"):
+            monkeypatch.setattr(memory, name, lambda: None)
+        session = Session(contender)
+        session.build(256, warm_up)
+        session.turn("forward")
+        session.turn("forward")
+        assert calls == expected
+
+
+def test_an_action_that_fails_leaves_the_others(workshop):
+    case = CASES["hashing"]
+    name = "ours in plain PyTorch"
+    # Of two actions, the one that is not there fails alone.
+    each = _Worker(workshop, case, case.contender(name), Effort())
+    try:
+        assert each.ask("build", 128, None)[0]
+        well, told = each.ask("turn", "no such action")
+        assert not well
+        assert "KeyError" in told
+        assert each.ask("turn", "order")[0]
+    finally:
+        each.close()
 
 
 @pytest.mark.skipif(memory.peak() is None, reason="the system does not tell")
