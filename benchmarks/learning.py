@@ -15,12 +15,12 @@ Batch = tuple[Tensor, Tensor]
 """Token ids and labels, both `[batch, length]`; -100 where nothing is asked."""
 
 SAY_SECONDS = 20.0
-"""How often a training run says where it is."""
+"""Seconds between two lines on the progress of a training."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, how much at a time and how fast; the same for all who are compared."""
+    """Steps, learning rates and seed of a training; the same for all who are compared."""
 
     steps: int
     learning_rate: float = 1e-3

@@ -33,7 +33,7 @@ def _left_out(result: Result) -> list[Row]:
 
 
 def _a_layer(result: Result) -> list[str]:
-    """What each layer adds to the memory, and how much of it is more than its parameters' share."""
+    """The memory that each layer adds, and the part of it beyond its parameters' share."""
     told = []
     for name in result["contracts"]:
         rows = [row for row in of_contender(result, name) if row["length"] >= 6]

@@ -71,7 +71,7 @@ QUESTIONS = {
     "gpu-training-step": "What does a training step on up to four million tokens take on a GPU?",
     "gpu-streaming": "How fast is a stream of a billion tokens read on a GPU?",
 }
-"""What the numbers of each case tell."""
+"""The question that each case answers."""
 
 
 def _steps(tokens: int | None = None, mark: str = "", long: bool = False) -> list[Contender]:
@@ -99,7 +99,7 @@ def _case(name: str, contenders: Sequence[Contender], *shape: Any, **options: An
 
 
 _training = partial(_case, warm_up=None, alone=True, apart=True, turns=1)
-"""What takes minutes and is measured once."""
+"""A case that takes minutes and is measured once."""
 
 _growth = partial(_case, alone=True, apart=True, turns=1)
 """Memory and time of one training step."""

@@ -46,7 +46,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "gpu-training-step": ("gpu-training-step", gpu_tables.gpu_training_step),
     "gpu-streaming": ("gpu-streaming", gpu_tables.gpu_streaming),
 }
-"""What can stand in the page, the case it is made from, and how."""
+"""The tables that can stand in a page: the case each is made from, and the function that makes it."""
 
 PICTURES = {
     "attention": "Time and memory of one attention against length",

@@ -54,7 +54,7 @@ def measured(rows: Iterable[Row]) -> list[Row]:
 
 
 def in_order(result: dict[str, Any]) -> list[Row]:
-    """What was measured, by length, then action, then contender."""
+    """The rows that were measured, by length, then action, then contender."""
     actions, contenders = result["actions"], list(result["contracts"])
 
     def place(row: Row) -> tuple[int, int, int]:

@@ -31,7 +31,7 @@ class OutOfTimeError(Exception):
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure.
+    """Limits of a measurement.
 
     Args:
         turns: the most turns of one action of one contender.
@@ -120,7 +120,7 @@ class Workshop:
                 well, there = each.answer()
                 for action in wanted[name]:
                     if not well:
-                        # What did not fit is left out at greater lengths for each action.
+                        # An action that did not fit is left out at greater lengths for each action.
                         yield Row(each.contender, length, action, error=there)
                     elif action in there:
                         able[action].append(each)

@@ -1,1 +1,1 @@
-"""Who is measured: our operations and models, and those of others, each behind the same actions."""
+"""The contenders: our operations and models, and those of others, each behind the same actions."""

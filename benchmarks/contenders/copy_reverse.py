@@ -1,4 +1,4 @@
-"""An encoder-decoder that copies and that reverses: what comes through from a hashed encoder to the decoder."""
+"""Copying and reversing with an encoder-decoder, whose decoder sees the source through a hashed encoder."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""A linear-chain conditional random field over ordinary window features: what a labeller has to beat."""
+"""A linear-chain conditional random field over ordinary window features, the baseline of a labeller."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, cast

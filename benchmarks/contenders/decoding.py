@@ -10,10 +10,10 @@ from benchmarks.case import NO_LIMIT, Action, Contender, ContractError
 from benchmarks.contenders.language_models import VOCABULARY, million_model
 
 PIECE = 1 << 14
-"""How many tokens of the text are read at a time."""
+"""Tokens of the text that are read at a time."""
 
 TOKENS = 32
-"""How many are written in a call."""
+"""Tokens that are written in a call."""
 
 CHECK_LENGTH = 200
 
@@ -43,7 +43,7 @@ def _write(stream: Any, given: None) -> None:
 
 
 def _check(model: Any) -> str:
-    """What is written token by token is what the whole text gives at once."""
+    """The logits token by token are those of the whole text at once."""
     ids = torch.randint(2, VOCABULARY, (1, CHECK_LENGTH))
     stream = model.stream()
     with torch.no_grad():

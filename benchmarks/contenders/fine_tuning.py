@@ -1,4 +1,4 @@
-"""One labeller fine-tuned in five ways on a newspaper and on reviews: what each way costs, and what it is worth."""
+"""One labeller fine-tuned in five ways on a newspaper and on reviews: the cost and the score of each way."""
 
 import json
 import statistics
@@ -43,13 +43,13 @@ WAYS: dict[str, Tables] = {
     "shared": {"distinct_layers": 2},
     "lora": {"lora_rank": 8, "lora_targets": ["query_key", "query", "key", "value", "output", "inner", "outer"]},
 }
-"""What each way says under `[finetune]`, beside where it starts."""
+"""The fields of each way under `[finetune]`, beside the start."""
 
 # A new head has learned nothing that could tell what a layer is worth, so the upper third goes.
 NEW_HEAD = {"trimmed": {"keep_layers": [0, 1, 2, 3]}}
 
 START_STEPS = 5
-"""How many times as long the start trains."""
+"""The steps of the start, as a multiple of those of each way."""
 LORA_RATE = 3e-3
 BATCH = 4096
 STEPS_TIMED = 7
@@ -206,7 +206,7 @@ def _backward() -> Facts:
 
 
 def _check(way: str) -> str:
-    """What the way does to a small model is what its row says."""
+    """The way changes a small model as its row says."""
     import torch
 
     from reformer.finetuning import layers

@@ -152,7 +152,7 @@ def _score(splits: Any, windows: Any, forecast: Callable[[dict[str, Any]], Any])
 
 
 def _check() -> str:
-    """What is measured is what follows: a series that is its last day again is foretold without an error."""
+    """Windows are scored on what follows them: repeating the last day has no error on a series of equal days."""
     import numpy as np
 
     from reformer.data import Series

@@ -1,4 +1,4 @@
-"""Every option on beside all of them off, and beside the layers alone: what it costs, what it gives."""
+"""The cost and the gain of every option, beside all of them off and beside the layers alone."""
 
 from dataclasses import replace
 from functools import partial
@@ -36,7 +36,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "one head of keys": {"shared_query_key": False, "num_key_value_heads": 1},
     "heads of two kinds": {"attention_layers": [["local", "local", "lsh", "lsh"]] * 4},
 }
-"""What each contender has on; layers of kinds of their own take the place of the others."""
+"""The fields of each contender; layers of kinds of their own take the place of the others."""
 
 STEPS, QUICK_STEPS = 200, 10
 STEP_TOKENS = 1 << 11

@@ -22,7 +22,7 @@ from reformer.ops import bucket_slots, hash_buckets, hash_slots, native, random_
 from reformer.ops.orderings import BUCKET_STRIDE
 
 TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 3e-2}
-"""How far from the definition in float64, as a part of its greatest number."""
+"""The greatest error from the definition in float64, as a part of its greatest number."""
 
 
 def ours(

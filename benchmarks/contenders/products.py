@@ -1,4 +1,4 @@
-"""The most that this machine can do: torch's matrix products, and on a GPU its copies too."""
+"""The limits of this machine: torch's matrix products, and on a GPU its copies too."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,7 +10,7 @@ from benchmarks.contenders.vectors import short_name
 
 SIDE = 2048
 TILES = (16, 256, 2048)
-"""How many tiles a batched product has: in the cache, near it, far from it. The best counts as the peak."""
+"""Tiles of a batched product: in the cache, near it, far from it. The best counts as the peak."""
 
 GPU_SIDE = 8192
 COPIED = 1 << 30

@@ -1,4 +1,4 @@
-"""A small language model that reads a stream: how fast, in how much memory, and whether pieces change anything."""
+"""Streams through a small language model: speed, memory, and the difference that pieces make."""
 
 import time
 from pathlib import Path
@@ -88,7 +88,7 @@ def _keep(stream: Any, path: Path, done: int, seconds: float) -> None:
 
 
 def _restored(stream: Any, path: Path) -> tuple[int, float]:
-    """How many tokens an interrupted reading has read, and in how many seconds; the stream goes on from there."""
+    """The tokens that an interrupted reading has read, and its seconds; the stream goes on from there."""
     from safetensors import safe_open
 
     if not path.exists():

@@ -129,7 +129,7 @@ def train(task: str, kind: str, length: int, plan: Plan, tokens: int = TOKENS) -
 
 
 def _check(task: str, kind: str) -> str:
-    """What is asked for is there, and one batch can be learned by heart."""
+    """The labels are tokens of the sequence, and one batch can be learned by heart."""
     torch.manual_seed(0)
     ids, labels = TASKS[task](CHECK_LENGTH, 4)
     asked = int((labels[:, 1:] >= 0).sum())

@@ -38,7 +38,7 @@ MODELS: dict[str, dict[str, Any]] = {
         "feed_forward_size": 556,
     },
 }
-"""What sets them apart: reversible with hashes in the encoder and a window in the decoder, or neither of these."""
+"""Their own fields: reversible with hashes in the encoder and a window in the decoder, or neither of these."""
 
 COMMON: dict[str, Any] = {
     "hidden_size": 128,

@@ -12,7 +12,7 @@ from benchmarks.case import NO_LIMIT, Action, Contender, ContractError
 HEAD_DIM = 64
 HEADS = 8
 WINDOW = 64
-"""How far our attention sees in a bucket, and the length of the others' chunks."""
+"""The window of our attention in a bucket, and the length of the others' chunks."""
 
 CHECK_LENGTH = 512
 """Where contracts are checked: several buckets, a multiple of everybody's chunks."""

@@ -20,7 +20,7 @@ from reformer.ops import (
 )
 
 BOUNDS = {torch.float32: 1e-4, torch.bfloat16: 8e-2, torch.float16: 2e-2}
-"""How far output and gradients may be from the definition in float64 of the same numbers, relative above 1."""
+"""The greatest error of output and gradients from the definition in float64, relative above 1."""
 
 LEARNED = {"polynomial": (Polynomial, [0.05, -0.02]), "sinh": (Sinh, [0.3])}
 
@@ -72,7 +72,7 @@ def calls(length: int, head_dim: int = 64) -> Iterator[Call]:
 
 
 def error(call: Call, dtype: torch.dtype, device: str) -> float:
-    """How far the kernels are from the definition, output and every gradient."""
+    """The greatest error of the kernels from the definition, over the output and every gradient."""
     torch.manual_seed(0)
     tensors = [torch.randn(2, call.heads, call.length, call.head_dim, device=device).to(dtype) for _ in range(3)]
     if call.kind == "apart":

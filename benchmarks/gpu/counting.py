@@ -1,4 +1,4 @@
-"""What the Triton kernels ask of a card, counted from how they walk: operations and bytes a token.
+"""Operations and bytes a token of the Triton kernels, counted from how they walk.
 
 `python -m benchmarks.gpu.counting` prints the table of `docs/math.md`; `python -m benchmarks.report` writes it there.
 """
@@ -54,12 +54,12 @@ class Shape:
 
     @property
     def blocks(self) -> int:
-        """How many blocks of keys a tile of queries stands before."""
+        """Blocks of keys that a tile of queries stands before."""
         return -(-(self.tile + self.window - 1) // self.keys)
 
     @property
     def tiles(self) -> int:
-        """How many tiles of queries see a block of keys."""
+        """Tiles of queries that see a block of keys."""
         return -(-(self.keys + self.window - 1) // self.tile)
 
     def product(self, pairs: int) -> int:
