@@ -46,6 +46,8 @@ class Pair:
 
 def paragraphs(page: str) -> dict[str, str]:
     """The paragraphs and headings of a page of help by their ids, white space as single spaces."""
+    if not page.strip():
+        return {}
     tree = html.document_fromstring(page)
     for span in [span for span in tree.iter("span") if span.get("class") in OTHER_SYSTEMS]:
         # Another one may have held it.

@@ -1,6 +1,6 @@
 """Results as tables: for the terminal, and in the rows that the documentation shows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -79,34 +79,19 @@ def print_result(result: dict[str, Any], console: Console) -> None:
     if not result["rows"]:
         return
     rows = measured(result["rows"])
-    table = Table(title=f"{result['case']}: {result['question']}", title_justify="left")
-    for name in (
-        result.get("axis", "tokens"),
-        "action",
-        "contender",
-        "time",
-        "least - most",
-        "CPU time",
-        "peak memory",
-        "and",
-    ):
-        table.add_column(name, justify="left" if name in ("action", "contender", "and") else "right")
-    previous = None
+    cells: dict[str, Callable[[Row], str]] = {
+        result.get("axis", "tokens"): lambda row: short(row["length"]),
+        "action": lambda row: row["action"],
+        "contender": lambda row: row["contender"],
+        "time": lambda row: duration(row["median_seconds"]),
+        "least - most": lambda row: f"{duration(min(row['seconds']))} - {duration(max(row['seconds']))}",
+        "CPU time": lambda row: duration(row["cpu_seconds"]),
+        "peak memory": lambda row: size(row["peak_bytes"]),
+        "and": lambda row: "; ".join(_remarks(row, rows)),
+    }
+    table = Table(*cells, title=f"{result['case']}: {result['question']}", title_justify="left")
     for row in in_order(result):
-        group = (row["length"], row["action"])
-        if previous not in (None, group):
-            table.add_section()
-        previous = group
-        table.add_row(
-            short(row["length"]),
-            row["action"],
-            row["contender"],
-            duration(row["median_seconds"]),
-            f"{duration(min(row['seconds']))} - {duration(max(row['seconds']))}",
-            duration(row["cpu_seconds"]),
-            size(row["peak_bytes"]),
-            "; ".join(_remarks(row, rows)),
-        )
+        table.add_row(*(cell(row) for cell in cells.values()))
     console.print(table)
     for row in result["rows"]:
         what = f"{row['contender']} at {short(row['length'])}, {row['action']}"

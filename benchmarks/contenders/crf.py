@@ -11,6 +11,9 @@ PENALTY = 0.1
 
 Features = list[str]
 
+SPANS = ((-2,), (-1,), (0,), (1,), (2,), (-2, -1), (-1, 0), (0, 1), (1, 2), (-1, 1), (-1, 0, 1))
+"""The characters of each feature, by their places from the one that is labelled."""
+
 
 def crf(name: str) -> Contender:
     """sklearn-crfsuite on the paragraphs of `people-daily`, the split that every recipe trains on."""
@@ -32,22 +35,9 @@ def features(text: str) -> Iterator[Features]:
     """For each character: itself and two at either side, and the pairs and the triple around it."""
     padded = "\u0002\u0002" + text + "\u0003\u0003"
     for at in range(2, len(text) + 2):
-        before2, before, here, after, after2 = padded[at - 2 : at + 3]
-        yield [
-            "bias",
-            "-2=" + before2,
-            "-1=" + before,
-            "0=" + here,
-            "1=" + after,
-            "2=" + after2,
-            "-2-1=" + before2 + before,
-            "-10=" + before + here,
-            "01=" + here + after,
-            "12=" + after + after2,
-            "-11=" + before + after,
-            "-101=" + before + here + after,
-            "kind=" + "".join(map(_kind, (before, here, after))),
-        ]
+        around = {place: padded[at + place] for place in range(-2, 3)}
+        spans = ("".join(map(str, span)) + "=" + "".join(around[place] for place in span) for span in SPANS)
+        yield ["bias", *spans, "kind=" + "".join(_kind(around[place]) for place in (-1, 0, 1))]
 
 
 def _kind(character: str) -> str:
