@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
 from rich.console import Console
@@ -38,9 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
     begun, sound = time.perf_counter(), True
     ends = time.monotonic() + 60 * given.minutes
     cases = _cases(given)
+    # Described once, because the load before is not that of the cases measured first.
+    described = cache(partial(machine.describe, given.threads or os.cpu_count() or 1))
     try:
         for case in cases:
-            sound &= _run(case, given, _command(arguments), ends, console)
+            device = machine.device_for(case, given.device)
+            sound &= _run(case, given, described(device) | {"command": _command(arguments)}, device, ends, console)
     except ReformerError as error:
         print(error, file=sys.stderr)
         return 2
@@ -50,22 +54,21 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if sound else 1
 
 
-def _run(case: Case, given: argparse.Namespace, command: str, ends: float, console: Console) -> bool:
+def _run(
+    case: Case, given: argparse.Namespace, described: results.Result, device: str, ends: float, console: Console
+) -> bool:
     """One case into its file; whether nothing failed.
 
     Raises:
-        ReformerError: it cannot be measured on this machine, or not beside what was measured before.
+        ReformerError: it cannot be measured beside what an interrupted run has left.
     """
-    device = machine.device_for(case, given.device)
-    threads = given.threads or os.cpu_count() or 1
     folder = given.output or (results.FOLDER if _is_whole(given) else DRAFTS)
     header = {"case": case.name, "question": case.question, "axis": case.axis, "actions": list(case.actions)}
-    described = machine.describe(threads, device) | {"command": command}
     file = results.ResultFile(folder, header | {"machine": described})
     if given.resume:
         file.resume()
-    tiles = folder / "triton-tiles.json" if device == "cuda" else None
-    workshop = Workshop(Settings(threads, device, given.pairs, tiles))
+    tiles = folder / "triton-tiles.json" if device.startswith("cuda") else None
+    workshop = Workshop(Settings(described["threads"], device, given.pairs, tiles))
     run = _Measuring(case, workshop, file, _effort(case, given, ends), console)
     try:
         sound = run.measure(given.lengths or (case.quick_lengths if given.quick else case.lengths), given.only)

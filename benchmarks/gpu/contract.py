@@ -119,11 +119,11 @@ def _run(
         options["transform"] = LEARNED[call.transform][0](learned[0])
     if call.kind == "shared":
         inputs = [query, value, *learned]
-        output = (
-            window_attention(query, unit_vectors(query), value, slots[0], **{"attend_self": False} | options)
-            if backend == "reference"
-            else shared_window_attention(query, value, slots[0], **options)
-        )
+        if backend == "reference":
+            options = {"attend_self": False} | options
+            output = window_attention(query, unit_vectors(query), value, slots[0], **options)
+        else:
+            output = shared_window_attention(query, value, slots[0], **options)
     else:
         inputs = [query, key, value, *learned]
         output = window_attention(query, key, value, slots[0], slots[1], **options)
