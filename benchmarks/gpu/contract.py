@@ -127,8 +127,10 @@ def _run(
     else:
         inputs = [query, key, value, *learned]
         output = window_attention(query, key, value, slots[0], slots[1], **options)
-    generator = torch.Generator().manual_seed(1)
-    grad = torch.randn(output.shape, generator=generator, dtype=torch.float64).to(output.device, output.dtype)
+    # Drawn on the processor, so that a default device changes nothing.
+    generator = torch.Generator("cpu").manual_seed(1)
+    grad = torch.randn(output.shape, generator=generator, dtype=torch.float64, device="cpu")
+    grad = grad.to(output.device, output.dtype)
     gradients = torch.autograd.grad(output, inputs, grad)
     plain = gradients[: len(inputs) - len(learned)]
     # A coefficient's gradient is a sum over all pairs: as exact as it is large.
