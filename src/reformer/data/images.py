@@ -4,18 +4,16 @@ import gzip
 import os
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reformer.data.errors import DataError
+from reformer.data.errors import DataError, OnError, raise_error
 from reformer.data.readers._source import Source
 from reformer.data.readers._table import table_rows
-
-Report = Callable[[DataError], object]
 
 _UNSIGNED_BYTES = 8
 _IMAGES, _LABELS = "images-idx3", "labels-idx1"
@@ -32,7 +30,7 @@ class Image:
     source: str = ""
 
 
-def read_images(path: str, *, label_column: str | None = "label", on_error: Report | None = None) -> Iterator[Image]:
+def read_images(path: str, *, label_column: str | None = "label", on_error: OnError = raise_error) -> Iterator[Image]:
     """The images of a file, in its order.
 
     - An IDX file (`*-images-idx3-ubyte`, `.gz` too) is read with the labels of the file beside it whose name has
@@ -44,12 +42,11 @@ def read_images(path: str, *, label_column: str | None = "label", on_error: Repo
     Raises:
         DataError: file, line and remedy for whatever is wrong; with `on_error`, for the file as a whole alone.
     """
-    report = _raise if on_error is None else on_error
     name = Path(path).name.lower()
     if "idx3" in name or name.removesuffix(".gz").endswith(".idx"):
         yield from _read_idx(path, with_labels=label_column is not None)
     elif name.removesuffix(".gz").endswith((".csv", ".tsv")):
-        yield from _read_table(path, label_column, report)
+        yield from _read_table(path, label_column, on_error)
     else:
         yield Image(_pixels(path, path, None), Path(path).name, source=path)
 
@@ -82,10 +79,6 @@ def load_digits(*, captions: bool = False) -> dict[str, list[Image]]:
 
 def _caption(digit: int) -> str:
     return f"手写的数字{'零一二三四五六七八九'[digit]}，是{'单' if digit % 2 else '双'}数。"
-
-
-def _raise(error: DataError) -> None:
-    raise error
 
 
 def _read_idx(path: str, *, with_labels: bool) -> Iterator[Image]:
@@ -122,9 +115,9 @@ def _idx_array(path: str, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8, offset=head).reshape(shape)
 
 
-def _read_table(path: str, label_column: str | None, report: Report) -> Iterator[Image]:
+def _read_table(path: str, label_column: str | None, on_error: OnError) -> Iterator[Image]:
     with Source(path) as source:
-        rows = table_rows(source, "\t" if ".tsv" in path.lower() else ",", report)
+        rows = table_rows(source, "\t" if ".tsv" in path.lower() else ",", on_error)
         _, header = next(rows, (0, []))
         wanted = ["file"] if label_column is None else ["file", label_column]
         for column in wanted:
@@ -143,7 +136,7 @@ def _read_table(path: str, label_column: str | None, report: Report) -> Iterator
                 file = os.path.join(os.path.dirname(path), named["file"])
                 yield Image(_pixels(file, path, line), named["file"], label, f"{path}:{line}")
             except DataError as error:
-                report(error)
+                on_error(error)
 
 
 def _pixels(file: str, path: str, line: int | None) -> NDArray[np.float32]:

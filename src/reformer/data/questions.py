@@ -1,14 +1,12 @@
 """Questions about documents with their answers, from files in the form of SQuAD."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from reformer.data.errors import DataError
+from reformer.data.errors import DataError, OnError, raise_error
 from reformer.data.readers._source import Source, UnreadableFileError
-
-Report = Callable[[DataError], object]
 
 _SHAPE = '{"question": "...", "context": "...", "answers": {"text": ["..."], "answer_start": [17]}}'
 
@@ -33,7 +31,7 @@ class Question:
         return [self.document[start:end] for start, end in self.answers or ()]
 
 
-def read_questions(path: str, *, on_error: Report | None = None) -> Iterator[Question]:
+def read_questions(path: str, *, on_error: OnError = raise_error) -> Iterator[Question]:
     """The questions of a file, in its order.
 
     - JSONL (`.jsonl`, also `.gz`): an object a line with `question`, `context`, and if they are known `answers`:
@@ -45,28 +43,23 @@ def read_questions(path: str, *, on_error: Report | None = None) -> Iterator[Que
         DataError: place and remedy for whatever is wrong; with `on_error`, for the file as a whole alone. The place is
             the line, or in SQuAD's own JSON the way to the question.
     """
-    report = _raise if on_error is None else on_error
     name = path.lower().removesuffix(".gz")
     if not name.endswith((".jsonl", ".json")):
         raise DataError(path, None, "the suffix does not tell the format", "give .jsonl, or SQuAD's .json (.gz too)")
     with Source(path) as source:
-        records = _lines(source, report) if name.endswith(".jsonl") else _nested(source)
+        records = _lines(source, on_error) if name.endswith(".jsonl") else _nested(source)
         empty = True
         for place, identity, record in records:
             empty = False
             try:
                 yield _question(place, identity, record)
             except DataError as error:
-                report(error)
+                on_error(error)
     if empty:
         raise DataError(path, None, "the file holds no question", f"give at least one, as {_SHAPE}")
 
 
-def _raise(error: DataError) -> None:
-    raise error
-
-
-def _lines(source: Source, report: Report) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _lines(source: Source, on_error: OnError) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """The place, a name and the record of each line that holds one."""
     while True:
         try:
@@ -81,7 +74,7 @@ def _lines(source: Source, report: Report) -> Iterator[tuple[str, str, dict[str,
         except UnreadableFileError:
             raise
         except DataError as error:
-            report(error)
+            on_error(error)
         else:
             yield f"{source.path}:{source.line}", f"{source.name}:{source.line}", record
 

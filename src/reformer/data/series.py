@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reformer.data.errors import DataError
+from reformer.data.errors import DataError, OnError, raise_error
 from reformer.data.readers._source import Source
 from reformer.data.readers._table import table_rows
 
@@ -23,7 +23,6 @@ SHORTEST_MONTH = 28 * 86400
 _ISO = "write dates as 2024-12-31 or 2024-12-31 23:00:00"
 _SORT = "sort the rows by date, one for each step"
 
-Report = Callable[[DataError], object]
 Dates = NDArray[np.datetime64]
 
 
@@ -55,7 +54,7 @@ def read_series(
     *,
     date_columns: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
-    on_error: Report | None = None,
+    on_error: OnError = raise_error,
 ) -> Series:
     """The series of a CSV or TSV file (`.gz` too), whose first line names the columns.
 
@@ -71,13 +70,12 @@ def read_series(
         DataError: file, line and remedy for whatever is wrong; with `on_error`, for the file as a whole alone.
     """
     name = str(path)
-    report = _raise if on_error is None else on_error
     with Source(name) as source:
-        rows = list(table_rows(source, "\t" if ".tsv" in Path(name).suffixes else ",", report))
+        rows = list(table_rows(source, "\t" if ".tsv" in Path(name).suffixes else ",", on_error))
         if len(rows) < 3:
             raise DataError(name, None, "there are no two rows below the first line", "give a series of some length")
         (_, header), rows = rows[0], rows[1:]
-        kept = [row for row in rows if _fits(name, row, header, report)]
+        kept = [row for row in rows if _fits(name, row, header, on_error)]
         date_indices = _date_indices(name, header, kept, date_columns)
         chosen = _value_indices(name, header, kept, date_indices, columns)
     dates, lines, values = [], [], []
@@ -85,11 +83,11 @@ def read_series(
         try:
             dates.append(_date([cells[index] for index in date_indices]))
         except ValueError as error:
-            report(DataError(name, line, f"no date ({error})", _ISO))
+            on_error(DataError(name, line, f"no date ({error})", _ISO))
             continue
         lines.append(line)
-        values.append([_number(name, line, header[index], cells[index], report) for index in chosen])
-    return _on_grid(name, [header[i] for i in chosen], dates, lines, values, report)
+        values.append([_number(name, line, header[index], cells[index], on_error) for index in chosen])
+    return _on_grid(name, [header[i] for i in chosen], dates, lines, values, on_error)
 
 
 def time_features(dates: Dates) -> NDArray[np.float32]:
@@ -106,16 +104,12 @@ def time_features(dates: Dates) -> NDArray[np.float32]:
     return np.concatenate((np.sin(angles), np.cos(angles)), -1).astype(np.float32)
 
 
-def _raise(error: DataError) -> None:
-    raise error
-
-
-def _fits(name: str, row: tuple[int, list[str]], header: list[str], report: Report) -> bool:
+def _fits(name: str, row: tuple[int, list[str]], header: list[str], on_error: OnError) -> bool:
     line, cells = row
     if len(cells) == len(header):
         return True
     problem = f"the row has {len(cells)} cells, and the first line names {len(header)} columns"
-    report(DataError(name, line, problem, "give every row a cell for each column"))
+    on_error(DataError(name, line, problem, "give every row a cell for each column"))
     return False
 
 
@@ -183,12 +177,12 @@ def _is_number(cell: str) -> bool:
         return False
 
 
-def _number(name: str, line: int, column: str, cell: str, report: Report) -> float:
+def _number(name: str, line: int, column: str, cell: str, on_error: OnError) -> float:
     if cell.strip().lower() in MISSING:
         return math.nan
     if _is_number(cell):
         return float(cell)
-    report(
+    on_error(
         DataError(name, line, f"{cell!r} in the column {column!r} is no number", "correct it, or leave the cell empty")
     )
     return math.nan
@@ -200,7 +194,7 @@ def _on_grid(
     dates: list[np.datetime64],
     lines: list[int],
     values: list[list[float]],
-    report: Report,
+    on_error: OnError,
 ) -> Series:
     """Rows to equal steps; a row that fits in nowhere is reported."""
     if len(dates) < 2:
@@ -212,10 +206,10 @@ def _on_grid(
         after = _steps(found[0], found[index], step, unit)
         if after is None:
             told = f"{found[index]} is no whole number of steps of {step} {unit} after {found[0]}"
-            report(DataError(name, lines[index], told, "give rows that are equally far apart"))
+            on_error(DataError(name, lines[index], told, "give rows that are equally far apart"))
         elif after <= rows[-1]:
             told = "the same date as an earlier row's" if after in rows[-2:] else "earlier than the row before"
-            report(DataError(name, lines[index], f"{found[index]} is {told}", _SORT))
+            on_error(DataError(name, lines[index], f"{found[index]} is {told}", _SORT))
         else:
             rows.append(after)
             grid.append(found[index])

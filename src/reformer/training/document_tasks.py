@@ -21,12 +21,13 @@ from reformer.data import (
     read_documents,
     token_tags,
 )
+from reformer.data.errors import OnError
 from reformer.errors import ReformerError
 from reformer.models import ReformerForSequenceClassification, ReformerForTokenClassification
 from reformer.training.decoding import best_tags
 from reformer.training.document_material import DocumentMaterial
 from reformer.training.examples import Augmentation, Examples, Offsets
-from reformer.training.material import AnsweringTask, Asked, Report, read_files
+from reformer.training.material import AnsweringTask, Asked, read_files
 from reformer.training.metrics import ClassScore, EntityScore, Score
 from reformer.training.predict import as_json, evaluate, predict
 from reformer.training.recipe import Recipe, TrainingRecipe
@@ -63,7 +64,7 @@ class DocumentTask(AnsweringTask):
     asks = frozenset({"format", "text_column", "label_column", "split", "text"})
 
     def answers(
-        self, run: "Run[DocumentTask]", files: Iterable[str], asked: Asked, on_error: Report
+        self, run: "Run[DocumentTask]", files: Iterable[str], asked: Asked, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
         text_column = asked.text_column or run.recipe.data.text_column or "text"
 

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from reformer.data import DataError, Series, load_series
+from reformer.data.errors import OnError
 from reformer.models import ReformerConfig, ReformerForForecasting
 from reformer.training.batches import TokenBatches
 from reformer.training.forecast_picture import draw_forecast
 from reformer.training.linear_forecast import prime_linear
-from reformer.training.material import AnsweringTask, Asked, Material, Report, make_config, read_files
+from reformer.training.material import AnsweringTask, Asked, Material, make_config, read_files
 from reformer.training.metrics import ForecastScore
 from reformer.training.recipe import Recipe
 from reformer.training.series_windows import (
@@ -74,7 +75,7 @@ class Forecasting(AnsweringTask):
         return SeriesReader.load(folder)
 
     def answers(
-        self, run: "Run[Forecasting]", files: Iterable[str], asked: Asked, on_error: Report
+        self, run: "Run[Forecasting]", files: Iterable[str], asked: Asked, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
         """A record for each step of the horizon: file, date, and each column with its quantiles."""
         for file, series in read_files(files, lambda file: [(file, run.processor.read(file, on_error))], on_error):

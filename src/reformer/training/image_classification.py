@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from reformer.data import DataError, Image, label_id
+from reformer.data.errors import OnError, raise_error
 from reformer.models import ReformerForImageClassification
 from reformer.training.image_tasks import (
     ImageTask,
@@ -20,7 +21,7 @@ from reformer.training.image_tasks import (
     stack,
     tokens_of,
 )
-from reformer.training.material import Asked, Material, Report, make_config
+from reformer.training.material import Asked, Material, make_config
 from reformer.training.metrics import ClassScore
 from reformer.training.recipe import Recipe
 from reformer.training.start import Start
@@ -47,7 +48,7 @@ class ImageClassification(ImageTask):
         """The configuration says all that is to know."""
 
     def answers(
-        self, run: "Run[ImageClassification]", files: Iterable[str], asked: Asked, on_error: Report
+        self, run: "Run[ImageClassification]", files: Iterable[str], asked: Asked, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
         for image, shares in _shares(run, read_all(files, on_error), on_error):
             scores = dict(zip(run.labels, shares.tolist(), strict=True))
@@ -134,7 +135,7 @@ def evaluate_images(run: "Run[ImageClassification]", images: Iterable[Image]) ->
 
 
 def _shares(
-    run: "Run[ImageClassification]", images: Iterable[Image], on_error: Report | None = None
+    run: "Run[ImageClassification]", images: Iterable[Image], on_error: OnError = raise_error
 ) -> Iterator[tuple[Image, np.ndarray]]:
     """Each image with its classes' shares."""
     for held, pixels in batches(run, images, on_error):

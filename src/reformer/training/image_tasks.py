@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from reformer.data import DataError, Image, load_digits, read_images
+from reformer.data.errors import OnError, raise_error
 from reformer.models import ReformerConfig
-from reformer.training.material import AnsweringTask, Asked, Report, read_files
+from reformer.training.material import AnsweringTask, Asked, read_files
 from reformer.training.recipe import Recipe
 from reformer.training.splits import hold_out
 
@@ -97,13 +98,13 @@ def stack(images: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(images))
 
 
-def read_all(files: Iterable[str], on_error: Report) -> Iterator[Image]:
+def read_all(files: Iterable[str], on_error: OnError) -> Iterator[Image]:
     """The images of all files, without what may be said of them."""
     return read_files(files, lambda file: read_images(file, label_column=None, on_error=on_error), on_error)
 
 
 def batches(
-    run: "Run[Any]", images: Iterable[Image], on_error: Report | None = None
+    run: "Run[Any]", images: Iterable[Image], on_error: OnError = raise_error
 ) -> Iterator[tuple[list[Image], Tensor]]:
     """Images in their order with their pixels as the run's model takes them, a bounded number at a time.
 
@@ -118,8 +119,6 @@ def batches(
         try:
             _check_shape(image, shape)
         except DataError as error:
-            if on_error is None:
-                raise
             on_error(error)
             continue
         held.append(image)

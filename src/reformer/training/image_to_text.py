@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from reformer.data import IGNORED, Image
+from reformer.data.errors import OnError, raise_error
 from reformer.models import ReformerForImageToText
 from reformer.training.image_tasks import (
     ImageTask,
@@ -20,7 +21,7 @@ from reformer.training.image_tasks import (
     stack,
     tokens_of,
 )
-from reformer.training.material import Asked, Material, Report, make_config, make_tokenizer
+from reformer.training.material import Asked, Material, make_config, make_tokenizer
 from reformer.training.recipe import Recipe
 from reformer.training.start import Start
 from reformer.training.targets import Targets, wanted
@@ -47,7 +48,7 @@ class ImageToText(ImageTask):
         return CaptionMaterial(self, recipe, start)
 
     def answers(
-        self, run: "Run[ImageToText]", files: Iterable[str], asked: Asked, on_error: Report
+        self, run: "Run[ImageToText]", files: Iterable[str], asked: Asked, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
         for image, text in caption_images(run, read_all(files, on_error), on_error, beams=asked.beams or 1):
             yield {"id": image.id, "caption": text}
@@ -130,7 +131,7 @@ class CaptionMaterial(Material):
 
 
 def caption_images(
-    run: "Run[ImageToText]", images: Iterable[Image], on_error: Report | None = None, *, beams: int = 1
+    run: "Run[ImageToText]", images: Iterable[Image], on_error: OnError = raise_error, *, beams: int = 1
 ) -> Iterator[tuple[Image, str]]:
     """Each image with what the model writes for it, in the images' order, a bounded number at a time.
 

@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from reformer.data import DataError, byte_tokenizer, character_tokenizer, load_tokenizer
+from reformer.data.errors import OnError
 from reformer.errors import ReformerError
 from reformer.models import ReformerConfig
 from reformer.training.batches import Batches, TokenBatches
@@ -138,9 +139,6 @@ class Asked:
     """How many texts to follow at a time where one is written; if nothing was said, the likeliest token alone."""
 
 
-Report = Callable[[DataError], object]
-
-
 class AnsweringTask(Task):
     """A task whose runs answer about the records of files: `reformer predict` and `reformer evaluate` need no more."""
 
@@ -155,7 +153,7 @@ class AnsweringTask(Task):
                 raise ReformerError(f"--{option} means nothing to a run that has learned {name}; leave it out")
 
     @abstractmethod
-    def answers(self, run: Any, files: Iterable[str], asked: Asked, on_error: Report) -> Iterator[dict[str, Any]]:
+    def answers(self, run: Any, files: Iterable[str], asked: Asked, on_error: OnError) -> Iterator[dict[str, Any]]:
         """What the run says of each record of the files, in their order, as objects for JSON.
 
         What cannot be read or answered goes to `on_error` as an error that names its place, and the next one is read.
@@ -171,7 +169,7 @@ class AnsweringTask(Task):
         """
 
 
-def read_files(files: Iterable[str], read: Callable[[str], Iterable[Any]], on_error: Report) -> Iterator[Any]:
+def read_files(files: Iterable[str], read: Callable[[str], Iterable[Any]], on_error: OnError) -> Iterator[Any]:
     """The records of all files; a file that cannot be read as a whole is reported like a record."""
     for file in files:
         try:

@@ -1,11 +1,12 @@
 """Answers about documents in a stream: in their order, exact to the character, in constant memory."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 
 from reformer.data import DataError, Document
+from reformer.data.errors import OnError, raise_error
 from reformer.training.batches import TokenBatches
 from reformer.training.examples import Encoded, encode, pad
 
@@ -23,7 +24,7 @@ DOCUMENTS_AHEAD = 1024
 def predict(
     run: "Run[DocumentTask]",
     documents: Iterable[Document],
-    on_error: Callable[[DataError], object] | None = None,
+    on_error: OnError = raise_error,
     *,
     batch_tokens: int = BATCH_TOKENS,
 ) -> "Iterator[tuple[Document, Answer]]":
@@ -53,9 +54,7 @@ def readable(run: "Run[Any]", documents: Iterable[Document]) -> Iterator[Encoded
     return encode(documents, run.tokenizer, run.model.config.max_position_embeddings)
 
 
-def portions(
-    sequences: Iterable[R | DataError], on_error: Callable[[DataError], object] | None = None
-) -> Iterator[list[R]]:
+def portions(sequences: Iterable[R | DataError], on_error: OnError = raise_error) -> Iterator[list[R]]:
     """The sequences in their order, as many at a time as may be held to find some of about one length.
 
     An error among them goes to `on_error`, or is raised without it.
@@ -64,8 +63,6 @@ def portions(
     tokens = 0
     for sequence in sequences:
         if isinstance(sequence, DataError):
-            if on_error is None:
-                raise sequence
             on_error(sequence)
             continue
         if portion and (tokens + len(sequence.ids) > TOKENS_AHEAD or len(portion) == DOCUMENTS_AHEAD):

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from reformer.data import DataError, Question, load_cloze, read_questions
+from reformer.data.errors import OnError, raise_error
 from reformer.models import ReformerForQuestionAnswering
 from reformer.training.answer_score import AnswerScore
 from reformer.training.batches import TokenBatches
 from reformer.training.examples import Offsets, pad
-from reformer.training.material import AnsweringTask, Asked, Material, Report, make_config, make_tokenizer, read_files
+from reformer.training.material import AnsweringTask, Asked, Material, make_config, make_tokenizer, read_files
 from reformer.training.predict import BATCH_TOKENS, portions
 from reformer.training.recipe import Recipe
 from reformer.training.splits import hold_out
@@ -85,7 +86,7 @@ class QuestionAnswering(AnsweringTask):
         return QuestionMaterial(recipe, start)
 
     def answers(
-        self, run: "Run[QuestionAnswering]", files: Iterable[str], asked: Asked, on_error: Report
+        self, run: "Run[QuestionAnswering]", files: Iterable[str], asked: Asked, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
         questions = read_files(files, lambda file: read_questions(file, on_error=on_error), on_error)
         for question, answer in answer_questions(run, questions, on_error):
@@ -192,7 +193,7 @@ class QuestionMaterial(Material):
 
 
 def answer_questions(
-    run: "Run[QuestionAnswering]", questions: Iterable[Question], on_error: Report | None = None
+    run: "Run[QuestionAnswering]", questions: Iterable[Question], on_error: OnError = raise_error
 ) -> Iterator[tuple[Question, Answer]]:
     """Each question with the model's answer, in the questions' order.
 

@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from reformer.data import IGNORED, Document, read_documents
+from reformer.data.errors import OnError
 from reformer.errors import ReformerError
 from reformer.models import ReformerForConditionalGeneration
 from reformer.training.examples import Example, Examples, Offsets, pad
@@ -14,7 +15,6 @@ from reformer.training.material import (
     AnsweringTask,
     Asked,
     Material,
-    Report,
     make_config,
     make_tokenizer,
     read_files,
@@ -56,7 +56,7 @@ class TextToText(AnsweringTask):
         return PairMaterial(recipe, start)
 
     def answers(
-        self, run: "Run[TextToText]", files: Iterable[str], asked: Asked, on_error: Report
+        self, run: "Run[TextToText]", files: Iterable[str], asked: Asked, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
         text_column = asked.text_column or _with_columns(run.recipe.data).text_column
 

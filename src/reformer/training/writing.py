@@ -1,6 +1,6 @@
 """What an encoder-decoder writes for texts in a stream: in their order, in constant memory."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -8,7 +8,8 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from reformer.data import DataError, Document
+from reformer.data import Document
+from reformer.data.errors import OnError, raise_error
 from reformer.training.batches import TokenBatches
 from reformer.training.examples import pad
 from reformer.training.predict import portions, readable
@@ -27,7 +28,7 @@ TOKENS_FOR_EACH, TOKENS_TO_SPARE = 6, 32
 def write_answers(
     run: "Run[Any]",
     documents: Iterable[Document],
-    on_error: Callable[[DataError], object] | None = None,
+    on_error: OnError = raise_error,
     *,
     beams: int = 1,
     batch_tokens: int = BATCH_TOKENS,

