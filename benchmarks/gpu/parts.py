@@ -96,7 +96,7 @@ def tune(file: Results, effort: Effort) -> Iterator[str]:
     from benchmarks.contenders.ours import Hashed
     from benchmarks.gpu.contenders import DTYPE, HEADS
     from benchmarks.gpu.timing import measure
-    from reformer.ops.window_attention import tiling
+    from reformer.ops.window_attention import triton_tiles as tiling
 
     torch.set_default_device("cuda")
     hashed = Hashed(TUNED_LENGTH, HEADS, 1, "triton", DTYPE)
@@ -245,6 +245,6 @@ def stream(
 
 def keep_tiles(path: Path) -> None:
     """Where tilings are kept, for this process and the ones it starts, unless a file was named already."""
-    from reformer.ops.window_attention import tiling
+    from reformer.ops.window_attention import triton_tiles as tiling
 
     os.environ.setdefault(tiling.FILE, str(path))

@@ -160,7 +160,7 @@ def test_what_was_not_checked_does_not_hold(monkeypatch):
 
 
 def test_a_search_that_fails_leaves_the_default(monkeypatch, tmp_path):
-    from reformer.ops.window_attention import tiling
+    from reformer.ops.window_attention import triton_tiles as tiling
 
     def fails(kernel, query, window, seconds):
         raise RuntimeError("no")

@@ -10,7 +10,8 @@ from itertools import cycle
 import pytest
 
 from reformer.ops import gpu
-from reformer.ops.window_attention import arrangement, tiling
+from reformer.ops.window_attention import triton_rows as arrangement
+from reformer.ops.window_attention import triton_tiles as tiling
 
 VARIANTS = ("local+lsh", "separate", "heads", "lsh", "grouped", "local")
 """Position and hash orderings, queries in the keys' row and in one of their own, heads of several kinds with a

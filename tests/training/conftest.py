@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from reformer.training.pace import PaceKeeper
+from reformer.training.schedule import PaceKeeper
 
 
 @pytest.fixture
