@@ -200,7 +200,7 @@ class FinetuneRecipe(_Table):
 class TrainingRecipe(_Table):
     """What is learned, for how long, and how."""
 
-    task: str = Field(description="a name in reformer.training.tasks.TASKS")
+    task: str = Field(description="a name in reformer.tasks.registry.TASKS")
     epochs: Positive | None = Field(None, description="end after so many passes over the training documents")
     max_steps: AtLeastOne | None = Field(None, description="end after so many optimizer steps")
     max_minutes: Positive | None = Field(

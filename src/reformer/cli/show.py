@@ -36,8 +36,7 @@ def show(
 
     from reformer.runs.loading import load_run
     from reformer.tasks.document_splits import joined, read_source
-    from reformer.tasks.documents.task import DocumentTask, predict
-    from reformer.tasks.documents.task import spans_of_types
+    from reformer.tasks.documents.task import DocumentTask, predict, spans_of_types
 
     loaded = load_run(run, DocumentTask)
     documents = read_source(data, loaded.recipe.data, split=split, format=format, text_column=text_column)

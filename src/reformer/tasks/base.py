@@ -94,7 +94,7 @@ class Material(ABC):
 
 
 class Task(ABC):
-    """Something to learn. To add one, write its class and name it in `reformer.training.tasks.TASKS`."""
+    """Something to learn. To add one, write its class and name it in `reformer.tasks.registry.TASKS`."""
 
     head: type[PreTrainedModel]
     best_metric: str

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from reformer.errors import ReformerError
-from reformer.training.callbacks.averaging import WeightAverage
+from reformer.models.alignment import ALIGNMENT
+from reformer.training.callbacks.averaging import AVERAGE, WeightAverage
 
 
 def _step(average: WeightAverage, number: int, **state: Any) -> None:
@@ -67,3 +69,12 @@ def test_a_checkpoint_without_an_average_is_one_message(tmp_path):
     average = WeightAverage(nn.Linear(3, 2), 0.5, str(tmp_path))
     with pytest.raises(ReformerError, match=r"average\.safetensors: there is no such file; start the run again"):
         average.on_train_begin(*_arguments())
+
+
+def test_a_resumed_average_is_aligned(tmp_path):
+    save_file({"weight": torch.ones(2, 3), "bias": torch.ones(2)}, tmp_path / AVERAGE)
+    assert any(weight.data_ptr() % ALIGNMENT for weight in load_file(tmp_path / AVERAGE).values())
+    model = nn.Linear(3, 2)
+    average = WeightAverage(model, 0.5, str(tmp_path))
+    average.on_train_begin(*_arguments())
+    assert all(weight.data_ptr() % ALIGNMENT == 0 for weight in average._average.values())

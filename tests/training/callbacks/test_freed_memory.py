@@ -89,7 +89,7 @@ import torch
 from pathlib import Path
 from types import SimpleNamespace
 from rich.console import Console
-from reformer.training import kept_memory
+from reformer.training.callbacks import freed_memory as kept_memory
 
 def resident():
     return kept_memory._kilobytes("/proc/self/status", "VmRSS")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from reformer.errors import ReformerError
+from reformer.models.alignment import aligned
 
 AVERAGE = "average.safetensors"
 
@@ -81,4 +82,4 @@ class WeightAverage(TrainerCallback):
         if not file.exists():
             raise ReformerError(f"{file}: there is no such file; start the run again with --overwrite")
         found = load_file(file)
-        return {name: found[name].to(weight.device) for name, weight in self._weights.items()}
+        return {name: aligned(found[name].to(weight.device)) for name, weight in self._weights.items()}
