@@ -13,7 +13,7 @@ from setuptools.command.build_ext import build_ext
 OPS = Path("src/reformer/ops")
 SOURCES = [
     OPS / "native/features.cpp",
-    OPS / "native/hashing.cpp",
+    OPS / "orderings/cpu.cpp",
     OPS / "native/unit_vectors.cpp",
     OPS / "window_attention/cpu.cpp",
 ]

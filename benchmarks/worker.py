@@ -37,13 +37,13 @@ class Settings:
     def apply(self) -> None:
         import torch
 
-        from reformer.ops.window_attention import tiling
+        from reformer.ops.window_attention import triton_tiles
 
         torch.set_num_threads(self.threads)
         if self.device != "cpu":
             torch.set_default_device(self.device)
         if self.tiles is not None:
-            os.environ.setdefault(tiling.FILE, str(self.tiles))
+            os.environ.setdefault(triton_tiles.FILE, str(self.tiles))
 
     def contender(self, case: str, name: str) -> Contender:
         from benchmarks.registry import cases

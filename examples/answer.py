@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 
 from reformer.data import Question
-from reformer.training.question_answering import answer_questions
-from reformer.training.recipe_file import read_recipe
-from reformer.training.run import load_run
+from reformer.runs.loading import load_run
+from reformer.runs.recipe_file import read_recipe
+from reformer.tasks.question_answering.task import answer_questions
 from reformer.training.train import train
 
 RECIPE = """

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from reformer.training.material import Asked
-from reformer.training.recipe_file import read_recipe
-from reformer.training.run import load_run
+from reformer.runs.loading import load_run
+from reformer.runs.recipe_file import read_recipe
+from reformer.tasks.base import Asked
 from reformer.training.train import train
 
 RECIPE = """

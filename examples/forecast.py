@@ -6,9 +6,9 @@ import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from reformer.training.material import Asked
-from reformer.training.recipe_file import read_recipe
-from reformer.training.run import load_run
+from reformer.runs.loading import load_run
+from reformer.runs.recipe_file import read_recipe
+from reformer.tasks.base import Asked
 from reformer.training.train import train
 
 RECIPE = """

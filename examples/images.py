@@ -4,9 +4,9 @@ import tempfile
 from pathlib import Path
 
 from reformer.data import load_digits
-from reformer.training.image_classification import evaluate_images
-from reformer.training.recipe_file import read_recipe
-from reformer.training.run import load_run
+from reformer.runs.loading import load_run
+from reformer.runs.recipe_file import read_recipe
+from reformer.tasks.images.classification import evaluate_images
 from reformer.training.train import train
 
 RECIPE = """

@@ -5,9 +5,9 @@ import tempfile
 from pathlib import Path
 
 from reformer.data import Document
-from reformer.training.predict import predict
-from reformer.training.recipe_file import read_recipe
-from reformer.training.run import load_run
+from reformer.runs.loading import load_run
+from reformer.runs.recipe_file import read_recipe
+from reformer.tasks.documents.task import predict
 from reformer.training.train import train
 
 RECIPE = """

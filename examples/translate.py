@@ -5,10 +5,10 @@ import tempfile
 from pathlib import Path
 
 from reformer.data import Document
-from reformer.training.recipe_file import read_recipe
-from reformer.training.run import load_run
+from reformer.runs.loading import load_run
+from reformer.runs.recipe_file import read_recipe
+from reformer.tasks.text_to_text import write_answers
 from reformer.training.train import train
-from reformer.training.writing import write_answers
 
 RECIPE = """
 [data]

@@ -123,7 +123,7 @@ def last_seen(sequence: Tensor) -> Tensor:
 
 def first_bytes(split: str, count: int) -> Tensor:
     """The first bytes of a split of enwik8."""
-    from reformer.data.texts import load_texts
+    from reformer.data.index._enwik8 import load_texts
 
     [stretch] = load_texts("index:enwik8")[split]
     stretch = replace(stretch, stop=min(stretch.stop, stretch.start + count))

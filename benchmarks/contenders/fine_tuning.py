@@ -115,7 +115,7 @@ def _train(tables: Tables, place: Path, measure: str) -> Facts:
     """Train, or go on where an interrupted case has left it; what is finished is not trained again."""
     from rich.console import Console
 
-    from reformer.training.recipe import Recipe
+    from reformer.recipe import Recipe
     from reformer.training.train import train
 
     if (place / "metrics.json").exists():

@@ -47,7 +47,7 @@ def forecasting(series: str) -> list[Contender]:
 
 def _recipe(series: str, steps: int, kinds: Iterable[str] | None = None) -> Any:
     from benchmarks.machine import ROOT
-    from reformer.training.recipe_file import read_recipe
+    from reformer.runs.recipe_file import read_recipe
 
     changed = [*SERIES[series], f"training.max_steps={steps}"]
     if kinds is not None:
@@ -130,19 +130,19 @@ def _linear(recipe: Any, steps: int, context: int) -> Facts:
 
 
 def _splits(recipe: Any, context: int) -> Any:
-    from reformer.training.series_windows import load_series_splits
+    from reformer.tasks.forecasting.splits import load_series_splits
 
     return load_series_splits(recipe.data.model_copy(update={"context_length": context}))
 
 
 def _stack(windows: Any, chosen: Iterable[int]) -> dict[str, Any]:
-    from reformer.training.series_windows import stack
+    from reformer.data.batching.series_windows import stack
 
     return stack([windows[index] for index in chosen])
 
 
 def _score(splits: Any, windows: Any, forecast: Callable[[dict[str, Any]], Any]) -> Facts:
-    from reformer.training.metrics import ForecastScore
+    from reformer.metrics.forecasting import ForecastScore
 
     score = ForecastScore(splits.reader.columns, splits.reader.season_errors)
     for begin in range(0, len(windows), LINEAR_BATCH):
@@ -156,8 +156,8 @@ def _check() -> str:
     import numpy as np
 
     from reformer.data import Series
-    from reformer.training.metrics import ForecastScore
-    from reformer.training.series_windows import SeriesWindows
+    from reformer.data.batching.series_windows import SeriesWindows
+    from reformer.metrics.forecasting import ForecastScore
 
     values = np.tile(np.arange(DAY, dtype=np.float64), 20)[:, None]
     dates = np.datetime64("2024-01-01", "s") + np.arange(len(values)) * np.timedelta64(3600, "s")

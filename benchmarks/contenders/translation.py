@@ -112,7 +112,7 @@ def _write(pairs: dict[str, list[tuple[str, str]]], folder: Path) -> None:
 
 
 def _recipe(name: str, steps: int, folder: Path) -> Any:
-    from reformer.training.recipe import Recipe
+    from reformer.recipe import Recipe
 
     return Recipe.model_validate(
         {

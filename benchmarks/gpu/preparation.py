@@ -14,7 +14,7 @@ from benchmarks.gpu import contract
 from benchmarks.gpu.contenders import BOTH, DTYPE, FORWARD
 from benchmarks.worker import take_turn
 from reformer.ops import gpu
-from reformer.ops.window_attention import tiling
+from reformer.ops.window_attention import triton_tiles
 
 CHECKED_LENGTH = 700
 """Several tiles of every size, and a last one that is not full."""
@@ -47,8 +47,8 @@ def _check(dtype: torch.dtype) -> str:
             broken.append(f"{call}: {type(error).__name__}: {str(error)[:300]}")
     if broken:
         raise ContractError(
-            f"beyond {bound:.0e} from the reference: {'; '.join(broken)}. {tiling.FILE}, if set, may name tilings of "
-            "another GPU"
+            f"beyond {bound:.0e} from the reference: {'; '.join(broken)}. {triton_tiles.FILE}, if set, may "
+            "name tilings of another GPU"
         )
     return f"{max(errors):.1e} from the reference at most, values and gradients, in {len(errors)} calls"
 
@@ -69,12 +69,12 @@ def _tune(hashed: Hashed, kernel: str) -> dict[str, Any]:
     tried: list[dict[str, Any]] = []
 
     def seconds() -> float:
-        shape = tiling.tiling(kernel, query, 64)
+        shape = triton_tiles.tiling(kernel, query, 64)
         # The first call compiles.
         take_turn(action, at_least=0)
         taken = statistics.median(take_turn(action, 0.05).seconds[-1] for _ in range(3))
         tried.append({**shape.arguments(), "seconds": taken})
         return taken
 
-    best = tiling.tune(kernel, query, 64, seconds)
+    best = triton_tiles.tune(kernel, query, 64, seconds)
     return {"chosen": best.arguments(), "tried": tried}

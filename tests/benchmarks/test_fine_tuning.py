@@ -25,7 +25,7 @@ def test_every_way_is_there_for_both_data_sets():
 @pytest.mark.parametrize("data", fine_tuning.DATA)
 @pytest.mark.parametrize("way", fine_tuning.WAYS)
 def test_every_way_is_a_recipe(data, way):
-    from reformer.training.recipe import Recipe
+    from reformer.recipe import Recipe
 
     changed = (
         fine_tuning.NEW_HEAD.get(way, fine_tuning.WAYS[way]) if data == "chinese-reviews" else fine_tuning.WAYS[way]

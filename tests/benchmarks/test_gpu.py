@@ -8,7 +8,7 @@ from benchmarks.contenders.ours import Hashed
 from benchmarks.gpu import contenders, contract, counting, preparation, tables
 from benchmarks.registry import CASES
 from reformer.ops import gpu, position_slots
-from reformer.ops.window_attention import tiling
+from reformer.ops.window_attention import triton_tiles
 
 runs = pytest.mark.skipif(gpu.refusal(torch.empty(0)) is not None, reason=str(gpu.refusal(torch.empty(0))))
 
@@ -41,9 +41,9 @@ def test_a_broken_contract_names_each_call(monkeypatch):
 def test_a_tiling_is_chosen_by_what_was_measured(monkeypatch):
     def tune(kernel, query, window, seconds):
         assert seconds() > 0
-        return tiling.default(kernel, query, window)
+        return triton_tiles.default(kernel, query, window)
 
-    monkeypatch.setattr(tiling, "tune", tune)
+    monkeypatch.setattr(triton_tiles, "tune", tune)
     facts = preparation._tune(Hashed(64, 1, 1, "eager", torch.float32), "backward_keys")
     [tried] = facts["tried"]
     assert tried.pop("seconds") > 0

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from reformer.cli import app
 from reformer.data import read_documents
-from reformer.training.recipe import Recipe
-from reformer.training.recipe_file import write_recipe
-from tests.training.tiny import ner_recipe, reviews_recipe, write_conll
+from reformer.recipe import Recipe
+from reformer.runs.recipe_file import write_recipe
+from tests.tiny import ner_recipe, reviews_recipe, write_conll
 
 RUNNER = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"})
 

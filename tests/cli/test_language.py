@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.cli.test_cli import RUNNER, _written, reformer
-from tests.training.tiny import language_recipe, ner_recipe, write_text
+from tests.tiny import language_recipe, ner_recipe, write_text
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from reformer.training.recipe_file import read_recipe
+from reformer.runs.recipe_file import read_recipe
 from tests.cli.test_cli import _written, reformer
-from tests.training.tiny import ner_recipe
+from tests.tiny import ner_recipe
 
 RECIPE = Path(__file__).parent.parent.parent / "recipes/people-daily-ner.toml"
 LENGTH, MOST_MEGABYTES = 100_000, 3000

@@ -10,13 +10,14 @@ from itertools import cycle
 import pytest
 
 from reformer.ops import gpu
-from reformer.ops.window_attention import arrangement, tiling
+from reformer.ops.window_attention import triton_rows as arrangement
+from reformer.ops.window_attention import triton_tiles as tiling
 
 VARIANTS = ("local+lsh", "separate", "heads", "lsh", "grouped", "local")
 """Position and hash orderings, queries in the keys' row and in one of their own, heads of several kinds with a
 polynomial of the scores, grouped keys with `sinh`."""
 
-OTHER_FILES = ("test_bad_input.py", "test_distributed.py", "test_memory.py")
+OTHER_FILES = ("test_alignment.py", "test_bad_input.py", "test_distributed.py", "test_golden.py", "test_memory.py")
 
 LONG = (
     "test_generation_with_a_cache_equals_without",

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reformer.models import ReformerConfig, ReformerForCausalLM, ReformerForMaskedLM
-from reformer.models.idle_options import DEPENDENCES
+from reformer.models.configuration.idle_options import DEPENDENCES
 from tests.contract.models import AXIAL, HEADS, SMALL, random_ids
 
 

@@ -24,4 +24,4 @@ def test_padding_is_invisible():
     bare = layer(hidden, Tokens.of(torch.ones(1, 7, dtype=torch.bool), False), Replay())
     mask = pad(torch.ones(1, 7, dtype=torch.bool), (3, 2))
     padded = layer(pad(hidden, (0, 0, 3, 2), value=float("nan")), Tokens.of(mask), Replay())
-    assert torch.equal(padded[:, 3:10], bare)
+    assert (padded[:, 3:10] - bare).abs().max() < 1e-6

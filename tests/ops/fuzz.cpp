@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "native/features.cpp"
-#include "native/hashing.cpp"
+#include "orderings/cpu.cpp"
 #include "native/unit_vectors.cpp"
 #include "window_attention/cpu.cpp"
 

@@ -17,8 +17,8 @@ from reformer.ops import (
     shared_window_attention,
     window_attention,
 )
-from reformer.ops.gpu import hashing
-from reformer.ops.window_attention import arrangement
+from reformer.ops.orderings import triton as hashing
+from reformer.ops.window_attention import triton_rows as arrangement
 
 backend = import_module("reformer.ops.window_attention.triton")
 REFUSED = gpu.refusal(torch.empty(0))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from reformer.ops import hash_slots, native, random_rotations
-from reformer.ops.native import hashing
+from reformer.ops.orderings import cpu as hashing
 
 pytestmark = pytest.mark.skipif(native.LIBRARY is None, reason=native.VARIANT)
 

@@ -10,7 +10,9 @@ import torch
 
 from reformer.errors import ReformerError
 from reformer.ops import backend_status, gpu, position_slots, window_attention
-from reformer.ops.window_attention import REFUSALS, arrangement, tiling
+from reformer.ops.window_attention import REFUSALS
+from reformer.ops.window_attention import triton_rows as arrangement
+from reformer.ops.window_attention import triton_tiles as tiling
 
 from .cases import Case, far_apart, vectors
 

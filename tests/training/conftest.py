@@ -2,24 +2,26 @@
 
 import os
 import signal
+from functools import partial
 
 import pytest
 
-from reformer.training.pace import PaceKeeper
+from reformer.training.schedule import PaceKeeper
+
+
+def press_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SIGINT) -> None:
+    """Press Ctrl-C, or send another signal, at the end of a step."""
+    on_step_end = PaceKeeper.on_step_end
+
+    def pressed(self, args, state, control, **kwargs):
+        if state.global_step == step:
+            os.kill(os.getpid(), number)
+        on_step_end(self, args, state, control, **kwargs)
+
+    monkeypatch.setattr(PaceKeeper, "on_step_end", pressed)
 
 
 @pytest.fixture
 def interrupt_at(monkeypatch):
-    """Press Ctrl-C, or send another signal, at the end of a step."""
-
-    def press(step: int, number: int = signal.SIGINT) -> None:
-        on_step_end = PaceKeeper.on_step_end
-
-        def pressed(self, args, state, control, **kwargs):
-            if state.global_step == step:
-                os.kill(os.getpid(), number)
-            on_step_end(self, args, state, control, **kwargs)
-
-        monkeypatch.setattr(PaceKeeper, "on_step_end", pressed)
-
-    return press
+    """`press_at` for one test."""
+    return partial(press_at, monkeypatch)

@@ -5,9 +5,9 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from reformer.training.recipe import Recipe
+from reformer.recipe import Recipe
 from reformer.training.train import InterruptedRunError, train
-from tests.training.tiny import language_recipe, masked_recipe, pairs_recipe, reviews_recipe, series_recipe
+from tests.tiny import language_recipe, masked_recipe, pairs_recipe, reviews_recipe, series_recipe
 
 QUIET = Console(quiet=True)
 

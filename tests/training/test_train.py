@@ -14,14 +14,15 @@ from safetensors.torch import load_file
 
 from reformer.data import DataError, read_documents
 from reformer.ops import native
-from reformer.training import kept_memory
-from reformer.training.predict import evaluate
-from reformer.training.recipe import Recipe
-from reformer.training.recipe_file import write_recipe
-from reformer.training.run import RunError, load_run
+from reformer.recipe import Recipe
+from reformer.runs.folder import RunError
+from reformer.runs.loading import load_run
+from reformer.runs.recipe_file import write_recipe
+from reformer.tasks.documents.task import evaluate
+from reformer.training.callbacks import freed_memory as kept_memory
 from reformer.training.train import InterruptedRunError, train
 from reformer.training.trainer import DivergedError
-from tests.training.tiny import ner_recipe, reviews_recipe, write_conll
+from tests.tiny import ner_recipe, reviews_recipe, write_conll
 
 QUIET = Console(quiet=True)
 
@@ -66,7 +67,7 @@ def test_a_classifier_learns_by_epochs(tmp_path):
 def test_the_kept_weights_are_the_best_ones(tmp_path, options):
     metrics = train(_recipe(ner_recipe(tmp_path, **options)), tmp_path / "run", console=QUIET)
     recipe, run = load_run(tmp_path / "run").recipe, load_run(tmp_path / "run")
-    from reformer.training.splits import load_splits
+    from reformer.tasks.document_splits import load_splits
 
     again = evaluate(run, load_splits(recipe.data, recipe.training.seed).validation)
     assert again["f1"] == metrics["validation"]["f1"]

@@ -29,8 +29,8 @@ def evaluate(
     from rich.console import Console
     from rich.table import Table
 
-    from reformer.training.material import AnsweringTask, Asked
-    from reformer.training.run import load_run
+    from reformer.runs.loading import load_run
+    from reformer.tasks.base import AnsweringTask, Asked
 
     loaded = load_run(run, AnsweringTask)
     asked = Asked(format=format, text_column=text_column, label_column=label_column, beams=beams)

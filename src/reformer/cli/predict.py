@@ -50,8 +50,8 @@ def predict(
     """
     from rich.console import Console
 
-    from reformer.training.material import AnsweringTask, Asked
-    from reformer.training.run import load_run
+    from reformer.runs.loading import load_run
+    from reformer.tasks.base import AnsweringTask, Asked
 
     loaded = load_run(run, AnsweringTask)
     asked = Asked(format=format, text_column=text_column, text=text, pictures=pictures, beams=beams)

@@ -39,10 +39,10 @@ def score(
     from rich.console import Console
     from rich.table import Table
 
-    from reformer.training.language_modelling import LanguageModelling
-    from reformer.training.run import load_run
-    from reformer.training.score import find_texts
-    from reformer.training.score import score as score_texts
+    from reformer.inference.scoring import find_texts
+    from reformer.inference.scoring import score as score_texts
+    from reformer.runs.loading import load_run
+    from reformer.tasks.language_modelling import LanguageModelling
 
     texts = find_texts(files)
     loaded = load_run(run, LanguageModelling)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reformer.data import Document, Span
-    from reformer.training.document_tasks import Answer
+    from reformer.tasks.documents.task import Answer
 
 COLOURS = ("green", "magenta", "cyan", "yellow", "blue", "red")
 
@@ -34,10 +34,9 @@ def show(
     """
     from rich.console import Console
 
-    from reformer.training.document_tasks import DocumentTask, spans_of_types
-    from reformer.training.predict import predict
-    from reformer.training.run import load_run
-    from reformer.training.splits import joined, read_source
+    from reformer.runs.loading import load_run
+    from reformer.tasks.document_splits import joined, read_source
+    from reformer.tasks.documents.task import DocumentTask, predict, spans_of_types
 
     loaded = load_run(run, DocumentTask)
     documents = read_source(data, loaded.recipe.data, split=split, format=format, text_column=text_column)

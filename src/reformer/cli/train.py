@@ -31,7 +31,7 @@ def train(
         raise ReformerError(f"{recipe}: there is no such recipe; check the path")
     from rich.console import Console
 
-    from reformer.training.recipe_file import read_recipe
+    from reformer.runs.recipe_file import read_recipe
     from reformer.training.train import train as train_recipe
 
     folder = output or Path("runs") / recipe.stem

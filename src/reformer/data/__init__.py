@@ -1,24 +1,29 @@
 """Files in, documents with exact character offsets out; tokenizers and labels that keep the offsets."""
 
+from reformer.data.cache import cache_folder
 from reformer.data.documents import Document, Span, drop_duplicates, join_documents, span_problem
 from reformer.data.errors import DataError
-from reformer.data.images import Image, load_digits, read_images
+from reformer.data.images import Image
 from reformer.data.index import (
     DATA_SETS,
     SPLITS,
     DataSet,
-    cache_folder,
     fetch,
     load,
     load_cloze,
     load_series,
     load_source,
 )
+from reformer.data.index._digits import load_digits
+from reformer.data.index._enwik8 import load_texts
 from reformer.data.labels import IGNORED, bio_labels, decode_spans, label_id, token_tags
-from reformer.data.questions import Question, read_questions
+from reformer.data.questions import Question
 from reformer.data.readers import FORMATS, read_documents
-from reformer.data.series import Series, read_series, time_features
-from reformer.data.texts import Stretch, find_text, load_texts, open_text, read_bytes, split_text, text_pieces
+from reformer.data.readers._images import read_images
+from reformer.data.readers._questions import read_questions
+from reformer.data.readers._series import read_series
+from reformer.data.series import Series, time_features
+from reformer.data.texts import Stretch, find_text, open_text, read_bytes, split_text, text_pieces
 from reformer.data.token_ids import TokenIds, encode_piece, token_ids
 from reformer.data.tokenizers import (
     byte_ids_begin,

@@ -1,6 +1,8 @@
-"""The error for data that is not as it should be: it names the place and the remedy."""
+"""`DataError`, which names the place and the remedy, and what readers do with one."""
 
 import os
+from collections.abc import Callable
+from typing import NoReturn
 
 from reformer.errors import ReformerError
 
@@ -37,3 +39,11 @@ class DataError(ReformerError):
         if self.line is not None:
             place += f":{self.line}" if place else f"line {self.line}"
         return f"{place}: {self.problem}; {self.remedy}" if place else f"{self.problem}; {self.remedy}"
+
+
+OnError = Callable[[DataError], object]
+"""What is done about a record that cannot be read or answered; `raise_error` ends at the first."""
+
+
+def raise_error(error: DataError) -> NoReturn:
+    raise error

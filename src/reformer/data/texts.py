@@ -1,10 +1,8 @@
 """Running text on disk, of any size: which bytes of which files it is, and its characters piece by piece."""
 
 import gzip
-import hashlib
 import os
 import shutil
-import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,12 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from reformer.data.cache import cache_folder, file_key, new_cache_file
 from reformer.data.errors import DataError
-from reformer.data.index import DATA_SETS, cache_folder, fetch
 
 # Characters are decoded, counted and tokenised in pieces of so many bytes.
 PIECE = 1 << 18
-ENWIK8_SPLITS = {"train": (0, 90_000_000), "validation": (90_000_000, 95_000_000), "test": (95_000_000, 100_000_000)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +28,6 @@ class Stretch:
 
     def __len__(self) -> int:
         return self.stop - self.start
-
-
-def load_texts(source: str) -> dict[str, list[Stretch]]:
-    """The running text of a data set such as `index:enwik8` by split (90, 5 and 5 million bytes, by position).
-
-    Raises:
-        DataError: no such data set, one without running text, or it could not be fetched.
-    """
-    name = source.removeprefix("index:")
-    if name != "enwik8":
-        known = "" if name in DATA_SETS else "there is no such data set; "
-        raise DataError(None, None, f"{source}: {known}a language model needs running text", "use index:enwik8")
-    [whole] = find_text(str(fetch(name) / "enwik8.gz"))
-    return {split: [replace(whole, start=start, stop=stop)] for split, (start, stop) in ENWIK8_SPLITS.items()}
 
 
 def find_text(path: str) -> list[Stretch]:
@@ -136,38 +119,6 @@ def read_bytes(file: IO[bytes], stretch: Stretch, offset: int, size: int) -> byt
             stretch.name, None, f"it ends at byte {offset + len(data):,}, earlier than before", "leave it as it is"
         )
     return data
-
-
-@contextmanager
-def new_cache_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that appears at `path`, in the cache folder, whole or not at all.
-
-    Raises:
-        DataError: the disk refuses it.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own for each: two processes may write the same file at the same time.
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix="unfinished-", delete=False) as part:
-            try:
-                yield part
-                part.close()
-                os.replace(part.name, path)
-            finally:
-                Path(part.name).unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(
-            path,
-            None,
-            f"this cannot be written ({error.strerror or error})",
-            "make room or give the folder's owner the right to write, or set REFORMER_CACHE to another folder",
-        ) from error
-
-
-def file_key(path: Path) -> str:
-    """A name for a file as it is now; it changes with its place, its size and its time of change."""
-    found = path.stat()
-    return hashlib.sha256(f"{path.resolve()}\0{found.st_size}\0{found.st_mtime_ns}".encode()).hexdigest()[:24]
 
 
 def _files(folder: Path) -> list[Path]:

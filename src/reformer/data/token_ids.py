@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
+from reformer.data.cache import cache_folder, file_key, new_cache_file
 from reformer.data.errors import DataError
-from reformer.data.index import cache_folder
-from reformer.data.texts import Stretch, file_key, new_cache_file, text_pieces
+from reformer.data.texts import Stretch, text_pieces
 from reformer.data.tokenizers import byte_ids_begin
 
 

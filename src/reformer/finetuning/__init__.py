@@ -1,7 +1,7 @@
 """Fine-tuning: a trained model in, a model out."""
 
 from reformer.finetuning.adapter import Adapter, Base
-from reformer.finetuning.architecture import CHANGEABLE, changed_config
+from reformer.finetuning.config_changes import CHANGEABLE, changed_config
 from reformer.finetuning.errors import FinetuningError
 from reformer.finetuning.freeze import freeze, freeze_all_but_top
 from reformer.finetuning.lasso import GroupLasso

@@ -10,7 +10,7 @@ from reformer.finetuning.errors import FinetuningError
 from reformer.finetuning.layers import backbone, layers
 from reformer.finetuning.trim_heads import attention_groups, heads_of
 from reformer.nn import Attention, Bottleneck, FeedForward, FourierConvolution, MixedAttention, SeparableConvolution
-from reformer.nn.block import SubLayer
+from reformer.nn.sublayer import SubLayer
 
 LAST = {Attention: "output", FourierConvolution: "output", FeedForward: "outer", SeparableConvolution: "pointwise"}
 """By what a sub-layer does, which map of it writes to the stream."""

@@ -8,7 +8,7 @@ import reformer.models as models
 from reformer.finetuning.adapter import ADAPTER, ADAPTER_CONFIG, base_of, load_adapter
 from reformer.finetuning.errors import FinetuningError
 from reformer.models import ReformerConfig
-from reformer.models.quiet import no_progress_bars
+from reformer.models.progress_bars import no_progress_bars
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from reformer.finetuning.errors import FinetuningError
 from reformer.finetuning.layers import backbone, layers, rebuilt
 from reformer.finetuning.trim import Measure
-from reformer.models.head_groups import NO_HEAD, HeadGroup
+from reformer.models.configuration.head_groups import NO_HEAD, HeadGroup
 from reformer.nn import Attention, MixedAttention
 
 Heads = Sequence[Sequence[int]]

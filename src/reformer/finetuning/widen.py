@@ -33,7 +33,7 @@ from reformer.nn import (
     SeparableConvolution,
     SinusoidalPositions,
 )
-from reformer.nn.block import SubLayer
+from reformer.nn.sublayer import SubLayer
 
 
 def widen(model: PreTrainedModel, hidden_size: int) -> PreTrainedModel:

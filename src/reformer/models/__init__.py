@@ -13,8 +13,6 @@ from transformers import (
 
 from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
 from reformer.models.configuration import ReformerConfig
-from reformer.models.encoder_decoder import ReformerEncoderDecoder, ReformerForConditionalGeneration
-from reformer.models.forecasting import ForecastOutput, ReformerForForecasting
 from reformer.models.heads import (
     ReformerForCausalLM,
     ReformerForMaskedLM,
@@ -22,7 +20,9 @@ from reformer.models.heads import (
     ReformerForSequenceClassification,
     ReformerForTokenClassification,
 )
-from reformer.models.images import ReformerForImageClassification, ReformerForImageToText
+from reformer.models.heads.encoder_decoder import ReformerEncoderDecoder, ReformerForConditionalGeneration
+from reformer.models.heads.forecasting import ForecastOutput, ReformerForForecasting
+from reformer.models.heads.images import ReformerForImageClassification, ReformerForImageToText
 
 AutoConfig.register(ReformerConfig.model_type, ReformerConfig)
 for _auto, _model in (

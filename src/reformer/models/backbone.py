@@ -11,12 +11,12 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from reformer.models.assembly import layer_of, ngrams_of, positions_of, stack_of
+from reformer.models.build import layer_of, ngrams_of, positions_of, stack_of
 from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
-from reformer.models.sharing import shared_weights
 from reformer.models.streaming import Stream
 from reformer.models.strict_loading import StrictLoading
+from reformer.models.weight_sharing import shared_weights
 from reformer.nn import (
     Attention,
     AxialPositions,

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from reformer.models.alignment import align
+
 
 class StrictLoading:
     """Mixin for a `PreTrainedModel`: a missing, unknown or misshapen weight is an error."""
@@ -43,6 +45,7 @@ class StrictLoading:
                 f"the weights do not fit {cls.__name__}; {'; '.join(found)}. Load it with the class and the "
                 "configuration it was saved with, or with new_head=True if only the head is meant to differ"
             )
+        align(model)
         return (model, info) if wants_info else model
 
     def tie_weights(self, missing_keys: set[str] | None = None, recompute_mapping: bool = True) -> None:

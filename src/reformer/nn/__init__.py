@@ -1,7 +1,6 @@
 """Layers: attention in and across sequences, feed-forward, convolution, n-grams, positions, the reversible stack."""
 
 from reformer.nn.attention import Attention
-from reformer.nn.block import SubLayer
 from reformer.nn.bottleneck import Bottleneck
 from reformer.nn.circulant import CirculantLinear
 from reformer.nn.convolution import SeparableConvolution
@@ -18,6 +17,7 @@ from reformer.nn.replay import Replay
 from reformer.nn.residual import ResidualSequence
 from reformer.nn.reversible import ReversibleSequence
 from reformer.nn.score_transform import LearnedTransform
+from reformer.nn.sublayer import SubLayer
 from reformer.nn.time_bias import TimeBias
 from reformer.nn.tokens import Source, Tokens
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from reformer.nn.convolution import depthwise
 from reformer.nn.feed_forward import ACTIVATIONS
 from reformer.nn.full_attention import continued_attention, full_attention
-from reformer.nn.memory import KeyTables, Memory, continued_places, continued_slots
+from reformer.nn.key_tables import KeyTables, continued_places, continued_slots
+from reformer.nn.memory import Memory
 from reformer.nn.positions import rotate
 from reformer.nn.replay import Replay
 from reformer.nn.score_transform import LearnedTransform

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from reformer.nn.history import after_history, unpack
 from reformer.nn.memory import Memory
+from reformer.nn.past_inputs import after_history, unpack
 from reformer.nn.replay import Replay
 from reformer.nn.tokens import Tokens
 

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, gelu, max_pool1d, pad
 
-from reformer.nn.history import pack
+from reformer.nn.past_inputs import pack
 
 
 class Gates(nn.Module):

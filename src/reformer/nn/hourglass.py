@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from reformer.nn.fusion import Alignment, Trails, real_steps
-from reformer.nn.history import after_history, pack
 from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.memory import Memory
+from reformer.nn.past_inputs import after_history, pack
 from reformer.nn.reversible import ReversibleSequence, Streams
 from reformer.nn.tokens import Tokens
 from reformer.ops import gpu

@@ -1,7 +1,6 @@
 """Tensors in, tensors out: the orderings, the one attention over them, and the loss without the logits."""
 
 from reformer.ops.backends import backend_status
-from reformer.ops.further_rotations import rotations_of_rounds
 from reformer.ops.linear_chain import chain_log_partition, chain_score
 from reformer.ops.linear_cross_entropy import linear_cross_entropy
 from reformer.ops.orderings import (
@@ -13,6 +12,7 @@ from reformer.ops.orderings import (
     position_slots,
     random_rotations,
 )
+from reformer.ops.orderings.rotations import rotations_of_rounds
 from reformer.ops.unit_vectors import unit_vectors
 from reformer.ops.window_attention import Polynomial, Sinh, shared_window_attention, window_attention
 

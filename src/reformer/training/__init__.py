@@ -1,1 +1,1 @@
-"""Recipes in, trained models out; and what a trained model is good for: evaluation and prediction."""
+"""Training: a recipe in, a run folder out (`reformer.training.train.train`)."""

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 
 from reformer.ops import native
-from reformer.training.recipe import Recipe
+from reformer.recipe import Recipe
 
 
 def settled(recipe: Recipe) -> Recipe:

@@ -1,60 +1,43 @@
 """A recipe in, a run folder out."""
 
-import math
 import shutil
 from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 from rich.console import Console
-from torch import distributed
 from torch.utils.tensorboard.writer import SummaryWriter
-from transformers import (
-    EarlyStoppingCallback,
-    PreTrainedModel,
-    PrinterCallback,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import set_seed
 from transformers.integrations.integration_utils import TensorBoardCallback
 
-from reformer import __version__
-from reformer.errors import ReformerError
-from reformer.finetuning import freeze, transfer
-from reformer.models import ReformerConfig, ReformerModel
-from reformer.models.quiet import no_progress_bars
-from reformer.training.adapting import Adapting, base_changes
-from reformer.training.alteration import alterations_in_words, altered
-from reformer.training.averaging import WeightAverage
-from reformer.training.curve import draw_curve
-from reformer.training.display import Display
-from reformer.training.interruption import StoppedError
-from reformer.training.kept_memory import KeptMemory
-from reformer.training.material import Material, Task
-from reformer.training.pace import Pace, PaceKeeper
+from reformer.finetuning import freeze
+from reformer.interruption import StoppedError
+from reformer.models.progress_bars import no_progress_bars
+from reformer.recipe import Recipe
+from reformer.runs.folder import CHECKPOINTS, CURVE, LOGS, START, check_free, make_folder, save_model, write_metrics
+from reformer.tasks.base import Run
+from reformer.tasks.registry import TASKS
+from reformer.training.callbacks.averaging import WeightAverage
+from reformer.training.callbacks.freed_memory import KeptMemory
+from reformer.training.callbacks.gradual_unfreezing import Unfreezing
+from reformer.training.callbacks.progress import Display
+from reformer.training.callbacks.regularisers import Shrinking, regularisers
+from reformer.training.initial_model import _keep_frequent_ngrams, _model, _start
+from reformer.training.learning_curve import draw_curve
+from reformer.training.lora_training import Adapting
 from reformer.training.precision import settled
-from reformer.training.recipe import Recipe
-from reformer.training.regularisers import Shrinking, regularisers
-from reformer.training.run import (
-    CHECKPOINTS,
-    CURVE,
-    LOGS,
-    START,
-    Run,
-    check_free,
-    find_checkpoint,
-    make_folder,
-    save_model,
-    write_metrics,
+from reformer.training.report import (
+    _introduce,
+    _learning,
+    _metrics,
+    _say_frozen,
+    alterations_in_words,
+    changes_in_words,
 )
-from reformer.training.start import Start, changes_in_words, keep_start, kept_changes, kept_start, read_start
-from reformer.training.tasks import TASKS
+from reformer.training.resume import find_checkpoint, keep_start, kept_changes
+from reformer.training.schedule import PaceKeeper
+from reformer.training.setup import _arguments, _check_processes, _trainer
 from reformer.training.trainer import PacedTrainer
-from reformer.training.unfreezing import Unfreezing
-
-# Where only minutes bound a run, no number of steps may.
-NO_LIMIT = 10**9
 
 
 class InterruptedRunError(StoppedError):
@@ -169,94 +152,6 @@ def train(
     return metrics
 
 
-def _start(recipe: Recipe, folder: Path, *, resume: bool) -> Start | None:
-    place = recipe.finetune.start_from
-    if place is None:
-        return None
-    return kept_start(place, folder / START) if resume else read_start(place)
-
-
-def _model(
-    task: Task, material: Material, recipe: Recipe, start: Start | None
-) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """The model to train, and what in it is not as in the model that the run starts from."""
-    if start is None or start.model is None:
-        return task.head(material.config), {}
-    found = transfer(start.model, task.head, material.config)
-    changes = {"new": found.new, "dropped": found.dropped, "drawn": found.drawn}
-    changes |= base_changes(start.place, recipe.finetune)
-    model, told = altered(found.model, recipe.finetune, task, material, recipe.training, found.new)
-    assert isinstance(model.config, ReformerConfig)
-    material.config = model.config
-    return model, changes | told
-
-
-def _keep_frequent_ngrams(model: PreTrainedModel, material: Material, recipe: Recipe, *, further: bool) -> None:
-    backbone = model.base_model
-    if not isinstance(backbone, ReformerModel) or model.config.ngram_min_frequency == 1:
-        return
-    order = material.batches(material.train, recipe.training, shuffle=False, rank=0, world_size=1)
-    batches = (material.collate([material.train[index] for index in indices]) for indices in order)
-    texts = ((batch["input_ids"], batch["attention_mask"]) for batch in batches)
-    backbone.keep_frequent_ngrams(texts, further)
-
-
-def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
-    chosen = recipe.training
-    # Without being told that it is on a CPU, Trainer would leave several processes unconnected, each on its own.
-    on_cpu = chosen.device == "cpu" or not torch.accelerator.is_available()
-    return TrainingArguments(
-        output_dir=str(folder / CHECKPOINTS),
-        max_steps=NO_LIMIT,
-        learning_rate=chosen.learning_rate,
-        weight_decay=chosen.weight_decay,
-        gradient_accumulation_steps=chosen.gradient_accumulation,
-        max_grad_norm=chosen.clip,
-        logging_steps=chosen.log_steps,
-        logging_nan_inf_filter=False,
-        # `PaceKeeper` asks for evaluations and checkpoints; these let Trainer keep the best of them.
-        eval_strategy="steps",
-        eval_steps=NO_LIMIT,
-        save_strategy="steps",
-        save_steps=NO_LIMIT,
-        # The best and the last: with 1, Trainer removes the last one when it stops.
-        save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model=TASKS[chosen.task].best_metric,
-        greater_is_better=TASKS[chosen.task].greater_is_better,
-        bf16=chosen.precision == "bfloat16",
-        use_cpu=on_cpu,
-        ddp_backend="gloo" if on_cpu and distributed.is_torchelastic_launched() else None,
-        ddp_find_unused_parameters=False,
-        seed=chosen.seed,
-        include_num_input_tokens_seen="non_padding",
-        remove_unused_columns=False,
-        label_names=["labels"],
-        dataloader_pin_memory=False,
-        report_to="none",
-        disable_tqdm=True,
-        log_level="error",
-        log_level_replica="error",
-    )
-
-
-def _trainer(
-    recipe: Recipe, arguments: TrainingArguments, model: PreTrainedModel, material: Material
-) -> tuple[PacedTrainer, PaceKeeper]:
-    chosen = recipe.training
-    pace = Pace(chosen.max_steps or NO_LIMIT, chosen.max_minutes, chosen.warmup_ratio, chosen.evaluations)
-    trainer = PacedTrainer(model=model, args=arguments, recipe=chosen, material=material, pace=pace)
-    if chosen.epochs is not None:
-        pace.max_steps = min(pace.max_steps, math.ceil(chosen.epochs * trainer.steps_in_epoch))
-    arguments.max_steps = pace.max_steps
-    trainer.remove_callback(PrinterCallback)
-    keeper = PaceKeeper(pace)
-    trainer.add_callback(keeper)
-    if chosen.early_stopping_patience is not None:
-        trainer.add_callback(EarlyStoppingCallback(chosen.early_stopping_patience))
-    return trainer, keeper
-
-
 def _run(trainer: PacedTrainer, keeper: PaceKeeper, checkpoint: str | None, folder: Path) -> None:
     kept = f"{folder}: stopped; %s. Go on with `reformer train RECIPE --resume`, the same --output and --set"
     try:
@@ -272,62 +167,3 @@ def _run(trainer: PacedTrainer, keeper: PaceKeeper, checkpoint: str | None, fold
     if keeper.request is not None:
         everything = f"everything up to step {trainer.state.global_step:,} is kept"
         raise InterruptedRunError(kept % everything, keeper.request)
-
-
-def _introduce(console: Console, material: Material, model: PreTrainedModel, recipe: Recipe, folder: Path) -> None:
-    for line in material.sizes():
-        console.print(line, highlight=False)
-    weights = sum(parameter.numel() for parameter in model.parameters())
-    chosen = f"{torch.get_num_threads()} threads, products in {recipe.training.precision}"
-    console.print(f"{weights:,} weights, {chosen}, into {folder}", highlight=False)
-
-
-def _check_processes(arguments: TrainingArguments, model: PreTrainedModel) -> None:
-    if arguments.world_size > 1 and model.config.layer_drop:
-        # Each would leave out others, and wait for gradients that nobody has.
-        raise ReformerError(f"model.layer_drop = {model.config.layer_drop} runs in one process; leave it out")
-
-
-def _say_frozen(console: Console, model: PreTrainedModel) -> None:
-    console.print(f"{_learning(model):,} of the weights learn, the others are frozen", highlight=False)
-
-
-def _learning(model: PreTrainedModel) -> int:
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-
-
-def _metrics(trainer: PacedTrainer, run: Run[Task], material: Material, learned: int) -> dict[str, Any]:
-    """What `metrics.json` says: how it was trained, and the scores of the weights that were kept."""
-    state, pace = trainer.state, trainer.pace
-    measured = next(
-        entry
-        for entry in state.log_history
-        if entry["step"] == state.best_global_step and f"eval_{run.task.best_metric}" in entry
-    )
-    scores = {
-        name.removeprefix("eval_"): value
-        for name, value in measured.items()
-        if name.removeprefix("eval_") in ("loss", *material.score().result())
-    }
-    return {
-        "task": run.recipe.training.task,
-        "validation": {"step": state.best_global_step, **scores},
-        "test": material.report(run),
-        "training": {
-            "steps": state.global_step,
-            "epochs": state.epoch,
-            "minutes": pace.seconds / 60,
-            "tokens": state.num_input_tokens_seen,
-            "tokens_per_second": state.num_input_tokens_seen / pace.seconds,
-            "weights": sum(parameter.numel() for parameter in run.model.parameters()),
-            "learned_weights": learned,
-            "threads": torch.get_num_threads(),
-            "precision": run.recipe.training.precision,
-            "processes": trainer.args.world_size,
-        },
-        "versions": {
-            "reformer": __version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-        },
-    }

@@ -14,12 +14,12 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import EvalLoopOutput
 
+from reformer.data.batching.token_batches import Batches
 from reformer.errors import ReformerError
-from reformer.training.averaging import WeightAverage
-from reformer.training.batches import Batches
-from reformer.training.material import Material
-from reformer.training.pace import Pace
-from reformer.training.recipe import TrainingRecipe
+from reformer.recipe import TrainingRecipe
+from reformer.tasks.base import Material
+from reformer.training.callbacks.averaging import WeightAverage
+from reformer.training.schedule import Pace
 
 
 class DivergedError(ReformerError):

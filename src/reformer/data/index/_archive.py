@@ -16,8 +16,9 @@ from typing import IO
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+from reformer.data.cache import cache_folder
 from reformer.data.errors import DataError
-from reformer.data.index._registry import DataSet, cache_folder, data_set
+from reformer.data.index._registry import DataSet, data_set
 
 _CHUNK = 1 << 16
 _PIP_STREAM = Path(__file__).with_name("_pip_stream.py")

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from reformer.data.documents import Document
-from reformer.data.errors import DataError
+from reformer.data.errors import raise_error
 from reformer.data.readers._conll import read_conll
 from reformer.data.readers._source import Source
 
@@ -19,7 +19,7 @@ def read_msra_ner(folder: Path) -> dict[str, list[Document]]:
     with Source(str(folder / "dh_msra.txt")) as source:
         chunks = [
             replace(document, id=f"msra-ner:{number}")
-            for number, document in enumerate(read_conll(source, _raise, strict=True))
+            for number, document in enumerate(read_conll(source, raise_error, strict=True))
         ]
     test_start = next(number for number, document in enumerate(chunks) if document.text.startswith(_TEST_BEGINS))
     validation_start = test_start * 19 // 20
@@ -28,7 +28,3 @@ def read_msra_ner(folder: Path) -> dict[str, list[Document]]:
         "validation": chunks[validation_start:test_start],
         "test": chunks[test_start:],
     }
-
-
-def _raise(error: DataError) -> None:
-    raise error

@@ -1,10 +1,6 @@
 """Which data sets there are: their packages, pinned by checksum, and where they are kept."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
-
-import platformdirs
 
 from reformer.data.errors import DataError
 
@@ -121,9 +117,3 @@ def data_set(name: str) -> DataSet:
     if name not in DATA_SETS:
         raise DataError(None, None, f"there is no data set {name!r}", f"use one of {', '.join(DATA_SETS)}")
     return DATA_SETS[name]
-
-
-def cache_folder() -> Path:
-    """Where data sets are kept: `$REFORMER_CACHE`, or the user's cache folder."""
-    chosen = os.environ.get("REFORMER_CACHE")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("reformer"))

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from reformer.data.errors import DataError
 from reformer.data.index._archive import fetch
 from reformer.data.index._registry import data_set
-from reformer.data.series import Series, read_series
+from reformer.data.readers._series import read_series
+from reformer.data.series import Series
 
 
 @dataclass(frozen=True)

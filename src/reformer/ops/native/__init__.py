@@ -58,7 +58,7 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
 
 
 class HashCall(ctypes.Structure):
-    """Mirrors `HashCall` in hashing.cpp."""
+    """Mirrors `HashCall` in orderings/cpu.cpp."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("batch", "heads", "length", "dim")),
@@ -72,7 +72,7 @@ class HashCall(ctypes.Structure):
 
 
 class SlotCall(ctypes.Structure):
-    """Mirrors `SlotCall` in hashing.cpp."""
+    """Mirrors `SlotCall` in orderings/cpu.cpp."""
 
     _fields_ = (
         *((name, ctypes.c_int64) for name in ("batch", "rows", "queries", "keys")),

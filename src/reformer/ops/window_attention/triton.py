@@ -8,10 +8,10 @@ from torch import Tensor
 
 from reformer.ops import gpu
 from reformer.ops.unit_vectors import SHORTEST
-from reformer.ops.window_attention import arrangement
-from reformer.ops.window_attention.arrangement import Arrangement
-from reformer.ops.window_attention.tiling import Tiling, tiling
+from reformer.ops.window_attention import triton_rows as arrangement
 from reformer.ops.window_attention.transforms import ScoreTransform
+from reformer.ops.window_attention.triton_rows import Arrangement
+from reformer.ops.window_attention.triton_tiles import Tiling, tiling
 
 WIDEST_HEAD = 256
 """The greatest head_dim whose tiles fit into the memory of a multiprocessor."""

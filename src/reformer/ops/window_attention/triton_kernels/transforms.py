@@ -6,7 +6,7 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from reformer.ops.window_attention import transforms
+from reformer.ops.window_attention.dispatch import transforms
 
 POLYNOMIAL = tl.constexpr(transforms.Polynomial.number)
 MOST_COEFFICIENTS = tl.constexpr(transforms.MOST_COEFFICIENTS)

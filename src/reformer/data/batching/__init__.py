@@ -1,0 +1,1 @@
+"""Batching: records tokenised, cut, held out, ordered by length and put together."""

@@ -1,0 +1,131 @@
+"""Documents as numbers: tokenised once, padded batch by batch."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerFast
+
+from reformer.data.documents import Document
+from reformer.data.errors import DataError
+
+Offsets = Sequence[tuple[int, int]]
+Target = Callable[[Document, Offsets], np.ndarray]
+Augmentation = Callable[[dict[str, Any], torch.Generator], dict[str, Any]]
+
+# Handed to the tokenizer at a time: enough for its threads, few enough to hold with every token's offsets.
+TEXTS_AT_A_TIME = 256
+CHARACTERS_AT_A_TIME = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A document's token ids, and the characters each token stands for."""
+
+    document: Document
+    ids: np.ndarray
+    offsets: Offsets
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A document's token ids and what the model should say of them."""
+
+    ids: np.ndarray
+    target: np.ndarray
+
+
+def encode(
+    documents: Iterable[Document], tokenizer: PreTrainedTokenizerFast, longest: int
+) -> Iterator[Encoded | DataError]:
+    """Tokenise documents in a stream, in order; one without tokens or with more than `longest` is its error."""
+    for batch in _portions(documents):
+        encoding = tokenizer(
+            [document.text for document in batch],
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        for document, ids, offsets in zip(batch, encoding["input_ids"], encoding["offset_mapping"], strict=True):
+            problem = _length_problem(document, len(ids), longest)
+            yield problem or Encoded(document, np.array(ids, dtype=np.int32), offsets)
+
+
+def _portions(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    portion, characters = [], 0
+    for document in documents:
+        portion.append(document)
+        characters += len(document.text)
+        if len(portion) == TEXTS_AT_A_TIME or characters >= CHARACTERS_AT_A_TIME:
+            yield portion
+            portion, characters = [], 0
+    if portion:
+        yield portion
+
+
+def _length_problem(document: Document, length: int, longest: int) -> DataError | None:
+    source = document.source or document.id
+    if not length:
+        return DataError.at(source, "this document has no token", "leave it out, or give it a text")
+    if length > longest:
+        return DataError.at(
+            source,
+            f"this document has {length:,} tokens, and the model takes at most {longest:,}",
+            "split it, or train with a greater model.max_position_embeddings",
+        )
+    return None
+
+
+class Examples(Dataset[Example]):
+    """Documents to learn from or to measure on, as token ids and targets in memory (a few bytes a token)."""
+
+    def __init__(
+        self,
+        documents: Iterable[Document],
+        tokenizer: PreTrainedTokenizerFast,
+        target: Target,
+        longest: int,
+    ):
+        """`target` says what the model should say of a document; its `DataError` is raised, as is that of the first
+        document that is too long."""
+        self._examples = []
+        for encoded in encode(documents, tokenizer, longest):
+            if isinstance(encoded, DataError):
+                raise encoded
+            self._examples.append(Example(encoded.ids, target(encoded.document, encoded.offsets)))
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, index: int) -> Example:
+        return self._examples[index]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Each example's number of tokens."""
+        return [len(example.ids) for example in self._examples]
+
+
+def pad(ids: Sequence[np.ndarray], pad_token_id: int) -> dict[str, Tensor]:
+    """Token ids and their mask, `[batch, length]`, padded at the right to the longest, or a little further."""
+    length = few_lengths(max(len(row) for row in ids))
+    input_ids = np.full((len(ids), length), pad_token_id, dtype=np.int64)
+    attention_mask = np.zeros((len(ids), length), dtype=np.int64)
+    for row, mask, values in zip(input_ids, attention_mask, ids, strict=True):
+        row[: len(values)] = values
+        mask[: len(values)] = 1
+    return {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(attention_mask)}
+
+
+def few_lengths(length: int) -> int:
+    """The next of 32 lengths to a doubling.
+
+    Padding changes no result, and the memory of a process that allocates blocks of ever other sizes falls into pieces.
+    """
+    step = 1 << max(0, length.bit_length() - 6)
+    return -(-length // step) * step

@@ -1,0 +1,117 @@
+"""Reader of IDX files, image tables and image files."""
+
+import gzip
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reformer.data.errors import DataError, OnError, raise_error
+from reformer.data.images import Image
+from reformer.data.readers._source import Source
+from reformer.data.readers._table import table_rows
+
+_UNSIGNED_BYTES = 8
+_IMAGES, _LABELS = "images-idx3", "labels-idx1"
+
+
+def read_images(path: str, *, label_column: str | None = "label", on_error: OnError = raise_error) -> Iterator[Image]:
+    """The images of a file, in its order.
+
+    - An IDX file (`*-images-idx3-ubyte`, `.gz` too) is read with the labels of the file beside it whose name has
+      `labels-idx1` in its place, if there is one.
+    - A table (`.csv`, `.tsv`) names an image a row in its column `file`, as seen from the table's folder, and its
+      label in `label_column` (None: read none).
+    - Anything else is one image, as Pillow reads it. Grey ones have one channel, all others three.
+
+    Raises:
+        DataError: file, line and remedy for whatever is wrong; with `on_error`, for the file as a whole alone.
+    """
+    name = Path(path).name.lower()
+    if "idx3" in name or name.removesuffix(".gz").endswith(".idx"):
+        yield from _read_idx(path, with_labels=label_column is not None)
+    elif name.removesuffix(".gz").endswith((".csv", ".tsv")):
+        yield from _read_table(path, label_column, on_error)
+    else:
+        yield Image(_pixels(path, path, None), Path(path).name, source=path)
+
+
+def _read_idx(path: str, *, with_labels: bool) -> Iterator[Image]:
+    images = _idx_array(path, 3)
+    beside = Path(path).with_name(Path(path).name.replace(_IMAGES, _LABELS))
+    labels = None
+    if with_labels and beside.name != Path(path).name and beside.exists():
+        labels = _idx_array(str(beside), 1)
+        if len(labels) != len(images):
+            problem = f"{len(labels):,} labels, and {len(images):,} images in {Path(path).name}"
+            raise DataError(beside, None, problem, "give the two files that belong together")
+    for number, pixels in enumerate(images):
+        label = None if labels is None else str(labels[number])
+        yield Image(pixels[None].astype(np.float32) / 255, f"{Path(path).name}:{number}", label, path)
+
+
+def _idx_array(path: str, dimensions: int) -> NDArray[np.uint8]:
+    try:
+        with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        raise DataError(path, None, "there is no such file", "check the path") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(path, None, f"cannot be read ({error})", "make or fetch the file anew") from None
+    head = 4 + 4 * dimensions
+    if len(data) < head or data[:4] != bytes((0, 0, _UNSIGNED_BYTES, dimensions)):
+        kind = f"an IDX file of bytes in {dimensions} dimensions"
+        raise DataError(path, None, f"it does not begin as {kind}", f"give {kind}")
+    shape = struct.unpack(f">{dimensions}I", data[4:head])
+    expected = int(np.prod(shape, dtype=np.int64))
+    if len(data) - head != expected:
+        problem = f"{len(data) - head:,} bytes after its head, which announces {expected:,}"
+        raise DataError(path, None, problem, "make or fetch the file anew")
+    return np.frombuffer(data, np.uint8, offset=head).reshape(shape)
+
+
+def _read_table(path: str, label_column: str | None, on_error: OnError) -> Iterator[Image]:
+    with Source(path) as source:
+        rows = table_rows(source, "\t" if ".tsv" in path.lower() else ",", on_error)
+        _, header = next(rows, (0, []))
+        wanted = ["file"] if label_column is None else ["file", label_column]
+        for column in wanted:
+            if header.count(column) != 1:
+                problem = f"there is no one column {column!r}; the columns are {', '.join(map(repr, header))}"
+                raise DataError(path, 1, problem, "name the column of the image files 'file', and each column once")
+        for line, cells in rows:
+            try:
+                if len(cells) != len(header):
+                    problem = f"the row has {len(cells)} cells, and the first line names {len(header)} columns"
+                    raise DataError(path, line, problem, "give every row a cell for each column")
+                named = dict(zip(header, cells, strict=True))
+                label = None if label_column is None else named[label_column].strip()
+                if label == "":
+                    raise DataError(path, line, f"the column {label_column!r} is empty", "give the image a label")
+                file = os.path.join(os.path.dirname(path), named["file"])
+                yield Image(_pixels(file, path, line), named["file"], label, f"{path}:{line}")
+            except DataError as error:
+                on_error(error)
+
+
+def _pixels(file: str, path: str, line: int | None) -> NDArray[np.float32]:
+    """The pixels of an image file; what is wrong with it is said of the place that names it."""
+    from PIL import Image as Pillow
+
+    try:
+        with Pillow.open(file) as image:
+            grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
+            found = np.asarray(image.convert("L" if grey else "RGB")).astype(np.float32) / np.float32(255)
+    # Pillow has many errors for broken files, of no common kind.
+    except Exception as error:
+        if isinstance(error, FileNotFoundError):
+            problem = "there is no such file"
+        else:
+            problem = f"no image that can be read ({error})"
+        place = "" if line is None else f"{file}: "
+        raise DataError(path, line, place + problem, "give an image file, such as a PNG") from None
+    return found[None] if grey else np.ascontiguousarray(found.transpose(2, 0, 1))

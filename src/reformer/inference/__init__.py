@@ -1,0 +1,1 @@
+"""Inference: scoring and generating texts of any length with a trained run."""

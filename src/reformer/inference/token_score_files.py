@@ -1,0 +1,151 @@
+"""Every token's surprise in a file: JSON lines, which can be gone on with, or Parquet."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, cast
+
+import numpy as np
+
+from reformer.errors import ReformerError
+from reformer.inference.token_scores import Surprises
+
+
+class SurpriseFile(Protocol):
+    """Takes the tokens of one piece after the other."""
+
+    def write(self, file: str, surprises: Surprises) -> None:
+        """Add a piece of the text that is called `file`."""
+
+    def length(self) -> int:
+        """How many bytes are safely on the disk."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def open_surprises(path: Path, *, resume_at: int | None, resumable: bool, overwrite: bool) -> SurpriseFile:
+    """The file at `path`, its kind told by its name.
+
+    Args:
+        path: ends with `.jsonl` or `.parquet`.
+        resume_at: go on with the file behind so many bytes; None to begin it.
+        resumable: whether the file may have to be gone on with later.
+        overwrite: whether a file that is there may be replaced.
+
+    Raises:
+        ReformerError: the name tells no kind, the file is in the way or too short, or Parquet cannot be written.
+    """
+    if path.suffix not in (".jsonl", ".parquet"):
+        raise ReformerError(f"{path}: expected a name that ends with .jsonl or .parquet")
+    if path.suffix == ".parquet" and resumable:
+        raise ReformerError(f"{path}: a Parquet file cannot be gone on with, as --state promises; give a .jsonl name")
+    if resume_at is None and path.exists() and not overwrite:
+        raise ReformerError(f"{path}: this exists already; take another --per-token, or --overwrite")
+    return _Parquet(path) if path.suffix == ".parquet" else _JsonLines(path, resume_at)
+
+
+class _JsonLines:
+    def __init__(self, path: Path, resume_at: int | None) -> None:
+        self._path = path
+        # Unbuffered: what is written is not lost, whatever comes next.
+        if resume_at is None:
+            self._file = path.open("wb", buffering=0)
+            return
+        size = path.stat().st_size if path.exists() else 0
+        if size < resume_at:
+            raise ReformerError(
+                f"{path}: {size:,} bytes are there, and the state was made when they were {resume_at:,}; give the "
+                "same --per-token as before, or another --state"
+            )
+        self._file = path.open("r+b", buffering=0)
+        # What was written after the state will be written again.
+        self._file.truncate(resume_at)
+        self._file.seek(resume_at)
+
+    def write(self, file: str, surprises: Surprises) -> None:
+        name = json.dumps(file, ensure_ascii=False)
+        columns = (surprises.ids, surprises.starts, surprises.ends, surprises.bits)
+        lines = [
+            f'{{"file": {name}, "start": {start}, "end": {end}, "id": {token}, '
+            f'"bits": {"null" if bits != bits else format(bits, ".6f")}}}\n'
+            for token, start, end, bits in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+        rest = memoryview("".join(lines).encode())
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            raise ReformerError(
+                f"{self._path}: this cannot be written ({error.strerror or error}); what was written before is kept; "
+                "make room, then give the same command again"
+            ) from None
+
+    def length(self) -> int:
+        os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+class _Parquet:
+    def __init__(self, path: Path) -> None:
+        try:
+            import pyarrow  # pyright: ignore[reportMissingImports]
+            import pyarrow.parquet  # pyright: ignore[reportMissingImports]
+        except ImportError:
+            raise ReformerError(
+                f"{path}: Parquet needs pyarrow, which is not installed; pip install 'reformer-torch[parquet]', or "
+                "give a .jsonl name"
+            ) from None
+        self._path, self._arrow = path, cast(Any, pyarrow)
+        types = {"file": "string", "start": "int64", "end": "int64", "id": "int64", "bits": "float64"}
+        self._schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in types.items()])
+        with self._told():
+            self._writer = pyarrow.parquet.ParquetWriter(path, self._schema)
+
+    def write(self, file: str, surprises: Surprises) -> None:
+        missing = np.isnan(surprises.bits)
+        columns = [
+            [file] * len(surprises.ids),
+            surprises.starts,
+            surprises.ends,
+            surprises.ids,
+            self._arrow.array(surprises.bits, mask=missing),
+        ]
+        with self._told():
+            self._writer.write_table(self._arrow.table(columns, schema=self._schema))
+
+    def length(self) -> int:
+        raise AssertionError("a Parquet file is not gone on with")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Without its end a Parquet file cannot be read, so what was written before an error gets one, if it can.
+        with self._told() if error is None else suppress(OSError):
+            self._writer.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What goes wrong on the disk is said with the file's name, which Arrow leaves out."""
+        try:
+            yield
+        except OSError as error:
+            raise ReformerError(f"{self._path}: this cannot be written, and may not be readable ({error})") from None

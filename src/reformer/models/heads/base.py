@@ -1,0 +1,78 @@
+"""Base class of the heads, and the loss over labelled tokens."""
+
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers.utils.generic import ModelOutput
+
+from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
+from reformer.models.configuration import ReformerConfig
+from reformer.ops import linear_cross_entropy
+
+
+def token_loss(
+    hidden: Float[Tensor, "batch length streams"],
+    output: nn.Linear,
+    labels: Int[Tensor, "batch length"],
+    num_items_in_batch: Tensor | int | None,
+    label_smoothing: float = 0.0,
+) -> Float[Tensor, ""]:
+    """Mean cross entropy over the labels that are not -100, or their sum over a count given from outside, as
+    gradient accumulation over unequal batches needs it. The logits are never held whole."""
+    if labels.shape != hidden.shape[:2]:
+        raise ValueError(f"labels have shape {tuple(labels.shape)}, expected {tuple(hidden.shape[:2])}")
+    reduction = "mean" if num_items_in_batch is None else "sum"
+    loss = linear_cross_entropy(
+        hidden.flatten(0, 1),
+        output.weight,
+        labels.flatten(),
+        output.bias,
+        label_smoothing=label_smoothing,
+        reduction=reduction,
+    )
+    return loss if num_items_in_batch is None else loss / num_items_in_batch
+
+
+class Head(ReformerPreTrainedModel):
+    """A backbone named `reformer` and the way from its inputs to an output or a tuple."""
+
+    backbone: type[ReformerPreTrainedModel] = ReformerModel
+    reads: tuple[str, ...] = ()
+    """Its parts that make the vectors which the backbone reads, where that has no embeddings for them."""
+    smooths: bool = True
+    """Whether its targets are classes, so that `label_smoothing` means something."""
+
+    def __init__(self, config: ReformerConfig) -> None:
+        super().__init__(config)
+        if config.label_smoothing and not self.smooths:
+            raise ValueError(
+                f"label_smoothing={config.label_smoothing} has no effect on {type(self).__name__}, whose targets are "
+                "no classes; leave it out"
+            )
+        self.reformer = self.backbone(config)
+
+    def _encode(
+        self,
+        input_ids: Tensor | None,
+        attention_mask: Tensor | None,
+        inputs_embeds: Tensor | None,
+        num_rounds: int | None,
+    ) -> Float[Tensor, "batch length streams"]:
+        return self.reformer(input_ids, attention_mask, inputs_embeds, num_rounds=num_rounds, return_dict=False)[0]
+
+    def _classifier_dropout(self) -> nn.Dropout:
+        given = self.config.classifier_dropout
+        return nn.Dropout(float(self.config.hidden_dropout_prob if given is None else given))
+
+    @property
+    def _smoothing(self) -> float:
+        """How much of each target is spread over all classes in this pass."""
+        return float(self.config.label_smoothing) if self.training else 0.0
+
+    def _wants_logits(self, labels: Tensor | None, asked: bool | None) -> bool:
+        return (labels is None or not self.training) if asked is None else asked
+
+    def _answer(self, output: ModelOutput, return_dict: bool | None) -> ModelOutput | tuple[Any, ...]:
+        wants_dict = self.config.return_dict if return_dict is None else return_dict
+        return output if wants_dict else output.to_tuple()

@@ -1,0 +1,178 @@
+"""Heads for token and sequence classification."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
+
+from reformer.models.backbone import real_tokens
+from reformer.models.configuration import ReformerConfig
+from reformer.models.heads.base import Head, token_loss
+from reformer.nn import FusionPooling
+from reformer.ops import chain_log_partition, chain_score
+
+
+def field_loss(
+    scores: Float[Tensor, "batch length labels"],
+    transitions: Float[Tensor, "labels labels"],
+    path: Int[Tensor, "batch length"],
+    num_items_in_batch: Tensor | int | None,
+) -> Float[Tensor, ""]:
+    """How improbable a random field finds the labels, a label: tokens whose label is -100 are no links of its chain.
+    As in `token_loss`, the sum may be taken over a count given from outside."""
+    links = path != -100
+    log_partition, _ = chain_log_partition(scores, transitions, links)
+    surprise = (log_partition - chain_score(scores, transitions, path, links)).sum()
+    return surprise / (links.sum().clamp_min(1) if num_items_in_batch is None else num_items_in_batch)
+
+
+def field_logits(
+    scores: Float[Tensor, "batch length labels"],
+    transitions: Float[Tensor, "labels labels"],
+    real: Bool[Tensor, "batch length"],
+) -> Float[Tensor, "batch length labels"]:
+    """The logarithm of each label's probability, with all that may stand around it; 0 at padding."""
+    _, probabilities = chain_log_partition(scores, transitions, real)
+    least = torch.finfo(probabilities.dtype).tiny
+    return probabilities.clamp_min(least).log().masked_fill(~real[..., None], 0)
+
+
+class ReformerForTokenClassification(Head):
+    """A label for every token: entities, parts of speech, word boundaries.
+
+    With `classifier_random_field` the labels of a sequence are scored together, and the logits are the logarithms of
+    each label's probability over all sequences of labels."""
+
+    def __init__(self, config: ReformerConfig) -> None:
+        super().__init__(config)
+        if config.classifier_random_field and config.is_decoder:
+            raise ValueError(
+                "classifier_random_field=True with is_decoder=True: a label's probability then depends on later "
+                "tokens; leave out one of them"
+            )
+        if config.classifier_random_field and config.label_smoothing:
+            raise ValueError(
+                f"label_smoothing={config.label_smoothing} with classifier_random_field=True: whole sequences of "
+                "labels are scored, and none is a class to take from; leave out one of them"
+            )
+        self.dropout = self._classifier_dropout()
+        labels = config.num_labels or 2
+        self.classifier = nn.Linear(config.output_size, labels)
+        self.transitions = nn.Parameter(torch.zeros(labels, labels)) if config.classifier_random_field else None
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch length"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
+        labels: Int[Tensor, "batch length"] | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        num_rounds: int | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Logits `[batch, length, num_labels]`; with `labels` (-100 ignored) the loss too. See `ReformerModel`.
+
+        A random field's logits are zero at padding. In training with labels it gives none, since its loss takes the
+        labels' own chain and what has no label is no link of it."""
+        hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
+        loss, logits = None, None
+        if self.transitions is None:
+            hidden = self.dropout(hidden)
+            loss = (
+                None
+                if labels is None
+                else token_loss(hidden, self.classifier, labels, num_items_in_batch, self._smoothing)
+            )
+            logits = self.classifier(hidden)
+        else:
+            scores = self.classifier(self.dropout(hidden))
+            if labels is not None:
+                loss = field_loss(scores, self.transitions, labels, num_items_in_batch)
+            if self._wants_logits(labels, None):
+                real = real_tokens(attention_mask, hidden)
+                logits = field_logits(scores, self.transitions, real)
+        return self._answer(TokenClassifierOutput(loss=loss, logits=logits), return_dict)
+
+
+class ReformerForSequenceClassification(Head):
+    """One label, several labels or one number for a whole document, read from a pooling of its tokens."""
+
+    def __init__(self, config: ReformerConfig) -> None:
+        super().__init__(config)
+        self.dropout = self._classifier_dropout()
+        self.weigh = nn.Linear(config.output_size, 1) if config.classifier_pooling == "attention" else None
+        self.fusion, width = None, config.output_size
+        if config.classifier_pooling == "fusion":
+            kernel, stride, width = config.fusion_kernel, config.fusion_stride, config.fusion_width
+            self.fusion = FusionPooling(config.output_size, width, kernel, stride, config.fusion_ranges)
+        self.classifier = nn.Linear(width, config.num_labels or 2)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch length"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
+        labels: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        num_rounds: int | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Logits `[batch, num_labels]`; with `labels` the loss too, chosen by `config.problem_type`, which if not
+        given follows from the labels: whole numbers are one class each, fractions a multi-label target, and with
+        one label a regression."""
+        hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
+        mask = real_tokens(attention_mask, hidden)
+        if self.fusion is not None:
+            pooled = self.fusion(hidden, mask)
+        else:
+            weights = None if self.weigh is None else self.weigh(hidden)[..., 0]
+            pooled = _pool(hidden, mask, self.config.classifier_pooling, weights)
+        logits = self.classifier(self.dropout(pooled))
+        loss = None
+        if labels is not None:
+            losses = self._losses(logits.float(), labels)
+            loss = losses.mean() if num_items_in_batch is None else losses.sum() / num_items_in_batch
+        return self._answer(SequenceClassifierOutput(loss=loss, logits=logits), return_dict)
+
+    def _losses(self, logits: Tensor, labels: Tensor) -> Float[Tensor, " batch"]:
+        problem = self.config.problem_type
+        if problem is None:
+            one = "regression" if self.config.num_labels == 1 else "single_label_classification"
+            problem = "multi_label_classification" if one != "regression" and labels.is_floating_point() else one
+        if self.config.label_smoothing and problem != "single_label_classification":
+            raise ValueError(
+                f"label_smoothing={self.config.label_smoothing} with problem_type={problem!r}: there is no one "
+                "class to take from; leave it out"
+            )
+        if problem == "regression":
+            return mse_loss(logits, labels.view(logits.shape).float(), reduction="none").mean(-1)
+        if problem == "multi_label_classification":
+            return binary_cross_entropy_with_logits(logits, labels.float(), reduction="none").mean(-1)
+        return cross_entropy(logits, labels.view(-1), reduction="none", label_smoothing=self._smoothing)
+
+
+def _pool(
+    hidden: Float[Tensor, "batch length streams"],
+    mask: Bool[Tensor, "batch length"],
+    kind: str,
+    weights: Float[Tensor, "batch length"] | None,
+) -> Float[Tensor, "batch streams"]:
+    """One vector a sequence from its real tokens; zeros where it has none. With `weights`, their softmax weighs."""
+    real = mask[..., None]
+    if weights is not None:
+        shares = weights.float().masked_fill(~mask, torch.finfo(torch.float32).min).softmax(-1).where(mask, 0)
+        return (shares[:, None].to(hidden.dtype) @ hidden)[:, 0]
+    if kind == "mean":
+        return hidden.masked_fill(~real, 0).sum(1) / real.sum(1).clamp_min(1)
+    any_real = real.any(1)
+    if kind == "max":
+        return hidden.masked_fill(~real, float("-inf")).amax(1).where(any_real, 0)
+    first = mask.byte().argmax(-1)
+    return hidden[torch.arange(len(hidden), device=hidden.device), first].where(any_real, 0)

@@ -1,0 +1,181 @@
+"""The encoder-decoder: one sequence is read from both sides, another is written token by token."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import GenerationMixin
+from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput, Seq2SeqModelOutput
+
+from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
+from reformer.models.cache import ReformerCache
+from reformer.models.configuration import ReformerConfig
+from reformer.models.heads.base import token_loss
+from reformer.models.heads.language import LanguageModel
+from reformer.nn import Source
+
+
+class ReformerEncoderDecoder(ReformerPreTrainedModel):
+    """A stack that reads the source, and a causal one whose layers also look at what the first has made of it.
+
+    Both share one table of embeddings, the encoder's. Both are reversible if the configuration says so, and the
+    encoder's backward pass runs once: what the decoder's layers ask of its output is summed before.
+    """
+
+    def __init__(self, config: ReformerConfig) -> None:
+        super().__init__(config)
+        config.check()
+        if not config.is_encoder_decoder:
+            raise ValueError(
+                "is_encoder_decoder=False: this model reads one sequence and writes another; set it to True"
+            )
+        self.encoder = ReformerModel(config.of_encoder())
+        self.decoder = ReformerModel(config.of_decoder(), across=config.cross_attention_layers or ())
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module | None:
+        return self.encoder.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Embedding) -> None:
+        self.encoder.set_input_embeddings(value)
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch source"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "batch source hidden"] | None = None,
+        decoder_input_ids: Int[Tensor, "batch target"] | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        decoder_inputs_embeds: Float[Tensor, "batch target hidden"] | None = None,
+        encoder_outputs: BaseModelOutput | tuple[Tensor, ...] | None = None,
+        past_key_values: ReformerCache | None = None,
+        use_cache: bool | None = None,
+        num_rounds: int | None = None,
+        **kwargs: Any,
+    ) -> Seq2SeqModelOutput:
+        """The decoder's streams `[batch, target, output_size]`, and the encoder's.
+
+        Args:
+            input_ids, attention_mask, inputs_embeds: the source, as `ReformerModel` takes it.
+            decoder_input_ids, decoder_attention_mask, decoder_inputs_embeds: the target so far, likewise.
+            encoder_outputs: the encoder's output, in place of the source; `attention_mask` stays the source's.
+            past_key_values: what the decoder remembers of the target and of the source; the source's keys and values
+                are in it after the first call, and are made but once.
+            use_cache: start to remember where there is nothing yet.
+            num_rounds: how many hash rounds are seen in this pass, by encoder and decoder; see `ReformerModel`.
+
+        Raises:
+            ValueError: no source or no target, or one that the stacks refuse.
+        """
+        if encoder_outputs is None:
+            encoder_outputs = self.read(input_ids, attention_mask, inputs_embeds, num_rounds)
+        streams: Tensor = encoder_outputs[0]  # pyright: ignore[reportOptionalSubscript]
+        if decoder_input_ids is None and decoder_inputs_embeds is None:
+            raise ValueError("no target: give decoder_input_ids or decoder_inputs_embeds, or labels to train on")
+        if decoder_inputs_embeds is None:
+            decoder_inputs_embeds = self.encoder.embed(decoder_input_ids)
+        if past_key_values is None and use_cache:
+            past_key_values = self.decoder.new_cache()
+        source = None
+        # Shortened layers look at it when their first step has ended, which may be some calls later.
+        if past_key_values is None or not past_key_values.seen or self.config.decoder_shortened_layers:
+            source = Source(streams, self.encoder.tokens(attention_mask, streams))
+        found = self.decoder(
+            decoder_input_ids,
+            decoder_attention_mask,
+            decoder_inputs_embeds,
+            past_key_values=past_key_values,
+            num_rounds=self._rounds(self.decoder, num_rounds),
+            return_dict=True,
+            source=source,
+        )
+        return Seq2SeqModelOutput(
+            last_hidden_state=found.last_hidden_state,
+            past_key_values=found.past_key_values,
+            encoder_last_hidden_state=streams,
+        )
+
+    def read(
+        self,
+        input_ids: Int[Tensor, "batch source"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "batch source hidden"] | None = None,
+        num_rounds: int | None = None,
+    ) -> BaseModelOutput:
+        """The encoder's output for a source, which `forward` takes as `encoder_outputs`."""
+        rounds = self._rounds(self.encoder, num_rounds)
+        return self.encoder(input_ids, attention_mask, inputs_embeds, num_rounds=rounds, return_dict=True)
+
+    def _rounds(self, stack: ReformerModel, asked: int | None) -> int | None:
+        """What of both is asked of one of them: nothing, if only the other one hashes."""
+        return asked if stack.is_hashed or not (self.encoder.is_hashed or self.decoder.is_hashed) else None
+
+
+class ReformerForConditionalGeneration(LanguageModel, GenerationMixin):
+    """A text from another text: translation, summaries, anything that is given as pairs."""
+
+    backbone = ReformerEncoderDecoder
+    embeddings = "reformer.encoder.embeddings.weight"
+
+    def prepare_decoder_input_ids_from_labels(self, labels: Int[Tensor, "batch target"]) -> Int[Tensor, "batch target"]:
+        """What the decoder reads when it learns these labels: the start token, then the labels but the last.
+
+        An ignored label (-100) is read as padding; at the end, where nothing follows it, it cannot be noticed.
+        """
+        start = labels.new_full((len(labels), 1), self.config.decoder_start_token_id or 0)
+        read = torch.cat((start, labels[:, :-1]), 1)
+        return read.masked_fill(read == -100, self.config.pad_token_id or 0)
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch source"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "batch source hidden"] | None = None,
+        decoder_input_ids: Int[Tensor, "batch target"] | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        decoder_inputs_embeds: Float[Tensor, "batch target hidden"] | None = None,
+        encoder_outputs: BaseModelOutput | tuple[Tensor, ...] | None = None,
+        labels: Int[Tensor, "batch target"] | None = None,
+        past_key_values: ReformerCache | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int = 0,
+        num_items_in_batch: Tensor | int | None = None,
+        num_rounds: int | None = None,
+        return_logits: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Logits `[batch, target, vocab_size]`, of the last `logits_to_keep` tokens alone if that is not 0; with
+        `labels` (-100 ignored) the loss of predicting each from the source and the labels before it. Where no decoder
+        input is given it is made of the labels. In training with labels there are no logits unless `return_logits`
+        asks for them: memory must not grow with length x vocabulary. `label_smoothing` of the configuration counts in
+        training alone. For the rest see `ReformerEncoderDecoder`."""
+        if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
+            decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
+        found = self.reformer(
+            input_ids,
+            attention_mask,
+            inputs_embeds,
+            decoder_input_ids,
+            decoder_attention_mask,
+            decoder_inputs_embeds,
+            encoder_outputs,
+            past_key_values,
+            use_cache,
+            num_rounds,
+        )
+        hidden = self.scored(found.last_hidden_state)
+        loss = None
+        if labels is not None:
+            loss = token_loss(hidden, self.lm_head, labels, num_items_in_batch, self._smoothing)
+        logits = None
+        if self._wants_logits(labels, return_logits):
+            logits = self.lm_head(hidden[:, -logits_to_keep:])
+        output = Seq2SeqLMOutput(
+            loss=loss,
+            logits=logits,
+            past_key_values=found.past_key_values,
+            encoder_last_hidden_state=found.encoder_last_hidden_state,
+        )
+        return self._answer(output, return_dict)

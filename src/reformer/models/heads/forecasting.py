@@ -1,0 +1,192 @@
+"""The forecaster: what a series will be, from what it was and from the calendar."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from transformers.utils.generic import ModelOutput
+
+from reformer.models.configuration import ReformerConfig
+from reformer.models.heads.base import Head
+
+
+@dataclass
+class ForecastOutput(ModelOutput):
+    """What a forecaster says.
+
+    Args:
+        loss: the mean over all labels that are known, in units of each series' own spread.
+        prediction: `[batch, horizon, channels]`, the median where there are quantiles, else the mean.
+        quantiles: `[batch, horizon, channels, quantiles]` in rising order, or None.
+    """
+
+    loss: Tensor | None = None
+    prediction: Tensor | None = None
+    quantiles: Tensor | None = None
+
+
+class ReformerForForecasting(Head):
+    """The next `prediction_length` steps of every channel of a series.
+
+    Each channel is a series of its own, which all go through the same weights. It is scaled by the mean and the
+    spread of what was observed (Kim et al. 2022) in the last `linear_context` steps, if that is given. `patch_size`
+    steps make a token (Nie et al. 2023), and the horizon is more tokens, whose values are missing and whose dates are
+    known. With `linear_context` a linear map of the last steps (Zeng et al. 2023) is where the forecast begins, and
+    the layers add to it. Equations (27) to (29).
+
+    A value that is NaN was not observed. What lies before the first observation of a channel is not there at all, so
+    NaNs on the left are the padding of shorter series, and change nothing.
+
+    Raises:
+        ValueError: a configuration with a vocabulary.
+    """
+
+    main_input_name = "values"
+    reads = ("embed",)
+    smooths = False
+    # Labels may be missing, which Trainer would count as well.
+    accepts_loss_kwargs = False
+
+    def __init__(self, config: ReformerConfig) -> None:
+        if config.vocab_size:
+            raise ValueError(f"vocab_size={config.vocab_size}: a forecaster reads numbers, not tokens; set it to 0")
+        super().__init__(config)
+        size = config.patch_size
+        self.embed = nn.Linear(size * (2 + config.num_time_features), config.embedding_width)
+        self.forecast = nn.Linear(config.output_size, size * max(1, len(config.quantiles)))
+        self.linear = nn.Linear(config.linear_context, config.prediction_length) if config.linear_context else None
+        self.post_init()
+
+    def forward(
+        self,
+        values: Float[Tensor, "batch length channels"],
+        time_features: Float[Tensor, "batch steps features"] | None = None,
+        labels: Float[Tensor, "batch horizon channels"] | None = None,
+        num_rounds: int | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Forecast.
+
+        Args:
+            values: what was observed, NaN where nothing was.
+            time_features: numbers told by the dates of these steps and of the horizon's, `length + horizon` of them.
+            labels: what came then, NaN where nobody knows; with them there is a loss: the quantiles' (pinball) loss,
+                or the squared error where there are no quantiles.
+            num_rounds: of hashing, for this call.
+            return_dict: False for a plain tuple.
+
+        Raises:
+            ValueError: an input of another shape.
+        """
+        self._check(values, time_features, labels)
+        batch, _, channels = values.shape
+        horizon = self.config.prediction_length
+        series = values.transpose(1, 2).flatten(0, 1)
+        observed = series.isfinite()
+        centre, spread = _scale(series, _recently(observed, self.config.linear_context))
+        scaled = ((series - centre) / spread).where(observed, 0).to(self.embed.weight.dtype)
+        told = None if time_features is None else time_features.repeat_interleave(channels, 0).to(scaled.dtype)
+        tokens, present = self._tokens(scaled, observed, told)
+        hidden = self._encode(None, present, tokens, num_rounds)
+        # What is rounded down is below zero: the last tokens, enough for the horizon.
+        future = self.forecast(hidden[:, -horizon // self.config.patch_size :])
+        found = future.unflatten(-1, (self.config.patch_size, -1)).flatten(1, 2)[:, :horizon]
+        if self.linear is not None:
+            found = found + self.linear(self._recent(scaled))[..., None]
+        found = found.to(series.dtype)
+        loss = None
+        if labels is not None:
+            expected = (labels.transpose(1, 2).flatten(0, 1) - centre) / spread
+            loss = self._loss(found, expected)
+        found = (found * spread[..., None] + centre[..., None]).unflatten(0, (batch, channels)).transpose(1, 2)
+        if not self.config.quantiles:
+            return self._answer(ForecastOutput(loss=loss, prediction=found[..., 0]), return_dict)
+        # Each is learned for itself; put in order, none is further from what it should be.
+        found = found.sort(-1).values
+        median = found[..., list(self.config.quantiles).index(0.5)]
+        return self._answer(ForecastOutput(loss=loss, prediction=median, quantiles=found), return_dict)
+
+    def scaled(
+        self, values: Float[Tensor, "batch length channels"], labels: Float[Tensor, "batch horizon channels"]
+    ) -> tuple[Float[Tensor, "series last"], Float[Tensor, "series horizon"]]:
+        """What the linear part reads of each channel, and what it should say; NaN where nobody knows."""
+        series = values.transpose(1, 2).flatten(0, 1)
+        observed = series.isfinite()
+        centre, spread = _scale(series, _recently(observed, self.config.linear_context))
+        expected = (labels.transpose(1, 2).flatten(0, 1) - centre) / spread
+        return self._recent(((series - centre) / spread).where(observed, 0)), expected
+
+    def _recent(self, scaled: Float[Tensor, "series length"]) -> Float[Tensor, "series last"]:
+        missing = self.config.linear_context - scaled.shape[1]
+        return nn.functional.pad(scaled, (max(0, missing), 0))[:, -self.config.linear_context :]
+
+    def _tokens(
+        self,
+        scaled: Float[Tensor, "series length"],
+        observed: Bool[Tensor, "series length"],
+        told: Float[Tensor, "series steps features"] | None,
+    ) -> tuple[Float[Tensor, "series tokens hidden"], Bool[Tensor, "series tokens"]]:
+        """The patches of the past and of the horizon as vectors, and which of them are there."""
+        size, (length, horizon) = self.config.patch_size, (scaled.shape[1], self.config.prediction_length)
+        # Patches are counted from the last observation on, in both directions.
+        around = (-length % size, -horizon % size)
+        begun = nn.functional.pad(observed.cumsum(-1) > 0, (0, horizon), value=True)
+        parts = [nn.functional.pad(part, (0, horizon)) for part in (scaled, observed.to(scaled.dtype))]
+        steps = torch.stack(parts, -1)
+        if told is not None:
+            steps = torch.cat((steps, told * begun[..., None]), -1)
+        steps = nn.functional.pad(steps, (0, 0, *around))
+        present = nn.functional.pad(begun, around).unflatten(1, (-1, size)).any(-1)
+        return self.embed(steps.unflatten(1, (-1, size)).flatten(2)), present
+
+    def _loss(
+        self, found: Float[Tensor, "series horizon quantiles"], expected: Float[Tensor, "series horizon"]
+    ) -> Float[Tensor, ""]:
+        known = expected.isfinite()
+        error = expected.where(known, 0)[..., None] - found
+        if not self.config.quantiles:
+            losses = error.square()
+        else:
+            levels = error.new_tensor(self.config.quantiles)
+            losses = torch.maximum(levels * error, (levels - 1) * error)
+        return (losses.mean(-1) * known).sum() / known.sum().clamp_min(1)
+
+    def _check(self, values: Tensor, time_features: Tensor | None, labels: Tensor | None) -> None:
+        if values.dim() != 3 or not values.shape[1] or not values.is_floating_point():
+            raise ValueError(
+                f"values have shape {tuple(values.shape)} and are {values.dtype}, expected numbers [batch, length, "
+                "channels], NaN where nothing was observed"
+            )
+        batch, length, channels = values.shape
+        features, horizon = self.config.num_time_features, self.config.prediction_length
+        if (time_features is None) != (features == 0):
+            told = "are given" if features == 0 else "are not given"
+            raise ValueError(f"num_time_features={features}, and time_features {told}")
+        if time_features is not None and time_features.shape != (batch, length + horizon, features):
+            raise ValueError(
+                f"time_features have shape {tuple(time_features.shape)}, expected "
+                f"{(batch, length + horizon, features)}: of the steps that are known and of those to foretell"
+            )
+        if labels is not None and labels.shape != (batch, horizon, channels):
+            raise ValueError(f"labels have shape {tuple(labels.shape)}, expected {(batch, horizon, channels)}")
+
+
+def _recently(observed: Bool[Tensor, "series length"], last: int) -> Bool[Tensor, "series length"]:
+    """What was observed in the last steps, for a series moves away from where it was; 0, or if nothing was: in all."""
+    recent = observed.clone()
+    recent[:, : max(0, observed.shape[1] - last) if last else 0] = False
+    return torch.where(recent.any(-1, keepdim=True), recent, observed)
+
+
+def _scale(
+    series: Float[Tensor, "series length"], observed: Bool[Tensor, "series length"]
+) -> tuple[Float[Tensor, "series 1"], Float[Tensor, "series 1"]]:
+    """Mean and spread of what was observed; 1 for the spread of a series that does not move."""
+    count = observed.sum(-1, keepdim=True).clamp_min(1)
+    centre = series.where(observed, 0).sum(-1, keepdim=True) / count
+    spread = ((series - centre).where(observed, 0).square().sum(-1, keepdim=True) / count).sqrt()
+    # Rounding leaves a little where all values are equal.
+    return centre, spread.where(spread > 1e-6 * centre.abs() + 1e-30, 1)

@@ -1,0 +1,119 @@
+"""Language-modelling heads: masked and causal."""
+
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from transformers import GenerationMixin
+from transformers.modeling_outputs import CausalLMOutputWithPast, MaskedLMOutput
+
+from reformer.models.cache import ReformerCache
+from reformer.models.configuration import ReformerConfig
+from reformer.models.heads.base import Head, token_loss
+from reformer.models.streaming import Stream
+
+
+class LanguageModel(Head):
+    """Scores of the tokens of the vocabulary: by a matrix of their own, or by their embeddings."""
+
+    embeddings = "reformer.embeddings.weight"
+    """Where the embeddings are."""
+
+    def __init__(self, config: ReformerConfig) -> None:
+        super().__init__(config)
+        tied, width = config.tie_word_embeddings, config.output_size
+        self.lm_projection = nn.Linear(width, config.embedding_width, bias=False) if tied else None
+        self.lm_head = nn.Linear(config.embedding_width if tied else width, config.vocab_size)
+        self._tied_weights_keys = {"lm_head.weight": self.embeddings} if tied else {}
+        self.post_init()
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.lm_head
+
+    def set_output_embeddings(self, new_embeddings: nn.Linear) -> None:
+        self.lm_head = new_embeddings
+
+    def scored(self, hidden: Float[Tensor, "batch length streams"]) -> Float[Tensor, "batch length width"]:
+        """What `lm_head` reads."""
+        return hidden if self.lm_projection is None else self.lm_projection(hidden)
+
+
+class ReformerForMaskedLM(LanguageModel):
+    """The token that was masked, from both its sides."""
+
+    def __init__(self, config: ReformerConfig) -> None:
+        if config.is_decoder:
+            raise ValueError("is_decoder=True: a masked language model reads both sides; set it to False")
+        super().__init__(config)
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch length"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
+        labels: Int[Tensor, "batch length"] | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        return_logits: bool | None = None,
+        num_rounds: int | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Logits `[batch, length, vocab_size]`; with `labels` (-100 ignored) the loss too. In training with labels
+        there are no logits unless `return_logits` asks for them: memory must not grow with length x vocabulary."""
+        hidden = self.scored(self._encode(input_ids, attention_mask, inputs_embeds, num_rounds))
+        loss = None if labels is None else token_loss(hidden, self.lm_head, labels, num_items_in_batch, self._smoothing)
+        logits = self.lm_head(hidden) if self._wants_logits(labels, return_logits) else None
+        return self._answer(MaskedLMOutput(loss=loss, logits=logits), return_dict)
+
+
+class ReformerForCausalLM(LanguageModel, GenerationMixin):
+    """The next token, from those before it."""
+
+    def __init__(self, config: ReformerConfig) -> None:
+        if not config.is_decoder:
+            raise ValueError("is_decoder=False: a causal language model must not read ahead; set it to True")
+        super().__init__(config)
+
+    def stream(self) -> Stream:
+        """Begin to read a sequence in pieces; see `Stream`."""
+        return Stream(self)
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch length"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
+        labels: Int[Tensor, "batch length"] | None = None,
+        past_key_values: ReformerCache | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int = 0,
+        num_items_in_batch: Tensor | int | None = None,
+        return_logits: bool | None = None,
+        num_rounds: int | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Logits `[batch, length, vocab_size]`, of the last `logits_to_keep` tokens alone if that is not 0; with
+        `labels` the loss of predicting `labels[:, 1:]` from what stands before each (-100 ignored). In training with
+        labels there are no logits unless `return_logits` asks for them: memory must not grow with length x
+        vocabulary. For the cache and `num_rounds` see `ReformerModel`."""
+        found = self.reformer(
+            input_ids,
+            attention_mask,
+            inputs_embeds,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            num_rounds=num_rounds,
+            return_dict=True,
+        )
+        hidden = self.scored(found.last_hidden_state)
+        loss = None
+        if labels is not None:
+            # What follows the last token is not known.
+            following = nn.functional.pad(labels[:, 1:], (0, 1), value=-100)
+            loss = token_loss(hidden, self.lm_head, following, num_items_in_batch, self._smoothing)
+        logits = None
+        if self._wants_logits(labels, return_logits):
+            logits = self.lm_head(hidden[:, -logits_to_keep:])
+        output = CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=found.past_key_values)
+        return self._answer(output, return_dict)

@@ -1,0 +1,51 @@
+"""Head for extractive question answering: start and end logits of every token."""
+
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from transformers.modeling_outputs import QuestionAnsweringModelOutput
+
+from reformer.models.backbone import real_tokens
+from reformer.models.configuration import ReformerConfig
+from reformer.models.heads.base import Head
+
+
+class ReformerForQuestionAnswering(Head):
+    """Where in the text the answer begins and ends."""
+
+    smooths = False
+
+    def __init__(self, config: ReformerConfig) -> None:
+        super().__init__(config)
+        self.qa_outputs = nn.Linear(config.output_size, 2)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch length"] | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
+        start_positions: Int[Tensor, " batch"] | None = None,
+        end_positions: Int[Tensor, " batch"] | None = None,
+        num_rounds: int | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Start and end logits `[batch, length]`, -inf at padding; with both positions the mean of their losses.
+        A position outside the text is ignored."""
+        hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
+        logits = self.qa_outputs(hidden).masked_fill(~real_tokens(attention_mask, hidden)[..., None], float("-inf"))
+        start, end = logits.unbind(-1)
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            loss = (_position_loss(start, start_positions) + _position_loss(end, end_positions)) / 2
+        output = QuestionAnsweringModelOutput(loss=loss, start_logits=start, end_logits=end)  # pyright: ignore
+        return self._answer(output, return_dict)
+
+
+def _position_loss(logits: Float[Tensor, "batch length"], positions: Int[Tensor, " batch"]) -> Tensor:
+    inside = (positions >= 0) & (positions < logits.shape[1])
+    targets = positions.where(inside, -100)
+    return cross_entropy(logits.float(), targets, ignore_index=-100, reduction="sum") / inside.sum().clamp_min(1)

@@ -1,0 +1,1 @@
+"""Document tasks: token and sequence classification."""

@@ -1,0 +1,61 @@
+"""Sequence classification: one label for a whole text."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from reformer.data import DataError, Document, label_id
+from reformer.data.batching.encoding import Offsets
+from reformer.metrics.base import Score
+from reformer.metrics.classification import ClassScore
+from reformer.models import ReformerForSequenceClassification
+from reformer.recipe import TrainingRecipe
+from reformer.tasks.documents.task import Answer, DocumentTask
+
+
+class SequenceClassification(DocumentTask):
+    """One label for a whole text."""
+
+    head = ReformerForSequenceClassification
+    best_metric = "macro_f1"
+    own_fields = DocumentTask.own_fields | {"model.classifier_pooling"}
+
+    def labels(self, documents: Iterable[Document]) -> list[str]:
+        labels = sorted({self._label(document) for document in documents})
+        if len(labels) < 2:
+            raise DataError(
+                None,
+                None,
+                f"every training document has the label {', '.join(map(repr, labels))}",
+                "give documents of at least two labels, and check label_column",
+            )
+        return labels
+
+    def target(self, document: Document, offsets: Offsets, label_ids: dict[str, int]) -> np.ndarray:
+        return np.array(label_id(self._label(document), label_ids, document.source), dtype=np.int64)
+
+    def stack(self, targets: Sequence[np.ndarray], length: int) -> Int[Tensor, " batch"]:
+        return torch.from_numpy(np.stack(targets))
+
+    def score(self, labels: Sequence[str], recipe: TrainingRecipe) -> ClassScore:
+        return ClassScore(labels)
+
+    def count(self, score: Score, answer: Answer, document: Document) -> None:
+        assert isinstance(score, ClassScore)
+        assert answer.label is not None
+        ids = {label: index for index, label in enumerate(score.labels)}
+        score.update(np.array([ids[answer.label]]), self.target(document, (), ids)[None])
+
+    def answer(self, logits: np.ndarray, offsets: Offsets, text: str, labels: Sequence[str]) -> Answer:
+        weights = np.exp(logits.astype(np.float64) - logits.max())
+        scores = dict(zip(labels, (weights / weights.sum()).tolist(), strict=True))
+        return Answer(label=max(scores, key=scores.__getitem__), scores=scores)
+
+    @staticmethod
+    def _label(document: Document) -> str:
+        if document.label is None:
+            raise DataError.at(document.source, "this text has no label", "give it one, and check label_column")
+        return document.label

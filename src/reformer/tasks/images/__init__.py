@@ -1,0 +1,1 @@
+"""Image tasks: classification and captioning."""

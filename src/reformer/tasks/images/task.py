@@ -1,0 +1,148 @@
+"""What all tasks over images share: where the images come from, and how a trained model goes through them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reformer.data import DataError, Image, load_digits, read_images
+from reformer.data.batching.hold_out import hold_out
+from reformer.data.errors import OnError, raise_error
+from reformer.models import ReformerConfig
+from reformer.recipe import Recipe
+from reformer.tasks.base import AnsweringTask, Asked, read_files
+
+if TYPE_CHECKING:
+    from reformer.tasks.base import Run
+
+
+TOKENS_AT_A_TIME = 4096
+"""A batch of so many squares of images, unless one image has more."""
+
+
+class ImageTask(AnsweringTask):
+    """Something to say of images: of files that `read_images` reads, or of scikit-learn's digits."""
+
+    source: ClassVar[str]
+    """The name of the digits, with what this task says of them."""
+    column: ClassVar[str]
+    """Of a table, the column that has what is said, unless the recipe names another."""
+    captions: ClassVar[bool] = False
+
+    def check(self, recipe: Recipe) -> None:
+        super().check(recipe)
+        if recipe.data.source not in (None, self.source):
+            raise ValueError(
+                f"data.source = {recipe.data.source!r}: the source for {recipe.training.task} is {self.source}"
+            )
+
+    def parts(self, recipe: Recipe) -> dict[str, list[Image]]:
+        """The images to learn from, to choose the best weights with and to report on; the last may be none.
+
+        Raises:
+            DataError: one that cannot be read or is not as large as the first, or none at all.
+        """
+        data = recipe.data
+        if data.source is not None:
+            return load_digits(captions=self.captions)
+        paths = {"train": data.train, "validation": data.validation, "test": data.test}
+        column = self._column(recipe)
+        parts = {name: list(read_images(path, label_column=column)) if path else [] for name, path in paths.items()}
+        if not parts["train"]:
+            raise DataError(data.train, None, "there is no image in it", "give some")
+        shape = parts["train"][0].pixels.shape
+        for image in (image for part in parts.values() for image in part):
+            _check_shape(image, shape)
+        if not parts["validation"]:
+            parts["train"], parts["validation"] = hold_out(parts["train"], data, recipe.training.seed, "image")
+        return parts
+
+    def known(self, run: "Run[Any]", source: str, asked: Asked) -> Iterable[Image]:
+        """The images of a file, or of the digits' split, with what is to be said of each."""
+        if source == self.source:
+            return load_digits(captions=self.captions)[asked.split or "test"]
+        return read_images(source, label_column=asked.label_column or self._column(run.recipe))
+
+    def _column(self, recipe: Recipe) -> str:
+        return recipe.data.label_column or self.column
+
+
+def image_fields(images: Sequence[Image]) -> dict[str, Any]:
+    """The configuration's fields that images decide."""
+    channels, height, width = images[0].pixels.shape
+    return {"num_channels": channels, "image_size": [height, width]}
+
+
+def check_squares(config: ReformerConfig, place: str | None) -> None:
+    """Raise a `DataError` that names the place of the images if squares do not fill them, or are too many."""
+    height, width = config.image_size or (0, 0)
+    size, longest = config.patch_size, config.max_position_embeddings
+    told = f"the images are {width} x {height} pixels, and model.patch_size = {size}"
+    if height % size or width % size:
+        raise DataError(place, None, told, "take one that divides both sides")
+    if tokens_of(config) > longest:
+        told += f" makes {tokens_of(config):,} tokens of them, more than model.max_position_embeddings = {longest:,}"
+        raise DataError(place, None, told, "raise that one, or model.patch_size")
+
+
+def tokens_of(config: ReformerConfig) -> int:
+    """How many squares an image of the configuration's size is."""
+    assert config.image_size is not None
+    height, width = config.image_size
+    return height * width // config.patch_size**2
+
+
+def stack(images: Sequence[np.ndarray]) -> Tensor:
+    """Pixels as `pixel_values`, `[batch, channels, height, width]`."""
+    return torch.from_numpy(np.stack(images))
+
+
+def read_all(files: Iterable[str], on_error: OnError) -> Iterator[Image]:
+    """The images of all files, without what may be said of them."""
+    return read_files(files, lambda file: read_images(file, label_column=None, on_error=on_error), on_error)
+
+
+def batches(
+    run: "Run[Any]", images: Iterable[Image], on_error: OnError = raise_error
+) -> Iterator[tuple[list[Image], Tensor]]:
+    """Images in their order with their pixels as the run's model takes them, a bounded number at a time.
+
+    One of another size than the model's goes to `on_error`, and the next one is read; without it, it is raised.
+    """
+    config = run.model.config
+    assert isinstance(config, ReformerConfig)
+    most = max(1, TOKENS_AT_A_TIME // tokens_of(config))
+    shape = (config.num_channels, *(config.image_size or ()))
+    held: list[Image] = []
+    for image in images:
+        try:
+            _check_shape(image, shape)
+        except DataError as error:
+            on_error(error)
+            continue
+        held.append(image)
+        if len(held) == most:
+            yield held, stack([image.pixels for image in held]).to(run.model.device)
+            held = []
+    if held:
+        yield held, stack([image.pixels for image in held]).to(run.model.device)
+
+
+def sizes(parts: Mapping[str, Sequence[Any]], config: ReformerConfig) -> Iterator[str]:
+    """Lines that say how much there is of each."""
+    height, width = config.image_size or (0, 0)
+    pixels, tokens = f"{width} x {height} pixels", f"{tokens_of(config):,} tokens each"
+    yield f"learning from {len(parts['train']):,} images of {pixels}, {tokens}"
+    yield f"choosing with {len(parts['validation']):,}"
+    if parts["test"]:
+        yield f"reporting on  {len(parts['test']):,}"
+
+
+def _check_shape(image: Image, shape: tuple[int, ...]) -> None:
+    if image.pixels.shape != tuple(shape):
+        found, expected = (f"{s[2]} x {s[1]} pixels in {s[0]} channels" for s in (image.pixels.shape, shape))
+        raise DataError.at(
+            image.source or image.id, f"this image has {found}, and {expected} are expected", "scale or convert it"
+        )

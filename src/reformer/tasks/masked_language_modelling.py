@@ -1,0 +1,138 @@
+"""Masked language models: hidden tokens from what stands on both their sides, to learn a language before a task."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
+
+from reformer.data import IGNORED, Document
+from reformer.data.batching.encoding import Example, Examples, Offsets, pad
+from reformer.errors import ReformerError
+from reformer.metrics.language import HiddenTokenScore
+from reformer.models import ReformerForMaskedLM
+from reformer.recipe import Recipe
+from reformer.tasks.base import Material, Task
+from reformer.tasks.document_splits import load_splits
+from reformer.tasks.model_setup import Start, make_config, make_tokenizer
+
+MASK_RATIO = 0.15
+
+
+class MaskedLanguageModelling(Task):
+    """Which token stands behind a mask: learned from documents whose labels are not read."""
+
+    head = ReformerForMaskedLM
+    best_metric = "perplexity"
+    greater_is_better = False
+    own_fields = frozenset({"data.format", "data.text_column", "data.max_length", "training.mask_ratio"})
+
+    def check(self, recipe: Recipe) -> None:
+        if recipe.model.get("is_decoder"):
+            raise ValueError("model.is_decoder = true: a masked language model reads both sides; leave it out")
+
+    def prepare(self, recipe: Recipe, start: Start | None = None) -> "MaskedMaterial":
+        return MaskedMaterial(recipe, start)
+
+
+class MaskedMaterial(Material):
+    """Documents with a part of their tokens hidden: anew at each step of training, the same ones at each measure.
+
+    Raises:
+        DataError: a document that cannot be read or has too many tokens.
+        ReformerError: a tokenizer without a mask token.
+    """
+
+    def __init__(self, recipe: Recipe, start: Start | None = None) -> None:
+        splits = load_splits(recipe.data, recipe.training.seed, labelled=False)
+        self.processor = self.tokenizer = make_tokenizer(
+            recipe.tokenizer, (document.text for document in splits.train), start
+        )
+        if self.tokenizer.mask_token_id is None:
+            raise ReformerError(f"tokenizer.kind = {recipe.tokenizer.kind!r}: it has no mask token; add one to it")
+        self.config = make_config(recipe, self.tokenizer, start, is_decoder=False)
+        self._ratio = recipe.training.mask_ratio or MASK_RATIO
+        self.train, self.validation = self._examples(splits.train), self._examples(splits.validation)
+        self._test = self._examples(splits.test)
+
+    def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
+        pad_token_id = self.config.pad_token_id
+        assert pad_token_id is not None
+        return pad([example.ids for example in examples], pad_token_id)
+
+    def training_batch(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
+        return self._hidden(batch, generator)
+
+    def score(self) -> HiddenTokenScore:
+        return HiddenTokenScore()
+
+    def measure(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
+        # Always the same tokens are hidden, whatever was drawn before, or two measures could not be compared.
+        batch = self._hidden(batch, torch.Generator().manual_seed(int(batch["input_ids"].sum())))
+        # Counted as one item, the loss is the sum over all labels.
+        outputs = model(**batch, num_items_in_batch=1)
+        labels = batch["labels"]
+        asked = labels != IGNORED
+        right = int((outputs.logits.argmax(-1) == labels)[asked].sum())
+        loss, count = float(outputs.loss), int(asked.sum())
+        score.update(loss, right, count)
+        return loss, count
+
+    def report(self, run: Any) -> dict[str, float] | None:
+        if not len(self._test):
+            return None
+        score = self.score()
+        with torch.no_grad():
+            for indices in self.batches(self._test, run.recipe.training, shuffle=False, rank=0, world_size=1):
+                batch = self.collate([self._test[index] for index in indices])
+                self.measure(run.model, {name: value.to(run.model.device) for name, value in batch.items()}, score)
+        return score.result()
+
+    def sizes(self) -> Iterator[str]:
+        for verb, examples in (("learning from", self.train), ("choosing with", self.validation)):
+            assert isinstance(examples, Examples)
+            yield f"{verb} {_size(examples)}"
+        if len(self._test):
+            yield f"reporting on  {_size(self._test)}"
+
+    def _hidden(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        # Drawn on the CPU, so that the same tokens are hidden on every device.
+        found = hide(ids.cpu(), mask.cpu(), self.tokenizer, self._ratio, generator)
+        return batch | {name: value.to(ids.device) for name, value in found.items()}
+
+    def _examples(self, documents: list[Document]) -> Examples:
+        return Examples(documents, self.tokenizer, _no_target, self.config.max_position_embeddings)
+
+
+def hide(
+    ids: Int[Tensor, "batch length"],
+    mask: Int[Tensor, "batch length"],
+    tokenizer: PreTrainedTokenizerFast,
+    ratio: float,
+    generator: torch.Generator,
+) -> dict[str, Int[Tensor, "batch length"]]:
+    """`input_ids` with a part of the real tokens hidden, and as `labels` what they were, -100 elsewhere.
+
+    Of the hidden tokens eight in ten become the mask token and one another token, drawn evenly from the vocabulary;
+    one stays as it is, so that the model learns about tokens that it sees, too (Devlin et al. 2019, section 3.1).
+    """
+    mask_token_id = tokenizer.mask_token_id
+    assert isinstance(mask_token_id, int)
+    drawn = torch.rand((2, *ids.shape), generator=generator)
+    hidden = (drawn[0] < ratio) & mask.bool()
+    others = torch.randint(len(tokenizer), ids.shape, generator=generator)
+    shown = torch.where(hidden & (drawn[1] < 0.8), mask_token_id, ids)
+    shown = torch.where(hidden & (drawn[1] >= 0.9), others, shown)
+    return {"input_ids": shown, "labels": ids.masked_fill(~hidden, IGNORED)}
+
+
+def _no_target(document: Document, offsets: Offsets) -> np.ndarray:
+    return np.empty(0, dtype=np.int64)
+
+
+def _size(examples: Examples) -> str:
+    return f"{len(examples):,} documents, {sum(examples.lengths):,} tokens"

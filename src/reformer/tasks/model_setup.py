@@ -1,0 +1,124 @@
+"""Tokenizer and configuration of a run's model, fresh or from a pretrained start."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from reformer.data import byte_tokenizer, character_tokenizer, load_tokenizer, token_bytes
+from reformer.errors import ReformerError
+from reformer.finetuning import FinetuningError, changed_config, load_pretrained
+from reformer.models import ReformerConfig
+from reformer.recipe import FROM_START, Recipe, TokenizerRecipe
+
+
+@dataclass(frozen=True)
+class Start:
+    """A trained model; or, in a resumed run, what its first part has made of it."""
+
+    place: str
+    """As the recipe names it."""
+    tokenizer_place: str
+    config: ReformerConfig
+    model: PreTrainedModel | None
+    """None where a run is resumed: its checkpoint has the weights."""
+
+    def tokenizer(self, recipe: TokenizerRecipe) -> PreTrainedTokenizerFast:
+        """The trained model's own tokenizer.
+
+        Raises:
+            FinetuningError: there is none, or the recipe says that it is another one.
+            DataError: it is broken.
+        """
+        place = Path(self.tokenizer_place)
+        # Where there is none, transformers would make an empty one.
+        if place.is_dir() and not (place / "tokenizer.json").is_file():
+            raise FinetuningError(f"{self.place}: there is no tokenizer beside this model; save its tokenizer there")
+        found = load_tokenizer(self.tokenizer_place)
+        if found.pad_token_id is None:
+            raise FinetuningError(f"{self.place}: its tokenizer has no padding token; add one to it")
+        if self.model is not None:
+            _check_same_tokenizer(self.place, found, recipe)
+        if len(found) > self.config.vocab_size:
+            raise FinetuningError(
+                f"{self.place}: its tokenizer has {len(found)} tokens and its model embeds {self.config.vocab_size}; "
+                "give a model that was saved with its own tokenizer"
+            )
+        return found
+
+    def config_with(self, chosen: Mapping[str, Any], decided: Mapping[str, Any]) -> ReformerConfig:
+        """The configuration of the run's model.
+
+        Args:
+            chosen: what the recipe says under `[model]`.
+            decided: what task and data say, which goes before all else.
+
+        Raises:
+            FinetuningError: the trained weights do not allow a choice.
+        """
+        if self.model is None:
+            return self.config
+        config = changed_config(self.config, chosen)
+        return ReformerConfig.from_dict(config.to_dict() | {"problem_type": None} | dict(decided))
+
+
+def read_start(place: str) -> Start:
+    """The trained model at a place; for what a place is, and what can be wrong about it, see `load_pretrained`."""
+    model = load_pretrained(place)
+    assert isinstance(model.config, ReformerConfig)
+    return Start(place, place, model.config, model)
+
+
+def make_tokenizer(
+    recipe: TokenizerRecipe, texts: Iterable[str], start: Start | None = None
+) -> PreTrainedTokenizerFast:
+    """The tokenizer of the model that the run starts from, or else the recipe's; `texts` are what characters are
+    counted in, the training texts alone."""
+    if start is not None:
+        return start.tokenizer(recipe)
+    if recipe.kind == "byte":
+        return byte_tokenizer()
+    if recipe.kind != "character":
+        tokenizer = load_tokenizer(recipe.kind)
+        if tokenizer.pad_token_id is None:
+            raise ReformerError(f"tokenizer.kind = {recipe.kind!r}: this tokenizer has no padding token; add one to it")
+        return tokenizer
+    chosen = recipe.model_dump(include={"vocab_size", "min_frequency"}, exclude_none=True)
+    return character_tokenizer(texts, **chosen)
+
+
+def make_config(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerFast | None, start: Start | None = None, **decided: Any
+) -> ReformerConfig:
+    """The recipe's model, over that of the model that the run starts from, with what tokenizer and task decide.
+    A model without a tokenizer reads vectors."""
+    if tokenizer is None:
+        if start is not None:
+            return start.config_with(recipe.model, decided | {"vocab_size": 0})
+        return ReformerConfig(**(recipe.model | decided), vocab_size=0)
+    pad_token_id = tokenizer.pad_token_id
+    assert isinstance(pad_token_id, int)
+    if start is not None:
+        # Not the vocabulary's size: embeddings may have rows to spare.
+        return start.config_with(recipe.model, decided | {"pad_token_id": pad_token_id})
+    return ReformerConfig(**(recipe.model | decided), vocab_size=len(tokenizer), pad_token_id=pad_token_id)
+
+
+def _check_same_tokenizer(place: str, found: PreTrainedTokenizerFast, recipe: TokenizerRecipe) -> None:
+    if recipe.kind == FROM_START:
+        return
+    if recipe.kind == "byte":
+        same = found.get_vocab() == byte_tokenizer().get_vocab()
+    elif recipe.kind == "character":
+        # Which characters it knows was counted when it was made, and cannot be counted again.
+        same = token_bytes(found) is not None and len(found) <= (recipe.vocab_size or len(found))
+    else:
+        same = load_tokenizer(recipe.kind).get_vocab() == found.get_vocab()
+    if not same:
+        given = ", ".join(f"{name} = {value!r}" for name, value in recipe.model_dump(exclude_none=True).items())
+        raise FinetuningError(
+            f"[tokenizer] {given} is another tokenizer than that of {place}, which the trained weights belong to; "
+            "leave [tokenizer] out"
+        )

@@ -1,0 +1,89 @@
+"""Texts that are to be written, as token ids with an end, and what was written as texts again."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from reformer.data import IGNORED, DataError
+from reformer.data.batching.encoding import few_lengths
+from reformer.errors import ReformerError
+
+
+class Targets:
+    """Which tokens a target begins and ends with: the tokenizer's own, or those that stand around a text.
+
+    Args:
+        tokenizer: of source and target.
+        kind: what the recipe calls it.
+
+    Raises:
+        ReformerError: a tokenizer without an end token.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, kind: str) -> None:
+        begin = tokenizer.cls_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        end = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+        if end is None:
+            raise ReformerError(
+                f"tokenizer.kind = {kind!r}: it has neither an end nor a separator token; add one to it"
+            )
+        begin = tokenizer.pad_token_id if begin is None else begin
+        assert isinstance(begin, int)
+        assert isinstance(end, int)
+        self._tokenizer = tokenizer
+        self.begin, self.end = begin, end
+
+    @property
+    def fields(self) -> dict[str, int]:
+        """What the configuration of an encoder-decoder says of them."""
+        return {"decoder_start_token_id": self.begin, "bos_token_id": self.begin, "eos_token_id": self.end}
+
+    def ids(self, text: str, source: str, longest: int) -> np.ndarray:
+        """The tokens of a target, its end included.
+
+        Raises:
+            DataError: at `source`, a target of more than `longest` tokens.
+        """
+        ids = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        if len(ids) + 1 > longest:
+            raise DataError.at(
+                source,
+                f"the target has {len(ids) + 1:,} tokens, its end included, and the model writes at most {longest:,}",
+                "split the pair, or train with a greater model.max_position_embeddings",
+            )
+        return np.array([*ids, self.end], dtype=np.int64)
+
+    def stack(self, targets: Sequence[np.ndarray]) -> Tensor:
+        """Targets as `labels`, `[batch, length]`."""
+        longest = few_lengths(max(len(target) for target in targets))
+        labels = np.full((len(targets), longest), IGNORED, dtype=np.int64)
+        for row, target in zip(labels, targets, strict=True):
+            row[: len(target)] = target
+        return torch.from_numpy(labels)
+
+    def texts(self, labels: Tensor) -> list[str]:
+        """The texts that labels ask for."""
+        wanted = [row[(row != IGNORED) & (row != self.end)].tolist() for row in labels]
+        return [str(self._tokenizer.decode(ids, skip_special_tokens=True)) for ids in wanted]
+
+
+def wanted(text: str | None, source: str, what: str, column: str) -> str:
+    """A target that is there and can be written.
+
+    Raises:
+        DataError: at `source`, where it is not.
+    """
+    if text is None:
+        raise DataError.at(source, f"this {what} has no {column}", "give it one, and check label_column")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError.at(
+            source,
+            f"character {error.start} of the {column} is half of a surrogate pair, no character",
+            f"write the {column} in UTF-8",
+        ) from None
+    return text

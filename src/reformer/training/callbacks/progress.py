@@ -1,0 +1,97 @@
+"""What a run shows while it trains: a bar with loss and score in a terminal, and a line for each evaluation."""
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from reformer.tasks.base import Material, Task
+from reformer.training.schedule import Pace
+
+# Where there is no terminal to draw a bar in, the loss is printed this often.
+SECONDS_BETWEEN_LINES = 15
+
+
+class Display(TrainerCallback):
+    """Shows a run's progress on one console, from the first process alone."""
+
+    def __init__(self, console: Console, pace: Pace, task: Task, material: Material):
+        self._console, self._pace, self._task, self._material = console, pace, task, material
+        self._bar = Progress(
+            TextColumn("{task.percentage:3.0f}%"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.description}"),
+            console=console,
+            transient=True,
+        )
+        self._row: TaskID = self._bar.add_task("first step", total=1.0)
+        self._loss, self._score = float("nan"), float("nan")
+        self._printed = time.perf_counter()
+        self._tokens, self._since = 0, 0.0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._tokens, self._since = state.num_input_tokens_seen, time.perf_counter()
+        if state.best_metric is not None:
+            self._score = state.best_metric
+        if self._console.is_terminal and state.is_world_process_zero:
+            self._bar.start()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away; the printed lines stay."""
+        if self._bar.live.is_started:
+            self._bar.stop()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        now = time.perf_counter()
+        speed = (state.num_input_tokens_seen - self._tokens) / (now - self._since)
+        status = f"{self._line(state)}  {speed:,.0f} tokens/s"
+        self._bar.update(self._row, completed=self._pace.done(state.global_step), description=status)
+        overdue = now - self._printed > SECONDS_BETWEEN_LINES
+        if overdue and not self._console.is_terminal and state.is_world_process_zero:
+            self._print(status)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if logs and "loss" in logs:
+            self._loss = logs["loss"]
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        assert metrics is not None
+        score = metrics[f"eval_{self._task.best_metric}"]
+        best = state.best_metric is None or (
+            score > state.best_metric if self._task.greater_is_better else score < state.best_metric
+        )
+        self._score = score
+        if state.is_world_process_zero:
+            self._print(f"{self._line(state)}  measured{'  best so far' if best else ''}")
+
+    def _line(self, state: TrainerState) -> str:
+        score = "" if self._score != self._score else f"  {self._task.best_metric} {self._score:.4f}"
+        loss = "" if self._loss != self._loss else f"  {self._material.progress(self._loss)}"
+        return f"{self._pace.seconds / 60:5.1f} min  step {state.global_step:,}{loss}{score}"
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, highlight=False)
+        self._printed = time.perf_counter()

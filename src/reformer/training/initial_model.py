@@ -1,0 +1,116 @@
+"""Initial model of a run: fresh, transferred, pruned, shared, widened or frozen."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from reformer.finetuning import FinetuningError, keep_heads, keep_layers, share, transfer, trim, trim_heads, widen
+from reformer.models import ReformerConfig, ReformerModel
+from reformer.recipe import FinetuneRecipe, Recipe, TrainingRecipe
+from reformer.runs.folder import START
+from reformer.tasks.base import Material, Task, held_out_score
+from reformer.tasks.model_setup import Start, read_start
+from reformer.training.lora_training import base_changes
+from reformer.training.resume import kept_start
+
+
+def altered(
+    model: PreTrainedModel, recipe: FinetuneRecipe, task: Task, material: Material, training: TrainingRecipe, new: Any
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The model without some layers and heads, its layers sharing, and widened, in this order, each where the recipe
+    says so.
+
+    Args:
+        model: the trained model under the task's head.
+        new: the weights that are not the trained model's; with any, no score tells what a layer or a head is worth.
+
+    Returns:
+        The model, and what `metrics.json` tells of it.
+
+    Raises:
+        FinetuningError: something cannot be done to this model.
+    """
+    told: dict[str, Any] = {}
+    measuring = [
+        name
+        for name in ("trim_layers", "trim_tolerance", "trim_heads", "trim_heads_tolerance")
+        if getattr(recipe, name) is not None
+    ]
+    if measuring and new:
+        raise FinetuningError(
+            f"finetune.{' and '.join(measuring)}: what something is worth is measured, and {', '.join(new)} are new "
+            "and have learned nothing; start from a model of this task, or name what to keep by keep_layers or "
+            "keep_heads"
+        )
+
+    def measure(each: PreTrainedModel) -> float:
+        return held_out_score(each.eval(), task, material, training)
+
+    if recipe.keep_layers is not None:
+        model = keep_layers(model, recipe.keep_layers)
+        told["kept"] = recipe.keep_layers
+    if recipe.trim_layers is not None or recipe.trim_tolerance is not None:
+        found = trim(
+            model.eval(),
+            measure,
+            count=recipe.trim_layers,
+            tolerance=recipe.trim_tolerance,
+            greater_is_better=task.greater_is_better,
+        )
+        model = found.model
+        told |= {"kept": found.kept, "worth": found.worth}
+        told |= {"score": found.score, "trimmed_score": found.trimmed_score}
+    if recipe.keep_heads is not None:
+        model = keep_heads(model, recipe.keep_heads)
+        told["kept_heads"] = recipe.keep_heads
+    if recipe.trim_heads is not None or recipe.trim_heads_tolerance is not None:
+        fewer = trim_heads(
+            model.eval(),
+            measure,
+            count=recipe.trim_heads,
+            tolerance=recipe.trim_heads_tolerance,
+            greater_is_better=task.greater_is_better,
+        )
+        model = fewer.model
+        told |= {"kept_heads": fewer.kept, "heads_worth": fewer.worth}
+        told |= {"score": told.get("score", fewer.score), "trimmed_score": fewer.trimmed_score}
+    if recipe.distinct_layers is not None:
+        model = share(model, recipe.distinct_layers)
+        told["distinct_layers"] = recipe.distinct_layers
+    if recipe.hidden_size is not None:
+        model = widen(model, recipe.hidden_size)
+        told["hidden_size"] = recipe.hidden_size
+    return model.train(), told
+
+
+def _start(recipe: Recipe, folder: Path, *, resume: bool) -> Start | None:
+    place = recipe.finetune.start_from
+    if place is None:
+        return None
+    return kept_start(place, folder / START) if resume else read_start(place)
+
+
+def _model(
+    task: Task, material: Material, recipe: Recipe, start: Start | None
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """The model to train, and what in it is not as in the model that the run starts from."""
+    if start is None or start.model is None:
+        return task.head(material.config), {}
+    found = transfer(start.model, task.head, material.config)
+    changes = {"new": found.new, "dropped": found.dropped, "drawn": found.drawn}
+    changes |= base_changes(start.place, recipe.finetune)
+    model, told = altered(found.model, recipe.finetune, task, material, recipe.training, found.new)
+    assert isinstance(model.config, ReformerConfig)
+    material.config = model.config
+    return model, changes | told
+
+
+def _keep_frequent_ngrams(model: PreTrainedModel, material: Material, recipe: Recipe, *, further: bool) -> None:
+    backbone = model.base_model
+    if not isinstance(backbone, ReformerModel) or model.config.ngram_min_frequency == 1:
+        return
+    order = material.batches(material.train, recipe.training, shuffle=False, rank=0, world_size=1)
+    batches = (material.collate([material.train[index] for index in indices]) for indices in order)
+    texts = ((batch["input_ids"], batch["attention_mask"]) for batch in batches)
+    backbone.keep_frequent_ngrams(texts, further)

@@ -1,0 +1,100 @@
+"""How far a run has come, by steps or by the clock, and what follows: the learning rate, when to measure, the end."""
+
+import math
+import time
+from typing import Any
+
+import torch
+from torch import distributed
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from reformer.interruption import Interruption
+
+
+class Pace:
+    """The part of a run that is done, from 0 to 1, and the learning rate's factor there.
+
+    A run that is bounded in steps and in minutes is as far as the further of the two. It is given to PyTorch's
+    `LambdaLR` as its function, which keeps its attributes with the scheduler in every checkpoint, so that a resumed
+    run goes on where it stood. The time a run was interrupted for does not count.
+    """
+
+    def __init__(self, max_steps: int, max_minutes: float | None, warmup_ratio: float, evaluations: int):
+        self.max_steps = max_steps
+        self.max_seconds = None if max_minutes is None else 60 * max_minutes
+        self.warmup_ratio = warmup_ratio
+        self.evaluations = evaluations
+        self.seconds = 0.0
+        self.evaluated = 0
+
+    def done(self, step: int) -> float:
+        """The part of the run that is done after so many steps and `seconds`."""
+        by_clock = self.seconds / self.max_seconds if self.max_seconds is not None else 0.0
+        return min(1.0, max(step / self.max_steps, by_clock))
+
+    def __call__(self, step: int) -> float:
+        """The learning rate's factor: up to 1 in the warm-up, then straight down to 0 at the end."""
+        done = self.done(step)
+        if done < self.warmup_ratio:
+            # The first step has to move as well, whatever the clock says.
+            return min(1.0, max(done, 1 / self.max_steps) / self.warmup_ratio)
+        return (1 - done) / (1 - self.warmup_ratio)
+
+    def evaluation_due(self, step: int) -> bool:
+        """Whether the run has passed the next of its evenly spread evaluations; counts it if so."""
+        due = math.floor(self.done(step) * self.evaluations + 1e-9)
+        passed = due > self.evaluated
+        self.evaluated = max(due, self.evaluated)
+        return passed
+
+
+class PaceKeeper(TrainerCallback):
+    """Drives a `Trainer` by a `Pace`: reads the clock, asks for evaluations, and ends the run in time.
+
+    A request to stop (`interruption`) ends the step that is under way, saves, and stops, in all processes at the same
+    step: `request` is what they have agreed on.
+    """
+
+    def __init__(self, pace: Pace):
+        self.pace = pace
+        self.interruption = Interruption()
+        self.request: int | None = None
+        self._started = 0.0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._started = time.perf_counter() - self.pace.seconds
+        self.interruption.hold()
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        # Whoever asked after the last step was asked about it is heard, too.
+        _, self.request = _agreed(0.0, self.interruption.request, args.device)
+        self.interruption.release()
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.pace.seconds, self.request = _agreed(
+            time.perf_counter() - self._started, self.interruption.request, args.device
+        )
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        # An evaluation that is due is not left for the resumed run, where it would measure later weights.
+        if self.pace.evaluation_due(state.global_step):
+            control.should_log = control.should_evaluate = control.should_save = True
+        if self.request is not None:
+            control.should_save = control.should_training_stop = True
+        if self.pace.done(state.global_step) >= 1:
+            control.should_training_stop = True
+
+
+def _agreed(seconds: float, request: int | None, device: torch.device) -> tuple[float, int | None]:
+    """The longest time and any request to stop among all processes: they must turn and stop at the same step."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return seconds, request
+    values = torch.tensor([seconds, float(request or 0)], dtype=torch.float64, device=device)
+    distributed.all_reduce(values, op=distributed.ReduceOp.MAX)
+    return float(values[0]), int(values[1]) or None

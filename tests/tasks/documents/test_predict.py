@@ -1,0 +1,102 @@
+"""Answers come in order, whatever batches they were made in, and from a stream that is never held."""
+
+import pytest
+from rich.console import Console
+
+from reformer.data import DataError, Document, Span
+from reformer.models import ReformerForTokenClassification
+from reformer.recipe import Recipe
+from reformer.runs.loading import load_run
+from reformer.tasks.documents import task as module
+from reformer.tasks.documents.task import Answer, as_json, evaluate, predict
+from reformer.training.train import train
+from tests.tiny import ner_recipe
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    recipe = Recipe.model_validate(ner_recipe(folder, max_steps=40))
+    train(recipe, folder / "run", console=Console(quiet=True))
+    return load_run(folder / "run")
+
+
+def _documents(count):
+    texts = ("张伟去了北京的新华社。", "李华。", "😀é王小明去了昌平区" * 7, "上海\n")
+    return [Document(texts[index % 4], str(index)) for index in range(count)]
+
+
+def test_batches_change_no_answer_and_no_order(run):
+    alone = [answer for document in _documents(40) for _, answer in predict(run, [document])]
+    together = list(predict(run, iter(_documents(40)), batch_tokens=300))
+    assert [document.id for document, _ in together] == [str(index) for index in range(40)]
+    assert [answer for _, answer in together] == alone
+    assert any(answer.spans for answer in alone)
+
+
+def test_the_stream_is_read_as_it_is_answered(run, monkeypatch):
+    monkeypatch.setattr(module, "DOCUMENTS_AHEAD", 10)
+    monkeypatch.setattr("reformer.data.batching.encoding.TEXTS_AT_A_TIME", 10)
+    read = 0
+
+    def endless():
+        nonlocal read
+        while True:
+            read += 1
+            yield Document("张伟去了北京。", str(read))
+
+    answers = predict(run, endless())
+    for _ in range(35):
+        next(answers)
+    assert read <= 35 + 4 * 10
+
+
+def test_a_long_document_goes_through_whole(run, monkeypatch):
+    text = "张伟去了北京的新华社。" * 600
+    lengths = []
+    forward = ReformerForTokenClassification.forward
+
+    def recorded(self, input_ids=None, attention_mask=None, **kwargs):
+        lengths.append(attention_mask.sum(-1).tolist())
+        return forward(self, input_ids, attention_mask, **kwargs)
+
+    monkeypatch.setattr(ReformerForTokenClassification, "forward", recorded)
+    [(_, answer)] = predict(run, [Document(text, "long")], batch_tokens=64)
+    assert lengths == [[len(text)]]
+    assert answer.spans[-1].start > len(text) - 11
+
+
+def test_an_empty_document_goes_to_on_error_or_is_raised(run):
+    documents = [Document("张伟", "a", source="f.csv:2"), Document("", "b", source="f.csv:3")]
+    errors = []
+    assert len(list(predict(run, documents, errors.append))) == 1
+    assert str(errors[0]).startswith("f.csv:3: this document has no token")
+    with pytest.raises(DataError):
+        list(predict(run, documents))
+
+
+def test_evaluation_is_by_characters(run):
+    [(document, answer)] = predict(run, [Document("张伟去了北京。", "a")])
+    known = Document(document.text, "a", spans=answer.spans)
+    assert evaluate(run, [known])["f1"] == 1.0
+    wrong = Document(
+        document.text, "a", spans=tuple(Span(span.start, span.end + 1, span.label) for span in answer.spans)
+    )
+    assert evaluate(run, [wrong])["f1"] == 0.0
+    with pytest.raises(DataError, match="nothing says which entities this text has"):
+        evaluate(run, [document])
+
+
+def test_a_record_has_the_exact_text_of_each_span():
+    document = Document("😀在北京", "x")
+    record = as_json(document, Answer(spans=(Span(2, 4, "LOC"),)))
+    assert record == {
+        "id": "x",
+        "text": "😀在北京",
+        "spans": [{"start": 2, "end": 4, "label": "LOC", "text": "北京"}],
+    }
+    assert as_json(document, Answer(label="a", scores={"a": 1.0}), with_text=False) == {
+        "id": "x",
+        "label": "a",
+        "scores": {"a": 1.0},
+    }

@@ -1,0 +1,204 @@
+"""A table with dates in, its next steps out."""
+
+import csv
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from rich.console import Console
+from typer.testing import CliRunner
+
+from reformer.cli import app
+from reformer.data import DataError, read_series
+from reformer.data.batching.series_windows import SeriesWindows
+from reformer.finetuning import freeze
+from reformer.metrics.forecasting import ForecastScore
+from reformer.recipe import Recipe
+from reformer.runs.loading import load_run
+from reformer.runs.recipe_file import write_recipe
+from reformer.tasks.forecasting import linear_fit as linear_forecast
+from reformer.tasks.forecasting.splits import load_series_splits
+from reformer.tasks.registry import TASKS
+from reformer.training.train import train
+from tests.tiny import series_recipe, write_series
+
+RUNNER = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"})
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("forecast")
+    write_recipe(Recipe.model_validate(series_recipe(folder)), folder / "recipe.toml")
+    result = RUNNER.invoke(app, ["train", str(folder / "recipe.toml"), "-o", str(folder / "run")])
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def test_a_run_beats_the_last_season_on_what_it_can_learn(run):
+    metrics = json.loads((run / "run/metrics.json").read_text())
+    assert metrics["test"]["mase"] < 0.8
+    assert metrics["test"]["forecasts"] > 5
+    assert set(metrics["test"]) >= {"mae", "rmse", "coverage", "load_mase", "heat_mase"}
+    assert not (run / "run/tokenizer.json").exists()
+
+
+def test_predict_writes_the_horizon_and_a_picture(run, tmp_path):
+    arguments = ["predict", str(run / "run"), str(run / "series.csv"), "-o", str(tmp_path / "next.csv")]
+    result = RUNNER.invoke(app, [*arguments, "--pictures", str(tmp_path / "pictures")])
+    assert result.exit_code == 0, result.output
+    with (tmp_path / "next.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    series = read_series(run / "series.csv")
+    assert [row["date"] for row in rows] == [str(date) for date in series.dates_after(12)]
+    assert list(rows[0]) == ["file", "date", "load", "load 0.1", "load 0.9", "heat", "heat 0.1", "heat 0.9"]
+    assert all(float(row["load 0.1"]) <= float(row["load"]) <= float(row["load 0.9"]) for row in rows)
+    assert (tmp_path / "pictures/series.csv.png").stat().st_size > 5000
+
+
+def test_bad_files_and_rows_are_named_and_the_others_are_answered(run, tmp_path):
+    lines = (run / "series.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    lines[50] = lines[50].rpartition(",")[0] + ",much\n"
+    (tmp_path / "bad.csv").write_text("".join(lines), encoding="utf-8")
+    (tmp_path / "daily.csv").write_text("when,load,heat\n2024-01-01,1,2\n2024-01-02,1,2\n", encoding="utf-8")
+    files = [str(tmp_path / name) for name in ("missing.csv", "bad.csv", "daily.csv")]
+    result = RUNNER.invoke(app, ["predict", str(run / "run"), *files])
+    assert result.exit_code == 1
+    assert "missing.csv: there is no such file" in result.stderr
+    assert "bad.csv:51: 'much' in the column 'heat' is no number" in result.stderr
+    assert "daily.csv: its rows are 86400 seconds apart, and the model has learned 3600 seconds" in result.stderr
+    assert "3 left out" in result.stderr
+    assert len(result.stdout.splitlines()) == 12
+
+
+def test_evaluate_takes_another_file(run, tmp_path):
+    write_series(tmp_path / "other.csv", 300, seed=5)
+    result = RUNNER.invoke(app, ["evaluate", str(run / "run"), str(tmp_path / "other.csv")])
+    assert result.exit_code == 0, result.output
+    assert "mase" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("table", "fields", "message"),
+    [
+        ("data", {"horizon": None}, r"data\.horizon has to be given for forecasting"),
+        ("data", {"max_length": 9}, r"data\.max_length is for .*; leave it out for forecasting"),
+        ("data", {"test": "b.csv"}, "give one of them"),
+        ("tokenizer", {"kind": "byte"}, r"\[tokenizer\] is for texts"),
+        ("model", {"max_position_embeddings": 20}, "make 27 tokens, more than model.max_position_embeddings = 20"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_is_refused(tmp_path, table, fields, message):
+    tables = series_recipe(tmp_path)
+    tables.setdefault(table, {}).update(fields)
+    with pytest.raises(ValidationError, match=message):
+        Recipe.model_validate(tables)
+
+
+def test_the_future_is_what_is_measured(tmp_path):
+    splits = load_series_splits(Recipe.model_validate(series_recipe(tmp_path)).data)
+    assert splits.test is not None
+    ends = [windows.origins[-1] + windows.horizon for windows in (splits.train, splits.validation)]
+    assert ends[0] <= splits.validation.origins[0]
+    assert ends[1] <= splits.test.origins[0]
+
+
+def test_a_window_has_what_comes_before_and_what_follows(tmp_path):
+    series = read_series(write_series(tmp_path / "a.csv", 60))
+    windows = SeriesWindows(series, 20, 6, 0, 60)
+    item = windows[int(np.flatnonzero(windows.origins == 10)[0])]
+    assert np.isnan(item["values"][:10]).all()
+    assert np.allclose(item["values"][10:], series.values[:10], equal_nan=True)
+    assert np.allclose(item["labels"], series.values[10:16], equal_nan=True)
+    assert item["time_features"].shape == (26, 6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "fields", "message"),
+    [
+        (52, {}, "none of those"),
+        (90, {"season": 80}, "steps to learn from and a season of 80"),
+    ],
+)
+def test_a_series_that_is_too_short_is_an_error(tmp_path, rows, fields, message):
+    tables = series_recipe(tmp_path)
+    write_series(Path(tables["data"]["train"]), rows)
+    tables["data"] |= fields
+    with pytest.raises(DataError, match=message):
+        train(Recipe.model_validate(tables), tmp_path / "run")
+
+
+def test_mase_is_the_error_beside_that_of_the_last_season():
+    score = ForecastScore(["a", "b"], [2.0, 10.0], [0.1, 0.5, 0.9])
+    known = np.array([[[1.0, 10.0], [np.nan, 20.0]]])
+    found = np.array([[[2.0, 15.0], [7.0, 15.0]]])
+    score.update(found, known, np.stack([found - 1, found, found + 6], -1))
+    result = score.result()
+    assert result["a_mase"] == 0.5
+    assert result["b_mase"] == 0.5
+    assert result["mae"] == 3.0
+    assert result["coverage"] == pytest.approx(2 / 3)
+
+
+def test_a_forecaster_begins_at_its_least_squares(tmp_path):
+    recipe = Recipe.model_validate(series_recipe(tmp_path))
+    material = TASKS["forecasting"].prepare(recipe)
+    errors = []
+    model = TASKS["forecasting"].head(material.config).eval()
+    for primed in (False, True):
+        if primed:
+            material.prime(model)
+        score = material.score()
+        with torch.no_grad():
+            material.measure(model, material.collate([material.validation[index] for index in range(10)]), score)
+        errors.append(score.result()["mase"])
+    assert errors[1] < 0.8 < errors[0]
+
+
+def test_days_unlike_all_others_do_not_decide_where_it_begins(tmp_path, monkeypatch):
+    tables = series_recipe(tmp_path)
+    lines = (tmp_path / "series.csv").read_text(encoding="utf-8").splitlines()
+    pick = random.Random(0)
+    for number in pick.sample(range(1, 400), 12):
+        date, load, heat = lines[number].split(",")
+        lines[number] = f"{date},{20 * float(load)},{heat}"
+    (tmp_path / "series.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    errors = []
+    for reweightings in (0, linear_forecast.REWEIGHTINGS):
+        monkeypatch.setattr(linear_forecast, "REWEIGHTINGS", reweightings)
+        material = TASKS["forecasting"].prepare(Recipe.model_validate(tables))
+        model = TASKS["forecasting"].head(material.config).eval()
+        material.prime(model)
+        score = material.score()
+        with torch.no_grad():
+            batch = material.collate([material.validation[index] for index in range(len(material.validation))])
+            material.measure(model, batch, score)
+        errors.append(score.result()["load_mase"])
+    assert errors[1] < 0.95 * errors[0]
+
+
+def _start(run, folder, horizon=12, **finetune):
+    tables = series_recipe(folder, max_steps=1, learning_rate=1e-9, evaluations=1)
+    tables["data"]["horizon"] = horizon
+    return Recipe.model_validate(tables | {"model": {}, "finetune": {"start_from": str(run / "run"), **finetune}})
+
+
+def test_a_run_starts_from_a_forecaster(run, tmp_path):
+    before = json.loads((run / "run/metrics.json").read_text())
+    metrics = train(_start(run, tmp_path, freeze=["embeddings", "0"]), tmp_path / "same", console=Console(quiet=True))
+    assert metrics["start"]["new"] == []
+    assert metrics["test"]["mase"] == pytest.approx(before["test"]["mase"], abs=1e-5)
+    assert 0 < metrics["training"]["learned_weights"] < metrics["training"]["weights"]
+    # What draws the line has as many outputs as there are steps to foretell.
+    shorter = train(_start(run, tmp_path, horizon=6, freeze="auto"), tmp_path / "shorter", console=Console(quiet=True))
+    assert shorter["start"]["new"] == ["linear.bias", "linear.weight"]
+    assert load_run(tmp_path / "shorter").model.config.prediction_length == 6
+
+
+def test_what_a_forecaster_reads_by_is_frozen_with_its_embeddings(run):
+    model = load_run(run / "run").model
+    frozen = freeze(model, ["embeddings"])
+    assert frozen == ["embed.weight", "embed.bias"]

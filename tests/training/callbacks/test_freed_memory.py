@@ -1,0 +1,122 @@
+"""Freed memory is kept where that saves time and there is enough of it, and given back at the end."""
+
+import io
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from rich.console import Console
+
+from reformer.training import allocator
+from reformer.training.callbacks import freed_memory as kept_memory
+from reformer.training.callbacks.freed_memory import ADVICE, KEPT, KeptMemory
+
+WIDTH = 64
+LARGE = allocator.LARGEST_KEPT // (4 * WIDTH) + 1
+"""Tokens whose vectors are more than the C library keeps."""
+
+on_linux = pytest.mark.skipif(allocator.allocator() != "C library" or not allocator.gives_back(1 << 30), reason="glibc")
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What is asked of the C library, and of whom."""
+    asked = []
+    library = SimpleNamespace(
+        mallopt=lambda *arguments: asked.append(arguments) or 1, malloc_trim=lambda *_: asked.append("trim")
+    )
+    monkeypatch.setattr(kept_memory.ctypes, "CDLL", lambda name: library)
+    monkeypatch.setattr(kept_memory, "gives_back", lambda size: size > allocator.LARGEST_KEPT)
+    monkeypatch.setattr(kept_memory, "most_needed", lambda: 100)
+    monkeypatch.setattr(kept_memory, "memory_left", lambda: 400)
+    return asked
+
+
+def _run(steps, processes=1, accumulation=1, device="cpu"):
+    console = Console(file=io.StringIO(), width=400)
+    model = SimpleNamespace(config=SimpleNamespace(hidden_size=WIDTH), device=torch.device(device))
+    kept = KeptMemory(model, console)  # pyright: ignore
+    args = SimpleNamespace(world_size=processes, gradient_accumulation_steps=accumulation)
+    state = SimpleNamespace(num_input_tokens_seen=7 * LARGE, is_world_process_zero=True)
+    kept.on_train_begin(args, state, None)
+    for tokens in steps:
+        state.num_input_tokens_seen += tokens
+        kept.on_step_end(args, state, None)
+    return kept, console.file.getvalue()
+
+
+def test_it_is_decided_at_the_first_large_step_and_ends_with_the_run(calls):
+    kept, told = _run([LARGE // 2, LARGE, LARGE])
+    assert told.count(KEPT) == 1
+    assert calls == [(-4, 0), (-1, -1)]
+    calls.clear()
+    kept.release()
+    kept.release()
+    assert calls == [(-4, 1 << 16), (-1, 64 << 20), "trim"]
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [({}, [LARGE // 2]), ({"processes": 2}, [LARGE]), ({"accumulation": 2}, [LARGE]), ({"device": "meta"}, [LARGE])],
+)
+def test_small_tensors_and_other_devices_are_let_be(calls, options, steps):
+    kept, told = _run(steps, **options)
+    kept.release()
+    assert not told
+    assert not calls
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_with_too_little_memory_another_allocator_is_advised(calls, monkeypatch, processes):
+    monkeypatch.setattr(kept_memory, "memory_left", lambda: 200 * processes - 1)
+    kept, told = _run([LARGE * processes], processes)
+    kept.release()
+    assert ADVICE in told
+    assert not calls
+
+
+@on_linux
+def test_the_system_says_what_there_is():
+    torch.ones(30 << 18)
+    assert 30 << 20 < kept_memory.most_needed() < kept_memory.memory_left() + (1 << 40)
+    assert 0 < kept_memory.memory_left() < 1 << 50
+
+
+KEEPING_AND_NOT = """
+import torch
+from pathlib import Path
+from types import SimpleNamespace
+from rich.console import Console
+from reformer.training.callbacks import freed_memory as kept_memory
+
+def resident():
+    return kept_memory._kilobytes("/proc/self/status", "VmRSS")
+
+def left_behind():
+    before = resident()
+    tensor = torch.ones(100 << 18)
+    del tensor
+    return resident() - before
+
+model = SimpleNamespace(config=SimpleNamespace(hidden_size=64), device=torch.device("cpu"))
+kept = kept_memory.KeptMemory(model, Console())
+print(left_behind())
+kept._keeps = kept_memory._keep()
+print(left_behind())
+before = resident()
+kept.release()
+print(before - resident())
+print(left_behind())
+"""
+
+
+@on_linux
+def test_the_c_library_does_as_it_is_told():
+    found = subprocess.run([sys.executable, "-c", KEEPING_AND_NOT], capture_output=True, text=True, check=True)
+    gone, stays, given_back, gone_again = (int(line) >> 10 for line in found.stdout.split())
+    assert gone < 20
+    assert stays > 80
+    assert given_back > 80
+    assert gone_again < 20
