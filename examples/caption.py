@@ -8,7 +8,7 @@ from PIL import Image
 
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import read_recipe
-from reformer.tasks.base import Asked
+from reformer.tasks.base import PredictOptions
 from reformer.training.train import train
 
 RECIPE = """
@@ -69,7 +69,7 @@ def main() -> None:
 
         draw(folder / "new.png", "蓝", "左")
         run = load_run(folder / "run")
-        for answer in run.task.answers(run, [str(folder / "new.png")], Asked(), print):
+        for answer in run.task.answers(run, [str(folder / "new.png")], PredictOptions(), print):
             print(answer["id"], answer["caption"])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import read_recipe
-from reformer.tasks.base import Asked
+from reformer.tasks.base import PredictOptions
 from reformer.training.train import train
 
 RECIPE = """
@@ -61,7 +61,7 @@ def main() -> None:
         print(f"error on the last days, beside that of repeating the day before: {metrics['test']['mase']:.2f}")
 
         run = load_run(folder / "run")
-        for step in run.task.answers(run, [str(folder / "visitors.csv")], Asked(), print):
+        for step in run.task.answers(run, [str(folder / "visitors.csv")], PredictOptions(), print):
             print(f"{step['date']}  {step['visitors']:4.0f} visitors ({step['visitors 0.1']:.0f} to", end=" ")
             print(f"{step['visitors 0.9']:.0f})")
 

@@ -306,12 +306,12 @@ class Recipe(_Table):
         from reformer.tasks.registry import TASKS
 
         task = TASKS[self.training.task]
-        for field in sorted(frozenset().union(*(other.own_fields for other in TASKS.values())) - task.own_fields):
+        for field in sorted(frozenset().union(*(other.recipe_fields for other in TASKS.values())) - task.recipe_fields):
             table, _, name = field.partition(".")
             if dict(getattr(self, table)).get(name) is not None:
-                knowing = " and ".join(known for known, other in TASKS.items() if field in other.own_fields)
+                knowing = " and ".join(known for known, other in TASKS.items() if field in other.recipe_fields)
                 raise ValueError(f"{field} is for {knowing}; leave it out for {self.training.task}")
-        task.check(self)
+        task.check_recipe(self)
         return self
 
 

@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 from reformer.data import byte_tokenizer, character_tokenizer
 from reformer.errors import ReformerError
-from reformer.inference.text_generation import Decoding, _Streamer, generate, prompt_ids
+from reformer.inference.text_generation import SamplingOptions, _Streamer, generate, prompt_ids
 from tests.inference.test_scoring import _run
 
 
@@ -20,27 +20,29 @@ def run(tmp_path):
 def test_what_is_given_out_is_the_text(run, options):
     parts = []
     before = torch.random.get_rng_state()
-    text = generate(run, "北a".encode(), Decoding(max_new_tokens=30, **options), parts.append)
+    text = generate(run, "北a".encode(), SamplingOptions(max_new_tokens=30, **options), parts.append)
     assert "".join(parts) == text
     assert text
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert generate(run, "北a".encode(), Decoding(max_new_tokens=30, **options)) == text
+    assert generate(run, "北a".encode(), SamplingOptions(max_new_tokens=30, **options)) == text
 
 
 def test_the_choice_follows_the_options(run):
     def made(**options) -> str:
-        return generate(run, b"a", Decoding(max_new_tokens=20, **options))
+        return generate(run, b"a", SamplingOptions(max_new_tokens=20, **options))
 
     assert made(seed=1) != made(seed=2)
     assert made(seed=1, top_k=1) == made(greedy=True) == made(seed=1, top_p=1e-6) == made(seed=1, temperature=1e-6)
 
 
 def test_rounds_are_asked_of_models_that_hash(run, monkeypatch):
-    usual, more = (generate(run, b"ab", Decoding(max_new_tokens=30, greedy=True, num_rounds=n)) for n in (None, 6))
+    usual, more = (
+        generate(run, b"ab", SamplingOptions(max_new_tokens=30, greedy=True, num_rounds=n)) for n in (None, 6)
+    )
     assert usual != more
     monkeypatch.setattr(run.model.config, "attention_layers", ["local"])
     with pytest.raises(ReformerError, match="6 hash rounds of a model that has no hashed layer"):
-        generate(run, b"ab", Decoding(num_rounds=6))
+        generate(run, b"ab", SamplingOptions(num_rounds=6))
 
 
 def test_no_character_is_given_out_in_parts():
@@ -78,7 +80,7 @@ def test_a_prompt_that_cannot_be_is_refused(run, tmp_path):
     with pytest.raises(ReformerError, match="byte 1 of the prompt is not UTF-8"):
         prompt_ids(run, b"a\xff")
     with pytest.raises(ReformerError, match="a prompt of 90 tokens and 11 new ones are more than the 100 positions"):
-        generate(run, b"a" * 90, Decoding(max_new_tokens=11))
+        generate(run, b"a" * 90, SamplingOptions(max_new_tokens=11))
     backend = Tokenizer(models.WordLevel({"[UNK]": 0, "[PAD]": 1, "a": 2}, unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
     (tmp_path / "words").mkdir()
@@ -102,4 +104,4 @@ def test_a_prompt_that_cannot_be_is_refused(run, tmp_path):
 )
 def test_options_that_make_no_sense_are_refused(options, message):
     with pytest.raises(ReformerError, match=message):
-        Decoding(**options)
+        SamplingOptions(**options)

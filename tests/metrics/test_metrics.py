@@ -8,14 +8,14 @@ from sklearn.metrics import accuracy_score
 from sklearn.metrics import f1_score as macro_f1_score
 
 from reformer.data import Span, bio_labels
-from reformer.metrics.classification import ClassScore, EntityScore
+from reformer.metrics.classification import ClassMetric, EntityMetric
 
 LABELS = bio_labels(["LOC", "ORG", "PER"])
 
 
 def test_strict_entities_agree_with_seqeval_batch_by_batch():
     generator = np.random.default_rng(0)
-    score = EntityScore(LABELS)
+    score = EntityMetric(LABELS)
     true_rows, predicted_rows = [], []
     for _ in range(30):
         true = generator.integers(len(LABELS), size=(4, 25))
@@ -37,14 +37,14 @@ def test_strict_entities_agree_with_seqeval_batch_by_batch():
 
 
 def test_an_entity_does_not_go_on_into_the_next_row():
-    score = EntityScore(LABELS)
+    score = EntityMetric(LABELS)
     begin, inside = LABELS.index("B-LOC"), LABELS.index("I-LOC")
     score.update(np.array([[0, begin], [inside, 0]]), np.array([[0, begin], [0, 0]]))
     assert score.result()["f1"] == 1.0
 
 
 def test_spans_are_right_only_with_both_ends_and_type():
-    score = EntityScore(LABELS)
+    score = EntityMetric(LABELS)
     true = [Span(0, 2, "LOC"), Span(3, 5, "PER"), Span(6, 9, "ORG")]
     score.update_spans([Span(0, 2, "LOC"), Span(3, 4, "PER"), Span(6, 9, "PER")], true)
     assert score.counts.sum(axis=0).tolist() == [1, 3, 3]
@@ -52,7 +52,7 @@ def test_spans_are_right_only_with_both_ends_and_type():
 
 
 def test_no_entity_at_all_scores_zero_without_dividing_by_it():
-    score = EntityScore(LABELS)
+    score = EntityMetric(LABELS)
     score.update(np.zeros((1, 3), dtype=int), np.zeros((1, 3), dtype=int))
     assert score.result()["f1"] == 0.0
 
@@ -61,7 +61,7 @@ def test_classes_agree_with_scikit_learn():
     generator = np.random.default_rng(1)
     labels = ["a", "b", "c", "never seen"]
     true, predicted = generator.integers(3, size=200), generator.integers(3, size=200)
-    score = ClassScore(labels)
+    score = ClassMetric(labels)
     for part in np.array_split(np.arange(200), 7):
         score.update(predicted[part], true[part])
     result = score.result()

@@ -3,7 +3,7 @@
 import pytest
 from sacrebleu import corpus_bleu, corpus_chrf
 
-from reformer.metrics.texts import CharacterScore, bleu
+from reformer.metrics.texts import CharacterMetric, bleu
 
 ENGLISH = (
     ["the cat sat on the mat", "a b", "", "completely other words here", "x"],
@@ -15,10 +15,10 @@ CHINESE = (["北京欢迎你", "今天 天气很好。", "好"], ["北京欢迎�
 @pytest.mark.parametrize("texts", [ENGLISH, CHINESE, ([""], ["北京"]), (["ab"], ["cd"])])
 def test_chrf_is_sacrebleus(texts):
     written, asked = texts
-    score = CharacterScore()
+    score = CharacterMetric()
     # In parts, as batches and processes bring them.
     score.update(written[:1], asked[:1])
-    other = CharacterScore()
+    other = CharacterMetric()
     other.update(written[1:], asked[1:])
     score.counts += other.counts
     expected = corpus_chrf(written, [asked]).score
@@ -34,4 +34,4 @@ def test_bleu_cuts_chinese_by_characters():
 
 
 def test_nothing_written_is_no_score():
-    assert CharacterScore().result() == {"chrf": 0.0, "exact_match": 0.0, "pairs": 0}
+    assert CharacterMetric().result() == {"chrf": 0.0, "exact_match": 0.0, "pairs": 0}

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from reformer.data import DataError
-from reformer.metrics.language import TextScore
+from reformer.metrics.language import TextMetric
 from reformer.recipe import Recipe
 from reformer.runs.folder import RunError
 from reformer.runs.loading import load_run
@@ -51,12 +51,12 @@ def test_a_language_model_learns_and_keeps_its_best_weights(tmp_path):
 
 def test_the_best_is_the_least_bits(tmp_path, monkeypatch):
     results = iter([2.0, 1.0, 3.0])
-    result = TextScore.result
+    result = TextMetric.result
 
     def given(self):
         return result(self) | ({"bits_per_byte": next(results)} if self.counts[1] else {})
 
-    monkeypatch.setattr(TextScore, "result", given)
+    monkeypatch.setattr(TextMetric, "result", given)
     metrics = _train(language_recipe(tmp_path), tmp_path / "run")
     assert metrics["validation"]["step"] == 8
     assert metrics["validation"]["bits_per_byte"] == 1.0

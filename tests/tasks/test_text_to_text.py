@@ -11,7 +11,7 @@ from reformer.models import ReformerForConditionalGeneration
 from reformer.recipe import Recipe, RecipeError
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import read_recipe, write_recipe
-from reformer.tasks.base import Asked
+from reformer.tasks.base import PredictOptions
 from reformer.tasks.generation import TOKENS_FOR_EACH, TOKENS_TO_SPARE
 from reformer.tasks.text_to_text import evaluate_pairs, write_answers
 from reformer.training.train import train
@@ -79,9 +79,9 @@ def test_what_is_no_pair_is_named(run, tmp_path):
     (tmp_path / "texts.tsv").write_text("source\n12\n", encoding="utf-8")
     (tmp_path / "pairs.jsonl").write_text('{"source": "1"}\n', encoding="utf-8")
     with pytest.raises(DataError, match="there is no column 'target'"):
-        run.task.evaluate(run, str(tmp_path / "texts.tsv"), Asked())
+        run.task.evaluate(run, str(tmp_path / "texts.tsv"), PredictOptions())
     with pytest.raises(DataError, match=r"pairs\.jsonl:1: this pair has no target"):
-        run.task.evaluate(run, str(tmp_path / "pairs.jsonl"), Asked())
+        run.task.evaluate(run, str(tmp_path / "pairs.jsonl"), PredictOptions())
     with pytest.raises(DataError, match="half of a surrogate pair"):
         evaluate_pairs(run, [Document("1", "a", label="\ud800", source="f:1")])
 

@@ -15,9 +15,9 @@ from reformer.models import ReformerConfig, ReformerForMaskedLM
 from reformer.recipe import Recipe
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import read_recipe
-from reformer.tasks.base import AnsweringTask, Asked
+from reformer.tasks.base import PredictingTask, PredictOptions
 from reformer.training.train import InterruptedRunError, train
-from reformer.training.trainer import PacedTrainer
+from reformer.training.trainer import CountingTrainer
 from tests.tiny import MODEL, language_recipe, ner_recipe, reviews_recipe
 
 QUIET = Console(quiet=True)
@@ -169,8 +169,8 @@ def test_what_is_frozen_keeps_its_weights_and_has_no_state(labeller, tmp_path, m
     recipe = _from(labeller, ner_recipe(tmp_path, max_steps=3))
     recipe = recipe.model_copy(update={"finetune": recipe.finetune.model_copy(update={"freeze": ["embeddings", "0"]})})
     optimizers = []
-    create = PacedTrainer.create_optimizer
-    monkeypatch.setattr(PacedTrainer, "create_optimizer", lambda self, *a: optimizers.append(create(self, *a)))
+    create = CountingTrainer.create_optimizer
+    monkeypatch.setattr(CountingTrainer, "create_optimizer", lambda self, *a: optimizers.append(create(self, *a)))
     train(recipe, tmp_path / "run", console=QUIET)
     before, after = load_file(labeller / "model.safetensors"), load_file(tmp_path / "run" / "model.safetensors")
     below = ("reformer.embeddings.", *(f"reformer.encoder.sublayers.{index}." for index in range(3)))
@@ -268,8 +268,8 @@ def test_a_run_by_lora_keeps_an_adapter_that_every_command_loads(labeller, tmp_p
     assert not (tmp_path / "run" / "model.safetensors").exists()
     small, whole = ((tmp_path / "run" / "adapter_model.safetensors"), labeller / "model.safetensors")
     assert small.stat().st_size < whole.stat().st_size / 2
-    run = load_run(tmp_path / "run", AnsweringTask)
-    scores = run.task.evaluate(run, tables["data"]["train"], Asked())
+    run = load_run(tmp_path / "run", PredictingTask)
+    scores = run.task.evaluate(run, tables["data"]["train"], PredictOptions())
     assert scores["accuracy"] > 0.9
     # Another run starts from it as from any other.
     again = train(_altered(tmp_path / "run", tables, lora_rank=1, lora_merge=True), tmp_path / "again", console=QUIET)

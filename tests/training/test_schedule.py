@@ -10,59 +10,59 @@ import torch
 from transformers import TrainerControl, TrainerState
 
 from reformer.training import schedule as pace_module
-from reformer.training.schedule import Pace, PaceKeeper
+from reformer.training.schedule import Schedule, ScheduleCallback
 
 
 def test_by_steps_the_rate_rises_and_falls_in_straight_lines():
-    pace = Pace(max_steps=100, max_minutes=None, warmup_ratio=0.1, evaluations=4)
-    assert [pace(step) for step in (0, 5, 10, 55, 100)] == pytest.approx([0.1, 0.5, 1.0, 0.5, 0.0])
+    schedule = Schedule(max_steps=100, max_minutes=None, warmup_ratio=0.1, evaluations=4)
+    assert [schedule(step) for step in (0, 5, 10, 55, 100)] == pytest.approx([0.1, 0.5, 1.0, 0.5, 0.0])
 
 
 def test_without_warm_up_the_rate_only_falls():
-    pace = Pace(max_steps=4, max_minutes=None, warmup_ratio=0.0, evaluations=1)
-    assert [pace(step) for step in range(5)] == [1.0, 0.75, 0.5, 0.25, 0.0]
+    schedule = Schedule(max_steps=4, max_minutes=None, warmup_ratio=0.0, evaluations=1)
+    assert [schedule(step) for step in range(5)] == [1.0, 0.75, 0.5, 0.25, 0.0]
 
 
 def test_the_rate_is_never_above_its_highest():
-    assert Pace(max_steps=3, max_minutes=None, warmup_ratio=0.1, evaluations=1)(0) == 1.0
+    assert Schedule(max_steps=3, max_minutes=None, warmup_ratio=0.1, evaluations=1)(0) == 1.0
 
 
 def test_by_the_clock_the_rate_reaches_zero_in_time():
-    pace = Pace(max_steps=10**9, max_minutes=2, warmup_ratio=0.25, evaluations=4)
+    schedule = Schedule(max_steps=10**9, max_minutes=2, warmup_ratio=0.25, evaluations=4)
     rates = []
     for seconds in (15, 30, 75, 120, 500):
-        pace.seconds = seconds
-        rates.append(pace(1))
+        schedule.seconds = seconds
+        rates.append(schedule(1))
     assert rates == pytest.approx([0.5, 1.0, 0.5, 0.0, 0.0])
 
 
 def test_the_further_of_steps_and_clock_counts():
-    pace = Pace(max_steps=10, max_minutes=1, warmup_ratio=0.0, evaluations=4)
-    pace.seconds = 6
-    assert pace.done(5) == 0.5
-    pace.seconds = 54
-    assert pace.done(5) == pytest.approx(0.9)
+    schedule = Schedule(max_steps=10, max_minutes=1, warmup_ratio=0.0, evaluations=4)
+    schedule.seconds = 6
+    assert schedule.done(5) == 0.5
+    schedule.seconds = 54
+    assert schedule.done(5) == pytest.approx(0.9)
 
 
 def test_evaluations_are_spread_evenly_and_the_last_is_at_the_end():
-    pace = Pace(max_steps=10, max_minutes=None, warmup_ratio=0.0, evaluations=3)
-    assert [step for step in range(1, 11) if pace.evaluation_due(step)] == [4, 7, 10]
+    schedule = Schedule(max_steps=10, max_minutes=None, warmup_ratio=0.0, evaluations=3)
+    assert [step for step in range(1, 11) if schedule.evaluation_due(step)] == [4, 7, 10]
 
 
 def test_more_evaluations_than_steps_are_one_a_step():
-    pace = Pace(max_steps=2, max_minutes=None, warmup_ratio=0.0, evaluations=50)
-    assert [pace.evaluation_due(step) for step in (1, 2)] == [True, True]
+    schedule = Schedule(max_steps=2, max_minutes=None, warmup_ratio=0.0, evaluations=50)
+    assert [schedule.evaluation_due(step) for step in (1, 2)] == [True, True]
 
 
 @pytest.mark.parametrize("heard", ["on_optimizer_step", "on_train_end"])
 def test_a_request_while_others_agree_is_heard_at_the_next_occasion(monkeypatch, heard):
-    keeper = PaceKeeper(Pace(max_steps=100, max_minutes=None, warmup_ratio=0.0, evaluations=1))
+    keeper = ScheduleCallback(Schedule(max_steps=100, max_minutes=None, warmup_ratio=0.0, evaluations=1))
     events: Any = (SimpleNamespace(device=torch.device("cpu")), TrainerState(), TrainerControl())
     asked = []
 
     def agree(seconds, request, device):
-        if not asked:
-            asked.append(os.kill(os.getpid(), signal.SIGTERM))
+        if not options:
+            options.append(os.kill(os.getpid(), signal.SIGTERM))
         return seconds, request
 
     monkeypatch.setattr(pace_module, "_agreed", agree)

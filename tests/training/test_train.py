@@ -130,10 +130,10 @@ def test_a_run_takes_what_its_machine_is_fastest_in_and_keeps_it(tmp_path, inter
 
 
 def test_a_run_keeps_large_freed_memory_until_it_ends(tmp_path, monkeypatch):
-    asked, ended = [], []
-    monkeypatch.setattr(kept_memory, "gives_back", lambda size: asked.append(size) or True)
+    options, ended = [], []
+    monkeypatch.setattr(kept_memory, "gives_back", lambda size: options.append(size) or True)
     monkeypatch.setattr(kept_memory, "memory_left", lambda: 1 << 60)
-    monkeypatch.setattr(kept_memory.KeptMemory, "release", lambda self: ended.append(self))
+    monkeypatch.setattr(kept_memory.FreedMemory, "release", lambda self: ended.append(self))
     monkeypatch.setattr(kept_memory, "_keep", lambda: True)
     shown = StringIO()
     recipe = _recipe(ner_recipe(tmp_path, max_steps=2, evaluations=1))

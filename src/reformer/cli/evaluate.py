@@ -30,12 +30,12 @@ def evaluate(
     from rich.table import Table
 
     from reformer.runs.loading import load_run
-    from reformer.tasks.base import AnsweringTask, Asked
+    from reformer.tasks.base import PredictingTask, PredictOptions
 
-    loaded = load_run(run, AnsweringTask)
-    asked = Asked(format=format, text_column=text_column, label_column=label_column, beams=beams)
-    loaded.task.check_asked(loaded.recipe.training.task, asked)
-    metrics = loaded.task.evaluate(loaded, data, replace(asked, split=split))
+    loaded = load_run(run, PredictingTask)
+    options = PredictOptions(format=format, text_column=text_column, label_column=label_column, beams=beams)
+    loaded.task.check_options(loaded.recipe.training.task, options)
+    metrics = loaded.task.evaluate(loaded, data, replace(options, split=split))
     table = Table(title=f"{run} on {data}", title_justify="left")
     table.add_column("measure")
     table.add_column("value", justify="right")

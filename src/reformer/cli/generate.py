@@ -28,12 +28,12 @@ def generate(
         raise typer.BadParameter("give PROMPT or --prompt-file, not both")
     if prompt is None and prompt_file is None and sys.stdin.isatty():
         raise typer.BadParameter("give PROMPT, --prompt-file, or a text on standard input")
-    from reformer.inference.text_generation import Decoding
+    from reformer.inference.text_generation import SamplingOptions
     from reformer.inference.text_generation import generate as make
     from reformer.runs.loading import load_run
     from reformer.tasks.language_modelling import LanguageModelling
 
-    decoding = Decoding(
+    decoding = SamplingOptions(
         max_new_tokens=max_new_tokens,
         greedy=greedy,
         temperature=temperature,

@@ -51,11 +51,11 @@ def predict(
     from rich.console import Console
 
     from reformer.runs.loading import load_run
-    from reformer.tasks.base import AnsweringTask, Asked
+    from reformer.tasks.base import PredictingTask, PredictOptions
 
-    loaded = load_run(run, AnsweringTask)
-    asked = Asked(format=format, text_column=text_column, text=text, pictures=pictures, beams=beams)
-    loaded.task.check_asked(loaded.recipe.training.task, asked)
+    loaded = load_run(run, PredictingTask)
+    options = PredictOptions(format=format, text_column=text_column, text=text, pictures=pictures, beams=beams)
+    loaded.task.check_options(loaded.recipe.training.task, options)
     skipped = 0
 
     def skip(error: "DataError") -> None:
@@ -65,7 +65,7 @@ def predict(
 
     with _destination(output, overwrite=overwrite) as stream, _progress(Console(stderr=True)) as count:
         write = _table(stream) if output is not None and output.suffix.lower() == ".csv" else _lines(stream)
-        for record in loaded.task.answers(loaded, files, asked, skip):
+        for record in loaded.task.predict(loaded, files, options, skip):
             write(record)
             # A line that is written is not lost, whatever comes next.
             stream.flush()

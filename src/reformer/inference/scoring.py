@@ -10,7 +10,7 @@ from typing import Any
 from reformer.data import Stretch, find_text
 from reformer.errors import ReformerError
 from reformer.inference.scoring_state import ScoreState, read_state
-from reformer.inference.token_score_files import SurpriseFile, open_surprises
+from reformer.inference.token_score_files import TokenScoreFile, open_token_scores
 from reformer.inference.token_scores import Reader, digest_of
 from reformer.interruption import Interruption, StoppedError
 from reformer.runs.folder import weights_file
@@ -80,7 +80,7 @@ def score(
         raise ReformerError(f"{state}: this state was made {expected}; go on in the same way, or give another --state")
     surprises = None
     if per_token is not None:
-        surprises = open_surprises(
+        surprises = open_token_scores(
             per_token, resume_at=found.per_token, resumable=state is not None, overwrite=overwrite
         )
     with surprises or nullcontext(), Interruption() as interruption:
@@ -94,7 +94,7 @@ def _read(
     text: Stretch,
     found: ScoreState,
     state: Path | None,
-    surprises: SurpriseFile | None,
+    surprises: TokenScoreFile | None,
     on_progress: Progress,
     interruption: Interruption,
 ) -> None:
@@ -123,7 +123,7 @@ def _read(
         _save(found, state, surprises)
 
 
-def _save(found: ScoreState, path: Path, surprises: SurpriseFile | None) -> None:
+def _save(found: ScoreState, path: Path, surprises: TokenScoreFile | None) -> None:
     if surprises is not None:
         found.per_token = surprises.length()
     found.write(path)

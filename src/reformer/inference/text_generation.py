@@ -22,7 +22,7 @@ NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, slots=True)
-class Decoding:
+class SamplingOptions:
     """How the next token is chosen.
 
     Args:
@@ -89,7 +89,7 @@ def prompt_ids(run: Run[LanguageModelling], prompt: bytes) -> list[int]:
 def generate(
     run: Run[LanguageModelling],
     prompt: bytes,
-    decoding: Decoding,
+    decoding: SamplingOptions,
     on_text: Callable[[str], object] = lambda text: None,
 ) -> str:
     """The text that the model puts behind a prompt; `on_text` is given each part of it as soon as it is there.
@@ -131,7 +131,7 @@ def generate(
     return "".join(parts)
 
 
-def _options(run: Run[LanguageModelling], decoding: Decoding) -> dict[str, Any]:
+def _options(run: Run[LanguageModelling], decoding: SamplingOptions) -> dict[str, Any]:
     """What transformers' `generate` is told."""
     config = run.model.config
     ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]

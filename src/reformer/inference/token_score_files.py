@@ -11,13 +11,13 @@ from typing import Any, Protocol, Self, cast
 import numpy as np
 
 from reformer.errors import ReformerError
-from reformer.inference.token_scores import Surprises
+from reformer.inference.token_scores import TokenScores
 
 
-class SurpriseFile(Protocol):
+class TokenScoreFile(Protocol):
     """Takes the tokens of one piece after the other."""
 
-    def write(self, file: str, surprises: Surprises) -> None:
+    def write(self, file: str, surprises: TokenScores) -> None:
         """Add a piece of the text that is called `file`."""
 
     def length(self) -> int:
@@ -31,7 +31,7 @@ class SurpriseFile(Protocol):
     ) -> None: ...
 
 
-def open_surprises(path: Path, *, resume_at: int | None, resumable: bool, overwrite: bool) -> SurpriseFile:
+def open_token_scores(path: Path, *, resume_at: int | None, resumable: bool, overwrite: bool) -> TokenScoreFile:
     """The file at `path`, its kind told by its name.
 
     Args:
@@ -70,7 +70,7 @@ class _JsonLines:
         self._file.truncate(resume_at)
         self._file.seek(resume_at)
 
-    def write(self, file: str, surprises: Surprises) -> None:
+    def write(self, file: str, surprises: TokenScores) -> None:
         name = json.dumps(file, ensure_ascii=False)
         columns = (surprises.ids, surprises.starts, surprises.ends, surprises.bits)
         lines = [
@@ -117,7 +117,7 @@ class _Parquet:
         with self._told():
             self._writer = pyarrow.parquet.ParquetWriter(path, self._schema)
 
-    def write(self, file: str, surprises: Surprises) -> None:
+    def write(self, file: str, surprises: TokenScores) -> None:
         missing = np.isnan(surprises.bits)
         columns = [
             [file] * len(surprises.ids),

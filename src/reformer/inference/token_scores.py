@@ -49,7 +49,7 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Surprises:
+class TokenScores:
     """The tokens of one piece: ids, the bytes `starts` to `ends` of the text, and bits; the first token's is NaN."""
 
     ids: np.ndarray
@@ -91,7 +91,7 @@ class Reader:
         """The SHA-256 of the bytes that were read."""
         return self._digest.hexdigest()
 
-    def __iter__(self) -> Iterator[Surprises]:
+    def __iter__(self) -> Iterator[TokenScores]:
         text, totals = self._text, self.totals
         with open_text(text) as file:
             if self._bytes_begin is not None:
@@ -147,7 +147,7 @@ class Reader:
         return np.array(encoding["input_ids"], dtype=np.int64), before[places[:, 0]], before[places[:, 1]]
 
     @torch.inference_mode()
-    def _read(self, ids: np.ndarray, starts: np.ndarray, ends: np.ndarray, data: bytes) -> Surprises:
+    def _read(self, ids: np.ndarray, starts: np.ndarray, ends: np.ndarray, data: bytes) -> TokenScores:
         totals = self.totals
         if totals.tokens + len(ids) > self._longest:
             raise DataError(
@@ -168,7 +168,7 @@ class Reader:
         totals.foretold += len(loss)
         totals.loss += float(loss.sum())
         self._digest.update(data)
-        return Surprises(ids, starts, ends, bits)
+        return TokenScores(ids, starts, ends, bits)
 
     def _losses(self, ids: Tensor) -> np.ndarray:
         """The losses, in nats, of those of these tokens that have one before them."""

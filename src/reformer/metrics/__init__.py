@@ -1,21 +1,21 @@
 """Metrics, one file a kind of prediction."""
 
-from reformer.metrics.answers import AnswerScore
-from reformer.metrics.base import Score
-from reformer.metrics.classification import ClassScore, EntityScore
-from reformer.metrics.forecasting import ForecastScore
-from reformer.metrics.language import HiddenTokenScore, TextScore, bits_per_byte, perplexity
-from reformer.metrics.texts import CharacterScore, bleu, text_scores
+from reformer.metrics.answers import AnswerMetric
+from reformer.metrics.base import Metric
+from reformer.metrics.classification import ClassMetric, EntityMetric
+from reformer.metrics.forecasting import ForecastMetric
+from reformer.metrics.language import HiddenTokenMetric, TextMetric, bits_per_byte, perplexity
+from reformer.metrics.texts import CharacterMetric, bleu, text_scores
 
 __all__ = [
-    "AnswerScore",
-    "CharacterScore",
-    "ClassScore",
-    "EntityScore",
-    "ForecastScore",
-    "HiddenTokenScore",
-    "Score",
-    "TextScore",
+    "AnswerMetric",
+    "CharacterMetric",
+    "ClassMetric",
+    "EntityMetric",
+    "ForecastMetric",
+    "HiddenTokenMetric",
+    "Metric",
+    "TextMetric",
     "bits_per_byte",
     "bleu",
     "perplexity",

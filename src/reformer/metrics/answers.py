@@ -23,7 +23,7 @@ def answer_tokens(text: str) -> list[str]:
     return words or [text] * bool(text)
 
 
-class AnswerScore:
+class AnswerMetric:
     """SQuAD's two measures, kept as counts that add up over batches and processes.
 
     Of several answers that were asked for, the nearest counts. A question without an answer is answered right by none.

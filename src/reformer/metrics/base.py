@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 
-class Score(Protocol):
+class Metric(Protocol):
     """Counts, which add up over batches and processes, and what follows from them."""
 
     counts: NDArray[Any]

@@ -10,7 +10,7 @@ from reformer.data import IGNORED, Span
 Integers = NDArray[np.integer]
 
 
-class EntityScore:
+class EntityMetric:
     """Precision, recall and F1 of entities: right only with the right type and both ends (strict IOB2).
 
     An entity begins at a `B-` tag and goes on over `I-` tags of its own type; an `I-` that continues nothing is no
@@ -73,7 +73,7 @@ class EntityScore:
         return (starts * (length + 1) + ends) * len(self.types) + types[starts]
 
 
-class ClassScore:
+class ClassMetric:
     """Accuracy and the unweighted mean of the classes' F1, from a table of what was taken for what."""
 
     def __init__(self, labels: Sequence[str]):

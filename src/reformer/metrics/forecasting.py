@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class ForecastScore:
+class ForecastMetric:
     """How far forecasts are from what came: errors in the series' own units, and beside those of the last season.
 
     Args:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 
-class TextScore:
+class TextMetric:
     """How well a text was foreseen: bits for each of its bytes, and perplexity over its tokens.
 
     Args:
@@ -32,7 +32,7 @@ class TextScore:
         }
 
 
-class HiddenTokenScore:
+class HiddenTokenMetric:
     """How well hidden tokens were found again: perplexity over them, and how many were the likeliest guess."""
 
     def __init__(self) -> None:

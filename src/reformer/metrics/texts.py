@@ -12,7 +12,7 @@ RECALL_WEIGHS = 2.0
 """How much more recall counts than precision."""
 
 
-class CharacterScore:
+class CharacterMetric:
     """chrF: the F-score of character groups, averaged over their sizes, without regard to white space.
 
     The same as sacrebleu's `CHRF()` (chrF2 of six characters), but kept as counts that add up over batches and
@@ -73,7 +73,7 @@ def bleu(written: Sequence[str], asked: Sequence[str]) -> float:
 
 
 def text_scores(written: Sequence[str], asked: Sequence[str]) -> dict[str, float]:
-    """BLEU and everything that a `CharacterScore` says."""
-    score = CharacterScore()
+    """BLEU and everything that a `CharacterMetric` says."""
+    score = CharacterMetric()
     score.update(written, asked)
     return {"bleu": bleu(written, asked), **score.result()}

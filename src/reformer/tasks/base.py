@@ -15,10 +15,10 @@ from reformer.data import DataError, load_tokenizer
 from reformer.data.batching.token_batches import Batches, TokenBatches
 from reformer.data.errors import OnError
 from reformer.errors import ReformerError
-from reformer.metrics.base import Score
+from reformer.metrics.base import Metric
 from reformer.models import ReformerConfig
 from reformer.recipe import Recipe, TokenizerRecipe, TrainingRecipe
-from reformer.tasks.model_setup import Start
+from reformer.tasks.model_setup import PretrainedStart
 
 
 class Processor(Protocol):
@@ -29,7 +29,7 @@ class Processor(Protocol):
         ...
 
 
-class Material(ABC):
+class TaskData(ABC):
     """What one run learns from and is measured on: made by its task from the recipe.
 
     It has what the run keeps to read files with (`processor`, None where the configuration says enough), the model's
@@ -64,31 +64,31 @@ class Material(ABC):
     def collate(self, examples: Sequence[Any]) -> dict[str, Tensor]:
         """Examples to the tensors of a batch, `labels` among them."""
 
-    def training_batch(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
+    def augment(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
         """What a training step reads of a batch; whatever is drawn is drawn from `generator`, which the step seeds."""
         return batch
 
     @abstractmethod
-    def score(self) -> Score:
+    def new_metric(self) -> Metric:
         """An empty score for `validation`."""
 
     @abstractmethod
-    def measure(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
         """Count a batch's outputs in the score; the summed loss, and over how many labels. Called without gradients."""
 
     @abstractmethod
-    def report(self, run: Any) -> dict[str, float] | None:
+    def test_metrics(self, run: Any) -> dict[str, float] | None:
         """The trained model's scores on what the recipe names to report on; None if it names nothing."""
 
     @abstractmethod
-    def sizes(self) -> Iterator[str]:
+    def describe(self) -> Iterator[str]:
         """Lines for whoever starts the run: how much there is to learn from, to choose with, to report on."""
 
-    def prime(self, model: Any) -> None:  # noqa: B027, most weights begin at random
+    def initialize(self, model: Any) -> None:  # noqa: B027, most weights begin at random
         """Set those weights of a new model that the training part tells at once, before the first step, and keep those
         from learning that this leaves no better place to go to."""
 
-    def progress(self, loss: float) -> str:
+    def format_loss(self, loss: float) -> str:
         """How a training loss is shown while the model learns."""
         return f"loss {loss:.4f}"
 
@@ -101,12 +101,12 @@ class Task(ABC):
     greater_is_better = True
     model_fields: ClassVar[Mapping[str, Any]] = {}
     """Fields of the model's configuration that this task sets, whatever a recipe says."""
-    own_fields: frozenset[str] = frozenset()
+    recipe_fields: frozenset[str] = frozenset()
     """Fields of the recipe that this task knows and not every task does, as `data.max_length`."""
     processor_file: str | None = "tokenizer.json"
     """By which file a run folder shows that it has the processor; None for a task without one."""
 
-    def check(self, recipe: Recipe) -> None:
+    def check_recipe(self, recipe: Recipe) -> None:
         """Raise `ValueError` if the recipe lacks a field that this task needs, or has a value that it cannot use.
         Fields that only other tasks know are refused before."""
         if self.processor_file != Task.processor_file and recipe.tokenizer != TokenizerRecipe.model_validate({}):
@@ -117,13 +117,13 @@ class Task(ABC):
         return load_tokenizer(folder)
 
     @abstractmethod
-    def prepare(self, recipe: Recipe, start: Start | None = None) -> Material:
+    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> TaskData:
         """Read what the recipe names, for the model that the run starts from if there is one; a `DataError` where
         something in it is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class PredictOptions:
     """How a command wants files read and answers given; None where nothing was said."""
 
     format: str | None = None
@@ -139,21 +139,23 @@ class Asked:
     """How many texts to follow at a time where one is written; if nothing was said, the likeliest token alone."""
 
 
-class AnsweringTask(Task):
+class PredictingTask(Task):
     """A task whose runs answer about the records of files: `reformer predict` and `reformer evaluate` need no more."""
 
-    asks: frozenset[str] = frozenset()
-    """The fields of `Asked` that mean something to this task."""
+    predict_options: frozenset[str] = frozenset()
+    """The fields of `PredictOptions` that mean something to this task."""
 
-    def check_asked(self, name: str, asked: Asked) -> None:
+    def check_options(self, name: str, options: PredictOptions) -> None:
         """Raise `ReformerError` if something was asked for that means nothing to this task."""
-        for field in fields(asked):
-            if field.name not in self.asks and getattr(asked, field.name) is not None:
+        for field in fields(options):
+            if field.name not in self.predict_options and getattr(options, field.name) is not None:
                 option = field.name.replace("_", "-")
                 raise ReformerError(f"--{option} means nothing to a run that has learned {name}; leave it out")
 
     @abstractmethod
-    def answers(self, run: Any, files: Iterable[str], asked: Asked, on_error: OnError) -> Iterator[dict[str, Any]]:
+    def predict(
+        self, run: Any, files: Iterable[str], options: PredictOptions, on_error: OnError
+    ) -> Iterator[dict[str, Any]]:
         """What the run says of each record of the files, in their order, as objects for JSON.
 
         What cannot be read or answered goes to `on_error` as an error that names its place, and the next one is read.
@@ -161,7 +163,7 @@ class AnsweringTask(Task):
         """
 
     @abstractmethod
-    def evaluate(self, run: Any, source: str, asked: Asked) -> dict[str, float]:
+    def evaluate(self, run: Any, source: str, options: PredictOptions) -> dict[str, float]:
         """The scores on a file whose answers are known, or on a data set's split.
 
         Raises:
@@ -207,10 +209,10 @@ class Run(Generic[AnyTask]):
 
 
 @torch.no_grad()
-def held_out_score(model: PreTrainedModel, task: Task, material: Material, training: TrainingRecipe) -> float:
+def held_out_metric(model: PreTrainedModel, task: Task, data: TaskData, training: TrainingRecipe) -> float:
     """The task's score of a model in evaluation mode on what the best weights are chosen with."""
-    score, dataset = material.score(), material.validation
-    for indices in material.batches(dataset, training, shuffle=False, rank=0, world_size=1):
-        batch = material.collate([dataset[index] for index in indices])
-        material.measure(model, {name: value.to(model.device) for name, value in batch.items()}, score)
+    score, dataset = data.new_metric(), data.validation
+    for indices in data.batches(dataset, training, shuffle=False, rank=0, world_size=1):
+        batch = data.collate([dataset[index] for index in indices])
+        data.evaluate_batch(model, {name: value.to(model.device) for name, value in batch.items()}, score)
     return score.result()[task.best_metric]

@@ -11,7 +11,7 @@ TOKENS_FOR_EACH, TOKENS_TO_SPARE = 6, 32
 """At most so many tokens are written for each of the source's, and so many more: one that never ends ends there."""
 
 
-def write_texts(
+def generate_texts(
     model: Any,
     tokenizer: PreTrainedTokenizerFast,
     inputs: Mapping[str, Tensor],

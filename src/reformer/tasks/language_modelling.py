@@ -22,11 +22,11 @@ from reformer.data import (
 from reformer.data.batching.text_windows import RandomWindows, Windows, WindowsInOrder
 from reformer.data.batching.token_batches import Batches
 from reformer.errors import ReformerError
-from reformer.metrics.language import TextScore, bits_per_byte
+from reformer.metrics.language import TextMetric, bits_per_byte
 from reformer.models import ReformerConfig, ReformerForCausalLM
 from reformer.recipe import DataRecipe, Recipe, TrainingRecipe
-from reformer.tasks.base import Material, Task
-from reformer.tasks.model_setup import Start, make_config, make_tokenizer
+from reformer.tasks.base import Task, TaskData
+from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 
 
 class LanguageModelling(Task):
@@ -35,10 +35,10 @@ class LanguageModelling(Task):
     head = ReformerForCausalLM
     best_metric = "bits_per_byte"
     greater_is_better = False
-    own_fields = frozenset({"data.sequence_length", "data.measure_tokens"})
+    recipe_fields = frozenset({"data.sequence_length", "data.measure_tokens"})
 
-    def check(self, recipe: Recipe) -> None:
-        super().check(recipe)
+    def check_recipe(self, recipe: Recipe) -> None:
+        super().check_recipe(recipe)
         length = recipe.data.sequence_length
         if length is None:
             raise ValueError("data.sequence_length has to be given for language-modelling, such as 16384")
@@ -50,18 +50,18 @@ class LanguageModelling(Task):
                 f"data.sequence_length = {length}: more than model.max_position_embeddings = {longest}; raise that one"
             )
 
-    def prepare(self, recipe: Recipe, start: Start | None = None) -> "TextMaterial":
-        return TextMaterial(recipe, start)
+    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> "TextData":
+        return TextData(recipe, start)
 
 
-class TextMaterial(Material):
+class TextData(TaskData):
     """Running text that stays on disk, cut into sequences.
 
     Raises:
         DataError: a file that cannot be read or holds nothing.
     """
 
-    def __init__(self, recipe: Recipe, start: Start | None = None) -> None:
+    def __init__(self, recipe: Recipe, start: PretrainedStart | None = None) -> None:
         texts = _texts(recipe.data)
         pieces = (text for stretch in texts["train"] for _, text in text_pieces(stretch))
         self.processor = make_tokenizer(recipe.tokenizer, pieces, start)
@@ -98,27 +98,29 @@ class TextMaterial(Material):
         labels[:, 0] = IGNORED
         return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
 
-    def score(self) -> TextScore:
-        return TextScore(_bytes_per_token(self._ids["validation"]))
+    def new_metric(self) -> TextMetric:
+        return TextMetric(_bytes_per_token(self._ids["validation"]))
 
-    def measure(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
         tokens = int((batch["labels"] >= 0).sum())
         # Counted as one item, the loss is the sum over all labels.
         loss = float(model(**batch, num_items_in_batch=1, return_logits=False).loss)
         score.update(loss, tokens)
         return loss, tokens
 
-    def report(self, run: Any) -> dict[str, float] | None:
+    def test_metrics(self, run: Any) -> dict[str, float] | None:
         if self._test is None:
             return None
-        score = TextScore(_bytes_per_token(self._test.ids))
+        score = TextMetric(_bytes_per_token(self._test.ids))
         with torch.no_grad():
             for starts in WindowsInOrder(self._test, _batch_size(run.recipe.training, self._test.length)):
                 batch = self.collate([self._test[start] for start in starts])
-                self.measure(run.model, {name: value.to(run.model.device) for name, value in batch.items()}, score)
+                self.evaluate_batch(
+                    run.model, {name: value.to(run.model.device) for name, value in batch.items()}, score
+                )
         return score.result()
 
-    def sizes(self) -> Iterator[str]:
+    def describe(self) -> Iterator[str]:
         assert isinstance(self.train, Windows)
         assert isinstance(self.validation, Windows)
         for verb, windows in (("learning from", self.train), ("choosing with", self.validation)):
@@ -126,7 +128,7 @@ class TextMaterial(Material):
         if self._test is not None:
             yield f"reporting on  {_size(self._test)}"
 
-    def progress(self, loss: float) -> str:
+    def format_loss(self, loss: float) -> str:
         return f"{bits_per_byte(loss, _bytes_per_token(self._ids['train'])):.4f} bits/byte"
 
 

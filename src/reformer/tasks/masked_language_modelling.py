@@ -12,12 +12,12 @@ from transformers import PreTrainedTokenizerFast
 from reformer.data import IGNORED, Document
 from reformer.data.batching.encoding import Example, Examples, Offsets, pad
 from reformer.errors import ReformerError
-from reformer.metrics.language import HiddenTokenScore
+from reformer.metrics.language import HiddenTokenMetric
 from reformer.models import ReformerForMaskedLM
 from reformer.recipe import Recipe
-from reformer.tasks.base import Material, Task
+from reformer.tasks.base import Task, TaskData
 from reformer.tasks.document_splits import load_splits
-from reformer.tasks.model_setup import Start, make_config, make_tokenizer
+from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 
 MASK_RATIO = 0.15
 
@@ -28,17 +28,17 @@ class MaskedLanguageModelling(Task):
     head = ReformerForMaskedLM
     best_metric = "perplexity"
     greater_is_better = False
-    own_fields = frozenset({"data.format", "data.text_column", "data.max_length", "training.mask_ratio"})
+    recipe_fields = frozenset({"data.format", "data.text_column", "data.max_length", "training.mask_ratio"})
 
-    def check(self, recipe: Recipe) -> None:
+    def check_recipe(self, recipe: Recipe) -> None:
         if recipe.model.get("is_decoder"):
             raise ValueError("model.is_decoder = true: a masked language model reads both sides; leave it out")
 
-    def prepare(self, recipe: Recipe, start: Start | None = None) -> "MaskedMaterial":
-        return MaskedMaterial(recipe, start)
+    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> "MaskedData":
+        return MaskedData(recipe, start)
 
 
-class MaskedMaterial(Material):
+class MaskedData(TaskData):
     """Documents with a part of their tokens hidden: anew at each step of training, the same ones at each measure.
 
     Raises:
@@ -46,7 +46,7 @@ class MaskedMaterial(Material):
         ReformerError: a tokenizer without a mask token.
     """
 
-    def __init__(self, recipe: Recipe, start: Start | None = None) -> None:
+    def __init__(self, recipe: Recipe, start: PretrainedStart | None = None) -> None:
         splits = load_splits(recipe.data, recipe.training.seed, labelled=False)
         self.processor = self.tokenizer = make_tokenizer(
             recipe.tokenizer, (document.text for document in splits.train), start
@@ -63,35 +63,37 @@ class MaskedMaterial(Material):
         assert pad_token_id is not None
         return pad([example.ids for example in examples], pad_token_id)
 
-    def training_batch(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
+    def augment(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
         return self._hidden(batch, generator)
 
-    def score(self) -> HiddenTokenScore:
-        return HiddenTokenScore()
+    def new_metric(self) -> HiddenTokenMetric:
+        return HiddenTokenMetric()
 
-    def measure(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
         # Always the same tokens are hidden, whatever was drawn before, or two measures could not be compared.
         batch = self._hidden(batch, torch.Generator().manual_seed(int(batch["input_ids"].sum())))
         # Counted as one item, the loss is the sum over all labels.
         outputs = model(**batch, num_items_in_batch=1)
         labels = batch["labels"]
-        asked = labels != IGNORED
-        right = int((outputs.logits.argmax(-1) == labels)[asked].sum())
-        loss, count = float(outputs.loss), int(asked.sum())
+        masked = labels != IGNORED
+        right = int((outputs.logits.argmax(-1) == labels)[masked].sum())
+        loss, count = float(outputs.loss), int(masked.sum())
         score.update(loss, right, count)
         return loss, count
 
-    def report(self, run: Any) -> dict[str, float] | None:
+    def test_metrics(self, run: Any) -> dict[str, float] | None:
         if not len(self._test):
             return None
-        score = self.score()
+        score = self.new_metric()
         with torch.no_grad():
             for indices in self.batches(self._test, run.recipe.training, shuffle=False, rank=0, world_size=1):
                 batch = self.collate([self._test[index] for index in indices])
-                self.measure(run.model, {name: value.to(run.model.device) for name, value in batch.items()}, score)
+                self.evaluate_batch(
+                    run.model, {name: value.to(run.model.device) for name, value in batch.items()}, score
+                )
         return score.result()
 
-    def sizes(self) -> Iterator[str]:
+    def describe(self) -> Iterator[str]:
         for verb, examples in (("learning from", self.train), ("choosing with", self.validation)):
             assert isinstance(examples, Examples)
             yield f"{verb} {_size(examples)}"

@@ -15,7 +15,7 @@ from reformer.recipe import FROM_START, Recipe, TokenizerRecipe
 
 
 @dataclass(frozen=True)
-class Start:
+class PretrainedStart:
     """A trained model; or, in a resumed run, what its first part has made of it."""
 
     place: str
@@ -64,15 +64,15 @@ class Start:
         return ReformerConfig.from_dict(config.to_dict() | {"problem_type": None} | dict(decided))
 
 
-def read_start(place: str) -> Start:
+def read_start(place: str) -> PretrainedStart:
     """The trained model at a place; for what a place is, and what can be wrong about it, see `load_pretrained`."""
     model = load_pretrained(place)
     assert isinstance(model.config, ReformerConfig)
-    return Start(place, place, model.config, model)
+    return PretrainedStart(place, place, model.config, model)
 
 
 def make_tokenizer(
-    recipe: TokenizerRecipe, texts: Iterable[str], start: Start | None = None
+    recipe: TokenizerRecipe, texts: Iterable[str], start: PretrainedStart | None = None
 ) -> PreTrainedTokenizerFast:
     """The tokenizer of the model that the run starts from, or else the recipe's; `texts` are what characters are
     counted in, the training texts alone."""
@@ -90,7 +90,7 @@ def make_tokenizer(
 
 
 def make_config(
-    recipe: Recipe, tokenizer: PreTrainedTokenizerFast | None, start: Start | None = None, **decided: Any
+    recipe: Recipe, tokenizer: PreTrainedTokenizerFast | None, start: PretrainedStart | None = None, **decided: Any
 ) -> ReformerConfig:
     """The recipe's model, over that of the model that the run starts from, with what tokenizer and task decide.
     A model without a tokenizer reads vectors."""

@@ -13,13 +13,13 @@ from reformer.data.batching.read_ahead import portions, readable
 from reformer.data.batching.token_batches import TokenBatches
 from reformer.data.errors import OnError, raise_error
 from reformer.errors import ReformerError
-from reformer.metrics.texts import CharacterScore, text_scores
+from reformer.metrics.texts import CharacterMetric, text_scores
 from reformer.models import ReformerForConditionalGeneration
 from reformer.recipe import DataRecipe, Recipe
-from reformer.tasks.base import AnsweringTask, Asked, Material, read_files
+from reformer.tasks.base import PredictingTask, PredictOptions, TaskData, read_files
 from reformer.tasks.document_splits import load_splits, read_source
-from reformer.tasks.generation import write_texts
-from reformer.tasks.model_setup import Start, make_config, make_tokenizer
+from reformer.tasks.generation import generate_texts
+from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 from reformer.tasks.targets import Targets, wanted
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ def write_answers(
             batch = pad([portion[index].ids for index in indices], run.model.config.pad_token_id)
             inputs = {name: batch[name].to(run.model.device) for name in ("input_ids", "attention_mask")}
             with torch.inference_mode():
-                written = write_texts(run.model, run.tokenizer, inputs, inputs["attention_mask"].sum(-1), beams=beams)
+                written = generate_texts(
+                    run.model, run.tokenizer, inputs, inputs["attention_mask"].sum(-1), beams=beams
+                )
             texts.update(zip(indices, written, strict=True))
         for index, encoded in enumerate(portion):
             yield encoded.document, texts[index]
@@ -60,7 +62,7 @@ SOURCE, TARGET = "source", "target"
 """The columns of a table, or the fields of JSONL, if nothing else is said."""
 
 
-class TextToText(AnsweringTask):
+class TextToText(PredictingTask):
     """What to write for a text: an encoder-decoder that learns from pairs and is measured by chrF.
 
     A pair is read as a document whose label is its target.
@@ -68,50 +70,50 @@ class TextToText(AnsweringTask):
 
     head = ReformerForConditionalGeneration
     best_metric = "chrf"
-    own_fields = frozenset({"data.format", "data.text_column", "data.label_column"})
-    asks = frozenset({"format", "text_column", "label_column", "text", "beams"})
+    recipe_fields = frozenset({"data.format", "data.text_column", "data.label_column"})
+    predict_options = frozenset({"format", "text_column", "label_column", "text", "beams"})
     model_fields: ClassVar[Mapping[str, Any]] = {"is_encoder_decoder": True}
 
-    def check(self, recipe: Recipe) -> None:
+    def check_recipe(self, recipe: Recipe) -> None:
         if recipe.data.source is not None:
             raise ValueError(
                 f"data.source = {recipe.data.source!r}: no data set of the index has pairs of texts; give data.train, "
                 "a TSV, CSV or JSONL file of yours"
             )
 
-    def prepare(self, recipe: Recipe, start: Start | None = None) -> "PairMaterial":
-        return PairMaterial(recipe, start)
+    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> "PairData":
+        return PairData(recipe, start)
 
-    def answers(
-        self, run: "Run[TextToText]", files: Iterable[str], asked: Asked, on_error: OnError
+    def predict(
+        self, run: "Run[TextToText]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
-        text_column = asked.text_column or _with_columns(run.recipe.data).text_column
+        text_column = options.text_column or _with_columns(run.recipe.data).text_column
 
         def read(file: str) -> Iterable[Document]:
             assert text_column is not None
             return read_documents(
-                file, format=asked.format, text_column=text_column, label_column=None, on_error=on_error
+                file, format=options.format, text_column=text_column, label_column=None, on_error=on_error
             )
 
         documents = read_files(files, read, on_error)
-        for document, text in write_answers(run, documents, on_error, beams=asked.beams or 1):
-            shown = {"source": document.text} if asked.text is not False else {}
+        for document, text in write_answers(run, documents, on_error, beams=options.beams or 1):
+            shown = {"source": document.text} if options.text is not False else {}
             yield {"id": document.id, **shown, "target": text}
 
-    def evaluate(self, run: "Run[TextToText]", source: str, asked: Asked) -> dict[str, float]:
+    def evaluate(self, run: "Run[TextToText]", source: str, options: PredictOptions) -> dict[str, float]:
         if source.startswith("index:"):
             raise ReformerError(f"{source}: no data set of the index has pairs of texts; give a file")
         documents = read_source(
             source,
             _with_columns(run.recipe.data),
-            format=asked.format,
-            text_column=asked.text_column,
-            label_column=asked.label_column,
+            format=options.format,
+            text_column=options.text_column,
+            label_column=options.label_column,
         )
-        return evaluate_pairs(run, documents, beams=asked.beams or 1)
+        return evaluate_pairs(run, documents, beams=options.beams or 1)
 
 
-class PairMaterial(Material):
+class PairData(TaskData):
     """Pairs of texts as token ids; a source has no special token, a target ends with the end token.
 
     Raises:
@@ -119,7 +121,7 @@ class PairMaterial(Material):
         ReformerError: a tokenizer without an end token.
     """
 
-    def __init__(self, recipe: Recipe, start: Start | None = None) -> None:
+    def __init__(self, recipe: Recipe, start: PretrainedStart | None = None) -> None:
         splits = load_splits(_with_columns(recipe.data), recipe.training.seed)
         texts = (text for document in splits.train for text in (document.text, document.label or ""))
         self.processor = self.tokenizer = make_tokenizer(recipe.tokenizer, texts, start)
@@ -141,24 +143,24 @@ class PairMaterial(Material):
         labels = self._targets.stack([example.target for example in examples])
         return pad([example.ids for example in examples], pad_token_id) | {"labels": labels}
 
-    def score(self) -> CharacterScore:
-        return CharacterScore()
+    def new_metric(self) -> CharacterMetric:
+        return CharacterMetric()
 
-    def measure(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
         labels = batch["labels"]
         # Counted as one item, the loss is the sum over all labels.
         loss = model(**batch, num_items_in_batch=1, return_logits=False).loss
         # Several processes each write on their own, without the wrapper that shares gradients.
         alone = getattr(model, "module", model)
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-        texts = write_texts(alone, self.tokenizer, inputs, inputs["attention_mask"].sum(-1))
+        texts = generate_texts(alone, self.tokenizer, inputs, inputs["attention_mask"].sum(-1))
         score.update(texts, self._targets.texts(labels))
         return float(loss), int((labels != IGNORED).sum())
 
-    def report(self, run: "Run[TextToText]") -> dict[str, float] | None:
+    def test_metrics(self, run: "Run[TextToText]") -> dict[str, float] | None:
         return evaluate_pairs(run, self._test) if self._test else None
 
-    def sizes(self) -> Iterator[str]:
+    def describe(self) -> Iterator[str]:
         for verb, examples in (
             ("learning from", self.train),
             ("choosing with", self.validation),

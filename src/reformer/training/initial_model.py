@@ -9,14 +9,14 @@ from reformer.finetuning import FinetuningError, keep_heads, keep_layers, share,
 from reformer.models import ReformerConfig, ReformerModel
 from reformer.recipe import FinetuneRecipe, Recipe, TrainingRecipe
 from reformer.runs.folder import START
-from reformer.tasks.base import Material, Task, held_out_score
-from reformer.tasks.model_setup import Start, read_start
+from reformer.tasks.base import Task, TaskData, held_out_metric
+from reformer.tasks.model_setup import PretrainedStart, read_start
 from reformer.training.lora_training import base_changes
 from reformer.training.resume import kept_start
 
 
 def altered(
-    model: PreTrainedModel, recipe: FinetuneRecipe, task: Task, material: Material, training: TrainingRecipe, new: Any
+    model: PreTrainedModel, recipe: FinetuneRecipe, task: Task, data: TaskData, training: TrainingRecipe, new: Any
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     """The model without some layers and heads, its layers sharing, and widened, in this order, each where the recipe
     says so.
@@ -45,7 +45,7 @@ def altered(
         )
 
     def measure(each: PreTrainedModel) -> float:
-        return held_out_score(each.eval(), task, material, training)
+        return held_out_metric(each.eval(), task, data, training)
 
     if recipe.keep_layers is not None:
         model = keep_layers(model, recipe.keep_layers)
@@ -84,7 +84,7 @@ def altered(
     return model.train(), told
 
 
-def _start(recipe: Recipe, folder: Path, *, resume: bool) -> Start | None:
+def _start(recipe: Recipe, folder: Path, *, resume: bool) -> PretrainedStart | None:
     place = recipe.finetune.start_from
     if place is None:
         return None
@@ -92,25 +92,25 @@ def _start(recipe: Recipe, folder: Path, *, resume: bool) -> Start | None:
 
 
 def _model(
-    task: Task, material: Material, recipe: Recipe, start: Start | None
+    task: Task, data: TaskData, recipe: Recipe, start: PretrainedStart | None
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
     """The model to train, and what in it is not as in the model that the run starts from."""
     if start is None or start.model is None:
-        return task.head(material.config), {}
-    found = transfer(start.model, task.head, material.config)
+        return task.head(data.config), {}
+    found = transfer(start.model, task.head, data.config)
     changes = {"new": found.new, "dropped": found.dropped, "drawn": found.drawn}
     changes |= base_changes(start.place, recipe.finetune)
-    model, told = altered(found.model, recipe.finetune, task, material, recipe.training, found.new)
+    model, told = altered(found.model, recipe.finetune, task, data, recipe.training, found.new)
     assert isinstance(model.config, ReformerConfig)
-    material.config = model.config
+    data.config = model.config
     return model, changes | told
 
 
-def _keep_frequent_ngrams(model: PreTrainedModel, material: Material, recipe: Recipe, *, further: bool) -> None:
+def _keep_frequent_ngrams(model: PreTrainedModel, data: TaskData, recipe: Recipe, *, further: bool) -> None:
     backbone = model.base_model
     if not isinstance(backbone, ReformerModel) or model.config.ngram_min_frequency == 1:
         return
-    order = material.batches(material.train, recipe.training, shuffle=False, rank=0, world_size=1)
-    batches = (material.collate([material.train[index] for index in indices]) for indices in order)
+    order = data.batches(data.train, recipe.training, shuffle=False, rank=0, world_size=1)
+    batches = (data.collate([data.train[index] for index in indices]) for indices in order)
     texts = ((batch["input_ids"], batch["attention_mask"]) for batch in batches)
     backbone.keep_frequent_ngrams(texts, further)

@@ -9,10 +9,12 @@ from matplotlib.figure import Figure
 LOSS_COLOUR, SCORE_COLOUR = "#4c72b0", "#c44e52"
 
 
-def draw_curve(history: Sequence[Mapping[str, Any]], metric: str, path: Path, *, greater_is_better: bool) -> None:
+def plot_learning_curve(
+    history: Sequence[Mapping[str, Any]], metric: str, path: Path, *, greater_is_better: bool
+) -> None:
     """Draw losses and the validation score against minutes, with the steps above.
 
-    `history` is a Trainer's `log_history`, in which `PacedTrainer` puts the minutes.
+    `history` is a Trainer's `log_history`, in which `CountingTrainer` puts the minutes.
     """
     training = [(entry["minutes"], entry["loss"]) for entry in history if "loss" in entry]
     losses = [(entry["minutes"], entry["eval_loss"]) for entry in history if "eval_loss" in entry]

@@ -16,7 +16,7 @@ def base_changes(place: str, recipe: FinetuneRecipe) -> dict[str, Any]:
     return {} if recipe.lora_rank is None or recipe.lora_merge else {DIGEST: Base.at(place).digest}
 
 
-class Adapting:
+class LoraTraining:
     """A model that learns by adapters alone.
 
     Args:

@@ -8,7 +8,7 @@ from reformer.ops import native
 from reformer.recipe import Recipe
 
 
-def settled(recipe: Recipe) -> Recipe:
+def resolve_precision(recipe: Recipe) -> Recipe:
     """The recipe with `training.precision = "auto"` replaced by what this machine trains fastest in.
 
     A run keeps this one: it says what was taken, and resuming the run anywhere takes the same.

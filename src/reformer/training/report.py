@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 
 from reformer import __version__
 from reformer.recipe import Recipe
-from reformer.tasks.base import Material, Run, Task
-from reformer.training.trainer import PacedTrainer
+from reformer.tasks.base import Run, Task, TaskData
+from reformer.training.trainer import CountingTrainer
 
 
 def changes_in_words(changes: Mapping[str, Any]) -> Iterator[str]:
@@ -47,8 +47,8 @@ def _change(worth: float) -> str:
     return f"{'falls' if worth >= 0 else 'gains'} by {abs(worth):.4f}"
 
 
-def _introduce(console: Console, material: Material, model: PreTrainedModel, recipe: Recipe, folder: Path) -> None:
-    for line in material.sizes():
+def _introduce(console: Console, data: TaskData, model: PreTrainedModel, recipe: Recipe, folder: Path) -> None:
+    for line in data.describe():
         console.print(line, highlight=False)
     weights = sum(parameter.numel() for parameter in model.parameters())
     chosen = f"{torch.get_num_threads()} threads, products in {recipe.training.precision}"
@@ -63,9 +63,9 @@ def _learning(model: PreTrainedModel) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def _metrics(trainer: PacedTrainer, run: Run[Task], material: Material, learned: int) -> dict[str, Any]:
+def _metrics(trainer: CountingTrainer, run: Run[Task], data: TaskData, learned: int) -> dict[str, Any]:
     """What `metrics.json` says: how it was trained, and the scores of the weights that were kept."""
-    state, pace = trainer.state, trainer.pace
+    state, schedule = trainer.state, trainer.schedule
     measured = next(
         entry
         for entry in state.log_history
@@ -74,18 +74,18 @@ def _metrics(trainer: PacedTrainer, run: Run[Task], material: Material, learned:
     scores = {
         name.removeprefix("eval_"): value
         for name, value in measured.items()
-        if name.removeprefix("eval_") in ("loss", *material.score().result())
+        if name.removeprefix("eval_") in ("loss", *data.new_metric().result())
     }
     return {
         "task": run.recipe.training.task,
         "validation": {"step": state.best_global_step, **scores},
-        "test": material.report(run),
+        "test": data.test_metrics(run),
         "training": {
             "steps": state.global_step,
             "epochs": state.epoch,
-            "minutes": pace.seconds / 60,
+            "minutes": schedule.seconds / 60,
             "tokens": state.num_input_tokens_seen,
-            "tokens_per_second": state.num_input_tokens_seen / pace.seconds,
+            "tokens_per_second": state.num_input_tokens_seen / schedule.seconds,
             "weights": sum(parameter.numel() for parameter in run.model.parameters()),
             "learned_weights": learned,
             "threads": torch.get_num_threads(),

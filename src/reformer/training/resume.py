@@ -11,15 +11,15 @@ from reformer.models import ReformerConfig
 from reformer.recipe import Recipe
 from reformer.runs.folder import CHECKPOINTS, METRICS, RECIPE, RunError
 from reformer.runs.recipe_file import read_recipe
-from reformer.tasks.model_setup import Start
+from reformer.tasks.model_setup import PretrainedStart
 from reformer.training.precision import with_precision
 
 CHANGES = "changes.json"
 
 
-def kept_start(place: str, folder: Path) -> Start:
+def kept_start(place: str, folder: Path) -> PretrainedStart:
     """What `keep_start` has kept there; the trained model is not read again."""
-    return Start(place, str(folder), ReformerConfig.from_pretrained(folder), None)
+    return PretrainedStart(place, str(folder), ReformerConfig.from_pretrained(folder), None)
 
 
 def keep_start(folder: Path, config: ReformerConfig, processor: Any, changes: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from reformer.interruption import Interruption
 
 
-class Pace:
+class Schedule:
     """The part of a run that is done, from 0 to 1, and the learning rate's factor there.
 
     A run that is bounded in steps and in minutes is as far as the further of the two. It is given to PyTorch's
@@ -48,15 +48,15 @@ class Pace:
         return passed
 
 
-class PaceKeeper(TrainerCallback):
-    """Drives a `Trainer` by a `Pace`: reads the clock, asks for evaluations, and ends the run in time.
+class ScheduleCallback(TrainerCallback):
+    """Drives a `Trainer` by a `Schedule`: reads the clock, asks for evaluations, and ends the run in time.
 
     A request to stop (`interruption`) ends the step that is under way, saves, and stops, in all processes at the same
     step: `request` is what they have agreed on.
     """
 
-    def __init__(self, pace: Pace):
-        self.pace = pace
+    def __init__(self, schedule: Schedule):
+        self.schedule = schedule
         self.interruption = Interruption()
         self.request: int | None = None
         self._started = 0.0
@@ -64,7 +64,7 @@ class PaceKeeper(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self._started = time.perf_counter() - self.pace.seconds
+        self._started = time.perf_counter() - self.schedule.seconds
         self.interruption.hold()
 
     def on_train_end(
@@ -77,17 +77,17 @@ class PaceKeeper(TrainerCallback):
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.pace.seconds, self.request = _agreed(
+        self.schedule.seconds, self.request = _agreed(
             time.perf_counter() - self._started, self.interruption.request, args.device
         )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         # An evaluation that is due is not left for the resumed run, where it would measure later weights.
-        if self.pace.evaluation_due(state.global_step):
+        if self.schedule.evaluation_due(state.global_step):
             control.should_log = control.should_evaluate = control.should_save = True
         if self.request is not None:
             control.should_save = control.should_training_stop = True
-        if self.pace.done(state.global_step) >= 1:
+        if self.schedule.done(state.global_step) >= 1:
             control.should_training_stop = True
 
 

@@ -10,10 +10,10 @@ from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback
 from reformer.errors import ReformerError
 from reformer.recipe import Recipe
 from reformer.runs.folder import CHECKPOINTS
-from reformer.tasks.base import Material
+from reformer.tasks.base import TaskData
 from reformer.tasks.registry import TASKS
-from reformer.training.schedule import Pace, PaceKeeper
-from reformer.training.trainer import PacedTrainer
+from reformer.training.schedule import Schedule, ScheduleCallback
+from reformer.training.trainer import CountingTrainer
 
 # Where only minutes bound a run, no number of steps may.
 NO_LIMIT = 10**9
@@ -32,7 +32,7 @@ def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         max_grad_norm=chosen.clip,
         logging_steps=chosen.log_steps,
         logging_nan_inf_filter=False,
-        # `PaceKeeper` asks for evaluations and checkpoints; these let Trainer keep the best of them.
+        # `ScheduleCallback` asks for evaluations and checkpoints; these let Trainer keep the best of them.
         eval_strategy="steps",
         eval_steps=NO_LIMIT,
         save_strategy="steps",
@@ -59,16 +59,16 @@ def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
 
 
 def _trainer(
-    recipe: Recipe, arguments: TrainingArguments, model: PreTrainedModel, material: Material
-) -> tuple[PacedTrainer, PaceKeeper]:
+    recipe: Recipe, arguments: TrainingArguments, model: PreTrainedModel, data: TaskData
+) -> tuple[CountingTrainer, ScheduleCallback]:
     chosen = recipe.training
-    pace = Pace(chosen.max_steps or NO_LIMIT, chosen.max_minutes, chosen.warmup_ratio, chosen.evaluations)
-    trainer = PacedTrainer(model=model, args=arguments, recipe=chosen, material=material, pace=pace)
+    schedule = Schedule(chosen.max_steps or NO_LIMIT, chosen.max_minutes, chosen.warmup_ratio, chosen.evaluations)
+    trainer = CountingTrainer(model=model, args=arguments, recipe=chosen, data=data, schedule=schedule)
     if chosen.epochs is not None:
-        pace.max_steps = min(pace.max_steps, math.ceil(chosen.epochs * trainer.steps_in_epoch))
-    arguments.max_steps = pace.max_steps
+        schedule.max_steps = min(schedule.max_steps, math.ceil(chosen.epochs * trainer.steps_in_epoch))
+    arguments.max_steps = schedule.max_steps
     trainer.remove_callback(PrinterCallback)
-    keeper = PaceKeeper(pace)
+    keeper = ScheduleCallback(schedule)
     trainer.add_callback(keeper)
     if chosen.early_stopping_patience is not None:
         trainer.add_callback(EarlyStoppingCallback(chosen.early_stopping_patience))

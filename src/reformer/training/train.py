@@ -18,14 +18,14 @@ from reformer.runs.folder import CHECKPOINTS, CURVE, LOGS, START, check_free, ma
 from reformer.tasks.base import Run
 from reformer.tasks.registry import TASKS
 from reformer.training.callbacks.averaging import WeightAverage
-from reformer.training.callbacks.freed_memory import KeptMemory
-from reformer.training.callbacks.gradual_unfreezing import Unfreezing
+from reformer.training.callbacks.freed_memory import FreedMemory
+from reformer.training.callbacks.gradual_unfreezing import GradualUnfreezing
 from reformer.training.callbacks.progress import Display
-from reformer.training.callbacks.regularisers import Shrinking, regularisers
+from reformer.training.callbacks.regularisers import GroupLassoCallback, regularisers
 from reformer.training.initial_model import _keep_frequent_ngrams, _model, _start
-from reformer.training.learning_curve import draw_curve
-from reformer.training.lora_training import Adapting
-from reformer.training.precision import settled
+from reformer.training.learning_curve import plot_learning_curve
+from reformer.training.lora_training import LoraTraining
+from reformer.training.precision import resolve_precision
 from reformer.training.report import (
     _introduce,
     _learning,
@@ -35,9 +35,9 @@ from reformer.training.report import (
     changes_in_words,
 )
 from reformer.training.resume import find_checkpoint, keep_start, kept_changes
-from reformer.training.schedule import PaceKeeper
+from reformer.training.schedule import ScheduleCallback
 from reformer.training.setup import _arguments, _check_processes, _trainer
-from reformer.training.trainer import PacedTrainer
+from reformer.training.trainer import CountingTrainer
 
 
 class InterruptedRunError(StoppedError):
@@ -72,7 +72,7 @@ def train(
     if resume:
         checkpoint, recipe = find_checkpoint(folder, recipe)
     else:
-        recipe = settled(recipe)
+        recipe = resolve_precision(recipe)
     arguments = _arguments(recipe, folder)
     if not resume:
         check_free(folder, overwrite=overwrite)
@@ -82,47 +82,47 @@ def train(
     # What the first process fetches or writes to the cache, the others find there.
     with arguments.main_process_first(local=False):
         start = _start(recipe, folder, resume=resume)
-        material = task.prepare(recipe, start)
+        data = task.load_data(recipe, start)
     set_seed(recipe.training.seed)
-    model, changes = _model(task, material, recipe, start)
+    model, changes = _model(task, data, recipe, start)
     if start is None:
         # In a resumed run too: what was told at once is not learned there either.
-        material.prime(model)
+        data.initialize(model)
     main = arguments.process_index == 0
     if main:
-        _introduce(console, material, model, recipe, folder)
+        _introduce(console, data, model, recipe, folder)
         for line in (*changes_in_words(changes), *alterations_in_words(changes, task.best_metric)):
             console.print(line, highlight=False)
         if not resume:
             make_folder(folder, recipe)
             if start is not None:
-                keep_start(folder / START, material.config, material.processor, changes)
+                keep_start(folder / START, data.config, data.processor, changes)
     if not resume:
-        _keep_frequent_ngrams(model, material, recipe, further=start is not None and start.model is not None)
+        _keep_frequent_ngrams(model, data, recipe, further=start is not None and start.model is not None)
     frozen = recipe.finetune.freeze
     if isinstance(frozen, list):
         freeze(model, frozen)
     adapting = None
     if recipe.finetune.lora_rank is not None:
-        adapting = Adapting(model, recipe.finetune, kept_changes(folder / START) if resume else changes)
+        adapting = LoraTraining(model, recipe.finetune, kept_changes(folder / START) if resume else changes)
     if main and (adapting is not None or isinstance(frozen, list)):
         _say_frozen(console, model)
-    trainer, keeper = _trainer(recipe, arguments, model, material)
+    trainer, keeper = _trainer(recipe, arguments, model, data)
     _check_processes(arguments, model)
     shrinking = None
-    for each in regularisers(model, recipe.training, keeper.pace):
+    for each in regularisers(model, recipe.training, keeper.schedule):
         trainer.add_callback(each)
-        shrinking = each if isinstance(each, Shrinking) else shrinking
+        shrinking = each if isinstance(each, GroupLassoCallback) else shrinking
     unfreezing = None
     if frozen == "auto":
-        unfreezing = Unfreezing(model, task.best_metric, task.greater_is_better, console)
+        unfreezing = GradualUnfreezing(model, task.best_metric, task.greater_is_better, console)
         trainer.add_callback(unfreezing)
     if recipe.training.average_decay is not None:
         trainer.average = WeightAverage(model, recipe.training.average_decay, checkpoint)
         trainer.add_callback(trainer.average)
-    kept_memory = KeptMemory(model, console)
+    kept_memory = FreedMemory(model, console)
     trainer.add_callback(kept_memory)
-    display = Display(console, keeper.pace, task, material)
+    display = Display(console, keeper.schedule, task, data)
     trainer.add_callback(display)
     if main:
         trainer.add_callback(TensorBoardCallback(SummaryWriter(str(folder / LOGS))))
@@ -135,16 +135,18 @@ def train(
         return {}
     learned = _learning(model)
     kept = model if adapting is None else adapting.end(model)
-    run = Run(folder, recipe, task, model.eval(), material.processor)
-    metrics = _metrics(trainer, run, material, learned)
+    run = Run(folder, recipe, task, model.eval(), data.processor)
+    metrics = _metrics(trainer, run, data, learned)
     if start is not None:
         metrics["start"] = {"from": start.place, **kept_changes(folder / START)}
     if unfreezing is not None:
         metrics["start"]["learned"] = unfreezing.chosen
     if shrinking is not None:
         metrics["training"]["zeros"] = shrinking.lasso.zeros()
-    save_model(kept, material.processor, folder)
-    draw_curve(trainer.state.log_history, task.best_metric, folder / CURVE, greater_is_better=task.greater_is_better)
+    save_model(kept, data.processor, folder)
+    plot_learning_curve(
+        trainer.state.log_history, task.best_metric, folder / CURVE, greater_is_better=task.greater_is_better
+    )
     write_metrics(metrics, folder)
     shutil.rmtree(folder / CHECKPOINTS)
     if start is not None:
@@ -152,7 +154,7 @@ def train(
     return metrics
 
 
-def _run(trainer: PacedTrainer, keeper: PaceKeeper, checkpoint: str | None, folder: Path) -> None:
+def _run(trainer: CountingTrainer, keeper: ScheduleCallback, checkpoint: str | None, folder: Path) -> None:
     kept = f"{folder}: stopped; %s. Go on with `reformer train RECIPE --resume`, the same --output and --set"
     try:
         with no_progress_bars():

@@ -17,35 +17,35 @@ from transformers.trainer_utils import EvalLoopOutput
 from reformer.data.batching.token_batches import Batches
 from reformer.errors import ReformerError
 from reformer.recipe import TrainingRecipe
-from reformer.tasks.base import Material
+from reformer.tasks.base import TaskData
 from reformer.training.callbacks.averaging import WeightAverage
-from reformer.training.schedule import Pace
+from reformer.training.schedule import Schedule
 
 
 class DivergedError(ReformerError):
     """The loss is no number any more."""
 
 
-class PacedTrainer(Trainer):
-    """A `Trainer` whose batches are those of its material, whose rate follows a `Pace`, and that scores as it goes.
+class CountingTrainer(Trainer):
+    """A `Trainer` whose batches are those of its data, whose rate follows a `Schedule`, and that scores as it goes.
 
     Evaluation keeps counts and nothing else: no logits, no predictions, whatever the size of the set. On several
     processes each measures its own share, and the counts are added up.
     """
 
-    def __init__(self, *args: Any, recipe: TrainingRecipe, material: Material, pace: Pace, **kwargs: Any):
+    def __init__(self, *args: Any, recipe: TrainingRecipe, data: TaskData, schedule: Schedule, **kwargs: Any):
         # What to measure in place of the weights as they are.
         self.average: WeightAverage | None = None
         super().__init__(
             *args,
-            data_collator=material.collate,
-            train_dataset=material.train,
-            eval_dataset=material.validation,
+            data_collator=data.collate,
+            train_dataset=data.train,
+            eval_dataset=data.validation,
             **kwargs,
         )
-        self.pace = pace
-        self._recipe, self._material = recipe, material
-        self._score = material.score()
+        self.schedule = schedule
+        self._recipe, self._data = recipe, data
+        self._score = data.new_metric()
         # Summed loss, and over how many labels.
         self._loss = torch.zeros(2, dtype=torch.float64)
         self._order = self._batches(self.train_dataset, shuffle=True)
@@ -63,7 +63,7 @@ class PacedTrainer(Trainer):
         if self.lr_scheduler is None:
             optimizer = optimizer or self.optimizer
             assert isinstance(optimizer, Optimizer)
-            self.lr_scheduler = LambdaLR(optimizer, self.pace)
+            self.lr_scheduler = LambdaLR(optimizer, self.schedule)
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
@@ -73,7 +73,7 @@ class PacedTrainer(Trainer):
         # The step decides what is drawn, so a resumed run draws the same.
         place = (self._recipe.seed, self.state.global_step, self.args.process_index)
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
-        batches = (self._material.training_batch(batch, generator) for batch in epoch_iterator)
+        batches = (self._data.augment(batch, generator) for batch in epoch_iterator)
         return super().get_batch_samples(batches, num_batches, device)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -82,7 +82,7 @@ class PacedTrainer(Trainer):
                 f"the loss is {logs['loss']} at step {self.state.global_step}; lower training.learning_rate, "
                 "raise training.warmup_ratio, or set training.clip"
             )
-        super().log(logs | {"minutes": self.pace.seconds / 60}, start_time)
+        super().log(logs | {"minutes": self.schedule.seconds / 60}, start_time)
 
     def prediction_step(
         self,
@@ -93,12 +93,12 @@ class PacedTrainer(Trainer):
     ) -> tuple[None, None, None]:
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
-            measured = self._material.measure(model, inputs, self._score)
+            measured = self._data.evaluate_batch(model, inputs, self._score)
         self._loss += torch.tensor(measured, dtype=torch.float64)
         return None, None, None
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
-        self._score, self._loss = self._material.score(), torch.zeros(2, dtype=torch.float64)
+        self._score, self._loss = self._data.new_metric(), torch.zeros(2, dtype=torch.float64)
         with self.average.in_place() if self.average else nullcontext():
             output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         self._score.counts = self._over_processes(torch.from_numpy(self._score.counts)).numpy()
@@ -116,7 +116,7 @@ class PacedTrainer(Trainer):
         return total.cpu()
 
     def _batches(self, dataset: Any, *, shuffle: bool) -> Batches:
-        return self._material.batches(
+        return self._data.batches(
             dataset,
             self._recipe,
             shuffle=shuffle,

@@ -16,7 +16,7 @@ from reformer.cli import app
 from reformer.data import DataError, read_series
 from reformer.data.batching.series_windows import SeriesWindows
 from reformer.finetuning import freeze
-from reformer.metrics.forecasting import ForecastScore
+from reformer.metrics.forecasting import ForecastMetric
 from reformer.recipe import Recipe
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import write_recipe
@@ -132,7 +132,7 @@ def test_a_series_that_is_too_short_is_an_error(tmp_path, rows, fields, message)
 
 
 def test_mase_is_the_error_beside_that_of_the_last_season():
-    score = ForecastScore(["a", "b"], [2.0, 10.0], [0.1, 0.5, 0.9])
+    score = ForecastMetric(["a", "b"], [2.0, 10.0], [0.1, 0.5, 0.9])
     known = np.array([[[1.0, 10.0], [np.nan, 20.0]]])
     found = np.array([[[2.0, 15.0], [7.0, 15.0]]])
     score.update(found, known, np.stack([found - 1, found, found + 6], -1))
@@ -145,15 +145,15 @@ def test_mase_is_the_error_beside_that_of_the_last_season():
 
 def test_a_forecaster_begins_at_its_least_squares(tmp_path):
     recipe = Recipe.model_validate(series_recipe(tmp_path))
-    material = TASKS["forecasting"].prepare(recipe)
+    data = TASKS["forecasting"].load_data(recipe)
     errors = []
-    model = TASKS["forecasting"].head(material.config).eval()
+    model = TASKS["forecasting"].head(data.config).eval()
     for primed in (False, True):
         if primed:
-            material.prime(model)
-        score = material.score()
+            data.initialize(model)
+        score = data.new_metric()
         with torch.no_grad():
-            material.measure(model, material.collate([material.validation[index] for index in range(10)]), score)
+            data.evaluate_batch(model, data.collate([data.validation[index] for index in range(10)]), score)
         errors.append(score.result()["mase"])
     assert errors[1] < 0.8 < errors[0]
 
@@ -169,13 +169,13 @@ def test_days_unlike_all_others_do_not_decide_where_it_begins(tmp_path, monkeypa
     errors = []
     for reweightings in (0, linear_forecast.REWEIGHTINGS):
         monkeypatch.setattr(linear_forecast, "REWEIGHTINGS", reweightings)
-        material = TASKS["forecasting"].prepare(Recipe.model_validate(tables))
-        model = TASKS["forecasting"].head(material.config).eval()
-        material.prime(model)
-        score = material.score()
+        data = TASKS["forecasting"].load_data(Recipe.model_validate(tables))
+        model = TASKS["forecasting"].head(data.config).eval()
+        data.initialize(model)
+        score = data.new_metric()
         with torch.no_grad():
-            batch = material.collate([material.validation[index] for index in range(len(material.validation))])
-            material.measure(model, batch, score)
+            batch = data.collate([data.validation[index] for index in range(len(data.validation))])
+            data.evaluate_batch(model, batch, score)
         errors.append(score.result()["load_mase"])
     assert errors[1] < 0.95 * errors[0]
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from reformer.data import DataError, Question
-from reformer.metrics.answers import AnswerScore, answer_tokens
+from reformer.metrics.answers import AnswerMetric, answer_tokens
 from reformer.recipe import Recipe
 from reformer.runs.loading import load_run
 from reformer.tasks.question_answering.spans import Sequenced, _best
@@ -120,12 +120,12 @@ def test_answers_are_targets_to_the_token():
         ("。", ["。"], 1, 1),
     ],
 )
-def test_the_measures(found, asked, exact, f1):
-    score = AnswerScore()
-    score.update(found, asked)
+def test_the_measures(found, options, exact, f1):
+    score = AnswerMetric()
+    score.update(found, options)
     result = score.result()
     assert (result["exact_match"], result["f1"], result["questions"]) == (exact, pytest.approx(f1), 1)
-    assert ("no_answer_accuracy" in result) == (not asked)
+    assert ("no_answer_accuracy" in result) == (not options)
     assert answer_tokens("3.5 万 人_x") == ["3", "5", "万", "人", "x"]
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from reformer.training import allocator
 from reformer.training.callbacks import freed_memory as kept_memory
-from reformer.training.callbacks.freed_memory import ADVICE, KEPT, KeptMemory
+from reformer.training.callbacks.freed_memory import ADVICE, KEPT, FreedMemory
 
 WIDTH = 64
 LARGE = allocator.LARGEST_KEPT // (4 * WIDTH) + 1
@@ -25,7 +25,7 @@ def calls(monkeypatch):
     """What is asked of the C library, and of whom."""
     asked = []
     library = SimpleNamespace(
-        mallopt=lambda *arguments: asked.append(arguments) or 1, malloc_trim=lambda *_: asked.append("trim")
+        mallopt=lambda *arguments: options.append(arguments) or 1, malloc_trim=lambda *_: options.append("trim")
     )
     monkeypatch.setattr(kept_memory.ctypes, "CDLL", lambda name: library)
     monkeypatch.setattr(kept_memory, "gives_back", lambda size: size > allocator.LARGEST_KEPT)
@@ -37,7 +37,7 @@ def calls(monkeypatch):
 def _run(steps, processes=1, accumulation=1, device="cpu"):
     console = Console(file=io.StringIO(), width=400)
     model = SimpleNamespace(config=SimpleNamespace(hidden_size=WIDTH), device=torch.device(device))
-    kept = KeptMemory(model, console)  # pyright: ignore
+    kept = FreedMemory(model, console)  # pyright: ignore
     args = SimpleNamespace(world_size=processes, gradient_accumulation_steps=accumulation)
     state = SimpleNamespace(num_input_tokens_seen=7 * LARGE, is_world_process_zero=True)
     kept.on_train_begin(args, state, None)
@@ -101,7 +101,7 @@ def left_behind():
     return resident() - before
 
 model = SimpleNamespace(config=SimpleNamespace(hidden_size=64), device=torch.device("cpu"))
-kept = kept_memory.KeptMemory(model, Console())
+kept = kept_memory.FreedMemory(model, Console())
 print(left_behind())
 kept._keeps = kept_memory._keep()
 print(left_behind())

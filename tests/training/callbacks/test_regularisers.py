@@ -9,7 +9,7 @@ from reformer.errors import ReformerError
 from reformer.models import ReformerForTokenClassification
 from reformer.recipe import Recipe
 from reformer.training.callbacks.regularisers import DropoutSchedule
-from reformer.training.schedule import Pace
+from reformer.training.schedule import Schedule
 from reformer.training.train import InterruptedRunError, train
 from tests.contract.models import HEADS
 from tests.tiny import ner_recipe
@@ -19,7 +19,7 @@ QUIET = Console(quiet=True)
 
 def _schedule(first, last, until):
     model = HEADS["token-classification"].build("local", hidden_dropout_prob=first)
-    return DropoutSchedule(model, Pace(100, None, 0.0, 1), last, until)
+    return DropoutSchedule(model, Schedule(100, None, 0.0, 1), last, until)
 
 
 def test_dropout_goes_straight_to_its_end():

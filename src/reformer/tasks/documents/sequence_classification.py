@@ -9,8 +9,8 @@ from torch import Tensor
 
 from reformer.data import DataError, Document, label_id
 from reformer.data.batching.encoding import Offsets
-from reformer.metrics.base import Score
-from reformer.metrics.classification import ClassScore
+from reformer.metrics.base import Metric
+from reformer.metrics.classification import ClassMetric
 from reformer.models import ReformerForSequenceClassification
 from reformer.recipe import TrainingRecipe
 from reformer.tasks.documents.task import Answer, DocumentTask
@@ -21,7 +21,7 @@ class SequenceClassification(DocumentTask):
 
     head = ReformerForSequenceClassification
     best_metric = "macro_f1"
-    own_fields = DocumentTask.own_fields | {"model.classifier_pooling"}
+    recipe_fields = DocumentTask.recipe_fields | {"model.classifier_pooling"}
 
     def labels(self, documents: Iterable[Document]) -> list[str]:
         labels = sorted({self._label(document) for document in documents})
@@ -40,11 +40,11 @@ class SequenceClassification(DocumentTask):
     def stack(self, targets: Sequence[np.ndarray], length: int) -> Int[Tensor, " batch"]:
         return torch.from_numpy(np.stack(targets))
 
-    def score(self, labels: Sequence[str], recipe: TrainingRecipe) -> ClassScore:
-        return ClassScore(labels)
+    def new_metric(self, labels: Sequence[str], recipe: TrainingRecipe) -> ClassMetric:
+        return ClassMetric(labels)
 
-    def count(self, score: Score, answer: Answer, document: Document) -> None:
-        assert isinstance(score, ClassScore)
+    def count(self, score: Metric, answer: Answer, document: Document) -> None:
+        assert isinstance(score, ClassMetric)
         assert answer.label is not None
         ids = {label: index for index, label in enumerate(score.labels)}
         score.update(np.array([ids[answer.label]]), self.target(document, (), ids)[None])

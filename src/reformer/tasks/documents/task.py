@@ -15,11 +15,11 @@ from reformer.data.batching.encoding import Augmentation, Encoded, Example, Exam
 from reformer.data.batching.read_ahead import BATCH_TOKENS, portions, readable
 from reformer.data.batching.token_batches import TokenBatches
 from reformer.data.errors import OnError, raise_error
-from reformer.metrics.base import Score
+from reformer.metrics.base import Metric
 from reformer.recipe import Recipe, TrainingRecipe
-from reformer.tasks.base import AnsweringTask, Asked, Material, read_files
+from reformer.tasks.base import PredictingTask, PredictOptions, TaskData, read_files
 from reformer.tasks.document_splits import joined, load_splits, read_source
-from reformer.tasks.model_setup import Start, make_config, make_tokenizer
+from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 
 if TYPE_CHECKING:
     from reformer.tasks.base import Run
@@ -43,39 +43,39 @@ def spans_of_types(spans: Iterable[Span], types: Sequence[str] | None) -> tuple[
     return tuple(span for span in spans if types is None or span.label in types)
 
 
-class DocumentTask(AnsweringTask):
+class DocumentTask(PredictingTask):
     """A way to learn from documents and to answer about new ones; training, evaluation and prediction follow."""
 
-    own_fields = frozenset({"data.format", "data.text_column", "data.label_column", "data.max_length"})
-    asks = frozenset({"format", "text_column", "label_column", "split", "text"})
+    recipe_fields = frozenset({"data.format", "data.text_column", "data.label_column", "data.max_length"})
+    predict_options = frozenset({"format", "text_column", "label_column", "split", "text"})
 
-    def answers(
-        self, run: "Run[DocumentTask]", files: Iterable[str], asked: Asked, on_error: OnError
+    def predict(
+        self, run: "Run[DocumentTask]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
-        text_column = asked.text_column or run.recipe.data.text_column or "text"
+        text_column = options.text_column or run.recipe.data.text_column or "text"
 
         def read(file: str) -> Iterable[Document]:
             return read_documents(
-                file, format=asked.format, text_column=text_column, label_column=None, on_error=on_error
+                file, format=options.format, text_column=text_column, label_column=None, on_error=on_error
             )
 
         for document, answer in predict(run, read_files(files, read, on_error), on_error):
-            yield as_json(document, answer, with_text=asked.text is not False)
+            yield as_json(document, answer, with_text=options.text is not False)
 
-    def evaluate(self, run: "Run[DocumentTask]", source: str, asked: Asked) -> dict[str, float]:
+    def evaluate(self, run: "Run[DocumentTask]", source: str, options: PredictOptions) -> dict[str, float]:
         recipe = run.recipe.data
         documents = read_source(
             source,
             recipe,
-            split=asked.split,
-            format=asked.format,
-            text_column=asked.text_column,
-            label_column=asked.label_column,
+            split=options.split,
+            format=options.format,
+            text_column=options.text_column,
+            label_column=options.label_column,
         )
         return evaluate(run, joined(documents, recipe))
 
-    def prepare(self, recipe: Recipe, start: Start | None = None) -> "DocumentMaterial":
-        return DocumentMaterial(self, recipe, start)
+    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> "DocumentData":
+        return DocumentData(self, recipe, start)
 
     @abstractmethod
     def labels(self, documents: Iterable[Document]) -> list[str]:
@@ -90,11 +90,11 @@ class DocumentTask(AnsweringTask):
         """The targets of documents that are padded to `length` tokens."""
 
     @abstractmethod
-    def score(self, labels: Sequence[str], recipe: TrainingRecipe) -> Score:
+    def new_metric(self, labels: Sequence[str], recipe: TrainingRecipe) -> Metric:
         """An empty score over these labels."""
 
     @abstractmethod
-    def count(self, score: Score, answer: Answer, document: Document) -> None:
+    def count(self, score: Metric, answer: Answer, document: Document) -> None:
         """Count one answer against what is known of its document."""
 
     @abstractmethod
@@ -110,14 +110,14 @@ class DocumentTask(AnsweringTask):
         return logits.argmax(-1)
 
 
-class DocumentMaterial(Material):
+class DocumentData(TaskData):
     """What a document task learns from and is measured on.
 
     Raises:
         DataError: a document that cannot be read, has too many tokens, or a label that the training documents lack.
     """
 
-    def __init__(self, task: "DocumentTask", recipe: Recipe, start: Start | None = None) -> None:
+    def __init__(self, task: "DocumentTask", recipe: Recipe, start: PretrainedStart | None = None) -> None:
         self._task, self._recipe = task, recipe.training
         self._splits = load_splits(recipe.data, recipe.training.seed)
         self._labels = task.labels(self._splits.train)
@@ -141,13 +141,13 @@ class DocumentMaterial(Material):
         length = batch["input_ids"].shape[1]
         return batch | {"labels": self._task.stack([example.target for example in examples], length)}
 
-    def training_batch(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
+    def augment(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
         return batch if self._augment is None else self._augment(batch, generator)
 
-    def score(self) -> Score:
-        return self._task.score(self._labels, self._recipe)
+    def new_metric(self) -> Metric:
+        return self._task.new_metric(self._labels, self._recipe)
 
-    def measure(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
         labels = batch["labels"]
         # Counted as one item, the loss is the sum over all labels.
         outputs = model(**batch, num_items_in_batch=1)
@@ -155,10 +155,10 @@ class DocumentMaterial(Material):
             score.update(self._task.numbers(row, self._labels)[None], target[None])
         return float(outputs.loss), int((labels >= 0).sum())
 
-    def report(self, run: "Run[DocumentTask]") -> dict[str, float] | None:
+    def test_metrics(self, run: "Run[DocumentTask]") -> dict[str, float] | None:
         return evaluate(run, self._splits.test) if self._splits.test else None
 
-    def sizes(self) -> Iterator[str]:
+    def describe(self) -> Iterator[str]:
         def size(documents: list[Document]) -> str:
             return f"{len(documents):,} documents, {sum(len(document.text) for document in documents):,} characters"
 
@@ -219,7 +219,7 @@ def evaluate(run: "Run[DocumentTask]", documents: Iterable[Document]) -> dict[st
     Raises:
         DataError: a document without an answer, with a label the model does not know, or too long for it.
     """
-    score = run.task.score(run.labels, run.recipe.training)
+    score = run.task.new_metric(run.labels, run.recipe.training)
     documents_read = characters = 0
     for document, answer in predict(run, documents):
         run.task.count(score, answer, document)

@@ -10,8 +10,8 @@ from torch import Tensor
 from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, label_id, token_tags
 from reformer.data.batching.encoding import Augmentation, Examples, Offsets
 from reformer.errors import ReformerError
-from reformer.metrics.base import Score
-from reformer.metrics.classification import EntityScore
+from reformer.metrics.base import Metric
+from reformer.metrics.classification import EntityMetric
 from reformer.models import ReformerForTokenClassification
 from reformer.recipe import Recipe, TrainingRecipe
 from reformer.tasks.documents.recombination import Recombination
@@ -24,15 +24,15 @@ class TokenClassification(DocumentTask):
 
     head = ReformerForTokenClassification
     best_metric = "f1"
-    own_fields = DocumentTask.own_fields | {
+    recipe_fields = DocumentTask.recipe_fields | {
         "model.classifier_random_field",
         "training.answer_types",
         "training.recombination",
         "training.recombined_types",
     }
 
-    def check(self, recipe: Recipe) -> None:
-        super().check(recipe)
+    def check_recipe(self, recipe: Recipe) -> None:
+        super().check_recipe(recipe)
         if recipe.training.recombined_types is not None and recipe.training.recombination is None:
             raise ValueError("training.recombined_types without training.recombination, the probability; give both")
 
@@ -62,12 +62,12 @@ class TokenClassification(DocumentTask):
         _check_types("recombined_types", recipe.recombined_types, labels)
         return Recombination(examples, labels, recipe.recombination, recipe.recombined_types)
 
-    def score(self, labels: Sequence[str], recipe: TrainingRecipe) -> EntityScore:
+    def new_metric(self, labels: Sequence[str], recipe: TrainingRecipe) -> EntityMetric:
         _check_types("answer_types", recipe.answer_types, labels)
-        return EntityScore(labels, recipe.answer_types)
+        return EntityMetric(labels, recipe.answer_types)
 
-    def count(self, score: Score, answer: Answer, document: Document) -> None:
-        assert isinstance(score, EntityScore)
+    def count(self, score: Metric, answer: Answer, document: Document) -> None:
+        assert isinstance(score, EntityMetric)
         assert answer.spans is not None
         true = self._spans(document)
         for span in true:

@@ -20,7 +20,7 @@ LEAST_ERROR = 0.05
 
 
 @torch.no_grad()
-def prime_linear(model: ReformerForForecasting, train: SeriesWindows, validation: SeriesWindows) -> None:
+def fit_linear(model: ReformerForForecasting, train: SeriesWindows, validation: SeriesWindows) -> None:
     """Set `model.linear` to a ridge regression of the horizon on the last steps, for good, and let the layers add
     nothing yet: they learn what it leaves.
 

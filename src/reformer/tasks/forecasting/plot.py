@@ -16,7 +16,7 @@ KNOWN_COLOUR, FORECAST_COLOUR = "#4c72b0", "#c44e52"
 HORIZONS_BEFORE = 3
 
 
-def draw_forecast(
+def plot_forecast(
     series: Series,
     dates: NDArray[np.datetime64],
     point: NDArray[np.float32],

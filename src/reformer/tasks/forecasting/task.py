@@ -13,14 +13,14 @@ from reformer.data import DataError, Series, load_series
 from reformer.data.batching.series_windows import SeriesWindows, stack
 from reformer.data.batching.token_batches import TokenBatches
 from reformer.data.errors import OnError
-from reformer.metrics.forecasting import ForecastScore
+from reformer.metrics.forecasting import ForecastMetric
 from reformer.models import ReformerConfig, ReformerForForecasting
 from reformer.recipe import Recipe
-from reformer.tasks.base import AnsweringTask, Asked, Material, read_files
-from reformer.tasks.forecasting.linear_fit import prime_linear
-from reformer.tasks.forecasting.plot import draw_forecast
+from reformer.tasks.base import PredictingTask, PredictOptions, TaskData, read_files
+from reformer.tasks.forecasting.linear_fit import fit_linear
+from reformer.tasks.forecasting.plot import plot_forecast
 from reformer.tasks.forecasting.splits import SERIES_FILE, SeriesReader, load_series_splits, sizes
-from reformer.tasks.model_setup import Start, make_config
+from reformer.tasks.model_setup import PretrainedStart, make_config
 
 if TYPE_CHECKING:
     from reformer.tasks.base import Run
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 TIME_FEATURES = 6
 
 
-class Forecasting(AnsweringTask):
+class Forecasting(PredictingTask):
     """The next steps of every numeric column of a table with dates."""
 
     head = ReformerForForecasting
     best_metric = "mase"
     greater_is_better = False
-    own_fields = frozenset(
+    recipe_fields = frozenset(
         f"data.{name}" for name in ("date_columns", "columns", "context_length", "horizon", "season", "test_fraction")
     )
     processor_file = SERIES_FILE
-    asks = frozenset({"split", "pictures"})
+    predict_options = frozenset({"split", "pictures"})
 
-    def check(self, recipe: Recipe) -> None:
-        super().check(recipe)
+    def check_recipe(self, recipe: Recipe) -> None:
+        super().check_recipe(recipe)
         data = recipe.data
         for field, example in (("context_length", 1024), ("horizon", 96)):
             if getattr(data, field) is None:
@@ -63,30 +63,32 @@ class Forecasting(AnsweringTask):
                     f"model.max_position_embeddings = {longest}; raise that one, or model.patch_size"
                 )
 
-    def prepare(self, recipe: Recipe, start: Start | None = None) -> "ForecastingMaterial":
-        return ForecastingMaterial(recipe, start)
+    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> "ForecastingData":
+        return ForecastingData(recipe, start)
 
     def load_processor(self, folder: Path) -> SeriesReader:
         return SeriesReader.load(folder)
 
-    def answers(
-        self, run: "Run[Forecasting]", files: Iterable[str], asked: Asked, on_error: OnError
+    def predict(
+        self, run: "Run[Forecasting]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
         """A record for each step of the horizon: file, date, and each column with its quantiles."""
         for file, series in read_files(files, lambda file: [(file, run.processor.read(file, on_error))], on_error):
-            yield from self._forecast(run, file, series, asked.pictures)
+            yield from self._forecast(run, file, series, options.pictures)
 
-    def evaluate(self, run: "Run[Forecasting]", source: str, asked: Asked) -> dict[str, float]:
+    def evaluate(self, run: "Run[Forecasting]", source: str, options: PredictOptions) -> dict[str, float]:
         """Scores over the whole series, or over what the recipe's fractions leave for the split of a data set."""
         recipe = run.recipe.data
         if source.startswith("index:"):
             if source == recipe.source:
                 splits = load_series_splits(recipe)
                 parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-                windows = parts.get(asked.split or "test")
+                windows = parts.get(options.split or "test")
                 if windows is None:
                     left = ", ".join(name for name, part in parts.items() if part is not None)
-                    raise DataError(source, None, f"the recipe leaves no split {asked.split!r}", f"name one of {left}")
+                    raise DataError(
+                        source, None, f"the recipe leaves no split {options.split!r}", f"name one of {left}"
+                    )
             else:
                 windows = self._all(run, load_series(source.removeprefix("index:"), columns=run.processor.columns))
         else:
@@ -120,17 +122,17 @@ class Forecasting(AnsweringTask):
                         record[f"{column} {level:g}"] = float(quantiles[step, channel, number])
             yield record
         if pictures is not None:
-            draw_forecast(series, dates, point, quantiles, levels, pictures / f"{Path(file).name}.png")
+            plot_forecast(series, dates, point, quantiles, levels, pictures / f"{Path(file).name}.png")
 
 
-class ForecastingMaterial(Material):
+class ForecastingData(TaskData):
     """What a forecaster learns from: one series, split in time.
 
     Raises:
         DataError: a row that cannot be read, or a series that is too short.
     """
 
-    def __init__(self, recipe: Recipe, start: Start | None = None) -> None:
+    def __init__(self, recipe: Recipe, start: PretrainedStart | None = None) -> None:
         self._splits = load_series_splits(recipe.data)
         self.processor = self._reader = self._splits.reader
         self.config = make_config(
@@ -147,19 +149,19 @@ class ForecastingMaterial(Material):
     def collate(self, examples: Sequence[Any]) -> dict[str, Tensor]:
         return stack(examples)
 
-    def prime(self, model: ReformerForForecasting) -> None:
-        prime_linear(model, self._splits.train, self._splits.validation)
+    def initialize(self, model: ReformerForForecasting) -> None:
+        fit_linear(model, self._splits.train, self._splits.validation)
 
-    def score(self) -> ForecastScore:
+    def new_metric(self) -> ForecastMetric:
         return _score(self._reader, self.config)
 
-    def measure(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
         return _measure(model, batch, score)
 
-    def report(self, run: "Run[Forecasting]") -> dict[str, float] | None:
+    def test_metrics(self, run: "Run[Forecasting]") -> dict[str, float] | None:
         return None if self._splits.test is None else measure_all(run, self._splits.test)
 
-    def sizes(self) -> Iterator[str]:
+    def describe(self) -> Iterator[str]:
         return sizes(self._splits)
 
 
@@ -179,11 +181,11 @@ def measure_all(run: "Run[Forecasting]", windows: SeriesWindows) -> dict[str, fl
     return {"forecasts": len(windows), **score.result()}
 
 
-def _score(reader: SeriesReader, config: Any) -> ForecastScore:
-    return ForecastScore(reader.columns, reader.season_errors, config.quantiles)
+def _score(reader: SeriesReader, config: Any) -> ForecastMetric:
+    return ForecastMetric(reader.columns, reader.season_errors, config.quantiles)
 
 
-def _measure(model: nn.Module, batch: dict[str, Any], score: ForecastScore) -> tuple[float, int]:
+def _measure(model: nn.Module, batch: dict[str, Any], score: ForecastMetric) -> tuple[float, int]:
     found = model(**batch)
     labels = batch["labels"].float().cpu().numpy()
     quantiles = None if found.quantiles is None else found.quantiles.float().cpu().numpy()

@@ -10,11 +10,11 @@ from torch.utils.data import Dataset
 
 from reformer.data import IGNORED, Image
 from reformer.data.errors import OnError, raise_error
-from reformer.metrics.texts import CharacterScore, text_scores
+from reformer.metrics.texts import CharacterMetric, text_scores
 from reformer.models import ReformerForImageToText
 from reformer.recipe import Recipe
-from reformer.tasks.base import Asked, Material
-from reformer.tasks.generation import write_texts
+from reformer.tasks.base import PredictOptions, TaskData
+from reformer.tasks.generation import generate_texts
 from reformer.tasks.images.task import (
     ImageTask,
     batches,
@@ -25,7 +25,7 @@ from reformer.tasks.images.task import (
     stack,
     tokens_of,
 )
-from reformer.tasks.model_setup import Start, make_config, make_tokenizer
+from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 from reformer.tasks.targets import Targets, wanted
 
 if TYPE_CHECKING:
@@ -37,24 +37,24 @@ class ImageToText(ImageTask):
 
     head = ReformerForImageToText
     best_metric = "chrf"
-    own_fields = frozenset({"data.label_column"})
-    asks = frozenset({"label_column", "split", "beams"})
+    recipe_fields = frozenset({"data.label_column"})
+    predict_options = frozenset({"label_column", "split", "beams"})
     model_fields: ClassVar[Mapping[str, Any]] = {"is_encoder_decoder": True}
     source = "index:digit-captions"
     column = "caption"
     captions = True
 
-    def prepare(self, recipe: Recipe, start: Start | None = None) -> "CaptionMaterial":
-        return CaptionMaterial(self, recipe, start)
+    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> "CaptionData":
+        return CaptionData(self, recipe, start)
 
-    def answers(
-        self, run: "Run[ImageToText]", files: Iterable[str], asked: Asked, on_error: OnError
+    def predict(
+        self, run: "Run[ImageToText]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
-        for image, text in caption_images(run, read_all(files, on_error), on_error, beams=asked.beams or 1):
+        for image, text in caption_images(run, read_all(files, on_error), on_error, beams=options.beams or 1):
             yield {"id": image.id, "caption": text}
 
-    def evaluate(self, run: "Run[ImageToText]", source: str, asked: Asked) -> dict[str, float]:
-        return evaluate_captions(run, self.known(run, source, asked), beams=asked.beams or 1)
+    def evaluate(self, run: "Run[ImageToText]", source: str, options: PredictOptions) -> dict[str, float]:
+        return evaluate_captions(run, self.known(run, source, options), beams=options.beams or 1)
 
 
 class CaptionedImages(Dataset[tuple[np.ndarray, np.ndarray]]):
@@ -76,7 +76,7 @@ class CaptionedImages(Dataset[tuple[np.ndarray, np.ndarray]]):
         return [len(target) for target in self._targets]
 
 
-class CaptionMaterial(Material):
+class CaptionData(TaskData):
     """What a writer of captions learns from.
 
     Raises:
@@ -84,7 +84,7 @@ class CaptionMaterial(Material):
         ReformerError: a tokenizer without an end token.
     """
 
-    def __init__(self, task: ImageTask, recipe: Recipe, start: Start | None = None) -> None:
+    def __init__(self, task: ImageTask, recipe: Recipe, start: PretrainedStart | None = None) -> None:
         self._parts = task.parts(recipe)
         self.processor = self._tokenizer = make_tokenizer(
             recipe.tokenizer, (_caption(image) for image in self._parts["train"]), start
@@ -111,10 +111,10 @@ class CaptionMaterial(Material):
         pixels, targets = zip(*examples, strict=True)
         return {"pixel_values": stack(pixels), "labels": self._targets.stack(targets)}
 
-    def score(self) -> CharacterScore:
-        return CharacterScore()
+    def new_metric(self) -> CharacterMetric:
+        return CharacterMetric()
 
-    def measure(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
         labels, pixels = batch["labels"], batch["pixel_values"]
         # Counted as one item, the loss is the sum over all labels.
         loss = model(**batch, num_items_in_batch=1, return_logits=False).loss
@@ -123,10 +123,10 @@ class CaptionMaterial(Material):
         score.update(_write(alone, self._tokenizer, pixels), self._targets.texts(labels))
         return float(loss), int((labels != IGNORED).sum())
 
-    def report(self, run: "Run[ImageToText]") -> dict[str, float] | None:
+    def test_metrics(self, run: "Run[ImageToText]") -> dict[str, float] | None:
         return evaluate_captions(run, self._parts["test"]) if self._parts["test"] else None
 
-    def sizes(self) -> Iterator[str]:
+    def describe(self) -> Iterator[str]:
         return sizes(self._parts, self.config)
 
 
@@ -155,7 +155,7 @@ def evaluate_captions(run: "Run[ImageToText]", images: Iterable[Image], beams: i
 
 def _write(model: Any, tokenizer: Any, pixels: Tensor, beams: int = 1) -> list[str]:
     lengths = torch.full((len(pixels),), tokens_of(model.config))
-    return write_texts(model, tokenizer, {"pixel_values": pixels}, lengths, beams=beams)
+    return generate_texts(model, tokenizer, {"pixel_values": pixels}, lengths, beams=beams)
 
 
 def _caption(image: Image) -> str:

@@ -10,10 +10,10 @@ from torch.utils.data import Dataset
 
 from reformer.data import DataError, Image, label_id
 from reformer.data.errors import OnError, raise_error
-from reformer.metrics.classification import ClassScore
+from reformer.metrics.classification import ClassMetric
 from reformer.models import ReformerForImageClassification
 from reformer.recipe import Recipe
-from reformer.tasks.base import Asked, Material
+from reformer.tasks.base import PredictOptions, TaskData
 from reformer.tasks.images.task import (
     ImageTask,
     batches,
@@ -24,7 +24,7 @@ from reformer.tasks.images.task import (
     stack,
     tokens_of,
 )
-from reformer.tasks.model_setup import Start, make_config
+from reformer.tasks.model_setup import PretrainedStart, make_config
 
 if TYPE_CHECKING:
     from reformer.tasks.base import Run
@@ -35,27 +35,27 @@ class ImageClassification(ImageTask):
 
     head = ReformerForImageClassification
     best_metric = "accuracy"
-    own_fields = frozenset({"data.label_column", "model.classifier_pooling"})
+    recipe_fields = frozenset({"data.label_column", "model.classifier_pooling"})
     processor_file = None
-    asks = frozenset({"label_column", "split"})
+    predict_options = frozenset({"label_column", "split"})
     source = "index:digits"
     column = "label"
 
-    def prepare(self, recipe: Recipe, start: Start | None = None) -> "ImageMaterial":
-        return ImageMaterial(self, recipe, start)
+    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> "ImageData":
+        return ImageData(self, recipe, start)
 
     def load_processor(self, folder: Any) -> None:
         """The configuration says all that is to know."""
 
-    def answers(
-        self, run: "Run[ImageClassification]", files: Iterable[str], asked: Asked, on_error: OnError
+    def predict(
+        self, run: "Run[ImageClassification]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
         for image, shares in _shares(run, read_all(files, on_error), on_error):
             scores = dict(zip(run.labels, shares.tolist(), strict=True))
             yield {"id": image.id, "label": max(scores, key=scores.__getitem__), "scores": scores}
 
-    def evaluate(self, run: "Run[ImageClassification]", source: str, asked: Asked) -> dict[str, float]:
-        return evaluate_images(run, self.known(run, source, asked))
+    def evaluate(self, run: "Run[ImageClassification]", source: str, options: PredictOptions) -> dict[str, float]:
+        return evaluate_images(run, self.known(run, source, options))
 
 
 class ImageSet(Dataset[tuple[np.ndarray, int]]):
@@ -72,14 +72,14 @@ class ImageSet(Dataset[tuple[np.ndarray, int]]):
         return self._pixels[index], self._labels[index]
 
 
-class ImageMaterial(Material):
+class ImageData(TaskData):
     """What a classifier of images learns from.
 
     Raises:
         DataError: an image that cannot be read, has no label, or is not as large as the first.
     """
 
-    def __init__(self, task: ImageTask, recipe: Recipe, start: Start | None = None) -> None:
+    def __init__(self, task: ImageTask, recipe: Recipe, start: PretrainedStart | None = None) -> None:
         self._parts = task.parts(recipe)
         self._labels = sorted({_label(image) for image in self._parts["train"]})
         if len(self._labels) < 2:
@@ -106,25 +106,25 @@ class ImageMaterial(Material):
         pixels, labels = zip(*examples, strict=True)
         return {"pixel_values": stack(pixels), "labels": torch.tensor(labels)}
 
-    def score(self) -> ClassScore:
-        return ClassScore(self._labels)
+    def new_metric(self) -> ClassMetric:
+        return ClassMetric(self._labels)
 
-    def measure(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
         # Counted as one item, the loss is the sum over all labels.
         found = model(**batch, num_items_in_batch=1)
         score.update(found.logits.float().argmax(-1).cpu().numpy(), batch["labels"].cpu().numpy())
         return float(found.loss), len(batch["labels"])
 
-    def report(self, run: "Run[ImageClassification]") -> dict[str, float] | None:
+    def test_metrics(self, run: "Run[ImageClassification]") -> dict[str, float] | None:
         return evaluate_images(run, self._parts["test"]) if self._parts["test"] else None
 
-    def sizes(self) -> Iterator[str]:
+    def describe(self) -> Iterator[str]:
         return sizes(self._parts, self.config)
 
 
 def evaluate_images(run: "Run[ImageClassification]", images: Iterable[Image]) -> dict[str, float]:
     """The scores of a run on images whose labels are known."""
-    score = ClassScore(run.labels)
+    score = ClassMetric(run.labels)
     ids = {label: number for number, label in enumerate(run.labels)}
     count = 0
     for image, shares in _shares(run, images):

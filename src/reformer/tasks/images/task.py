@@ -12,7 +12,7 @@ from reformer.data.batching.hold_out import hold_out
 from reformer.data.errors import OnError, raise_error
 from reformer.models import ReformerConfig
 from reformer.recipe import Recipe
-from reformer.tasks.base import AnsweringTask, Asked, read_files
+from reformer.tasks.base import PredictingTask, PredictOptions, read_files
 
 if TYPE_CHECKING:
     from reformer.tasks.base import Run
@@ -22,7 +22,7 @@ TOKENS_AT_A_TIME = 4096
 """A batch of so many squares of images, unless one image has more."""
 
 
-class ImageTask(AnsweringTask):
+class ImageTask(PredictingTask):
     """Something to say of images: of files that `read_images` reads, or of scikit-learn's digits."""
 
     source: ClassVar[str]
@@ -31,8 +31,8 @@ class ImageTask(AnsweringTask):
     """Of a table, the column that has what is said, unless the recipe names another."""
     captions: ClassVar[bool] = False
 
-    def check(self, recipe: Recipe) -> None:
-        super().check(recipe)
+    def check_recipe(self, recipe: Recipe) -> None:
+        super().check_recipe(recipe)
         if recipe.data.source not in (None, self.source):
             raise ValueError(
                 f"data.source = {recipe.data.source!r}: the source for {recipe.training.task} is {self.source}"
@@ -59,11 +59,11 @@ class ImageTask(AnsweringTask):
             parts["train"], parts["validation"] = hold_out(parts["train"], data, recipe.training.seed, "image")
         return parts
 
-    def known(self, run: "Run[Any]", source: str, asked: Asked) -> Iterable[Image]:
+    def known(self, run: "Run[Any]", source: str, options: PredictOptions) -> Iterable[Image]:
         """The images of a file, or of the digits' split, with what is to be said of each."""
         if source == self.source:
-            return load_digits(captions=self.captions)[asked.split or "test"]
-        return read_images(source, label_column=asked.label_column or self._column(run.recipe))
+            return load_digits(captions=self.captions)[options.split or "test"]
+        return read_images(source, label_column=options.label_column or self._column(run.recipe))
 
     def _column(self, recipe: Recipe) -> str:
         return recipe.data.label_column or self.column

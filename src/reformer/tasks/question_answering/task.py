@@ -12,11 +12,11 @@ from reformer.data.batching.hold_out import hold_out
 from reformer.data.batching.read_ahead import BATCH_TOKENS, portions
 from reformer.data.batching.token_batches import TokenBatches
 from reformer.data.errors import OnError, raise_error
-from reformer.metrics.answers import AnswerScore
+from reformer.metrics.answers import AnswerMetric
 from reformer.models import ReformerForQuestionAnswering
 from reformer.recipe import Recipe
-from reformer.tasks.base import AnsweringTask, Asked, Material, read_files
-from reformer.tasks.model_setup import Start, make_config, make_tokenizer
+from reformer.tasks.base import PredictingTask, PredictOptions, TaskData, read_files
+from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 from reformer.tasks.question_answering.spans import Answer, Sequenced, Sequences, _best, _rows, _sequence
 from reformer.tasks.targets import Targets
 
@@ -29,30 +29,30 @@ PAGE_LENGTH = 4000
 """Of its pages in characters, unless `data.max_length` says otherwise."""
 
 
-class QuestionAnswering(AnsweringTask):
+class QuestionAnswering(PredictingTask):
     """Where in a document the answer to a question stands, if it does; the whole document is read at once."""
 
     head = ReformerForQuestionAnswering
     best_metric = "f1"
-    own_fields = frozenset({"data.max_length"})
-    asks = frozenset({"split", "text"})
+    recipe_fields = frozenset({"data.max_length"})
+    predict_options = frozenset({"split", "text"})
 
-    def check(self, recipe: Recipe) -> None:
-        super().check(recipe)
+    def check_recipe(self, recipe: Recipe) -> None:
+        super().check_recipe(recipe)
         if recipe.data.train is not None and recipe.data.max_length is not None:
             raise ValueError("data.max_length joins the pages of a source; a file has whole documents, leave it out")
         if recipe.data.source not in (None, CLOZE):
             raise ValueError(f"data.source = {recipe.data.source!r}: the source of questions is {CLOZE}")
 
-    def prepare(self, recipe: Recipe, start: Start | None = None) -> "QuestionMaterial":
-        return QuestionMaterial(recipe, start)
+    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> "QuestionData":
+        return QuestionData(recipe, start)
 
-    def answers(
-        self, run: "Run[QuestionAnswering]", files: Iterable[str], asked: Asked, on_error: OnError
+    def predict(
+        self, run: "Run[QuestionAnswering]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
         questions = read_files(files, lambda file: read_questions(file, on_error=on_error), on_error)
         for question, answer in answer_questions(run, questions, on_error):
-            document = {} if asked.text is False else {"context": question.document}
+            document = {} if options.text is False else {"context": question.document}
             yield {
                 "id": question.id,
                 "question": question.text,
@@ -63,13 +63,13 @@ class QuestionAnswering(AnsweringTask):
                 "probability": answer.probability,
             }
 
-    def evaluate(self, run: "Run[QuestionAnswering]", source: str, asked: Asked) -> dict[str, float]:
+    def evaluate(self, run: "Run[QuestionAnswering]", source: str, options: PredictOptions) -> dict[str, float]:
         if source == CLOZE:
-            return evaluate_answers(run, _cloze(run.recipe)[asked.split or "test"])
+            return evaluate_answers(run, _cloze(run.recipe)[options.split or "test"])
         return evaluate_answers(run, read_questions(source))
 
 
-class QuestionMaterial(Material):
+class QuestionData(TaskData):
     """What a reader learns from.
 
     Raises:
@@ -77,7 +77,7 @@ class QuestionMaterial(Material):
         ReformerError: a tokenizer without an end token.
     """
 
-    def __init__(self, recipe: Recipe, start: Start | None = None) -> None:
+    def __init__(self, recipe: Recipe, start: PretrainedStart | None = None) -> None:
         parts = _load(recipe)
         texts = (text for question in parts["train"] for text in (question.text, question.document))
         self.processor = self._tokenizer = make_tokenizer(recipe.tokenizer, texts, start)
@@ -98,24 +98,24 @@ class QuestionMaterial(Material):
             "numbers": torch.tensor([example.number for example in examples]),
         }
 
-    def training_batch(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
+    def augment(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
         return {name: value for name, value in batch.items() if name != "numbers"}
 
-    def score(self) -> AnswerScore:
-        return AnswerScore()
+    def new_metric(self) -> AnswerMetric:
+        return AnswerMetric()
 
-    def measure(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
         numbers = batch["numbers"].tolist()
-        found = model(**self.training_batch(batch, torch.Generator()))
+        found = model(**self.augment(batch, torch.Generator()))
         for number, *logits in zip(numbers, *_rows(found), strict=True):
             sequence = self._all[number]
             score.update(_best(sequence, *logits).text(sequence.question.document), sequence.question.answer_texts)
         return float(found.loss) * len(numbers), len(numbers)
 
-    def report(self, run: "Run[QuestionAnswering]") -> dict[str, float] | None:
+    def test_metrics(self, run: "Run[QuestionAnswering]") -> dict[str, float] | None:
         return evaluate_answers(run, self._test) if self._test else None
 
-    def sizes(self) -> Iterator[str]:
+    def describe(self) -> Iterator[str]:
         for verb, name, count in (
             ("learning from", "train", len(self.train)),  # pyright: ignore[reportArgumentType]
             ("choosing with", "validation", len(self.validation)),  # pyright: ignore[reportArgumentType]
@@ -164,7 +164,7 @@ def evaluate_answers(run: "Run[QuestionAnswering]", questions: Iterable[Question
     Raises:
         DataError: a question without known answers, or that is too long with its document.
     """
-    score = AnswerScore()
+    score = AnswerMetric()
     for question, answer in answer_questions(run, map(_known, questions)):
         score.update(answer.text(question.document), question.answer_texts)
     return score.result()

@@ -23,7 +23,7 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 _USUAL_MMAP_MAX = 1 << 16
 
 
-class KeptMemory(TrainerCallback):
+class FreedMemory(TrainerCallback):
     """After the first step with large tensors, lets the GNU C library keep what they free, if there is memory to spare;
     if not, advises another allocator.
 

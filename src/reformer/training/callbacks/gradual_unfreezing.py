@@ -12,7 +12,7 @@ from reformer.finetuning import freeze_all_but_top, layers
 PATIENCE = 2
 
 
-class Unfreezing(TrainerCallback):
+class GradualUnfreezing(TrainerCallback):
     """Begins with the head alone; each measure that is the best so far lets the next lower layer learn, too, and in
     the end the embeddings. The run ends when two measures in a row were no better.
 

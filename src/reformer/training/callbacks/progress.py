@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from reformer.tasks.base import Material, Task
-from reformer.training.schedule import Pace
+from reformer.tasks.base import Task, TaskData
+from reformer.training.schedule import Schedule
 
 # Where there is no terminal to draw a bar in, the loss is printed this often.
 SECONDS_BETWEEN_LINES = 15
@@ -17,8 +17,8 @@ SECONDS_BETWEEN_LINES = 15
 class Display(TrainerCallback):
     """Shows a run's progress on one console, from the first process alone."""
 
-    def __init__(self, console: Console, pace: Pace, task: Task, material: Material):
-        self._console, self._pace, self._task, self._material = console, pace, task, material
+    def __init__(self, console: Console, schedule: Schedule, task: Task, data: TaskData):
+        self._console, self._pace, self._task, self._data = console, schedule, task, data
         self._bar = Progress(
             TextColumn("{task.percentage:3.0f}%"),
             BarColumn(bar_width=30),
@@ -89,7 +89,7 @@ class Display(TrainerCallback):
 
     def _line(self, state: TrainerState) -> str:
         score = "" if self._score != self._score else f"  {self._task.best_metric} {self._score:.4f}"
-        loss = "" if self._loss != self._loss else f"  {self._material.progress(self._loss)}"
+        loss = "" if self._loss != self._loss else f"  {self._data.format_loss(self._loss)}"
         return f"{self._pace.seconds / 60:5.1f} min  step {state.global_step:,}{loss}{score}"
 
     def _print(self, line: str) -> None:

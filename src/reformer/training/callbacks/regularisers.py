@@ -9,7 +9,7 @@ from reformer.errors import ReformerError
 from reformer.finetuning import GroupLasso
 from reformer.models import ReformerPreTrainedModel
 from reformer.recipe import TrainingRecipe
-from reformer.training.schedule import Pace
+from reformer.training.schedule import Schedule
 
 
 class DropoutSchedule(TrainerCallback):
@@ -19,7 +19,7 @@ class DropoutSchedule(TrainerCallback):
 
     Args:
         model: changed before each step.
-        pace: how far the run is.
+        schedule: how far the run is.
         last: the dropout at the end; None for that of the configuration.
         until: the part of the run after which nothing is dropped out; None for never.
 
@@ -27,9 +27,9 @@ class DropoutSchedule(TrainerCallback):
         ReformerError: there is no dropout that could end.
     """
 
-    def __init__(self, model: PreTrainedModel, pace: Pace, last: float | None, until: float | None) -> None:
+    def __init__(self, model: PreTrainedModel, schedule: Schedule, last: float | None, until: float | None) -> None:
         assert isinstance(model, ReformerPreTrainedModel)
-        self._model, self._pace, self._until = model, pace, until
+        self._model, self._pace, self._until = model, schedule, until
         self._first = float(model.config.hidden_dropout_prob)
         self._last = self._first if last is None else last
         if not self._first and not self._last:
@@ -50,7 +50,7 @@ class DropoutSchedule(TrainerCallback):
         self._model.set_hidden_dropout(self.at(state.global_step))
 
 
-class Shrinking(TrainerCallback):
+class GroupLassoCallback(TrainerCallback):
     """A step of a `GroupLasso` after each of the optimizer's, at its rate."""
 
     def __init__(self, lasso: GroupLasso) -> None:
@@ -68,12 +68,12 @@ class Shrinking(TrainerCallback):
         self.lasso.shrink(float(optimizer.param_groups[0]["lr"]))
 
 
-def regularisers(model: PreTrainedModel, recipe: TrainingRecipe, pace: Pace) -> list[TrainerCallback]:
+def regularisers(model: PreTrainedModel, recipe: TrainingRecipe, schedule: Schedule) -> list[TrainerCallback]:
     """Those that the recipe asks for."""
     found: list[TrainerCallback] = []
     if recipe.final_dropout is not None or recipe.dropout_until is not None:
-        found.append(DropoutSchedule(model, pace, recipe.final_dropout, recipe.dropout_until))
+        found.append(DropoutSchedule(model, schedule, recipe.final_dropout, recipe.dropout_until))
     if recipe.head_lasso is not None or recipe.layer_lasso is not None:
         lasso = GroupLasso(model, heads=recipe.head_lasso or 0.0, layers=recipe.layer_lasso or 0.0)
-        found.append(Shrinking(lasso))
+        found.append(GroupLassoCallback(lasso))
     return found
