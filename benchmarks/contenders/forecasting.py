@@ -142,9 +142,9 @@ def _stack(windows: Any, chosen: Iterable[int]) -> dict[str, Any]:
 
 
 def _score(splits: Any, windows: Any, forecast: Callable[[dict[str, Any]], Any]) -> Facts:
-    from reformer.metrics.forecasting import ForecastScore
+    from reformer.metrics.forecasting import ForecastMetric
 
-    score = ForecastScore(splits.reader.columns, splits.reader.season_errors)
+    score = ForecastMetric(splits.reader.columns, splits.reader.season_errors)
     for begin in range(0, len(windows), LINEAR_BATCH):
         batch = _stack(windows, range(begin, min(begin + LINEAR_BATCH, len(windows))))
         score.update(forecast(batch), batch["labels"].numpy())
@@ -157,12 +157,12 @@ def _check() -> str:
 
     from reformer.data import Series
     from reformer.data.batching.series_windows import SeriesWindows
-    from reformer.metrics.forecasting import ForecastScore
+    from reformer.metrics.forecasting import ForecastMetric
 
     values = np.tile(np.arange(DAY, dtype=np.float64), 20)[:, None]
     dates = np.datetime64("2024-01-01", "s") + np.arange(len(values)) * np.timedelta64(3600, "s")
     windows = SeriesWindows(Series("days", ("y",), dates, values, 3600, "s"), DAY, 48, 0, len(values))
-    score = ForecastScore(["y"], [1.0])
+    score = ForecastMetric(["y"], [1.0])
     for index in range(len(windows)):
         item = windows[index]
         score.update(np.tile(item["values"], (2, 1))[None], item["labels"][None])
