@@ -58,18 +58,18 @@ def test_more_evaluations_than_steps_are_one_a_step():
 def test_a_request_while_others_agree_is_heard_at_the_next_occasion(monkeypatch, heard):
     keeper = ScheduleCallback(Schedule(max_steps=100, max_minutes=None, warmup_ratio=0.0, evaluations=1))
     events: Any = (SimpleNamespace(device=torch.device("cpu")), TrainerState(), TrainerControl())
-    asked = []
+    sent = []
 
     def agree(seconds, request, device):
-        if not options:
-            options.append(os.kill(os.getpid(), signal.SIGTERM))
+        if not sent:
+            sent.append(os.kill(os.getpid(), signal.SIGTERM))
         return seconds, request
 
     monkeypatch.setattr(pace_module, "_agreed", agree)
     try:
         keeper.on_train_begin(*events)
         keeper.on_optimizer_step(*events)
-        assert asked
+        assert sent
         assert keeper.request is None
         getattr(keeper, heard)(*events)
         assert keeper.request == signal.SIGTERM

@@ -130,15 +130,15 @@ def test_a_run_takes_what_its_machine_is_fastest_in_and_keeps_it(tmp_path, inter
 
 
 def test_a_run_keeps_large_freed_memory_until_it_ends(tmp_path, monkeypatch):
-    options, ended = [], []
-    monkeypatch.setattr(kept_memory, "gives_back", lambda size: options.append(size) or True)
+    sizes, ended = [], []
+    monkeypatch.setattr(kept_memory, "gives_back", lambda size: sizes.append(size) or True)
     monkeypatch.setattr(kept_memory, "memory_left", lambda: 1 << 60)
     monkeypatch.setattr(kept_memory.FreedMemory, "release", lambda self: ended.append(self))
     monkeypatch.setattr(kept_memory, "_keep", lambda: True)
     shown = StringIO()
     recipe = _recipe(ner_recipe(tmp_path, max_steps=2, evaluations=1))
     metrics = train(recipe, tmp_path / "run", console=Console(file=shown, width=400))
-    [size] = asked
+    [size] = sizes
     assert 0 < size < 4 * recipe.model["hidden_size"] * metrics["training"]["tokens"]
     assert kept_memory.KEPT in shown.getvalue()
     assert len(ended) == 1

@@ -108,7 +108,7 @@ def test_answers_are_targets_to_the_token():
 
 
 @pytest.mark.parametrize(
-    ("found", "asked", "exact", "f1"),
+    ("found", "known", "exact", "f1"),
     [
         ("北京", ["北京。"], 1, 1),
         ("北京市", ["北京"], 0, 0.8),
@@ -120,12 +120,12 @@ def test_answers_are_targets_to_the_token():
         ("。", ["。"], 1, 1),
     ],
 )
-def test_the_measures(found, options, exact, f1):
+def test_the_measures(found, known, exact, f1):
     score = AnswerMetric()
-    score.update(found, options)
+    score.update(found, known)
     result = score.result()
     assert (result["exact_match"], result["f1"], result["questions"]) == (exact, pytest.approx(f1), 1)
-    assert ("no_answer_accuracy" in result) == (not options)
+    assert ("no_answer_accuracy" in result) == (not known)
     assert answer_tokens("3.5 万 人_x") == ["3", "5", "万", "人", "x"]
 
 

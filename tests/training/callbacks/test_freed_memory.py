@@ -23,15 +23,15 @@ on_linux = pytest.mark.skipif(allocator.allocator() != "C library" or not alloca
 @pytest.fixture
 def calls(monkeypatch):
     """What is asked of the C library, and of whom."""
-    asked = []
+    calls = []
     library = SimpleNamespace(
-        mallopt=lambda *arguments: options.append(arguments) or 1, malloc_trim=lambda *_: options.append("trim")
+        mallopt=lambda *arguments: calls.append(arguments) or 1, malloc_trim=lambda *_: calls.append("trim")
     )
     monkeypatch.setattr(kept_memory.ctypes, "CDLL", lambda name: library)
     monkeypatch.setattr(kept_memory, "gives_back", lambda size: size > allocator.LARGEST_KEPT)
     monkeypatch.setattr(kept_memory, "most_needed", lambda: 100)
     monkeypatch.setattr(kept_memory, "memory_left", lambda: 400)
-    return asked
+    return calls
 
 
 def _run(steps, processes=1, accumulation=1, device="cpu"):
