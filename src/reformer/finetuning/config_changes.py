@@ -1,17 +1,18 @@
-"""Which fields of a trained model's configuration may still be chosen."""
+"""Changes of a trained model's configuration: the fields that may still be chosen."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from reformer.finetuning.errors import FinetuningError
 from reformer.models import ReformerConfig
-from reformer.models.configuration.idle_options import idle_options, refusal
+from reformer.models.configuration.idle_options import idle_options, plain, refusal
+from reformer.models.configuration.renamed_fields import with_new_names
 
 CHANGEABLE = (
     "chunk_size_feed_forward",
     "classifier_dropout",
     "classifier_pooling",
-    "classifier_random_field",
+    "classifier_crf",
     "hidden_dropout_prob",
     "label_smoothing",
     "layer_drop",
@@ -26,7 +27,7 @@ CHANGEABLE = (
     "rope_theta",
     "token_dropout",
 )
-"""The fields that leave every learned weight of the backbone what it is. Rounds and buckets change the hash rotations,
+"""Fields that leave every trained weight of the backbone as it is. Rounds and buckets change the hash rotations,
 which are drawn and not learned."""
 
 
@@ -41,16 +42,16 @@ def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> Reform
     Raises:
         FinetuningError: a change that the learned weights do not allow, or that makes no sense.
     """
-    fields = config.to_dict()
+    fields, changes = config.to_dict(), with_new_names(changes)
     allowed = {name for name in CHANGEABLE if name != "max_position_embeddings" or _any_length(config)}
     for name, value in changes.items():
-        if name not in allowed and _plain(fields.get(name)) != _plain(value):
+        if name not in allowed and plain(fields.get(name)) != plain(value):
             raise FinetuningError(
                 f"model.{name} = {value!r}: the trained model has {fields.get(name)!r}, which its weights were learned "
                 f"for; leave it out. What can be chosen anew is {', '.join(sorted(allowed))}"
             )
     wanted = fields | dict(changes)
-    # Of the trained model's own they would be left out; what was asked for must not be.
+    # `from_dict` leaves idle options out silently, which is right for the trained model's own, not for changes.
     idle = idle_options(wanted.__getitem__, ReformerConfig.default)
     if told := refusal(idle, wanted.__getitem__, changes):
         raise FinetuningError(f"model.{told}")
@@ -62,7 +63,3 @@ def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> Reform
 
 def _any_length(config: ReformerConfig) -> bool:
     return config.position_embedding_type != "learned"
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

@@ -1,8 +1,11 @@
-"""Options that say nothing unless another one is on: given without it, they are a mistake."""
+"""Idle options: those that have no effect unless another one is on, and so are a mistake where it is off."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+from reformer.models.layer_kinds.table import LAYER_KINDS
 
 Fields = Callable[[str], Any]
 """The value of a field by its name."""
@@ -10,15 +13,11 @@ Fields = Callable[[str], Any]
 
 @dataclass(frozen=True)
 class Dependence:
-    """Some options, when they have an effect, and what turns that on."""
+    """Options, the condition under which they have an effect, and the option that brings it about."""
 
     options: tuple[str, ...]
     in_effect: Callable[[Fields], Any]
     needed: str
-
-
-def _has_fourier_layers(fields: Fields) -> bool:
-    return "fourier" in [*fields("attention_layers"), *(fields("decoder_attention_layers") or [])]
 
 
 def _has_fusion_layers(fields: Fields) -> bool:
@@ -40,8 +39,7 @@ DEPENDENCES = (
         lambda fields: fields("score_transform") == "polynomial",
         'score_transform="polynomial"',
     ),
-    Dependence(("time_steps",), lambda fields: fields("time_bias_length"), "a time_bias_length"),
-    Dependence(("fourier_kernel",), _has_fourier_layers, 'a layer of the kind "fourier"'),
+    Dependence(("time_bias_steps",), lambda fields: fields("time_bias_length"), "a time_bias_length"),
     Dependence(
         ("circulant_block",),
         lambda fields: fields("feed_forward_linear") == "circulant",
@@ -82,23 +80,35 @@ DEPENDENCES = (
 
 
 def idle_options(fields: Fields, default: Fields) -> dict[str, str]:
-    """The options that are not what they are by default and yet have no effect, each with what would give it one."""
+    """Options that differ from their default and yet have no effect, each with the option that would give it one."""
     return {
         name: dependence.needed
-        for dependence in DEPENDENCES
+        for dependence in dependences()
         if not dependence.in_effect(fields)
         for name in dependence.options
-        if _plain(fields(name)) != _plain(default(name))
+        if plain(fields(name)) != plain(default(name))
     }
 
 
+def dependences() -> Iterator[Dependence]:
+    """Every dependence: those between fields, and of the options of each layer kind."""
+    yield from DEPENDENCES
+    for name, kind in LAYER_KINDS.items():
+        yield Dependence(kind.options, partial(_has_layers, name), f'a layer of the kind "{name}"')
+
+
+def _has_layers(name: str, fields: Fields) -> bool:
+    return name in [*fields("attention_layers"), *(fields("decoder_attention_layers") or [])]
+
+
 def refusal(idle: dict[str, str], fields: Fields, names: Iterable[str] | None = None) -> str | None:
-    """What to tell of the first idle option, or of the first among `names`; None if there is none."""
+    """Error message for the first idle option, or for the first among `names`; None if there is none."""
     chosen = idle if names is None else [name for name in idle if name in set(names)]
     for name in chosen:
-        return f"{name}={_plain(fields(name))!r} has no effect without {idle[name]}; give that too, or leave {name} out"
+        return f"{name}={plain(fields(name))!r} has no effect without {idle[name]}; give that too, or leave {name} out"
     return None
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A field's value as JSON has it, where tuples are lists."""
     return list(value) if isinstance(value, tuple) else value

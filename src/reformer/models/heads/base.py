@@ -1,4 +1,4 @@
-"""Base class of the heads, and the loss over labelled tokens."""
+"""Base class of the heads, and the cross entropy of labelled tokens."""
 
 from typing import Any
 
@@ -10,6 +10,9 @@ from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
 from reformer.models.configuration import ReformerConfig
 from reformer.ops import linear_cross_entropy
 
+IGNORE_INDEX = -100
+"""The label of a token that no loss counts, as PyTorch and transformers have it."""
+
 
 def token_loss(
     hidden: Float[Tensor, "batch length streams"],
@@ -18,7 +21,7 @@ def token_loss(
     num_items_in_batch: Tensor | int | None,
     label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Mean cross entropy over the labels that are not -100, or their sum over a count given from outside, as
+    """Mean cross entropy over the labels that are not `IGNORE_INDEX`, or their sum over a count given from outside, as
     gradient accumulation over unequal batches needs it. The logits are never held whole."""
     if labels.shape != hidden.shape[:2]:
         raise ValueError(f"labels have shape {tuple(labels.shape)}, expected {tuple(hidden.shape[:2])}")
@@ -28,6 +31,7 @@ def token_loss(
         output.weight,
         labels.flatten(),
         output.bias,
+        ignore_index=IGNORE_INDEX,
         label_smoothing=label_smoothing,
         reduction=reduction,
     )
@@ -35,13 +39,13 @@ def token_loss(
 
 
 class Head(ReformerPreTrainedModel):
-    """A backbone named `reformer` and the way from its inputs to an output or a tuple."""
+    """Base class of a head over a backbone named `reformer`."""
 
     backbone: type[ReformerPreTrainedModel] = ReformerModel
     reads: tuple[str, ...] = ()
-    """Its parts that make the vectors which the backbone reads, where that has no embeddings for them."""
+    """Names of the modules that embed the input, where the backbone has no embeddings for it."""
     smooths: bool = True
-    """Whether its targets are classes, so that `label_smoothing` means something."""
+    """Whether the targets are classes, which `label_smoothing` needs."""
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
@@ -67,7 +71,7 @@ class Head(ReformerPreTrainedModel):
 
     @property
     def _smoothing(self) -> float:
-        """How much of each target is spread over all classes in this pass."""
+        """Label smoothing of this pass, which only training has."""
         return float(self.config.label_smoothing) if self.training else 0.0
 
     def _wants_logits(self, labels: Tensor | None, asked: bool | None) -> bool:

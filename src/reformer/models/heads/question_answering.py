@@ -1,6 +1,6 @@
 """Head for extractive question answering: start and end logits of every token."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -9,13 +9,16 @@ from transformers.modeling_outputs import QuestionAnsweringModelOutput
 
 from reformer.models.backbone import real_tokens
 from reformer.models.configuration import ReformerConfig
-from reformer.models.heads.base import Head
+from reformer.models.heads.base import IGNORE_INDEX, Head
+from reformer.nn.channels import Channels, StreamChannels
 
 
 class ReformerForQuestionAnswering(Head):
-    """Where in the text the answer begins and ends."""
+    """Extractive question answering: logits of the answer's first and last token."""
 
     smooths = False
+
+    stream_channels: ClassVar[StreamChannels] = {"qa_outputs.weight": {1: Channels.SUMMED}}
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
@@ -47,5 +50,7 @@ class ReformerForQuestionAnswering(Head):
 
 def _position_loss(logits: Float[Tensor, "batch length"], positions: Int[Tensor, " batch"]) -> Tensor:
     inside = (positions >= 0) & (positions < logits.shape[1])
-    targets = positions.where(inside, -100)
-    return cross_entropy(logits.float(), targets, ignore_index=-100, reduction="sum") / inside.sum().clamp_min(1)
+    targets = positions.where(inside, IGNORE_INDEX)
+    return cross_entropy(logits.float(), targets, ignore_index=IGNORE_INDEX, reduction="sum") / inside.sum().clamp_min(
+        1
+    )
