@@ -13,7 +13,7 @@ def test_the_future_changes_nothing_bit_for_bit(head, variant, edited_from):
     model, ids = head.build(variant), random_ids(3, 40)
     before = token_outputs(model, ids)[:, :edited_from]
     edited = torch.cat((ids[:, :edited_from], random_ids(3, 40 - edited_from)), 1)
-    assert the_same(token_outputs(model, edited)[:, :edited_from], before)
+    assert the_same(model, token_outputs(model, edited)[:, :edited_from], before)
 
 
 @every_causal_head

@@ -165,6 +165,15 @@ def test_a_query_that_sees_nothing_gives_zeros(backend):
     assert not any(gradient[:, :, 5].any() for gradient in gradients)
 
 
+@pytest.mark.parametrize("backend", FAST)
+@pytest.mark.parametrize("absent", [0, 1, 2])
+def test_a_query_absent_in_one_ordering_keeps_what_it_saw_in_the_others(backend, absent):
+    case = shared_case(orderings=3, causal=True)
+    case = replace(case, query_slots=case.query_slots.clone(), key_slots=case.query_slots)
+    case.query_slots[:, :, absent, 5] = -1
+    assert far_apart(case.run(backend), case.run("reference")) < 1e-12
+
+
 @pytest.mark.parametrize("backend", ALL)
 def test_a_token_sees_itself_only_when_it_sees_nothing_else(backend):
     x = vectors(1, 1, 3, 4)

@@ -214,8 +214,9 @@ def lay_out(
     absent = queries == FAR
     start = None
     if not shared:
-        # A tile's queries all begin in one block, so that one stretch of keys holds whatever they see.
-        starts = (first // tile).clamp_max(blocks - 1).masked_fill(absent, blocks)
+        # A tile's queries all begin in one block, so that one stretch of keys holds whatever they see. Absent queries
+        # have a place too: without one, what they saw in earlier orderings would be lost.
+        starts = (first // tile).clamp_max(blocks - 1)
         places, start = _tiles_by_start(starts, tile, blocks)
         query_order, first, end, absent = (
             _pad(each, 1, fill).gather(-1, places)
@@ -285,7 +286,7 @@ def _tiles_by_start(starts: Tensor, tile: int, blocks: int) -> tuple[Tensor, Ten
     """Tiles of sorted queries whose windows begin in one block of keys, so that one item holds all they see.
 
     Args:
-        starts: `[batch, heads, queries]`, ascending: the block a query's window begins in; `blocks` for none.
+        starts: `[batch, heads, queries]`, ascending: the block a query's window begins in.
 
     Returns:
         The places of each tile's queries, `[batch, heads, tiles * tile]`, the number of queries where there is
