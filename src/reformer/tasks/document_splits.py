@@ -35,7 +35,7 @@ def load_splits(recipe: DataRecipe, seed: int, *, labelled: bool = True) -> Spli
         parts = {name: map(_without_labels, documents) for name, documents in parts.items()}
     train, validation, test = (list(joined(parts[name], recipe)) for name in ("train", "validation", "test"))
     if not validation:
-        train, validation = hold_out(train, recipe, seed, "document")
+        train, validation = hold_out(train, fraction=recipe.validation_fraction, seed=seed, place=recipe.train)
     return Splits(train, validation, test)
 
 

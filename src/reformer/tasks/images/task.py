@@ -56,7 +56,13 @@ class ImageTask(PredictingTask):
         for image in (image for part in parts.values() for image in part):
             _check_shape(image, shape)
         if not parts["validation"]:
-            parts["train"], parts["validation"] = hold_out(parts["train"], data, recipe.training.seed, "image")
+            parts["train"], parts["validation"] = hold_out(
+                parts["train"],
+                fraction=data.validation_fraction,
+                seed=recipe.training.seed,
+                what="image",
+                place=data.train,
+            )
         return parts
 
     def known(self, run: "Run[Any]", source: str, options: PredictOptions) -> Iterable[Image]:

@@ -191,5 +191,11 @@ def _load(recipe: Recipe) -> dict[str, list[Question]]:
     paths = {"train": data.train, "validation": data.validation, "test": data.test}
     parts = {name: list(read_questions(path)) if path else [] for name, path in paths.items()}
     if not parts["validation"]:
-        parts["train"], parts["validation"] = hold_out(parts["train"], data, recipe.training.seed, "question")
+        parts["train"], parts["validation"] = hold_out(
+            parts["train"],
+            fraction=data.validation_fraction,
+            seed=recipe.training.seed,
+            what="question",
+            place=data.train,
+        )
     return parts
