@@ -11,13 +11,11 @@ from reformer.data import (
     byte_tokenizer,
     character_tokenizer,
     find_text,
-    load_texts,
     split_text,
     text_pieces,
     token_bytes,
     token_ids,
 )
-from reformer.data import texts as texts_module
 
 TEXT = "北京 é\nline two\n" * 40
 
@@ -89,19 +87,6 @@ def test_a_tokenizer_tells_the_bytes_of_its_tokens():
     assert byte_ids_begin(tokenizer) is None
 
 
-def test_enwik8_is_split_by_position(tmp_path, monkeypatch):
-    with gzip.open(tmp_path / "enwik8.gz", "wb") as packed:
-        packed.write(b"abcdefghij")
-    monkeypatch.setattr(texts_module, "fetch", lambda name: tmp_path)
-    monkeypatch.setattr(texts_module, "ENWIK8_SPLITS", {"train": (0, 8), "validation": (8, 9), "test": (9, 10)})
-    found = {split: token_ids(text, byte_tokenizer()) for split, text in load_texts("index:enwik8").items()}
-    assert {split: bytes((ids.read(0, 99) - 5).tolist()) for split, ids in found.items()} == {
-        "train": b"abcdefgh",
-        "validation": b"i",
-        "test": b"j",
-    }
-
-
 def test_what_is_wrong_with_a_text_is_said(tmp_path):
     with pytest.raises(DataError, match="no such file"):
         find_text(str(tmp_path / "none.txt"))
@@ -114,10 +99,6 @@ def test_what_is_wrong_with_a_text_is_said(tmp_path):
     (tmp_path / "broken.txt.gz").write_bytes(gzip.compress(b"a" * 1000)[:15])
     with pytest.raises(DataError, match="the compressed file is broken"):
         find_text(str(tmp_path / "broken.txt.gz"))
-    with pytest.raises(DataError, match="no such data set; a language model needs running text"):
-        load_texts("index:nonsense")
-    with pytest.raises(DataError, match=r"people-daily: a language model needs running text"):
-        load_texts("index:people-daily")
     if os.getuid():
         (tmp_path / "closed.txt").write_bytes(b"a")
         (tmp_path / "closed.txt").chmod(0)
