@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from reformer.data import IGNORED, Document, read_documents
-from reformer.data.batching.encoding import Example, Examples, Offsets, pad
-from reformer.data.batching.read_ahead import portions, readable
-from reformer.data.batching.token_batches import TokenBatches
+from reformer.data.batching.encoding import Encoded, Example, Examples, Offsets, encode, pad
+from reformer.data.batching.read_ahead import in_order
 from reformer.data.errors import OnError, raise_error
 from reformer.errors import ReformerError
 from reformer.metrics.texts import CharacterMetric, text_scores
@@ -44,18 +43,16 @@ def write_answers(
     However many there are, only a few thousand tokens' worth of them are held. A document that the model cannot take
     (no token, or more than its maximum) goes to `on_error`, and the next one is read; without `on_error` it is raised.
     """
-    for portion in portions(readable(run, documents), on_error):
-        texts: dict[int, str] = {}
-        for indices in TokenBatches([len(encoded.ids) for encoded in portion], batch_tokens=batch_tokens):
-            batch = pad([portion[index].ids for index in indices], run.model.config.pad_token_id)
-            inputs = {name: batch[name].to(run.model.device) for name in ("input_ids", "attention_mask")}
-            with torch.inference_mode():
-                written = generate_texts(
-                    run.model, run.tokenizer, inputs, inputs["attention_mask"].sum(-1), beams=beams
-                )
-            texts.update(zip(indices, written, strict=True))
-        for index, encoded in enumerate(portion):
-            yield encoded.document, texts[index]
+
+    def answer_batch(batch: Sequence[Encoded]) -> list[str]:
+        padded = pad([encoded.ids for encoded in batch], run.model.config.pad_token_id)
+        inputs = {name: padded[name].to(run.model.device) for name in ("input_ids", "attention_mask")}
+        with torch.inference_mode():
+            return generate_texts(run.model, run.tokenizer, inputs, inputs["attention_mask"].sum(-1), beams=beams)
+
+    sequences = encode(documents, run.tokenizer, run.model.config.max_position_embeddings)
+    for encoded, text in in_order(sequences, answer_batch, batch_tokens=batch_tokens, on_error=on_error):
+        yield encoded.document, text
 
 
 SOURCE, TARGET = "source", "target"

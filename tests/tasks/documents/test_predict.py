@@ -4,10 +4,10 @@ import pytest
 from rich.console import Console
 
 from reformer.data import DataError, Document, Span
+from reformer.data.batching import read_ahead
 from reformer.models import ReformerForTokenClassification
 from reformer.recipe import Recipe
 from reformer.runs.loading import load_run
-from reformer.data.batching import read_ahead
 from reformer.tasks.documents.task import Answer, as_json, evaluate, predict
 from reformer.training.train import train
 from tests.tiny import ner_recipe
@@ -35,7 +35,7 @@ def test_batches_change_no_answer_and_no_order(run):
 
 
 def test_the_stream_is_read_as_it_is_answered(run, monkeypatch):
-    monkeypatch.setattr(read_ahead, "DOCUMENTS_AHEAD", 10)
+    monkeypatch.setattr(read_ahead, "SEQUENCES_AHEAD", 10)
     monkeypatch.setattr("reformer.data.batching.encoding.TEXTS_AT_A_TIME", 10)
     read = 0
 

@@ -1,50 +1,64 @@
-"""Reading ahead: records batched by length, results given back in order."""
+"""Reading ahead: sequences answered in batches of about one length, their answers given back in order."""
 
-from collections.abc import Iterable, Iterator, Sized
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from typing import Protocol, TypeVar
 
-from reformer.data.batching.encoding import Encoded, encode
-from reformer.data.documents import Document
+from reformer.data.batching.token_batches import TokenBatches
 from reformer.data.errors import DataError, OnError, raise_error
 
-if TYPE_CHECKING:
-    from reformer.tasks.base import Run
-
-
-# A batch of this many tokens, padding included, unless one document has more.
+# A batch of this many tokens, padding included, unless one sequence has more.
 BATCH_TOKENS = 8192
-# So much is read ahead to find documents of about one length to put into a batch.
+# So much is read ahead to find sequences of about one length to put into a batch.
 TOKENS_AHEAD = 8 * BATCH_TOKENS
-DOCUMENTS_AHEAD = 1024
+SEQUENCES_AHEAD = 1024
 
 
-class Readable(Protocol):
-    """What a model can read, as token ids."""
+class TokenSequence(Protocol):
+    """Token ids of one record, whatever else it carries."""
 
     @property
     def ids(self) -> Sized: ...
 
 
-R = TypeVar("R", bound=Readable)
+S = TypeVar("S", bound=TokenSequence)
+A = TypeVar("A")
 
 
-def readable(run: "Run[Any]", documents: Iterable[Document]) -> Iterator[Encoded | DataError]:
-    """The documents tokenised and in their order; in place of one that the model cannot take, its error."""
-    return encode(documents, run.tokenizer, run.model.config.max_position_embeddings)
+def in_order(
+    sequences: Iterable[S | DataError],
+    answer_batch: Callable[[list[S]], Sequence[A]],
+    *,
+    batch_tokens: int = BATCH_TOKENS,
+    on_error: OnError = raise_error,
+) -> Iterator[tuple[S, A]]:
+    """Sequences with their answers, in their order, answered in batches of about one length.
 
+    However many sequences there are, at most `TOKENS_AHEAD` tokens of them, or one longer sequence, are held at a time.
 
-def portions(sequences: Iterable[R | DataError], on_error: OnError = raise_error) -> Iterator[list[R]]:
-    """The sequences in their order, as many at a time as may be held to find some of about one length.
-
-    An error among them goes to `on_error`, or is raised without it.
+    Args:
+        sequences: each a tokenised record, or the error that stands in its place.
+        answer_batch: the answers to the sequences of one batch, one each, in their order.
+        batch_tokens: the bound on a batch's tokens, padding included; a longer sequence is a batch of its own.
+        on_error: called with each error among the sequences; the iteration goes on with the next one.
     """
-    portion: list[R] = []
+    for portion in _portions(sequences, on_error):
+        answers: dict[int, A] = {}
+        for indices in TokenBatches([len(sequence.ids) for sequence in portion], batch_tokens=batch_tokens):
+            batch = [portion[index] for index in indices]
+            answers.update(zip(indices, answer_batch(batch), strict=True))
+        for index, sequence in enumerate(portion):
+            yield sequence, answers[index]
+
+
+def _portions(sequences: Iterable[S | DataError], on_error: OnError) -> Iterator[list[S]]:
+    """Neighbouring sequences, as many at a time as may be held."""
+    portion: list[S] = []
     tokens = 0
     for sequence in sequences:
         if isinstance(sequence, DataError):
             on_error(sequence)
             continue
-        if portion and (tokens + len(sequence.ids) > TOKENS_AHEAD or len(portion) == DOCUMENTS_AHEAD):
+        if portion and (tokens + len(sequence.ids) > TOKENS_AHEAD or len(portion) == SEQUENCES_AHEAD):
             yield portion
             portion, tokens = [], 0
         portion.append(sequence)

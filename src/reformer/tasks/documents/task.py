@@ -11,9 +11,8 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from reformer.data import Document, Span, read_documents
-from reformer.data.batching.encoding import Augmentation, Encoded, Example, Examples, Offsets, pad
-from reformer.data.batching.read_ahead import BATCH_TOKENS, portions, readable
-from reformer.data.batching.token_batches import TokenBatches
+from reformer.data.batching.encoding import Augmentation, Encoded, Example, Examples, Offsets, encode, pad
+from reformer.data.batching.read_ahead import BATCH_TOKENS, in_order
 from reformer.data.errors import OnError, raise_error
 from reformer.metrics.base import Metric
 from reformer.recipe import Recipe, TrainingRecipe
@@ -188,29 +187,26 @@ def predict(
     token, or more than its maximum) goes to `on_error` as its error and the next one is read; without `on_error`
     it is raised.
     """
-    for portion in portions(readable(run, documents), on_error):
-        yield from _answers(run, portion, batch_tokens)
+    labels, types = run.labels, run.recipe.training.answer_types
 
-
-def _answers(
-    run: "Run[DocumentTask]", portion: Sequence[Encoded], batch_tokens: int
-) -> "Iterator[tuple[Document, Answer]]":
-    answers: list[Answer | None] = [None] * len(portion)
-    labels = run.labels
-    pad_token_id = run.model.config.pad_token_id
-    for indices in TokenBatches([len(encoded.ids) for encoded in portion], batch_tokens=batch_tokens):
-        batch = pad([portion[index].ids for index in indices], pad_token_id)
+    def answer_batch(batch: Sequence[Encoded]) -> list[Answer]:
+        inputs = pad([encoded.ids for encoded in batch], run.model.config.pad_token_id)
         with torch.inference_mode():
-            logits = run.model(**{name: value.to(run.model.device) for name, value in batch.items()}).logits
-        # A row of a token task has an output for each token, and padding ends with the document.
-        for index, row in zip(indices, logits.float().cpu().numpy(), strict=True):
-            encoded = portion[index]
-            outputs = row[: len(encoded.ids)] if row.ndim == 2 else row
-            answer = run.task.answer(outputs, encoded.offsets, encoded.document.text, labels)
-            answers[index] = answer.of_types(run.recipe.training.answer_types)
-    for encoded, answer in zip(portion, answers, strict=True):
-        assert answer is not None
+            logits = run.model(**{name: value.to(run.model.device) for name, value in inputs.items()}).logits
+        rows = logits.float().cpu().numpy()
+        return [
+            _answer(run.task, row, encoded, labels).of_types(types) for encoded, row in zip(batch, rows, strict=True)
+        ]
+
+    sequences = encode(documents, run.tokenizer, run.model.config.max_position_embeddings)
+    for encoded, answer in in_order(sequences, answer_batch, batch_tokens=batch_tokens, on_error=on_error):
         yield encoded.document, answer
+
+
+def _answer(task: DocumentTask, row: np.ndarray, encoded: Encoded, labels: Sequence[str]) -> Answer:
+    # A row of a token task has an output for each token, and padding ends with the document.
+    outputs = row[: len(encoded.ids)] if row.ndim == 2 else row
+    return task.answer(outputs, encoded.offsets, encoded.document.text, labels)
 
 
 def evaluate(run: "Run[DocumentTask]", documents: Iterable[Document]) -> dict[str, float]:

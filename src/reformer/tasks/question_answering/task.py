@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from reformer.data import DataError, Question, load_cloze, read_questions
 from reformer.data.batching.encoding import pad
 from reformer.data.batching.hold_out import hold_out
-from reformer.data.batching.read_ahead import BATCH_TOKENS, portions
-from reformer.data.batching.token_batches import TokenBatches
+from reformer.data.batching.read_ahead import in_order
 from reformer.data.errors import OnError, raise_error
 from reformer.metrics.answers import AnswerMetric
 from reformer.models import ReformerForQuestionAnswering
@@ -145,17 +144,16 @@ def answer_questions(
     thousand tokens of them, or one long one, are held. What the model cannot take (no token, or more than its maximum)
     goes to `on_error`, and the next one is read; without `on_error` it is raised.
     """
+
+    def answer_batch(batch: Sequence[Sequenced]) -> list[Answer]:
+        inputs = pad([sequence.ids for sequence in batch], run.model.config.pad_token_id)
+        with torch.inference_mode():
+            outputs = run.model(**{name: value.to(run.model.device) for name, value in inputs.items()})
+        return [_best(sequence, *logits) for sequence, *logits in zip(batch, *_rows(outputs), strict=True)]
+
     sequences = (_sequence(question, run.tokenizer, run.model.config) for question in questions)
-    for portion in portions(sequences, on_error):
-        answers: dict[int, Answer] = {}
-        for indices in TokenBatches([len(each.ids) for each in portion], batch_tokens=BATCH_TOKENS):
-            batch = pad([portion[index].ids for index in indices], run.model.config.pad_token_id)
-            with torch.inference_mode():
-                found = run.model(**{name: value.to(run.model.device) for name, value in batch.items()})
-            for index, *logits in zip(indices, *_rows(found), strict=True):
-                answers[index] = _best(portion[index], *logits)
-        for index, sequence in enumerate(portion):
-            yield sequence.question, answers[index]
+    for sequence, answer in in_order(sequences, answer_batch, on_error=on_error):
+        yield sequence.question, answer
 
 
 def evaluate_answers(run: "Run[QuestionAnswering]", questions: Iterable[Question]) -> dict[str, float]:
