@@ -60,7 +60,31 @@ def test_a_quote_that_is_never_closed(read):
     ]
 
 
-def test_a_cell_may_be_longer_than_the_csv_module_allows(read):
-    csv.field_size_limit(131_072)
+@pytest.fixture
+def limit():
+    before = csv.field_size_limit(131_072)
+    yield 131_072
+    csv.field_size_limit(before)
+
+
+def test_a_cell_may_be_longer_than_the_csv_module_allows(read, limit):
     text = "长" * 200_000
     assert read("a.csv", f"text\n{text}\n", label_column=None).texts == [text]
+    assert csv.field_size_limit() == limit
+
+
+def test_the_limit_of_the_process_stays_while_rows_are_taken(tmp_path, limit):
+    text = "长" * 200_000
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(f"text\n{text}\n{text}\n", encoding="utf-8")
+    outer, inner = (read_documents(tmp_path / name, label_column=None) for name in ("a.csv", "b.csv"))
+    assert next(outer).text == next(inner).text == text
+    assert csv.field_size_limit() == limit
+    outer.close()
+    assert next(inner).text == text
+    assert csv.field_size_limit() == limit
+
+
+def test_a_broken_row_puts_the_limit_back(read, limit):
+    assert read("a.csv", 'text,label\n"on"e,x\n').errors
+    assert csv.field_size_limit() == limit

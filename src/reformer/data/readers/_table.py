@@ -1,7 +1,9 @@
 """CSV and TSV: a text and its class a row."""
 
 import csv
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from reformer.data.documents import Document
 from reformer.data.errors import DataError
@@ -10,6 +12,7 @@ from reformer.data.readers._source import Source, UnreadableFileError
 
 # The csv module refuses cells of more than 131,072 characters, and a document may well be longer.
 _LONGEST_CELL = 1 << 28
+_LIMIT_LOCK = threading.Lock()
 
 
 def read_table(
@@ -49,13 +52,13 @@ def table_rows(
     source: Source, delimiter: str, report: Callable[[DataError], object]
 ) -> Iterator[tuple[int, list[str]]]:
     """The rows that are not blank, each with the line it begins on; without the first, nothing can be read."""
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
     rows = csv.reader(source, delimiter=delimiter, strict=True)
     header_found = False
     while True:
         line = source.line + 1
         try:
-            cells = next(rows)
+            with _long_cells():
+                cells = next(rows)
         except StopIteration:
             return
         except UnreadableFileError:
@@ -71,6 +74,22 @@ def table_rows(
             if cells:
                 header_found = True
                 yield line, cells
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """The limit on a cell's length raised while one row is read.
+
+    The limit is one for the process: raised for longer, it would stay so in the code that takes the rows. Under the
+    lock, because another thread that raised it meanwhile would put back the wrong limit.
+    """
+    with _LIMIT_LOCK:
+        before = csv.field_size_limit()
+        csv.field_size_limit(max(before, _LONGEST_CELL))
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)
 
 
 def _index(source: Source, header: list[str], column: str) -> int:
