@@ -3,12 +3,20 @@
 Run as a script: `python -P _pip_stream.py PACKAGE FILE`. `pip download` itself would run the setup.py of a source
 archive to learn its metadata, so only pip's search and its network session are used. With them, the user's
 own settings hold: index addresses, mirrors, certificates, proxies and credentials.
+
+pip promises no interface for this. These parts of `pip._internal` were read in pip 23.2.1, and tried with 26.3.
 """
 
 import logging
 import sys
 
-from pip._internal.commands.download import DownloadCommand
+try:
+    from pip._internal.commands.download import DownloadCommand
+except ImportError as error:
+    pip = sys.modules.get("pip")
+    reason = "no pip is installed" if pip is None else f"pip {pip.__version__} lacks a part that fetching needs"
+    # The last line on standard error becomes the reason in the user's `DataError`.
+    sys.exit(f"{reason}: {error}")
 
 
 class _Refusals(logging.Handler):
