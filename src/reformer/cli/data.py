@@ -17,7 +17,8 @@ def list_() -> None:
 
     table = Table("name", "what it is", "download")
     for entry in DATA_SETS.values():
-        table.add_row(entry.name, entry.description, f"{entry.size / 1e6:.0f} MB")
+        download = "none" if entry.archive is None else f"{entry.archive.size / 1e6:.0f} MB"
+        table.add_row(entry.name, entry.description, download)
     Console().print(table)
 
 

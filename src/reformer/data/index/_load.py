@@ -25,6 +25,11 @@ _READERS = {
     "chinese-reviews": read_chinese_reviews,
     "msra-ner": read_msra_ner,
 }
+_LOADERS = {
+    "people-daily-cloze": "load_cloze(page_length), for questions",
+    "digits": "load_digits(), for images",
+    "digit-captions": "load_digits(captions=True), for images",
+}
 
 
 @overload
@@ -50,12 +55,9 @@ def load(name: str, *, split: str | None = None) -> dict[str, list[Document]] | 
         raise DataError(None, None, f"there is no split {split!r}", f"use one of {', '.join(SPLITS)}")
     entry = data_set(name)
     if name not in _READERS:
-        raise DataError(
-            None,
-            None,
-            f"the data set {name!r} has no documents",
-            f"use fetch({name!r}) and read {' '.join(os.path.basename(member) for member in entry.members)}",
-        )
+        files = " ".join(os.path.basename(member) for member in entry.members)
+        remedy = _LOADERS.get(name, f"fetch({name!r}) and read {files}")
+        raise DataError(None, None, f"the data set {name!r} has no documents", f"use {remedy}")
     splits = _READERS[name](fetch(name))
     return splits if split is None else splits[split]
 

