@@ -11,7 +11,7 @@ from reformer.data import byte_tokenizer
 from reformer.models import ReformerForMaskedLM
 from reformer.recipe import Recipe
 from reformer.runs.loading import load_run
-from reformer.tasks.masked_language_modelling import hide
+from reformer.tasks.masked_language_modelling import MaskedLanguageModelling, hide, hide_by_document
 from reformer.training.train import train
 from tests.tiny import masked_recipe, ner_recipe
 
@@ -57,6 +57,47 @@ def test_hidden_are_as_many_as_asked_and_never_padding():
     assert masked == pytest.approx(0.8, abs=0.04)
     kept = (shown[hidden] == 7).float().mean()
     assert kept == pytest.approx(0.1, abs=0.04)
+
+
+def _padded(documents, length):
+    ids, mask = torch.zeros(len(documents), length, dtype=torch.long), torch.zeros(len(documents), length).long()
+    for row, document in enumerate(documents):
+        ids[row, : len(document)], mask[row, : len(document)] = document, 1
+    return ids, mask
+
+
+def test_a_document_hides_the_same_tokens_in_every_batch():
+    documents = [torch.randint(5, 261, (length,)) for length in (30, 7, 100, 41)]
+    alone = [hide_by_document(*_padded([document], len(document)), byte_tokenizer(), 0.3) for document in documents]
+    batch = hide_by_document(*_padded(documents[::-1], 128), byte_tokenizer(), 0.3)
+    for row, (document, single) in enumerate(zip(documents[::-1], alone[::-1], strict=True)):
+        for name, padding in (("input_ids", 0), ("labels", -100)):
+            assert torch.equal(batch[name][row, : len(document)], single[name][0])
+            assert (batch[name][row, len(document) :] == padding).all()
+    # The seed is the document's own: equal ids, and no others, hide the same places.
+    hidden = [(single["labels"] != -100)[0, :7].tolist() for single in alone]
+    assert len(set(map(tuple, hidden))) > 1
+
+
+def test_the_metric_does_not_depend_on_how_documents_are_batched(tmp_path):
+    recipe = Recipe.model_validate(masked_recipe(tmp_path, mask_ratio=0.25))
+    data = MaskedLanguageModelling().load_data(recipe)
+    torch.manual_seed(0)
+    model = ReformerForMaskedLM(data.config).eval()
+    count = 7
+    assert len({len(data.train[index].ids) for index in range(count)}) > 1
+    results = []
+    for size, order in ((1, range(count)), (2, range(count)), (5, reversed(range(count))), (5, [*range(1, count), 0])):
+        metric, indices = data.new_metric(), list(order)
+        for at in range(0, count, size):
+            batch = data.collate([data.train[index] for index in indices[at : at + size]])
+            with torch.no_grad():
+                data.evaluate_batch(model, batch, metric)
+        results.append(metric.result())
+    for result in results[1:]:
+        assert result["hidden"] == results[0]["hidden"] > 0
+        assert result["accuracy"] == results[0]["accuracy"]
+        assert result["perplexity"] == pytest.approx(results[0]["perplexity"], rel=1e-5)
 
 
 def test_labels_are_not_read_and_texts_are_joined(tmp_path):

@@ -1,5 +1,6 @@
 """Masked language models: hidden tokens from what stands on both their sides, to learn a language before a task."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -64,14 +65,13 @@ class MaskedData(TaskData):
         return pad([example.ids for example in examples], pad_token_id)
 
     def augment(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
-        return self._hidden(batch, generator)
+        return batch | hide(batch["input_ids"], batch["attention_mask"], self.tokenizer, self._ratio, generator)
 
     def new_metric(self) -> HiddenTokenMetric:
         return HiddenTokenMetric()
 
     def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
-        # Always the same tokens are hidden, whatever was drawn before, or two measures could not be compared.
-        batch = self._hidden(batch, torch.Generator().manual_seed(int(batch["input_ids"].sum())))
+        batch = batch | hide_by_document(batch["input_ids"], batch["attention_mask"], self.tokenizer, self._ratio)
         # Counted as one item, the loss is the sum over all labels.
         outputs = model(**batch, num_items_in_batch=1)
         labels = batch["labels"]
@@ -100,12 +100,6 @@ class MaskedData(TaskData):
         if len(self._test):
             yield f"reporting on  {_size(self._test)}"
 
-    def _hidden(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
-        ids, mask = batch["input_ids"], batch["attention_mask"]
-        # Drawn on the CPU, so that the same tokens are hidden on every device.
-        found = hide(ids.cpu(), mask.cpu(), self.tokenizer, self._ratio, generator)
-        return batch | {name: value.to(ids.device) for name, value in found.items()}
-
     def _examples(self, documents: list[Document]) -> Examples:
         return Examples(documents, self.tokenizer, _no_target, self.config.max_position_embeddings)
 
@@ -122,6 +116,9 @@ def hide(
     Of the hidden tokens eight in ten become the mask token and one another token, drawn evenly from the vocabulary;
     one stays as it is, so that the model learns about tokens that it sees, too (Devlin et al. 2019, section 3.1).
     """
+    device = ids.device
+    # Drawn on the CPU, so that the same tokens are hidden on every device.
+    ids, mask = ids.cpu(), mask.cpu()
     mask_token_id = tokenizer.mask_token_id
     assert isinstance(mask_token_id, int)
     drawn = torch.rand((2, *ids.shape), generator=generator)
@@ -129,7 +126,28 @@ def hide(
     others = torch.randint(len(tokenizer), ids.shape, generator=generator)
     shown = torch.where(hidden & (drawn[1] < 0.8), mask_token_id, ids)
     shown = torch.where(hidden & (drawn[1] >= 0.9), others, shown)
-    return {"input_ids": shown, "labels": ids.masked_fill(~hidden, IGNORED)}
+    return {"input_ids": shown.to(device), "labels": ids.masked_fill(~hidden, IGNORED).to(device)}
+
+
+def hide_by_document(
+    ids: Int[Tensor, "batch length"],
+    mask: Int[Tensor, "batch length"],
+    tokenizer: PreTrainedTokenizerFast,
+    ratio: float,
+) -> dict[str, Int[Tensor, "batch length"]]:
+    """`hide`, each document seeded by a hash of its own token ids.
+
+    So the same tokens of a document are hidden in every epoch and in every run, whatever batch it is in and however far
+    it is padded; a metric would otherwise depend on how the documents are batched.
+    """
+    shown, labels = ids.clone(), torch.full_like(ids, IGNORED)
+    for row, real in enumerate(mask.bool()):
+        document = ids[row, real]
+        digest = hashlib.blake2b(document.cpu().numpy().astype("<i8").tobytes(), digest_size=8).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest, "little"))
+        hidden = hide(document[None], torch.ones_like(document[None]), tokenizer, ratio, generator)
+        shown[row, real], labels[row, real] = hidden["input_ids"][0], hidden["labels"][0]
+    return {"input_ids": shown, "labels": labels}
 
 
 def _no_target(document: Document, offsets: Offsets) -> np.ndarray:
