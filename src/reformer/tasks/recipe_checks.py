@@ -25,10 +25,11 @@ def _check_model(path: Path, recipe: Recipe) -> None:
     from huggingface_hub.errors import StrictDataclassError
 
     from reformer.models import ReformerConfig
+    from reformer.models.configuration.fields import FIELDS
     from reformer.tasks.registry import TASKS
 
     fields = recipe.model
-    known = {name for name in ReformerConfig.__annotations__ if name != "model_type"} - set(DECIDED_BY_THE_RUN)
+    known = set(FIELDS) - set(DECIDED_BY_THE_RUN)
     for name in fields:
         if name in DECIDED_BY_THE_RUN:
             raise RecipeError(f"{path}: model.{name} is not the recipe's to set: {DECIDED_BY_THE_RUN[name]}")

@@ -1,7 +1,9 @@
 """Configuration of the models."""
 
 from reformer.models.configuration.config import ReformerConfig
+from reformer.models.configuration.fields import ReformerFields
 
 __all__ = [
     "ReformerConfig",
+    "ReformerFields",
 ]

@@ -1,42 +1,38 @@
-"""What a configuration must not say: each field, and each two together, that make no sense, and what would."""
+"""Checks of the configuration's fields, one by one and against each other."""
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
+from reformer.models.configuration.fields import ReformerFields
 from reformer.models.configuration.head_groups import NO_HEAD, Layer
 from reformer.models.configuration.idle_options import idle_options, refusal
 from reformer.ops.orderings import bucket_factors
 from reformer.ops.window_attention import MOST_COEFFICIENTS
 
-if TYPE_CHECKING:
-    from reformer.models.configuration.config import ReformerConfig
-
-
 ATTENTION_KINDS = ("full", "local", "lsh", "local+lsh", "fourier")
 CROSS_ATTENTION_KINDS = ("full", "lsh")
 
 
-def check(config: "ReformerConfig") -> None:
-    """Raise `ValueError`, with what was given and what was expected, if the configuration makes no sense."""
-    _check_idle(config)
-    _check_sizes(config)
-    _check_layers(config)
-    _check_transform(config)
-    _check_time_bias(config)
-    _check_positions(config)
-    _check_series(config)
-    _check_encoder_decoder(config)
-    _check_fusion(config)
+def check(fields: ReformerFields) -> None:
+    """Raise a `ValueError` with what was given and what was expected, if a field or two together make no sense."""
+    _check_idle(fields)
+    _check_sizes(fields)
+    _check_layers(fields)
+    _check_transform(fields)
+    _check_time_bias(fields)
+    _check_positions(fields)
+    _check_series(fields)
+    _check_encoder_decoder(fields)
+    _check_fusion(fields)
 
 
-def _check_idle(config: "ReformerConfig") -> None:
-    fields = partial(getattr, config)
-    if told := refusal(idle_options(fields, config.default), fields):
+def _check_idle(fields: ReformerFields) -> None:
+    value = partial(getattr, fields)
+    if told := refusal(idle_options(value, fields.default), value):
         raise ValueError(told)
 
 
-def _check_sizes(config: "ReformerConfig") -> None:
+def _check_sizes(fields: ReformerFields) -> None:
     names = (
         "hidden_size",
         "num_attention_heads",
@@ -46,65 +42,65 @@ def _check_sizes(config: "ReformerConfig") -> None:
     names += ("num_rounds", "max_position_embeddings", "ngram_rows", "ngram_width", "ngram_min_frequency")
     names += ("fourier_kernel", "circulant_block", "fusion_kernel", "fusion_stride", "shorten_stride")
     for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name}={getattr(config, name)}: expected at least 1")
+        if getattr(fields, name) < 1:
+            raise ValueError(f"{name}={getattr(fields, name)}: expected at least 1")
     names = ("hidden_dropout_prob", "classifier_dropout", "token_dropout", "ngram_dropout", "label_smoothing")
     names += ("layer_drop",)
     for name in names:
-        value = getattr(config, name)
+        value = getattr(fields, name)
         if value is not None and not 0 <= value < 1:
             raise ValueError(f"{name}={value}: expected a probability, at least 0 and below 1")
-    if config.residual_streams not in (1, 2):
-        raise ValueError(f"residual_streams={config.residual_streams}: expected 2, or 1 for the plain Transformer")
-    if config.residual_streams == 1 and config.reversible:
+    if fields.residual_streams not in (1, 2):
+        raise ValueError(f"residual_streams={fields.residual_streams}: expected 2, or 1 for the plain Transformer")
+    if fields.residual_streams == 1 and fields.reversible:
         raise ValueError(
             "residual_streams=1 with reversible=True: an input can be found again only from two streams; set "
             "reversible to False, or residual_streams to 2"
         )
-    if config.chunk_size_feed_forward < 0:
-        raise ValueError(f"chunk_size_feed_forward={config.chunk_size_feed_forward}: expected 0 (all) or more")
-    if config.ngram_min_frequency > 1 and config.is_encoder_decoder:
+    if fields.chunk_size_feed_forward < 0:
+        raise ValueError(f"chunk_size_feed_forward={fields.chunk_size_feed_forward}: expected 0 (all) or more")
+    if fields.ngram_min_frequency > 1 and fields.is_encoder_decoder:
         raise ValueError(
-            f"ngram_min_frequency={config.ngram_min_frequency}: it counts the groups of one text; give no "
+            f"ngram_min_frequency={fields.ngram_min_frequency}: it counts the groups of one text; give no "
             "encoder-decoder, or leave it out"
         )
     for name in ("convolution_kernel", "projection_kernel"):
-        kernel = getattr(config, name)
+        kernel = getattr(fields, name)
         if kernel < 0 or (kernel and kernel % 2 == 0):
             raise ValueError(f"{name}={kernel}: expected 0 (none) or an odd width")
-    if config.feed_forward_linear == "circulant":
+    if fields.feed_forward_linear == "circulant":
         for name in ("hidden_size", "feed_forward_size"):
-            if getattr(config, name) % config.circulant_block:
+            if getattr(fields, name) % fields.circulant_block:
                 raise ValueError(
-                    f"circulant_block={config.circulant_block} does not divide {name}={getattr(config, name)}; "
+                    f"circulant_block={fields.circulant_block} does not divide {name}={getattr(fields, name)}; "
                     "circulant blocks have to fill the matrix"
                 )
-    if config.bottleneck_size < 0:
-        raise ValueError(f"bottleneck_size={config.bottleneck_size}: expected 0 (none) or more")
-    if config.embedding_width < 1:
-        raise ValueError(f"embedding_size={config.embedding_size}: expected at least 1, or None for hidden_size")
-    if config.ngram_sizes and (min(config.ngram_sizes) < 2 or len(set(config.ngram_sizes)) < len(config.ngram_sizes)):
-        raise ValueError(f"ngram_sizes={list(config.ngram_sizes)}: expected different sizes of at least 2")
+    if fields.bottleneck_size < 0:
+        raise ValueError(f"bottleneck_size={fields.bottleneck_size}: expected 0 (none) or more")
+    if fields.embedding_width < 1:
+        raise ValueError(f"embedding_size={fields.embedding_size}: expected at least 1, or None for hidden_size")
+    if fields.ngram_sizes and (min(fields.ngram_sizes) < 2 or len(set(fields.ngram_sizes)) < len(fields.ngram_sizes)):
+        raise ValueError(f"ngram_sizes={list(fields.ngram_sizes)}: expected different sizes of at least 2")
 
 
-def _check_layers(config: "ReformerConfig") -> None:
-    _check_kinds("attention_layers", config.attention_layers, ATTENTION_KINDS)
+def _check_layers(fields: ReformerFields) -> None:
+    _check_kinds("attention_layers", fields.attention_layers, ATTENTION_KINDS)
     for name in ("local_window", "lsh_window"):
-        window = getattr(config, name)
+        window = getattr(fields, name)
         if min([window] if isinstance(window, int) else window, default=0) < 1:
             raise ValueError(f"{name}={window}: expected at least 1")
-    for layer in config.attention_layers:
-        _check_shared_keys(config, layer)
-    bucket_factors(config.num_buckets)
-    _check_sharing(config)
+    for layer in fields.attention_layers:
+        _check_shared_keys(fields, layer)
+    bucket_factors(fields.num_buckets)
+    _check_sharing(fields)
 
 
-def _check_sharing(config: "ReformerConfig") -> None:
-    distinct = config.num_distinct_layers
+def _check_sharing(fields: ReformerFields) -> None:
+    distinct = fields.num_distinct_layers
     if distinct is None:
         return
     for name in ("attention_layers", "decoder_attention_layers", "cross_attention_layers"):
-        kinds = getattr(config, name) or []
+        kinds = getattr(fields, name) or []
         if kinds and not 1 <= distinct <= len(kinds):
             raise ValueError(f"num_distinct_layers={distinct}: expected 1 to {len(kinds)}, the number of {name}")
         for number, kind in enumerate(kinds):
@@ -117,15 +113,15 @@ def _check_sharing(config: "ReformerConfig") -> None:
                 )
 
 
-def _check_shared_keys(config: "ReformerConfig", layer: Layer) -> None:
+def _check_shared_keys(fields: ReformerFields, layer: Layer) -> None:
     """Heads that share keys must be able to."""
-    asked, heads = config.num_key_value_heads, config.num_attention_heads
-    groups = config.head_groups(layer)
+    asked, heads = fields.num_key_value_heads, fields.num_attention_heads
+    groups = fields.head_groups(layer)
     if asked is None or asked == heads:
         return
     if asked < 1 or heads % asked:
         raise ValueError(f"num_key_value_heads={asked}: expected a divisor of num_attention_heads={heads}")
-    if config.shared_query_key and any("lsh" in group.kind for group in groups):
+    if fields.shared_query_key and any("lsh" in group.kind for group in groups):
         raise ValueError(
             f"num_key_value_heads={asked} with shared_query_key=True: in hashed layers the queries of each head "
             "then are its keys, and none can be shared between heads; set shared_query_key=False"
@@ -135,48 +131,48 @@ def _check_shared_keys(config: "ReformerConfig", layer: Layer) -> None:
         if len(shared) * (heads // asked) != len(group.heads):
             raise ValueError(
                 f"num_key_value_heads={asked} has {heads // asked} neighbouring heads share keys, but in layer "
-                f"{layer} with local_window={config.local_window} and lsh_window={config.lsh_window} heads "
+                f"{layer} with local_window={fields.local_window} and lsh_window={fields.lsh_window} heads "
                 f"{list(group.heads)} are alike and share keys with others; make heads that share keys alike"
             )
 
 
-def _check_transform(config: "ReformerConfig") -> None:
-    order = config.score_polynomial_order
+def _check_transform(fields: ReformerFields) -> None:
+    order = fields.score_polynomial_order
     if not 1 <= order <= MOST_COEFFICIENTS:
         raise ValueError(f"score_polynomial_order={order}: expected 1 to {MOST_COEFFICIENTS}")
 
 
-def _check_time_bias(config: "ReformerConfig") -> None:
-    steps, heads = config.time_steps, config.num_attention_heads
-    if config.time_bias_length < 0:
-        raise ValueError(f"time_bias_length={config.time_bias_length}: expected 0 (no time bias) or a length")
+def _check_time_bias(fields: ReformerFields) -> None:
+    steps, heads = fields.time_steps, fields.num_attention_heads
+    if fields.time_bias_length < 0:
+        raise ValueError(f"time_bias_length={fields.time_bias_length}: expected 0 (no time bias) or a length")
     if steps is None:
         return
     if len(steps) != heads:
         raise ValueError(f"time_steps={list(steps)}: {len(steps)} for num_attention_heads={heads}; give one each")
-    if any(steps[head] != steps[head - head % config.heads_sharing_keys] for head in range(heads)):
+    if any(steps[head] != steps[head - head % fields.heads_sharing_keys] for head in range(heads)):
         raise ValueError(
-            f"time_steps={list(steps)} with num_key_value_heads={config.num_key_value_heads}: "
-            f"{config.heads_sharing_keys} neighbouring heads share keys, so they need one time step, the same"
+            f"time_steps={list(steps)} with num_key_value_heads={fields.num_key_value_heads}: "
+            f"{fields.heads_sharing_keys} neighbouring heads share keys, so they need one time step, the same"
         )
 
 
-def _check_positions(config: "ReformerConfig") -> None:
-    kind, longest = config.position_embedding_type, config.max_position_embeddings
-    if kind == "rotary" and config.attention_head_size % 2:
-        raise ValueError(f"attention_head_size={config.attention_head_size}: rotary positions need an even width")
-    if kind == "sinusoidal" and config.hidden_size % 2:
-        raise ValueError(f"hidden_size={config.hidden_size}: sinusoidal positions need an even width")
+def _check_positions(fields: ReformerFields) -> None:
+    kind, longest = fields.position_embedding_type, fields.max_position_embeddings
+    if kind == "rotary" and fields.attention_head_size % 2:
+        raise ValueError(f"attention_head_size={fields.attention_head_size}: rotary positions need an even width")
+    if kind == "sinusoidal" and fields.hidden_size % 2:
+        raise ValueError(f"hidden_size={fields.hidden_size}: sinusoidal positions need an even width")
     if kind != "axial":
         return
-    shape, widths = config.axial_pos_shape, config.axial_pos_embds_dim
+    shape, widths = fields.axial_pos_shape, fields.axial_pos_embds_dim
     if not shape or not widths or len(shape) != len(widths):
         raise ValueError(
             f"axial_pos_shape={shape} and axial_pos_embds_dim={widths}: axial positions need both, of one length"
         )
-    if min(shape) < 1 or min(widths) < 1 or sum(widths) != config.hidden_size:
+    if min(shape) < 1 or min(widths) < 1 or sum(widths) != fields.hidden_size:
         raise ValueError(
-            f"axial_pos_embds_dim={list(widths)} adds up to {sum(widths)}, expected hidden_size={config.hidden_size}"
+            f"axial_pos_embds_dim={list(widths)} adds up to {sum(widths)}, expected hidden_size={fields.hidden_size}"
         )
     table = 1
     for side in shape:
@@ -188,7 +184,7 @@ def _check_positions(config: "ReformerConfig") -> None:
         )
 
 
-def _check_series(config: "ReformerConfig") -> None:
+def _check_series(fields: ReformerFields) -> None:
     for name, least in (
         ("vocab_size", 0),
         ("patch_size", 1),
@@ -197,67 +193,67 @@ def _check_series(config: "ReformerConfig") -> None:
         ("num_time_features", 0),
         ("linear_context", 0),
     ):
-        if getattr(config, name) < least:
-            raise ValueError(f"{name}={getattr(config, name)}: expected at least {least}")
-    if not config.vocab_size and config.ngram_sizes:
-        raise ValueError(f"ngram_sizes={list(config.ngram_sizes)}: groups of tokens need a vocab_size")
-    found = list(config.quantiles)
+        if getattr(fields, name) < least:
+            raise ValueError(f"{name}={getattr(fields, name)}: expected at least {least}")
+    if not fields.vocab_size and fields.ngram_sizes:
+        raise ValueError(f"ngram_sizes={list(fields.ngram_sizes)}: groups of tokens need a vocab_size")
+    found = list(fields.quantiles)
     inside = all(0 < quantile < 1 for quantile in found)
     if found and (0.5 not in found or not inside or found != sorted(set(found))):
         raise ValueError(f"quantiles={found}: expected numbers between 0 and 1 in rising order, 0.5 among them")
 
 
-def _check_encoder_decoder(config: "ReformerConfig") -> None:
-    if not config.is_encoder_decoder:
+def _check_encoder_decoder(fields: ReformerFields) -> None:
+    if not fields.is_encoder_decoder:
         return
-    if config.is_decoder:
+    if fields.is_decoder:
         raise ValueError(
             "is_decoder=True and is_encoder_decoder=True: an encoder reads both sides, and the decoder is causal "
             "without being told; leave is_decoder out"
         )
-    layers, across = config.decoder_attention_layers or [], config.cross_attention_layers or []
+    layers, across = fields.decoder_attention_layers or [], fields.cross_attention_layers or []
     _check_kinds("decoder_attention_layers", layers, ATTENTION_KINDS)
     _check_kinds("cross_attention_layers", across, CROSS_ATTENTION_KINDS)
     for layer in layers:
-        _check_shared_keys(config, layer)
+        _check_shared_keys(fields, layer)
     if len(layers) != len(across):
         raise ValueError(
             f"cross_attention_layers has {len(across)} entries for the decoder's {len(layers)} layers; give one each"
         )
-    start = config.decoder_start_token_id
-    if start is None or not 0 <= start < config.vocab_size:
+    start = fields.decoder_start_token_id
+    if start is None or not 0 <= start < fields.vocab_size:
         raise ValueError(
-            f"decoder_start_token_id={start}: expected a token of the vocabulary of {config.vocab_size}, which the "
+            f"decoder_start_token_id={start}: expected a token of the vocabulary of {fields.vocab_size}, which the "
             "decoder reads first"
         )
 
 
-def _check_fusion(config: "ReformerConfig") -> None:
-    if config.fusion_width < 1:
-        raise ValueError(f"fusion_size={config.fusion_size}: expected at least 1, or None for the streams' width")
-    if config.fusion_ranges and min(config.fusion_ranges) < 2:
-        raise ValueError(f"fusion_ranges={list(config.fusion_ranges)}: expected ranges of at least 2 steps")
-    strides = {"fusion_stride": config.fusion_stride} if config.classifier_pooling == "fusion" else {}
+def _check_fusion(fields: ReformerFields) -> None:
+    if fields.fusion_width < 1:
+        raise ValueError(f"fusion_size={fields.fusion_size}: expected at least 1, or None for the streams' width")
+    if fields.fusion_ranges and min(fields.fusion_ranges) < 2:
+        raise ValueError(f"fusion_ranges={list(fields.fusion_ranges)}: expected ranges of at least 2 steps")
+    strides = {"fusion_stride": fields.fusion_stride} if fields.classifier_pooling == "fusion" else {}
     for name in ("shortened_layers", "decoder_shortened_layers"):
-        if (layers := getattr(config, name)) is not None:
-            strides["shorten_stride"] = config.shorten_stride
-            _check_shortening(config, name, layers)
+        if (layers := getattr(fields, name)) is not None:
+            strides["shorten_stride"] = fields.shorten_stride
+            _check_shortening(fields, name, layers)
     for name, stride in strides.items():
-        if stride > config.fusion_kernel:
+        if stride > fields.fusion_kernel:
             raise ValueError(
-                f"{name}={stride} with fusion_kernel={config.fusion_kernel} would skip tokens; enlarge the kernel"
+                f"{name}={stride} with fusion_kernel={fields.fusion_kernel} would skip tokens; enlarge the kernel"
             )
 
 
-def _check_shortening(config: "ReformerConfig", name: str, layers: Sequence[int]) -> None:
-    count = len((config.decoder_attention_layers or []) if name.startswith("decoder") else config.attention_layers)
+def _check_shortening(fields: ReformerFields, name: str, layers: Sequence[int]) -> None:
+    count = len((fields.decoder_attention_layers or []) if name.startswith("decoder") else fields.attention_layers)
     if len(layers) != 2 or not 0 <= layers[0] < layers[1] <= count:
         raise ValueError(
             f"{name}={list(layers)}: expected the first layer and the one after the last, within 0 and {count}"
         )
-    if config.shorten_stride < 2:
-        raise ValueError(f"shorten_stride={config.shorten_stride} shortens nothing; expected at least 2")
-    if config.residual_streams != 2:
+    if fields.shorten_stride < 2:
+        raise ValueError(f"shorten_stride={fields.shorten_stride} shortens nothing; expected at least 2")
+    if fields.residual_streams != 2:
         raise ValueError(f"{name}={list(layers)} with residual_streams=1: there is no hourglass of one stream")
 
 

@@ -30,8 +30,8 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
             raise ValueError(
                 "is_encoder_decoder=False: this model reads one sequence and writes another; set it to True"
             )
-        self.encoder = ReformerModel(config.of_encoder())
-        self.decoder = ReformerModel(config.of_decoder(), across=config.cross_attention_layers or ())
+        self.encoder = ReformerModel(config.encoder_config())
+        self.decoder = ReformerModel(config.decoder_config(), across=config.cross_attention_layers or ())
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module | None:
