@@ -1,9 +1,9 @@
-"""Group lasso: one factor for a whole head or layer, zeros that stay, and what trimming then finds."""
+"""Group lasso: one factor for a whole head or layer, zeros that stay, and what pruning then finds."""
 
 import pytest
 import torch
 
-from reformer.finetuning import FinetuningError, GroupLasso, freeze, layers, trim, trim_heads
+from reformer.finetuning import FinetuningError, GroupLasso, freeze, layers, prune_heads, prune_layers
 from tests.contract.models import HEADS, every_variant, outputs, random_ids
 
 HEAD = HEADS["token-classification"]
@@ -46,7 +46,7 @@ def test_all_is_zero_in_the_end_and_stays_there(variant):
     assert outputs(model, ids).isfinite().all()
 
 
-def test_trimming_finds_zeros_to_be_worth_nothing():
+def test_pruning_finds_zeros_to_be_worth_nothing():
     model, ids = HEAD.build("full", num_attention_heads=4, attention_head_size=8), random_ids(2, 23)
     with torch.no_grad():
         layers(model)[1][0].function.output.weight[:, 8:16] *= 1e-3
@@ -62,10 +62,10 @@ def test_trimming_finds_zeros_to_be_worth_nothing():
     def measure(other):
         return -float((outputs(other, ids) - expected).abs().max())
 
-    fewer = trim_heads(model, measure, tolerance=1e-5)
+    fewer = prune_heads(model, measure, tolerance=1e-5)
     assert fewer.worth[1][1] == pytest.approx(0, abs=1e-5)
     assert 1 not in fewer.kept[1]
-    shorter = trim(model, measure, tolerance=1e-5)
+    shorter = prune_layers(model, measure, tolerance=1e-5)
     assert shorter.kept == (0, 1)
     assert shorter.worth[2] == pytest.approx(0, abs=1e-5)
 

@@ -4,14 +4,15 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from reformer.nn import Attention, Replay, Tokens
+from reformer.nn import Attention, AttentionOptions, Replay, Tokens
 from reformer.ops import hash_query_slots, hash_slots, position_slots, window_attention
 
 KINDS = ["full", "local", "lsh", "local+lsh"]
 
 
-def _layer(kind, **options):
-    layer = Attention(kind, 24, 3, 8, local_window=4, lsh_window=5, buckets=4, rounds=2, **options).eval().double()
+def _layer(kind, causal=False, **options):
+    given = AttentionOptions(local_window=4, lsh_window=5, buckets=4, rounds=2, **options)
+    layer = Attention(kind, 24, 3, 8, given, causal=causal).eval().double()
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.normal_(std=0.5)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from reformer.nn import CrossAttention, Replay, Source, Tokens
+from reformer.nn import AttentionOptions, CrossAttention, Replay, Source, Tokens
 from reformer.ops import hash_query_slots, hash_slots, window_attention
 
 
@@ -13,7 +13,8 @@ def _split(vectors):
 
 
 def _layer(kind, **options):
-    layer = CrossAttention(kind, 24, 48, 3, 8, window=3, buckets=4, rounds=2, **options).eval().double()
+    given = AttentionOptions(lsh_window=3, buckets=4, rounds=2, **options)
+    layer = CrossAttention(kind, 24, 48, 3, 8, given).eval().double()
     with torch.no_grad():
         for name, parameter in layer.named_parameters():
             parameter.normal_(std=0.05 if name == "transform.coefficients" else 0.5)

@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from reformer.nn import Attention, MixedAttention, Replay, Tokens
+from reformer.nn import Attention, AttentionOptions, MixedAttention, Replay, Tokens
 
 
-def _attention(kind, heads=4, **options):
-    layer = Attention(kind, 24, heads, 8, lsh_window=5, buckets=4, rounds=2, shared=False, **options).eval().double()
+def _attention(kind, heads=4, local_window=64, **shape):
+    options = AttentionOptions(local_window=local_window, lsh_window=5, buckets=4, rounds=2, shared=False)
+    layer = Attention(kind, 24, heads, 8, options, **shape).eval().double()
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.normal_(std=0.5)
@@ -61,4 +62,4 @@ def test_shared_keys_are_those_of_one_head_given_to_each(kind, causal, key_heads
 @pytest.mark.parametrize(("shared", "key_heads"), [(False, 3), (False, 0), (True, 2)])
 def test_keys_that_cannot_be_shared_are_refused(shared, key_heads):
     with pytest.raises(ValueError, match=f"key_value_heads={key_heads} for 4 heads.*expected"):
-        Attention("lsh", 24, 4, 8, shared=shared, key_value_heads=key_heads)
+        Attention("lsh", 24, 4, 8, AttentionOptions(shared=shared), key_value_heads=key_heads)

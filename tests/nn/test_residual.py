@@ -3,12 +3,16 @@
 import torch
 from torch import nn
 
-from reformer.nn import Attention, FeedForward, ResidualSequence, SubLayer, Tokens
+from reformer.nn import Attention, AttentionOptions, FeedForward, ResidualSequence, SubLayer, Tokens
 
 
 def test_it_equals_pytorchs_layers():
     torch.manual_seed(0)
-    functions = [function for _ in range(2) for function in (Attention("full", 12, 3, 4), FeedForward(12, 20, "relu"))]
+    functions = [
+        function
+        for _ in range(2)
+        for function in (Attention("full", 12, 3, 4, AttentionOptions()), FeedForward(12, 20, "relu"))
+    ]
     ours = ResidualSequence([SubLayer(function, 12) for function in functions]).double()
     theirs = nn.TransformerEncoder(
         nn.TransformerEncoderLayer(12, 3, 20, 0.0, layer_norm_eps=1e-6, batch_first=True, norm_first=True),

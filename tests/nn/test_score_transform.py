@@ -1,18 +1,21 @@
 """Coefficients that start as the identity, and learn."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from reformer.models import ReformerConfig
-from reformer.nn import Attention, Replay, Tokens
+from reformer.nn import Attention, AttentionOptions, Replay, Tokens
 
 
 @pytest.mark.parametrize("transform", ["polynomial", "sinh"])
 @pytest.mark.parametrize("kind", ["full", "local", "lsh", "local+lsh"])
 def test_it_starts_as_the_identity_and_learns_at_once(kind, transform):
-    options = {"rounds": 1, "buckets": 2, "causal": True}
-    transformed = Attention(kind, 24, 3, 8, score_transform=transform, score_order=2, **options).eval()
-    plain = Attention(kind, 24, 3, 8, **options).eval()
+    options = AttentionOptions(rounds=1, buckets=2)
+    with_transform = replace(options, score_transform=transform, score_order=2)
+    transformed = Attention(kind, 24, 3, 8, with_transform, causal=True).eval()
+    plain = Attention(kind, 24, 3, 8, options, causal=True).eval()
     plain.load_state_dict({name: transformed.state_dict()[name] for name in plain.state_dict()})
     mask = torch.ones(2, 19, dtype=torch.bool)
     mask[1, :6] = False

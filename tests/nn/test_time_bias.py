@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reformer.models import ReformerConfig
-from reformer.nn import Attention, Replay, TimeBias, Tokens
+from reformer.nn import Attention, AttentionOptions, Replay, TimeBias, Tokens
 from reformer.nn.time_bias import time_waves
 
 LENGTH, STEPS = 12, [0.5, 2.0, 3.0]
@@ -31,8 +31,9 @@ def test_the_score_gains_the_bias():
 
 @pytest.mark.parametrize("kind", ["full", "local", "lsh", "local+lsh"])
 def test_it_starts_without_effect_and_learns_at_once(kind):
-    biased = Attention(kind, 24, 3, 8, rounds=1, buckets=2, time_heads=[0, 2, 1]).eval()
-    plain = Attention(kind, 24, 3, 8, rounds=1, buckets=2).eval()
+    options = AttentionOptions(rounds=1, buckets=2)
+    biased = Attention(kind, 24, 3, 8, replace(options, time_heads=[0, 2, 1])).eval()
+    plain = Attention(kind, 24, 3, 8, options).eval()
     plain.load_state_dict({name: biased.state_dict()[name] for name in plain.state_dict()})
     tokens = Tokens.of(torch.ones(1, 19, dtype=torch.bool))
     tokens = replace(tokens, time=time_waves(tokens.positions, STEPS, LENGTH))

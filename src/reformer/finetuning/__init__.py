@@ -8,10 +8,10 @@ from reformer.finetuning.lasso import GroupLasso
 from reformer.finetuning.layers import layers
 from reformer.finetuning.lora import PROJECTIONS, add_lora, merge_lora
 from reformer.finetuning.pretrained import load_pretrained
+from reformer.finetuning.prune import PrunedLayers, keep_layers, prune_layers
+from reformer.finetuning.prune_heads import PrunedHeads, heads_of, keep_heads, prune_heads
 from reformer.finetuning.share import share
 from reformer.finetuning.transfer import Transfer, transfer
-from reformer.finetuning.trim import Trimmed, keep_layers, trim
-from reformer.finetuning.trim_heads import TrimmedHeads, heads_of, keep_heads, trim_heads
 from reformer.finetuning.widen import widen
 
 __all__ = [
@@ -21,9 +21,9 @@ __all__ = [
     "Base",
     "FinetuningError",
     "GroupLasso",
+    "PrunedHeads",
+    "PrunedLayers",
     "Transfer",
-    "Trimmed",
-    "TrimmedHeads",
     "add_lora",
     "changed_config",
     "freeze",
@@ -34,9 +34,9 @@ __all__ = [
     "layers",
     "load_pretrained",
     "merge_lora",
+    "prune_heads",
+    "prune_layers",
     "share",
     "transfer",
-    "trim",
-    "trim_heads",
     "widen",
 ]

@@ -5,7 +5,7 @@ from typing import Any
 
 from reformer.finetuning.errors import FinetuningError
 from reformer.models import ReformerConfig
-from reformer.models.configuration.idle_options import idle_options, refusal
+from reformer.models.configuration.idle_options import idle_options, plain, refusal
 
 CHANGEABLE = (
     "chunk_size_feed_forward",
@@ -44,7 +44,7 @@ def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> Reform
     fields = config.to_dict()
     allowed = {name for name in CHANGEABLE if name != "max_position_embeddings" or _any_length(config)}
     for name, value in changes.items():
-        if name not in allowed and _plain(fields.get(name)) != _plain(value):
+        if name not in allowed and plain(fields.get(name)) != plain(value):
             raise FinetuningError(
                 f"model.{name} = {value!r}: the trained model has {fields.get(name)!r}, which its weights were learned "
                 f"for; leave it out. What can be chosen anew is {', '.join(sorted(allowed))}"
@@ -62,7 +62,3 @@ def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> Reform
 
 def _any_length(config: ReformerConfig) -> bool:
     return config.position_embedding_type != "learned"
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""Group lasso over heads and layers: what is not needed goes to exactly zero, where trimming can take it out."""
+"""Group lasso over heads and layers: the weights of those that are not needed go to exactly zero, and can be pruned."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,7 @@ from transformers import PreTrainedModel
 
 from reformer.finetuning.errors import FinetuningError
 from reformer.finetuning.layers import backbone, layers
-from reformer.finetuning.trim_heads import attention_groups, heads_of
-from reformer.nn import Attention, Bottleneck, FeedForward, FourierConvolution, MixedAttention, SeparableConvolution
-from reformer.nn.sublayer import SubLayer
-
-LAST = {Attention: "output", FourierConvolution: "output", FeedForward: "outer", SeparableConvolution: "pointwise"}
-"""By what a sub-layer does, which map of it writes to the stream."""
+from reformer.finetuning.prune_heads import heads_of, layer_head_groups
 
 
 class GroupLasso:
@@ -30,7 +25,7 @@ class GroupLasso:
         layers: how strongly each layer is, by all that its sub-layers write with, biases included; 0 for not at all.
 
     Raises:
-        FinetuningError: layers that share their weights, which trimming could not take out.
+        FinetuningError: layers that share their weights, which pruning could not take out.
     """
 
     def __init__(self, model: PreTrainedModel, *, heads: float = 0.0, layers: float = 0.0) -> None:
@@ -76,32 +71,29 @@ class GroupLasso:
         found: list[dict[tuple[int, ...], list[Tensor]]] = []
         for number, had in enumerate(heads_of(self._model)):
             of_layer: dict[tuple[int, ...], list[Tensor]] = {}
-            for group, module in attention_groups(self._model, number) if had else []:
-                width = module.head_dim * together
+            for group, part in layer_head_groups(self._model, number) if had else []:
                 for place in range(0, len(group.heads), together):
-                    first = place * module.head_dim
-                    columns = module.output.weight[:, first : first + width]
-                    of_layer[group.heads[place : place + together]] = [columns] if _learns(module.output) else []
+                    columns = part.output_columns(place, together)
+                    of_layer[group.heads[place : place + together]] = [columns] if _learns(part.output_maps) else []
             found.append({unit: group for unit, group in of_layer.items() if group})
         return found
 
     def _layer_groups(self) -> list[list[Tensor]]:
         """For each layer, all that it writes with."""
-        return [[each for sublayer in every for each in _written_with(sublayer)] for every in layers(self._model)]
+        return [
+            [
+                parameter
+                for sublayer in sublayers
+                for written in sublayer.output_maps
+                for parameter in written.parameters()
+                if parameter.requires_grad
+            ]
+            for sublayers in layers(self._model)
+        ]
 
 
-def _written_with(sublayer: nn.Module) -> list[Tensor]:
-    assert isinstance(sublayer, SubLayer)
-    if isinstance(sublayer.after, Bottleneck):
-        last = [sublayer.after.widen]
-    else:
-        functions = sublayer.function.groups if isinstance(sublayer.function, MixedAttention) else [sublayer.function]
-        last = [getattr(function, LAST[type(function)]) for function in functions]
-    return [parameter for module in last for parameter in module.parameters() if parameter.requires_grad]
-
-
-def _learns(module: nn.Module) -> bool:
-    return all(parameter.requires_grad for parameter in module.parameters())
+def _learns(modules: Sequence[nn.Module]) -> bool:
+    return all(parameter.requires_grad for module in modules for parameter in module.parameters())
 
 
 def _shrink(group: Sequence[Tensor], step: float) -> None:

@@ -1,13 +1,12 @@
 """The layers of a trained model, each as its sub-layers."""
 
-from typing import Any
+from typing import Any, cast
 
-from torch import nn
 from transformers import PreTrainedModel
 
 from reformer.finetuning.errors import FinetuningError
 from reformer.models import ReformerConfig, ReformerModel
-from reformer.nn import ResidualSequence, ReversibleSequence
+from reformer.nn import ResidualSequence, ReversibleSequence, SubLayer
 
 
 def backbone(model: PreTrainedModel) -> ReformerModel:
@@ -33,16 +32,16 @@ def stacks(model: PreTrainedModel) -> dict[str, ReformerModel]:
     return {name: stack for name, stack in found.named_children() if isinstance(stack, ReformerModel)}
 
 
-def layers(model: PreTrainedModel) -> list[list[nn.Module]]:
+def layers(model: PreTrainedModel) -> list[list[SubLayer]]:
     """The sub-layers of each layer, in the order they run; see `backbone` for what it raises."""
     return layers_of(backbone(model))
 
 
-def layers_of(stack: ReformerModel) -> list[list[nn.Module]]:
+def layers_of(stack: ReformerModel) -> list[list[SubLayer]]:
     """The sub-layers of each layer of a stack, in the order they run."""
     # A stack that shortens the sequence has three parts, in the order they run.
     parts = (part for part in stack.encoder.modules() if isinstance(part, (ReversibleSequence, ResidualSequence)))
-    sublayers = [sublayer for part in parts for sublayer in part.sublayers]
+    sublayers = [cast(SubLayer, sublayer) for part in parts for sublayer in part.sublayers]
     each = len(sublayers) // stack.config.num_hidden_layers
     return [sublayers[begin : begin + each] for begin in range(0, len(sublayers), each)]
 

@@ -1,6 +1,6 @@
-"""A trained model made wider, that is at first the same function."""
+"""Widening: a trained model with more channels, which computes the same function at first."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -8,32 +8,9 @@ from transformers import PreTrainedModel
 
 from reformer.finetuning.errors import FinetuningError
 from reformer.finetuning.layers import rebuilt
-from reformer.models import (
-    ReformerConfig,
-    ReformerForForecasting,
-    ReformerForImageClassification,
-    ReformerForImageToText,
-    ReformerForQuestionAnswering,
-    ReformerForSequenceClassification,
-    ReformerForTokenClassification,
-    ReformerModel,
-)
-from reformer.models.heads import LanguageModel
-from reformer.nn import (
-    Attention,
-    AxialPositions,
-    Bottleneck,
-    CirculantLinear,
-    FeedForward,
-    FourierConvolution,
-    FusionPooling,
-    Hourglass,
-    LearnedPositions,
-    NgramEmbedding,
-    SeparableConvolution,
-    SinusoidalPositions,
-)
-from reformer.nn.sublayer import SubLayer
+from reformer.models import ReformerConfig
+from reformer.models.heads.language import LanguageModel
+from reformer.nn import Channels, CirculantLinear, FusionPooling, Hourglass, SinusoidalPositions
 
 
 def widen(model: PreTrainedModel, hidden_size: int) -> PreTrainedModel:
@@ -111,82 +88,39 @@ def _divided(weight: Tensor, dim: int, times: int) -> Tensor:
     return _copied(weight, dim, times) / times
 
 
-Way = dict[int, Callable[[Tensor, int, int], Tensor]]
-"""By the dimension that holds channels, how it grows."""
-
-WAYS: dict[type[nn.Module], dict[str, Way]] = {
-    ReformerModel: {
-        "embedding_projection.weight": {0: _copied},
-        "norm.weight": {0: _copied},
-        "norm.bias": {0: _copied},
-    },
-    AxialPositions: {"weights.": {-1: _copied}},
-    LearnedPositions: {"table.weight": {1: _copied}},
-    NgramEmbedding: {"projection.weight": {0: _copied}},
-    SubLayer: {"norm.weight": {0: _copied}, "norm.bias": {0: _copied}},
-    # A cross attention reads the source's streams, which are as much wider.
-    Attention: {
-        **{f"{name}.weight": {1: _spread} for name in ("query_key", "query", "key", "value", "gate")},
-        "output.weight": {0: _copied},
-    },
-    FourierConvolution: {
-        "value.weight": {1: _spread},
-        "gate.weight": {1: _spread},
-        "output.weight": {0: _copied},
-    },
-    FeedForward: {
-        "inner.weight": {1: _spread},
-        "gate.weight": {1: _spread},
-        "outer.weight": {0: _copied},
-        "outer.bias": {0: _copied},
-    },
-    SeparableConvolution: {
-        "depthwise": {1: _copied},
-        "pointwise.weight": {0: _copied, 1: _spread},
-        "pointwise.bias": {0: _copied},
-    },
-    Bottleneck: {"narrow.weight": {1: _spread}, "widen.weight": {0: _copied}, "widen.bias": {0: _copied}},
-    ReformerForTokenClassification: {"classifier.weight": {1: _spread}},
-    ReformerForSequenceClassification: {"classifier.weight": {1: _spread}, "weigh.weight": {1: _spread}},
-    ReformerForQuestionAnswering: {"qa_outputs.weight": {1: _spread}},
-    ReformerForForecasting: {"forecast.weight": {1: _spread}},
-    LanguageModel: {"lm_projection.weight": {1: _spread}},
+GROW: dict[Channels, Callable[[Tensor, int, int], Tensor]] = {
+    Channels.EACH: _copied,
+    Channels.SUMMED: _spread,
+    Channels.MATCHED: _divided,
 }
-"""By module and parameter: what is written to the streams or scales them is copied, what reads them is spread."""
+"""How a dimension of a weight grows, by how it runs over the channels."""
 
-EMBEDDING_WAYS: dict[type[nn.Module], dict[str, Way]] = {
-    ReformerModel: {"embeddings.weight": {1: _copied}},
-    ReformerForImageClassification: {"embed.weight": {0: _copied}, "embed.bias": {0: _copied}},
-    ReformerForImageToText: {"embed.weight": {0: _copied}, "embed.bias": {0: _copied}},
-    ReformerForForecasting: {"embed.weight": {0: _copied}, "embed.bias": {0: _copied}},
-    LanguageModel: {"lm_projection.weight": {0: _divided, 1: _spread}},
-}
-"""The same for what is as wide as embeddings, where these are as wide as the streams; embeddings of a width of their
-own keep it."""
+Ways = Mapping[int, Channels]
+"""Dimensions of a weight that run over channels, and how."""
 
 
-def _grown(weight: Tensor, way: Way, times: int) -> Tensor:
-    for dim, grow in way.items():
-        weight = grow(weight, dim, times)
+def _grown(weight: Tensor, ways: Ways, times: int) -> Tensor:
+    for dim, channels in ways.items():
+        weight = GROW[channels](weight, dim, times)
     return weight
 
 
-def _ways(model: PreTrainedModel) -> dict[str, Way]:
+def _ways(model: PreTrainedModel) -> dict[str, Ways]:
     """How each parameter grows, by its name in the model; those not in it stay."""
     config = model.config
     assert isinstance(config, ReformerConfig)
+    # Embeddings of a width of their own keep it.
     as_wide = config.embedding_width == config.hidden_size
-    tables = [WAYS, EMBEDDING_WAYS] if as_wide else [WAYS]
-    found: dict[str, Way] = {}
-    for table in tables:
+    found: dict[str, Ways] = {}
+    for table in ("stream_channels", "embedding_channels") if as_wide else ("stream_channels",):
         for prefix, module in model.named_modules():
-            for kind, ways in table.items():
-                if isinstance(module, kind):
-                    for parameter, _ in module.named_parameters():
-                        way = next((way for name, way in ways.items() if parameter.startswith(name)), None)
-                        if way is not None:
-                            found[f"{prefix}.{parameter}" if prefix else parameter] = way
+            for parameter, _ in module.named_parameters():
+                declared = getattr(module, table, {})
+                ways = next((ways for name, ways in declared.items() if parameter.startswith(name)), None)
+                if ways is not None:
+                    found[f"{prefix}.{parameter}" if prefix else parameter] = ways
     if isinstance(model, LanguageModel):
         # Tied, these are the embeddings; else they read the streams.
-        found["lm_head.weight"] = found.get(model.embeddings, {}) if config.tie_word_embeddings else {1: _spread}
+        tied = config.tie_word_embeddings
+        found["lm_head.weight"] = found.get(model.embeddings, {}) if tied else {1: Channels.SUMMED}
     return found

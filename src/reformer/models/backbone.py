@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from reformer.models.build import layer_of, ngrams_of, positions_of, stack_of
+from reformer.models.build import build_layer, build_ngrams, build_positions, build_stack
 from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
 from reformer.models.streaming import Stream
@@ -21,13 +21,13 @@ from reformer.nn import (
     Attention,
     AxialPositions,
     CirculantLinear,
-    FourierConvolution,
+    Layer,
     NgramEmbedding,
-    SeparableConvolution,
     Source,
     SubLayer,
     Tokens,
 )
+from reformer.nn.channels import Channels, StreamChannels
 from reformer.nn.positions import rotary_waves
 from reformer.nn.time_bias import time_waves
 from reformer.ops import gpu
@@ -65,14 +65,12 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
         if isinstance(module, AxialPositions):
             for weight in module.weights:
                 init.normal_(weight, std=spread)
-        elif isinstance(module, SeparableConvolution):
-            init.normal_(module.depthwise, std=module.kernel**-0.5)
         elif isinstance(module, NgramEmbedding):
             init.zeros_(module.table)
         elif isinstance(module, CirculantLinear):
             init.normal_(module.blocks, std=spread)
             init.zeros_(module.bias)
-        elif isinstance(module, Attention | FourierConvolution):
+        elif isinstance(module, Layer):
             module.reset_learned()
         elif module in (getattr(self, name, None) for name in self.projections):
             # Between embeddings and the rest nothing but the projection sets the scale: it leaves it as it is.
@@ -88,6 +86,14 @@ class ReformerModel(ReformerPreTrainedModel):
             no table of embeddings of its own and looks at a `source`.
     """
 
+    stream_channels: ClassVar[StreamChannels] = {
+        "embedding_projection.weight": {0: Channels.EACH},
+        "norm.weight": {0: Channels.EACH},
+        "norm.bias": {0: Channels.EACH},
+    }
+    embedding_channels: ClassVar[StreamChannels] = {"embeddings.weight": {1: Channels.EACH}}
+    """The same of embeddings, whose channels are the stream's where they are as wide."""
+
     def __init__(self, config: ReformerConfig, across: Sequence[str] = ()) -> None:
         super().__init__(config)
         config.check()
@@ -102,11 +108,11 @@ class ReformerModel(ReformerPreTrainedModel):
         self.embeddings = nn.Embedding(config.vocab_size, width) if owns else None
         projected = width != config.hidden_size
         self.embedding_projection = nn.Linear(width, config.hidden_size, bias=False) if projected else None
-        self.ngrams = ngrams_of(config)
-        self.positions = positions_of(config)
+        self.ngrams = build_ngrams(config)
+        self.positions = build_positions(config)
         kinds = zip(config.attention_layers, across or [None] * len(config.attention_layers), strict=True)
-        layers = [layer_of(config, kind, other) for kind, other in kinds]
-        self.encoder = stack_of(config, layers)
+        layers = [build_layer(config, kind, other) for kind, other in kinds]
+        self.encoder = build_stack(config, layers)
         self.norm = nn.LayerNorm(config.output_size, eps=config.layer_norm_eps)
         self.hidden_dropout = float(config.hidden_dropout_prob)
         self._tied_weights_keys = shared_weights(self, layers, config.num_distinct_layers or len(layers))

@@ -1,7 +1,9 @@
 """Layers: attention in and across sequences, feed-forward, convolution, n-grams, positions, the reversible stack."""
 
 from reformer.nn.attention import Attention
+from reformer.nn.attention_options import AttentionOptions
 from reformer.nn.bottleneck import Bottleneck
+from reformer.nn.channels import Channels
 from reformer.nn.circulant import CirculantLinear
 from reformer.nn.convolution import SeparableConvolution
 from reformer.nn.cross_attention import CrossAttention
@@ -9,6 +11,7 @@ from reformer.nn.feed_forward import FeedForward
 from reformer.nn.fourier import FourierConvolution
 from reformer.nn.fusion import FusionPooling
 from reformer.nn.hourglass import Hourglass
+from reformer.nn.layer import HeadLayer, Layer
 from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.mixed_attention import MixedAttention
 from reformer.nn.ngrams import NgramEmbedding
@@ -23,14 +26,18 @@ from reformer.nn.tokens import Source, Tokens
 
 __all__ = [
     "Attention",
+    "AttentionOptions",
     "AxialPositions",
     "Bottleneck",
+    "Channels",
     "CirculantLinear",
     "CrossAttention",
     "FeedForward",
     "FourierConvolution",
     "FusionPooling",
+    "HeadLayer",
     "Hourglass",
+    "Layer",
     "LayerDrop",
     "LearnedPositions",
     "LearnedTransform",

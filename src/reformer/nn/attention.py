@@ -1,16 +1,20 @@
-"""One attention layer of any kind: what is projected, which orderings it sees, how queries and keys are scaled."""
+"""Self-attention of any kind: projections, orderings that are attended in, scales of queries and keys."""
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from reformer.nn.attention_options import AttentionOptions
+from reformer.nn.channels import Channels, StreamChannels
 from reformer.nn.convolution import depthwise
 from reformer.nn.feed_forward import ACTIVATIONS
 from reformer.nn.full_attention import continued_attention, full_attention
 from reformer.nn.key_tables import KeyTables, continued_places, continued_slots
+from reformer.nn.layer import HeadLayer
 from reformer.nn.memory import Memory
 from reformer.nn.positions import rotate
 from reformer.nn.replay import Replay
@@ -32,35 +36,30 @@ from reformer.ops.orderings import Rotations, bucket_count, bucket_factors
 from reformer.ops.window_attention import WIDEST, ScoreTransform
 
 
-class Attention(nn.Module):
-    """Multi-head attention that sees everything, its neighbours, its buckets, or the last two in one softmax.
+class Attention(HeadLayer):
+    """Multi-head attention to all tokens, to neighbours, to the tokens of a bucket, or to the last two in one softmax.
+
+    Hash rotations are drawn anew in each training forward pass; evaluation uses those in the checkpoint, and for
+    further rounds those that follow from them, see `reformer.ops.rotations_of_rounds`.
 
     Args:
         kind: "full", "local", "lsh" or "local+lsh".
         hidden_size, heads, head_dim: the widths.
+        options: windows, hashing and what else may be learned.
         causal: see no later token.
-        local_window, lsh_window: how far a token sees in the position ordering and in a bucket.
-        buckets, rounds: of the hash, see `reformer.ops.random_rotations`. A pass may have another number of rounds,
-            `Tokens.rounds`.
         key_value_heads: how many heads of keys and values there are; as many neighbouring heads share each as divide
             `heads`. Heads that share keys share their hash rotations too. None: a head of keys for each.
-        shared: in hashed kinds, queries are keys (of unit length), and a token sees itself only when alone. If
-            False both have unit length, and each head learns the temperature of its scores.
-        projection_kernel: the odd width of a filter over neighbouring tokens for every channel of queries, keys and
-            values, started as the identity; 0 for none.
-        time_heads: which of the heads of `Tokens.time` these are, if positions bias their scores; see `TimeBias`.
-        score_transform: "polynomial" or "sinh", a function of each head that scores pass through; None for none. See
-            `LearnedTransform`.
-        score_order: the highest power of a polynomial.
-        gated: scale each head's output by a sigmoid of the layer's input.
-        activation: "relu", "gelu" or "silu" of the joined heads; None for none.
+        source_size: the width of the vectors that keys and values are made of; `hidden_size` if not given.
 
     Raises:
         ValueError: `key_value_heads` that do not divide `heads`, or are fewer where the queries are the keys.
-
-    Hash rotations are drawn anew in each training forward pass; evaluation uses those in the checkpoint, and for
-    further rounds those that follow from them, see `reformer.ops.rotations_of_rounds`.
     """
+
+    stream_channels: ClassVar[StreamChannels] = {
+        # A cross attention reads the source's streams, which are as wide.
+        **{f"{name}.weight": {1: Channels.SUMMED} for name in ("query_key", "query", "key", "value", "gate")},
+        "output.weight": {0: Channels.EACH},
+    }
 
     def __init__(
         self,
@@ -68,56 +67,75 @@ class Attention(nn.Module):
         hidden_size: int,
         heads: int,
         head_dim: int,
+        options: AttentionOptions,
         *,
         causal: bool = False,
-        local_window: int = 64,
-        lsh_window: int = 64,
-        buckets: int | Sequence[int] = 64,
-        rounds: int = 2,
-        shared: bool = True,
-        projection_kernel: int = 0,
         key_value_heads: int | None = None,
-        time_heads: Sequence[int] | None = None,
-        score_transform: str | None = None,
-        score_order: int = 3,
-        gated: bool = False,
-        activation: str | None = None,
+        source_size: int | None = None,
     ) -> None:
         super().__init__()
         self.kind, self.heads, self.head_dim, self.causal = kind, heads, head_dim, causal
         self.hashed = "lsh" in kind
-        self.shared = shared and self.hashed
+        self.shared = options.shared and self.hashed
         self.key_heads = heads if key_value_heads is None else key_value_heads
         if self.key_heads < 1 or heads % self.key_heads or (self.shared and self.key_heads != heads):
             raise ValueError(
                 f"key_value_heads={key_value_heads} for {heads} heads{', whose queries are keys' * self.shared}: "
                 f"expected {heads if self.shared else f'a divisor of {heads}'}"
             )
-        self.rounds = rounds if self.hashed else 0
-        self.local_windows, self.lsh_window = (local_window,) * ("local" in kind), lsh_window
-        width, key_width = heads * head_dim, self.key_heads * head_dim
+        self.rounds = options.rounds if self.hashed else 0
+        self.local_windows, self.lsh_window = (options.local_window,) * ("local" in kind), options.lsh_window
+        self._make_projections(hidden_size, hidden_size if source_size is None else source_size, options)
+        if self.hashed and not self.shared:
+            self.log_temperature = nn.Parameter(torch.full((heads,), 0.5 * math.log(head_dim)))
+        self.time_heads = None if options.time_heads is None else tuple(options.time_heads)
+        self.time_bias = None if options.time_heads is None else TimeBias(heads)
+        transform = options.score_transform
+        self.transform = None if transform is None else LearnedTransform(transform, heads, options.score_order)
+        self.bucket_factors = bucket_factors(options.buckets) if self.hashed else ()
+        for index, rotation in enumerate(self._draw(self.rounds)):
+            self.register_buffer(f"rotation_{index}", rotation)
+
+    def _make_projections(self, hidden_size: int, source_size: int, options: AttentionOptions) -> None:
+        width, key_width = self.heads * self.head_dim, self.key_heads * self.head_dim
         if self.shared:
             self.query_key = nn.Linear(hidden_size, width, bias=False)
         else:
             self.query = nn.Linear(hidden_size, width, bias=False)
-            self.key = nn.Linear(hidden_size, key_width, bias=False)
-        self.value = nn.Linear(hidden_size, key_width, bias=False)
-        self.gate = nn.Linear(hidden_size, heads) if gated else None
-        self.activation = None if activation is None else ACTIVATIONS[activation]
+            self.key = nn.Linear(source_size, key_width, bias=False)
+        self.value = nn.Linear(source_size, key_width, bias=False)
+        self.gate = nn.Linear(hidden_size, self.heads) if options.gated else None
+        self.activation = None if options.activation is None else ACTIVATIONS[options.activation]
         self.output = nn.Linear(width, hidden_size, bias=False)
-        self.projection_kernel = projection_kernel
+        self.projection_kernel = options.projection_kernel
         for name in self._filtered:
-            filters = torch.empty(projection_kernel, getattr(self, name).out_features)
+            filters = torch.empty(self.projection_kernel, getattr(self, name).out_features)
             self.register_parameter(f"{name}_filters", nn.Parameter(filters))
         self._reset_filters()
-        if self.hashed and not shared:
-            self.log_temperature = nn.Parameter(torch.full((heads,), 0.5 * math.log(head_dim)))
-        self.time_heads = None if time_heads is None else tuple(time_heads)
-        self.time_bias = None if time_heads is None else TimeBias(heads)
-        self.transform = None if score_transform is None else LearnedTransform(score_transform, heads, score_order)
-        self.bucket_factors = bucket_factors(buckets) if self.hashed else ()
-        for index, rotation in enumerate(self._draw(self.rounds)):
-            self.register_buffer(f"rotation_{index}", rotation)
+
+    @property
+    def output_maps(self) -> tuple[nn.Module]:
+        return (self.output,)
+
+    def output_columns(self, first: int, count: int) -> Float[Tensor, "hidden columns"]:
+        return self.output.weight[:, first * self.head_dim : (first + count) * self.head_dim]
+
+    def state_of_heads(self, heads: Sequence[int]) -> dict[str, Tensor]:
+        together = self.heads // self.key_heads
+        places = torch.tensor(heads)
+        key_places = places[::together] // together
+        return {name: self._of_heads(name, weight, places, key_places) for name, weight in self.state_dict().items()}
+
+    def _of_heads(self, name: str, weight: Tensor, places: Tensor, key_places: Tensor) -> Tensor:
+        """The part of a weight that belongs to some of the heads."""
+        part = name.partition(".")[0]
+        of_keys = part in ("key", "value", "key_filters", "value_filters") or part.startswith("rotation_")
+        chosen, count = (key_places, self.key_heads) if of_keys else (places, self.heads)
+        # The output projection and filters have the heads' channels last; every other weight has heads first.
+        last = part == "output" or part.endswith("_filters")
+        divided = weight.unflatten(-1 if last else 0, (count, -1))
+        found = divided.index_select(-2 if last else 0, chosen.to(weight.device))
+        return found.flatten(-2, -1) if last else found.flatten(0, 1)
 
     @property
     def _filtered(self) -> tuple[str, ...]:
@@ -133,8 +151,8 @@ class Attention(nn.Module):
             filters[-1 if self.causal else self.projection_kernel // 2] = 1
 
     def reset_learned(self) -> None:
-        """Draw the rotations that evaluation uses, set the temperatures to those of unscaled vectors, and all that
-        begins without effect to where it has none."""
+        """Draw the rotations that evaluation uses, set the temperatures to those of unscaled vectors, and filters, time
+        bias and score transform to the identity."""
         self._reset_filters()
         for index, rotation in enumerate(self._draw(self.rounds)):
             self.get_buffer(f"rotation_{index}").copy_(rotation)
@@ -176,31 +194,31 @@ class Attention(nn.Module):
             tables.prepare(key, self.head_dim + (self.time_bias is not None))
         query_slots, key_slots = self._slots(query, key, tokens, replay, tables)
         if self.shared and tables is None and self.time_bias is None:
-            seen = self._see_shared(query, value, query_slots, tokens)
-            return self._join(seen, hidden)
+            attended = self._attend_shared(query, value, query_slots, tokens)
+            return self._merge_heads(attended, hidden)
         query, key, scale = self._scaled(query, key)
         if tokens.rotary is not None:
             query, key = rotate(query, tokens.rotary), rotate(key, tokens.rotary)
         if self.time_bias is not None:
             query, key, value = self.time_bias(query, key, value, scale, self._waves(tokens))
         if self.kind == "full":
-            seen = self._see_everything(query, key, value, scale, tokens, memory)
+            attended = self._attend_full(query, key, value, scale, tokens, memory)
         else:
             if tables is not None:
                 key, value, key_slots = _with_earlier(key, value, query_slots, key_slots, tables)
-            seen = window_attention(
+            attended = window_attention(
                 query,
-                self._spread(key),
-                self._spread(value),
+                self._repeat_kv(key),
+                self._repeat_kv(value),
                 query_slots,
-                None if key_slots is query_slots else self._spread(key_slots),
+                None if key_slots is query_slots else self._repeat_kv(key_slots),
                 window=self._windows(tokens),
                 causal=self.causal,
                 attend_self=not self.shared,
                 scale=scale,
                 transform=self._transform,
             )
-        return self._join(seen[..., : self.head_dim], hidden)
+        return self._merge_heads(attended[..., : self.head_dim], hidden)
 
     def _waves(self, tokens: Tokens) -> Waves:
         """The time waves of these heads."""
@@ -211,16 +229,16 @@ class Attention(nn.Module):
         index = torch.tensor(self.time_heads, device=tokens.time[0].device)
         return tokens.time[0].index_select(1, index), tokens.time[1].index_select(1, index)
 
-    def _join(
-        self, seen: Float[Tensor, "batch heads length head_dim"], hidden: Float[Tensor, "batch length hidden"]
+    def _merge_heads(
+        self, attended: Float[Tensor, "batch heads length head_dim"], hidden: Float[Tensor, "batch length hidden"]
     ) -> Float[Tensor, "batch length hidden"]:
-        """What the heads saw, gated by the layer's input, side by side, projected (`docs/math.md`, equation 16)."""
+        """The heads' outputs, gated by the layer's input, side by side, projected (`docs/math.md`, equation 16)."""
         if self.gate is not None:
-            seen = seen * self.gate(hidden).sigmoid().transpose(1, 2)[..., None]
-        joined = seen.transpose(1, 2).flatten(2)
+            attended = attended * self.gate(hidden).sigmoid().transpose(1, 2)[..., None]
+        joined = attended.transpose(1, 2).flatten(2)
         return self.output(joined if self.activation is None else self.activation(joined))
 
-    def _see_shared(
+    def _attend_shared(
         self, query: Tensor, value: Tensor, slots: Tensor, tokens: Tokens
     ) -> Float[Tensor, "batch heads length head_dim"]:
         # A rotation changes no length, so it may come before the keys are made of the queries.
@@ -240,12 +258,12 @@ class Attention(nn.Module):
     def _transform(self) -> ScoreTransform | None:
         return None if self.transform is None else self.transform()
 
-    def _see_everything(
+    def _attend_full(
         self, query: Tensor, key: Tensor, value: Tensor, scale: float, tokens: Tokens, memory: Memory | None
     ) -> Float[Tensor, "batch heads length head_dim"]:
         mask = tokens.mask if tokens.padded else None
         if memory is None and self.transform is not None:
-            return self._see_transformed(query, key, value, scale, tokens.slots, tokens.slots)
+            return self._attend_transformed(query, key, value, scale, tokens.slots, tokens.slots)
         if memory is None:
             return full_attention(query, key, value, mask, self.causal, scale)
         earlier = memory.tensors
@@ -254,7 +272,7 @@ class Attention(nn.Module):
         real = torch.cat((earlier["mask"], tokens.mask), 1) if "key" in earlier else tokens.mask
         earlier.update(key=key, value=value, mask=real)
         if self.transform is not None:
-            return self._see_transformed(query, key, value, scale, tokens.slots, position_slots(real))
+            return self._attend_transformed(query, key, value, scale, tokens.slots, position_slots(real))
         return continued_attention(query, key, value, real, scale)
 
     def _projected(
@@ -264,16 +282,16 @@ class Attention(nn.Module):
         if name in self._filtered:
             filters = self.get_parameter(f"{name}_filters")
             vectors = depthwise(vectors, filters, tokens, self.causal, memory, f"{name}_inputs")
-        return self._split(vectors)
+        return self._split_heads(vectors)
 
-    def _see_transformed(
+    def _attend_transformed(
         self, query: Tensor, key: Tensor, value: Tensor, scale: float, query_slots: Tensor, key_slots: Tensor
     ) -> Float[Tensor, "batch heads length head_dim"]:
-        """Everything in one window: PyTorch's attention transforms no scores."""
+        """Full attention as one window over all tokens, since PyTorch's attention transforms no scores."""
         return window_attention(
             query,
-            self._spread(key),
-            self._spread(value),
+            self._repeat_kv(key),
+            self._repeat_kv(value),
             query_slots,
             key_slots,
             window=WIDEST,
@@ -282,11 +300,12 @@ class Attention(nn.Module):
             transform=self._transform,
         )
 
-    def _split(self, vectors: Tensor) -> Float[Tensor, "batch heads length head_dim"]:
+    def _split_heads(self, vectors: Tensor) -> Float[Tensor, "batch heads length head_dim"]:
         return vectors.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
 
-    def _spread(self, of_keys: Tensor) -> Tensor:
-        """What heads of keys have, for each head of queries. Where they all share one it is a view."""
+    def _repeat_kv(self, of_keys: Tensor) -> Tensor:
+        """Keys, values or slots of each head of keys, repeated for the heads of queries that share it; a view where all
+        share one."""
         shared_by = self.heads // self.key_heads
         if shared_by == 1 or of_keys.shape[1] != self.key_heads:
             return of_keys
@@ -331,17 +350,17 @@ class Attention(nn.Module):
         key_slots = self._with_local(key_slots, tokens)
         if self.shared:
             return key_slots, key_slots
-        places = bucket_query_slots(of_queries, self._spread(of_keys), mask, causal=self.causal, most_buckets=most)
+        places = bucket_query_slots(of_queries, self._repeat_kv(of_keys), mask, causal=self.causal, most_buckets=most)
         if earlier is not None:
-            places = continued_places(places, of_queries.long(), mask, self._spread(earlier))
+            places = continued_places(places, of_queries.long(), mask, self._repeat_kv(earlier))
         return self._with_local(places, tokens), key_slots
 
     def _buckets(self, vectors: tuple[Tensor, ...], rounds: int) -> list[Tensor]:
         """Buckets of keys (and queries), in the smallest integers, because they are kept until the backward pass."""
         rotations = self._rotations(rounds, vectors[0].device)
         small = torch.int16 if bucket_count(rotations) <= 1 << 15 else torch.int32
-        # Heads are the second dimension of what `_spread` takes.
-        of_queries = tuple(self._spread(rotation[None])[0] for rotation in rotations)
+        # Heads are the second dimension of what `_repeat_kv` takes.
+        of_queries = tuple(self._repeat_kv(rotation[None])[0] for rotation in rotations)
         both = zip(vectors, (rotations, of_queries), strict=False)
         return [hash_buckets(each, turned).to(small) for each, turned in both]
 
@@ -352,7 +371,7 @@ class Attention(nn.Module):
 
 
 def cast_once(hidden: Float[Tensor, "batch length hidden"]) -> Float[Tensor, "batch length hidden"]:
-    """The input of several projections: cast by each of them on its own, it would be kept once for each."""
+    """The input of several projections in autocast's type: cast by each of them, it would be kept once for each."""
     device = hidden.device.type
     return hidden.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else hidden
 
@@ -360,7 +379,7 @@ def cast_once(hidden: Float[Tensor, "batch length hidden"]) -> Float[Tensor, "ba
 def _with_earlier(
     key: Tensor, value: Tensor, query_slots: Tensor, key_slots: Tensor, tables: KeyTables
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Keys, values and slots of this piece, which the tables take in, and of what they still hold from before."""
+    """Keys, values and slots of this piece and of those that the tables still hold; the tables take the piece in."""
     if key.shape[2] == 1:
         # One token looks only where it can see, at a cost that does not depend on the tables' size.
         tables.update(key, value, key_slots)

@@ -1,8 +1,12 @@
-"""A narrow passage behind a sub-layer: to few dimensions, through a nonlinearity, and back."""
+"""Bottleneck behind a sub-layer: to few dimensions, through a nonlinearity, and back."""
+
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from reformer.nn.channels import Channels, StreamChannels
 
 BOTTLENECK_ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
 
@@ -15,6 +19,12 @@ class Bottleneck(nn.Module):
         size: the width inside.
         activation: "tanh" or "relu".
     """
+
+    stream_channels: ClassVar[StreamChannels] = {
+        "narrow.weight": {1: Channels.SUMMED},
+        "widen.weight": {0: Channels.EACH},
+        "widen.bias": {0: Channels.EACH},
+    }
 
     def __init__(self, hidden_size: int, size: int, activation: str = "tanh") -> None:
         super().__init__()

@@ -1,16 +1,20 @@
 """Depth-wise separable convolution over neighbouring tokens, to which padding is invisible."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from reformer.nn.channels import Channels, StreamChannels
+from reformer.nn.layer import Layer
 from reformer.nn.memory import Memory
 from reformer.nn.past_inputs import after_history, unpack
 from reformer.nn.replay import Replay
 from reformer.nn.tokens import Tokens
 
 
-class SeparableConvolution(nn.Module):
+class SeparableConvolution(Layer):
     """One filter a channel over neighbouring tokens, then a linear map of the channels.
 
     Tokens beyond either end count as zero, and so does padding, so a padded sequence gives what it gives bare.
@@ -22,12 +26,26 @@ class SeparableConvolution(nn.Module):
         causal: see nothing after the token.
     """
 
+    stream_channels: ClassVar[StreamChannels] = {
+        "depthwise": {1: Channels.EACH},
+        "pointwise.weight": {0: Channels.EACH, 1: Channels.SUMMED},
+        "pointwise.bias": {0: Channels.EACH},
+    }
+
     def __init__(self, hidden_size: int, kernel: int, causal: bool = False) -> None:
         super().__init__()
         self.kernel, self.causal = kernel, causal
         self.depthwise = nn.Parameter(torch.empty(kernel, hidden_size))
         self.pointwise = nn.Linear(hidden_size, hidden_size)
-        nn.init.normal_(self.depthwise, std=kernel**-0.5)
+        self.reset_learned()
+
+    def reset_learned(self) -> None:
+        """Draw the filters so that the variance of the channels stays."""
+        nn.init.normal_(self.depthwise, std=self.kernel**-0.5)
+
+    @property
+    def output_maps(self) -> tuple[nn.Module]:
+        return (self.pointwise,)
 
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None

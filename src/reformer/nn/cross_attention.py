@@ -1,10 +1,13 @@
-"""Attention from one sequence to another: a decoder's tokens look at what the encoder made of its input."""
+"""Cross attention: a decoder's tokens attend to the encoder's output."""
+
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from reformer.nn.attention import Attention, cast_once
+from reformer.nn.attention_options import AttentionOptions
 from reformer.nn.full_attention import cross_attention
 from reformer.nn.memory import Memory
 from reformer.nn.positions import rotate
@@ -27,9 +30,8 @@ class CrossAttention(Attention):
         hidden_size: the width of the tokens' own vectors.
         source_size: the width of the source's.
         heads, head_dim: how many heads, and how wide.
-        window: how far a query sees in a bucket.
-        buckets, rounds: of the hash, see `reformer.ops.random_rotations`.
-        score_transform, score_order, gated, activation: see `Attention`.
+        options: `lsh_window`, hashing and what else may be learned; queries are never keys, projections have no
+            filters, and positions bias no scores.
     """
 
     def __init__(
@@ -39,36 +41,15 @@ class CrossAttention(Attention):
         source_size: int,
         heads: int,
         head_dim: int,
-        *,
-        window: int = 64,
-        buckets: int | list[int] = 64,
-        rounds: int = 2,
-        score_transform: str | None = None,
-        score_order: int = 3,
-        gated: bool = False,
-        activation: str | None = None,
+        options: AttentionOptions,
     ) -> None:
-        super().__init__(
-            kind,
-            hidden_size,
-            heads,
-            head_dim,
-            lsh_window=window,
-            buckets=buckets,
-            rounds=rounds,
-            shared=False,
-            score_transform=score_transform,
-            score_order=score_order,
-            gated=gated,
-            activation=activation,
-        )
-        self.key = nn.Linear(source_size, heads * head_dim, bias=False)
-        self.value = nn.Linear(source_size, heads * head_dim, bias=False)
+        own = replace(options, shared=False, projection_kernel=0, time_heads=None)
+        super().__init__(kind, hidden_size, heads, head_dim, own, source_size=source_size)
 
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
-        query = self._split(self.query(cast_once(hidden)))
+        query = self._split_heads(self.query(cast_once(hidden)))
         rounds = self._rounds(tokens)
         seen = self._remembered(query, memory, rounds) or self._read(query, tokens.source, replay, rounds)
         if memory is not None:
@@ -82,7 +63,7 @@ class CrossAttention(Attention):
             mask = seen.get("mask")
             if mask is None:
                 mask = torch.ones(len(query), seen["key"].shape[2], dtype=torch.bool, device=query.device)
-            found = self._see_transformed(
+            found = self._attend_transformed(
                 query, seen["key"], seen["value"], self.head_dim**-0.5, tokens.slots, position_slots(mask)
             )
         elif places is None:
@@ -98,14 +79,14 @@ class CrossAttention(Attention):
                 scale=1.0,
                 transform=self._transform,
             )
-        return self._join(found, hidden)
+        return self._merge_heads(found, hidden)
 
     def _read(self, query: Tensor, source: Source | None, replay: Replay, rounds: int) -> dict[str, Tensor]:
         """The source's keys and values; where they hash, their slots and buckets, and the queries' buckets."""
         if source is None:
             raise ValueError("cross attention without a source to look at; give Tokens a `source`")
         hidden = cast_once(source.hidden)
-        key, value = self._split(self.key(hidden)), self._split(self.value(hidden))
+        key, value = self._split_heads(self.key(hidden)), self._split_heads(self.value(hidden))
         seen = {"value": value}
         if source.tokens.padded:
             seen["mask"] = source.tokens.mask

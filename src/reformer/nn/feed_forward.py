@@ -1,11 +1,14 @@
 """The feed-forward sub-layer, a few tokens at a time."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from reformer.nn.channels import Channels, StreamChannels
+from reformer.nn.layer import Layer
 from reformer.nn.memory import Memory
 from reformer.nn.replay import Replay
 from reformer.nn.tokens import Tokens
@@ -13,7 +16,7 @@ from reformer.nn.tokens import Tokens
 ACTIVATIONS = {"relu": torch.relu, "gelu": nn.functional.gelu, "silu": nn.functional.silu}
 
 
-class FeedForward(nn.Module):
+class FeedForward(Layer):
     """`activation(x W1 + b1) W2 + b2` for each token, gated if asked: `(activation(x W1 + b1) * (x W3 + b3)) W2`.
 
     Args:
@@ -24,6 +27,13 @@ class FeedForward(nn.Module):
             sequence; 0 for all at once. The result is the same.
         linear: makes the linear maps from their two widths, such as `CirculantLinear` with its block.
     """
+
+    stream_channels: ClassVar[StreamChannels] = {
+        "inner.weight": {1: Channels.SUMMED},
+        "gate.weight": {1: Channels.SUMMED},
+        "outer.weight": {0: Channels.EACH},
+        "outer.bias": {0: Channels.EACH},
+    }
 
     def __init__(
         self,
@@ -40,6 +50,10 @@ class FeedForward(nn.Module):
         self.inner = linear(hidden_size, feed_forward_size)
         self.gate = linear(hidden_size, feed_forward_size) if gated else None
         self.outer = linear(feed_forward_size, hidden_size)
+
+    @property
+    def output_maps(self) -> tuple[nn.Module]:
+        return (self.outer,)
 
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None

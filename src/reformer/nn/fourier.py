@@ -1,9 +1,13 @@
 """The layer kind "fourier": a gated convolution with long filters, in place of attention."""
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from reformer.nn.channels import Channels, StreamChannels
+from reformer.nn.layer import Layer
 from reformer.nn.memory import Memory
 from reformer.nn.past_inputs import after_history, unpack
 from reformer.nn.replay import Replay
@@ -11,7 +15,7 @@ from reformer.nn.tokens import Tokens
 from reformer.ops.long_convolution import long_convolution
 
 
-class FourierConvolution(nn.Module):
+class FourierConvolution(Layer):
     """`y = ((h * (x V)) . silu(x G)) O`: every channel has its own filter `h` over the tokens (`docs/math.md`, 34).
 
     A filter is learned freely, times a decay whose rate is learned too: `h(lag) = f(lag) e^(-a |lag|) c`, where `c`
@@ -24,6 +28,12 @@ class FourierConvolution(nn.Module):
         causal: see no later token.
     """
 
+    stream_channels: ClassVar[StreamChannels] = {
+        "value.weight": {1: Channels.SUMMED},
+        "gate.weight": {1: Channels.SUMMED},
+        "output.weight": {0: Channels.EACH},
+    }
+
     def __init__(self, hidden_size: int, width: int, kernel: int, causal: bool = False) -> None:
         super().__init__()
         self.kernel, self.causal = kernel, causal
@@ -33,6 +43,10 @@ class FourierConvolution(nn.Module):
         self.filters = nn.Parameter(torch.empty(width, kernel if causal else 2 * kernel - 1))
         self.log_decay = nn.Parameter(torch.empty(width))
         self.reset_learned()
+
+    @property
+    def output_maps(self) -> tuple[nn.Module]:
+        return (self.output,)
 
     @torch.no_grad()
     def reset_learned(self) -> None:

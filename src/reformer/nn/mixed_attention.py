@@ -1,17 +1,18 @@
-"""A layer whose heads are of several kinds, as the sum of one attention for each kind."""
+"""Attention whose heads are of several kinds, as the sum of one attention for each kind."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from reformer.nn.attention import Attention
+from reformer.nn.layer import HeadLayer, Layer
 from reformer.nn.memory import Memory
 from reformer.nn.replay import Replay
 from reformer.nn.tokens import Tokens
 
 
-class MixedAttention(nn.Module):
+class MixedAttention(Layer):
     """Groups of heads that differ in kind or in window, each an `Attention` of its own.
 
     To join all heads and project them is to project the heads of each group and add up, so a layer of several kinds
@@ -24,6 +25,14 @@ class MixedAttention(nn.Module):
     def __init__(self, groups: Iterable[Attention]) -> None:
         super().__init__()
         self.groups = nn.ModuleList(groups)
+
+    @property
+    def head_groups(self) -> Sequence[HeadLayer]:
+        return [group for group in self.groups if isinstance(group, HeadLayer)]
+
+    @property
+    def output_maps(self) -> Sequence[nn.Module]:
+        return [written for group in self.head_groups for written in group.output_maps]
 
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None

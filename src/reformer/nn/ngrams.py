@@ -1,11 +1,13 @@
 """Embeddings of the token groups that end at each token, in a table that the groups are hashed into."""
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from reformer.nn.channels import Channels, StreamChannels
 from reformer.nn.memory import Memory
 from reformer.nn.tokens import Tokens
 
@@ -31,6 +33,8 @@ class NgramEmbedding(nn.Module):
         min_frequency: rows that the training text meets less often say nothing, once `keep_frequent` has counted
             them. A group that occurs once tells a model which place of the training text it is at, and nothing else.
     """
+
+    stream_channels: ClassVar[StreamChannels] = {"projection.weight": {0: Channels.EACH}}
 
     def __init__(
         self,

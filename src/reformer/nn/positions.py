@@ -1,11 +1,13 @@
 """Positions: added to the embeddings (axial, learned, sinusoidal) or turned into queries and keys (rotary)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from reformer.nn.channels import Channels, StreamChannels
 
 
 class AxialPositions(nn.Module):
@@ -18,6 +20,8 @@ class AxialPositions(nn.Module):
         shape: the sides, slowest first.
         widths: how wide the part of each side is.
     """
+
+    stream_channels: ClassVar[StreamChannels] = {"weights.": {-1: Channels.EACH}}
 
     def __init__(self, shape: Sequence[int], widths: Sequence[int]) -> None:
         super().__init__()
@@ -37,6 +41,8 @@ class AxialPositions(nn.Module):
 
 class LearnedPositions(nn.Module):
     """One learned vector for each position below `length`."""
+
+    stream_channels: ClassVar[StreamChannels] = {"table.weight": {1: Channels.EACH}}
 
     def __init__(self, length: int, hidden_size: int) -> None:
         super().__init__()

@@ -1,11 +1,15 @@
-"""One layer of the stack as its sub-layers: each normalises its input, transforms it and drops out."""
+"""Sub-layer: norm, function and dropout, whose result is added to a residual stream."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from reformer.nn.bottleneck import Bottleneck
+from reformer.nn.channels import Channels, StreamChannels
+from reformer.nn.layer import Layer
 from reformer.nn.memory import Memory
 from reformer.nn.replay import Replay
 from reformer.nn.reversible import pullback
@@ -16,26 +20,33 @@ class SubLayer(nn.Module):
     """`dropout(after(function(norm(x))))`: what is added to a residual stream (pre-norm).
 
     Args:
-        function: a module called as `function(hidden, tokens, replay, memory)`.
+        function: the layer.
         hidden_size: the width of the stream.
         dropout: the probability; equal whenever the sub-layer is run again for one forward pass.
         eps: of the layer norm.
-        after: a further map of each token, such as a `Bottleneck`; None for none.
+        after: a bottleneck behind it; None for none.
     """
+
+    stream_channels: ClassVar[StreamChannels] = {"norm.weight": {0: Channels.EACH}, "norm.bias": {0: Channels.EACH}}
 
     def __init__(
         self,
-        function: nn.Module,
+        function: Layer,
         hidden_size: int,
         dropout: float = 0.0,
         eps: float = 1e-6,
-        after: nn.Module | None = None,
+        after: Bottleneck | None = None,
     ) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(hidden_size, eps=eps)
         self.function = function
         self.after = after
         self.dropout = dropout
+
+    @property
+    def output_maps(self) -> Sequence[nn.Module]:
+        """The linear maps that write to the stream."""
+        return self.function.output_maps if self.after is None else (self.after.widen,)
 
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None

@@ -5,7 +5,16 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from reformer.finetuning import FinetuningError, keep_heads, keep_layers, share, transfer, trim, trim_heads, widen
+from reformer.finetuning import (
+    FinetuningError,
+    keep_heads,
+    keep_layers,
+    prune_heads,
+    prune_layers,
+    share,
+    transfer,
+    widen,
+)
 from reformer.models import ReformerConfig, ReformerModel
 from reformer.recipe import FinetuneRecipe, Recipe, TrainingRecipe
 from reformer.runs.folder import START
@@ -51,7 +60,7 @@ def altered(
         model = keep_layers(model, recipe.keep_layers)
         told["kept"] = recipe.keep_layers
     if recipe.trim_layers is not None or recipe.trim_tolerance is not None:
-        found = trim(
+        found = prune_layers(
             model.eval(),
             measure,
             count=recipe.trim_layers,
@@ -60,12 +69,12 @@ def altered(
         )
         model = found.model
         told |= {"kept": found.kept, "worth": found.worth}
-        told |= {"score": found.score, "trimmed_score": found.trimmed_score}
+        told |= {"score": found.score, "trimmed_score": found.pruned_score}
     if recipe.keep_heads is not None:
         model = keep_heads(model, recipe.keep_heads)
         told["kept_heads"] = recipe.keep_heads
     if recipe.trim_heads is not None or recipe.trim_heads_tolerance is not None:
-        fewer = trim_heads(
+        fewer = prune_heads(
             model.eval(),
             measure,
             count=recipe.trim_heads,
@@ -74,7 +83,7 @@ def altered(
         )
         model = fewer.model
         told |= {"kept_heads": fewer.kept, "heads_worth": fewer.worth}
-        told |= {"score": told.get("score", fewer.score), "trimmed_score": fewer.trimmed_score}
+        told |= {"score": told.get("score", fewer.score), "trimmed_score": fewer.pruned_score}
     if recipe.distinct_layers is not None:
         model = share(model, recipe.distinct_layers)
         told["distinct_layers"] = recipe.distinct_layers

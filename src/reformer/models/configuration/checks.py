@@ -4,13 +4,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from reformer.models.configuration.fields import ReformerFields
-from reformer.models.configuration.head_groups import NO_HEAD, Layer
+from reformer.models.configuration.head_groups import NO_HEAD, LayerSpec
 from reformer.models.configuration.idle_options import idle_options, refusal
-from reformer.ops.orderings import bucket_factors
-from reformer.ops.window_attention import MOST_COEFFICIENTS
-
-ATTENTION_KINDS = ("full", "local", "lsh", "local+lsh", "fourier")
-CROSS_ATTENTION_KINDS = ("full", "lsh")
+from reformer.models.layer_kinds.attention import CROSS_ATTENTION_KINDS
+from reformer.models.layer_kinds.table import LAYER_KINDS, kind_of
 
 
 def check(fields: ReformerFields) -> None:
@@ -18,8 +15,6 @@ def check(fields: ReformerFields) -> None:
     _check_idle(fields)
     _check_sizes(fields)
     _check_layers(fields)
-    _check_transform(fields)
-    _check_time_bias(fields)
     _check_positions(fields)
     _check_series(fields)
     _check_encoder_decoder(fields)
@@ -39,8 +34,8 @@ def _check_sizes(fields: ReformerFields) -> None:
         "attention_head_size",
         "feed_forward_size",
     )
-    names += ("num_rounds", "max_position_embeddings", "ngram_rows", "ngram_width", "ngram_min_frequency")
-    names += ("fourier_kernel", "circulant_block", "fusion_kernel", "fusion_stride", "shorten_stride")
+    names += ("max_position_embeddings", "ngram_rows", "ngram_width", "ngram_min_frequency")
+    names += ("circulant_block", "fusion_kernel", "fusion_stride", "shorten_stride")
     for name in names:
         if getattr(fields, name) < 1:
             raise ValueError(f"{name}={getattr(fields, name)}: expected at least 1")
@@ -84,14 +79,11 @@ def _check_sizes(fields: ReformerFields) -> None:
 
 
 def _check_layers(fields: ReformerFields) -> None:
-    _check_kinds("attention_layers", fields.attention_layers, ATTENTION_KINDS)
-    for name in ("local_window", "lsh_window"):
-        window = getattr(fields, name)
-        if min([window] if isinstance(window, int) else window, default=0) < 1:
-            raise ValueError(f"{name}={window}: expected at least 1")
+    _check_kinds("attention_layers", fields.attention_layers, list(LAYER_KINDS))
+    for kind in dict.fromkeys(LAYER_KINDS.values()):
+        kind.check(fields)
     for layer in fields.attention_layers:
-        _check_shared_keys(fields, layer)
-    bucket_factors(fields.num_buckets)
+        kind_of(layer).check_layer(fields, layer)
     _check_sharing(fields)
 
 
@@ -111,50 +103,6 @@ def _check_sharing(fields: ReformerFields) -> None:
                     f"{number % distinct}, whose weights it would use, {theirs!r}; let the kinds repeat every "
                     f"{distinct} layers"
                 )
-
-
-def _check_shared_keys(fields: ReformerFields, layer: Layer) -> None:
-    """Heads that share keys must be able to."""
-    asked, heads = fields.num_key_value_heads, fields.num_attention_heads
-    groups = fields.head_groups(layer)
-    if asked is None or asked == heads:
-        return
-    if asked < 1 or heads % asked:
-        raise ValueError(f"num_key_value_heads={asked}: expected a divisor of num_attention_heads={heads}")
-    if fields.shared_query_key and any("lsh" in group.kind for group in groups):
-        raise ValueError(
-            f"num_key_value_heads={asked} with shared_query_key=True: in hashed layers the queries of each head "
-            "then are its keys, and none can be shared between heads; set shared_query_key=False"
-        )
-    for group in groups:
-        shared = {head * asked // heads for head in group.heads}
-        if len(shared) * (heads // asked) != len(group.heads):
-            raise ValueError(
-                f"num_key_value_heads={asked} has {heads // asked} neighbouring heads share keys, but in layer "
-                f"{layer} with local_window={fields.local_window} and lsh_window={fields.lsh_window} heads "
-                f"{list(group.heads)} are alike and share keys with others; make heads that share keys alike"
-            )
-
-
-def _check_transform(fields: ReformerFields) -> None:
-    order = fields.score_polynomial_order
-    if not 1 <= order <= MOST_COEFFICIENTS:
-        raise ValueError(f"score_polynomial_order={order}: expected 1 to {MOST_COEFFICIENTS}")
-
-
-def _check_time_bias(fields: ReformerFields) -> None:
-    steps, heads = fields.time_steps, fields.num_attention_heads
-    if fields.time_bias_length < 0:
-        raise ValueError(f"time_bias_length={fields.time_bias_length}: expected 0 (no time bias) or a length")
-    if steps is None:
-        return
-    if len(steps) != heads:
-        raise ValueError(f"time_steps={list(steps)}: {len(steps)} for num_attention_heads={heads}; give one each")
-    if any(steps[head] != steps[head - head % fields.heads_sharing_keys] for head in range(heads)):
-        raise ValueError(
-            f"time_steps={list(steps)} with num_key_value_heads={fields.num_key_value_heads}: "
-            f"{fields.heads_sharing_keys} neighbouring heads share keys, so they need one time step, the same"
-        )
 
 
 def _check_positions(fields: ReformerFields) -> None:
@@ -212,10 +160,10 @@ def _check_encoder_decoder(fields: ReformerFields) -> None:
             "without being told; leave is_decoder out"
         )
     layers, across = fields.decoder_attention_layers or [], fields.cross_attention_layers or []
-    _check_kinds("decoder_attention_layers", layers, ATTENTION_KINDS)
+    _check_kinds("decoder_attention_layers", layers, list(LAYER_KINDS))
     _check_kinds("cross_attention_layers", across, CROSS_ATTENTION_KINDS)
     for layer in layers:
-        _check_shared_keys(fields, layer)
+        kind_of(layer).check_layer(fields, layer)
     if len(layers) != len(across):
         raise ValueError(
             f"cross_attention_layers has {len(across)} entries for the decoder's {len(layers)} layers; give one each"
@@ -257,12 +205,14 @@ def _check_shortening(fields: ReformerFields, name: str, layers: Sequence[int]) 
         raise ValueError(f"{name}={list(layers)} with residual_streams=1: there is no hourglass of one stream")
 
 
-def _check_kinds(name: str, layers: Sequence[Layer], kinds: Sequence[str]) -> None:
+def _check_kinds(name: str, layers: Sequence[LayerSpec], kinds: Sequence[str]) -> None:
     if not layers:
         raise ValueError(f"{name}=[]: expected at least one layer")
     for layer in layers:
-        # A convolution has channels, not heads that could be of a kind each.
-        allowed = kinds if isinstance(layer, str) else [*(kind for kind in kinds if kind != "fourier"), NO_HEAD]
+        # Only heads can be of a kind each.
+        allowed = (
+            kinds if isinstance(layer, str) else [*(name for name in kinds if LAYER_KINDS[name].has_heads), NO_HEAD]
+        )
         if set(layer) == {NO_HEAD}:
             raise ValueError(f"{name} has {layer}, a layer without any head; expected at least one")
         for kind in [layer] if isinstance(layer, str) else layer:

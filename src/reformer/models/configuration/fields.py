@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from transformers import PreTrainedConfig
 
-from reformer.models.configuration.head_groups import HeadGroup, Layer, head_groups
+from reformer.models.configuration.head_groups import HeadGroup, LayerSpec, head_groups
 
 
 class ReformerFields(PreTrainedConfig):
@@ -129,10 +129,10 @@ class ReformerFields(PreTrainedConfig):
     time_steps: list[float | int] | tuple[float | int, ...] | None = None
     gated_heads: bool = False
     attention_act: Literal["relu", "gelu", "silu"] | None = None
-    attention_layers: list[Layer] | tuple[Layer, ...] = ("local", "lsh", "local", "lsh", "local", "lsh")
+    attention_layers: list[LayerSpec] | tuple[LayerSpec, ...] = ("local", "lsh", "local", "lsh", "local", "lsh")
     num_distinct_layers: int | None = None
     is_decoder: bool = False
-    decoder_attention_layers: list[Layer] | tuple[Layer, ...] | None = None
+    decoder_attention_layers: list[LayerSpec] | tuple[LayerSpec, ...] | None = None
     cross_attention_layers: list[str] | tuple[str, ...] | None = None
     decoder_start_token_id: int | None = None
     label_smoothing: float | int = 0.0
@@ -213,7 +213,7 @@ class ReformerFields(PreTrainedConfig):
         """Every kind that some head of some layer has."""
         return {group.kind for layer in self.attention_layers for group in self.head_groups(layer)}
 
-    def head_groups(self, layer: Layer) -> list[HeadGroup]:
+    def head_groups(self, layer: LayerSpec) -> list[HeadGroup]:
         """The heads of one of the `attention_layers`, those together that are alike."""
         return head_groups(layer, self.num_attention_heads, self.local_window, self.lsh_window)
 
@@ -236,4 +236,4 @@ class ReformerFields(PreTrainedConfig):
 
 
 FIELDS = tuple(ReformerFields.__annotations__)
-"""Names of the fields that are documented here. transformers' own, which every configuration has, are not among them."""
+"""Names of the fields that are documented here, without those that every configuration of transformers has."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-Layer = str | list[str] | tuple[str, ...]
+LayerSpec = str | list[str] | tuple[str, ...]
 """The kind of all heads of a layer, or the kind of each."""
 
 NO_HEAD = "none"

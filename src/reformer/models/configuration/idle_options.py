@@ -1,8 +1,11 @@
-"""Options that say nothing unless another one is on: given without it, they are a mistake."""
+"""Idle options: those that have no effect unless another one is on, and so are a mistake where it is off."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+from reformer.models.layer_kinds.table import LAYER_KINDS
 
 Fields = Callable[[str], Any]
 """The value of a field by its name."""
@@ -15,10 +18,6 @@ class Dependence:
     options: tuple[str, ...]
     in_effect: Callable[[Fields], Any]
     needed: str
-
-
-def _has_fourier_layers(fields: Fields) -> bool:
-    return "fourier" in [*fields("attention_layers"), *(fields("decoder_attention_layers") or [])]
 
 
 def _has_fusion_layers(fields: Fields) -> bool:
@@ -41,7 +40,6 @@ DEPENDENCES = (
         'score_transform="polynomial"',
     ),
     Dependence(("time_steps",), lambda fields: fields("time_bias_length"), "a time_bias_length"),
-    Dependence(("fourier_kernel",), _has_fourier_layers, 'a layer of the kind "fourier"'),
     Dependence(
         ("circulant_block",),
         lambda fields: fields("feed_forward_linear") == "circulant",
@@ -85,20 +83,30 @@ def idle_options(fields: Fields, default: Fields) -> dict[str, str]:
     """The options that are not what they are by default and yet have no effect, each with what would give it one."""
     return {
         name: dependence.needed
-        for dependence in DEPENDENCES
+        for dependence in (*DEPENDENCES, *_of_layer_kinds())
         if not dependence.in_effect(fields)
         for name in dependence.options
-        if _plain(fields(name)) != _plain(default(name))
+        if plain(fields(name)) != plain(default(name))
     }
+
+
+def _of_layer_kinds() -> Iterator[Dependence]:
+    for name, kind in LAYER_KINDS.items():
+        yield Dependence(kind.options, partial(_has_layers, name), f'a layer of the kind "{name}"')
+
+
+def _has_layers(name: str, fields: Fields) -> bool:
+    return name in [*fields("attention_layers"), *(fields("decoder_attention_layers") or [])]
 
 
 def refusal(idle: dict[str, str], fields: Fields, names: Iterable[str] | None = None) -> str | None:
     """What to tell of the first idle option, or of the first among `names`; None if there is none."""
     chosen = idle if names is None else [name for name in idle if name in set(names)]
     for name in chosen:
-        return f"{name}={_plain(fields(name))!r} has no effect without {idle[name]}; give that too, or leave {name} out"
+        return f"{name}={plain(fields(name))!r} has no effect without {idle[name]}; give that too, or leave {name} out"
     return None
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A field's value as JSON has it, where tuples are lists."""
     return list(value) if isinstance(value, tuple) else value

@@ -1,6 +1,6 @@
 """Heads for token and sequence classification."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,6 +12,7 @@ from reformer.models.backbone import real_tokens
 from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import Head, token_loss
 from reformer.nn import FusionPooling
+from reformer.nn.channels import Channels, StreamChannels
 from reformer.ops import chain_log_partition, chain_score
 
 
@@ -45,6 +46,8 @@ class ReformerForTokenClassification(Head):
 
     With `classifier_random_field` the labels of a sequence are scored together, and the logits are the logarithms of
     each label's probability over all sequences of labels."""
+
+    stream_channels: ClassVar[StreamChannels] = {"classifier.weight": {1: Channels.SUMMED}}
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
@@ -101,6 +104,11 @@ class ReformerForTokenClassification(Head):
 
 class ReformerForSequenceClassification(Head):
     """One label, several labels or one number for a whole document, read from a pooling of its tokens."""
+
+    stream_channels: ClassVar[StreamChannels] = {
+        "classifier.weight": {1: Channels.SUMMED},
+        "weigh.weight": {1: Channels.SUMMED},
+    }
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)

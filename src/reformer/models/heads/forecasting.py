@@ -1,7 +1,7 @@
 """The forecaster: what a series will be, from what it was and from the calendar."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -10,6 +10,7 @@ from transformers.utils.generic import ModelOutput
 
 from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import Head
+from reformer.nn.channels import Channels, StreamChannels
 
 
 @dataclass
@@ -48,6 +49,12 @@ class ReformerForForecasting(Head):
     smooths = False
     # Labels may be missing, which Trainer would count as well.
     accepts_loss_kwargs = False
+
+    stream_channels: ClassVar[StreamChannels] = {"forecast.weight": {1: Channels.SUMMED}}
+    embedding_channels: ClassVar[StreamChannels] = {
+        "embed.weight": {0: Channels.EACH},
+        "embed.bias": {0: Channels.EACH},
+    }
 
     def __init__(self, config: ReformerConfig) -> None:
         if config.vocab_size:

@@ -1,6 +1,6 @@
 """Images as sequences of pixels, or of squares of them: the classifier, and what writes a text for an image."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,9 @@ from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.classification import ReformerForSequenceClassification
 from reformer.models.heads.encoder_decoder import ReformerForConditionalGeneration
+from reformer.nn.channels import Channels, StreamChannels
+
+PATCH_CHANNELS: StreamChannels = {"embed.weight": {0: Channels.EACH}, "embed.bias": {0: Channels.EACH}}
 
 
 def squares(
@@ -50,6 +53,8 @@ class ReformerForImageClassification(ReformerForSequenceClassification):
 
     main_input_name = "pixel_values"
     reads = ("embed",)
+
+    embedding_channels: ClassVar[StreamChannels] = PATCH_CHANNELS
 
     def __init__(self, config: ReformerConfig) -> None:
         if config.vocab_size:
@@ -92,6 +97,11 @@ class ReformerForImageToText(ReformerForConditionalGeneration):
 
     main_input_name = "pixel_values"
     reads = ("embed",)
+
+    embedding_channels: ClassVar[StreamChannels] = {
+        **ReformerForConditionalGeneration.embedding_channels,
+        **PATCH_CHANNELS,
+    }
 
     def __init__(self, config: ReformerConfig) -> None:
         if config.ngram_sizes:

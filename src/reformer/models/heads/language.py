@@ -1,6 +1,6 @@
 """Language-modelling heads: masked and causal."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import Head, token_loss
 from reformer.models.streaming import Stream
+from reformer.nn.channels import Channels, StreamChannels
 
 
 class LanguageModel(Head):
@@ -18,6 +19,11 @@ class LanguageModel(Head):
 
     embeddings = "reformer.embeddings.weight"
     """Where the embeddings are."""
+
+    stream_channels: ClassVar[StreamChannels] = {"lm_projection.weight": {1: Channels.SUMMED}}
+    embedding_channels: ClassVar[StreamChannels] = {
+        "lm_projection.weight": {0: Channels.MATCHED, 1: Channels.SUMMED},
+    }
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)

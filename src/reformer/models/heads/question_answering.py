@@ -1,6 +1,6 @@
 """Head for extractive question answering: start and end logits of every token."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -10,12 +10,15 @@ from transformers.modeling_outputs import QuestionAnsweringModelOutput
 from reformer.models.backbone import real_tokens
 from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import Head
+from reformer.nn.channels import Channels, StreamChannels
 
 
 class ReformerForQuestionAnswering(Head):
     """Where in the text the answer begins and ends."""
 
     smooths = False
+
+    stream_channels: ClassVar[StreamChannels] = {"qa_outputs.weight": {1: Channels.SUMMED}}
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)

@@ -1,4 +1,4 @@
-"""Whole layers taken out of a trained model: those that are named, or those whose loss the score bears best."""
+"""Pruning of whole layers: the layers that are named, or those without which the score falls least."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -14,8 +14,8 @@ Measure = Callable[[PreTrainedModel], float]
 
 
 @dataclass(frozen=True)
-class Trimmed:
-    """A smaller model, and why these layers are in it."""
+class PrunedLayers:
+    """A model with fewer layers, and the scores that chose them."""
 
     model: PreTrainedModel
     kept: tuple[int, ...]
@@ -23,9 +23,9 @@ class Trimmed:
     worth: tuple[float, ...]
     """How much the whole model's score falls when this layer alone is skipped; below 0 if it rises."""
     score: float
-    """What the whole model was measured at."""
-    trimmed_score: float
-    """What the smaller one is measured at, before any further training."""
+    """The whole model's score."""
+    pruned_score: float
+    """The smaller model's score, before any further training."""
 
 
 def keep_layers(model: PreTrainedModel, kept: Sequence[int]) -> PreTrainedModel:
@@ -55,17 +55,17 @@ def keep_layers(model: PreTrainedModel, kept: Sequence[int]) -> PreTrainedModel:
     return smaller
 
 
-def trim(
+def prune_layers(
     model: PreTrainedModel,
     measure: Measure,
     *,
     count: int | None = None,
     tolerance: float | None = None,
     greater_is_better: bool = True,
-) -> Trimmed:
-    """Take layers out one after the other, each time the one that the score misses least.
+) -> PrunedLayers:
+    """Prune layers one after the other, each time the one without which the score falls least.
 
-    After each, what is left is measured anew, since two layers that can stand in for each other are not both to go.
+    After each, every layer that is left is measured anew, since of two layers that do the same only one can go.
 
     Args:
         model: the trained model, which is left as it is.
@@ -98,7 +98,7 @@ def trim(
         kept, best = left[top], scores[top]
     if len(kept) < every:
         chosen = keep_layers(model, kept)
-    return Trimmed(chosen, tuple(kept), tuple(worth), sign * whole, sign * best)
+    return PrunedLayers(chosen, tuple(kept), tuple(worth), sign * whole, sign * best)
 
 
 def _place(name: str, kept: Sequence[int], each: int) -> str:
@@ -115,10 +115,10 @@ def _check_separable(model: PreTrainedModel) -> None:
     if model.config.num_distinct_layers is not None:
         raise FinetuningError(
             f"num_distinct_layers={model.config.num_distinct_layers}: layers that share their weights cannot be taken "
-            "out one by one; trim before sharing"
+            "out one by one; prune before sharing"
         )
     if model.config.shortened_layers is not None:
         raise FinetuningError(
             f"shortened_layers={list(model.config.shortened_layers)}: what runs on a shortened sequence is told by the "
-            "layers' numbers, so none of them can be taken out; trim a model without shortened_layers"
+            "layers' numbers, so none of them can be taken out; prune a model without shortened_layers"
         )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reformer.finetuning import FinetuningError, keep_layers, layers, trim
+from reformer.finetuning import FinetuningError, keep_layers, layers, prune_layers
 from tests.contract.models import HEADS, every_variant, outputs, random_ids
 
 HEAD = HEADS["token-classification"]
@@ -57,12 +57,12 @@ def _measure(ids, model):
 def test_the_layer_that_is_missed_least_goes_first():
     model, ids = HEAD.build(attention_layers=["local"] * 4), random_ids(2, 23)
     _silence(model, 2)
-    found = trim(model, _measure(ids, model), count=3)
+    found = prune_layers(model, _measure(ids, model), count=3)
     assert found.kept == (0, 1, 3)
     assert found.worth[2] == pytest.approx(0, abs=1e-6)
     assert all(worth > 1e-3 for number, worth in enumerate(found.worth) if number != 2)
     assert found.score == 1.0
-    assert found.trimmed_score == pytest.approx(1, abs=1e-6)
+    assert found.pruned_score == pytest.approx(1, abs=1e-6)
     assert found.model.config.num_hidden_layers == 3
 
 
@@ -71,12 +71,12 @@ def test_layers_go_while_the_score_falls_no_further_than_said():
     for number in (0, 3):
         _silence(model, number)
     measure = _measure(ids, model)
-    assert trim(model, measure, tolerance=1e-4).kept == (1, 2)
-    assert len(trim(model, measure, tolerance=1e9).kept) == 1
-    lower = trim(model, lambda other: -measure(other), tolerance=1e-4, greater_is_better=False)
+    assert prune_layers(model, measure, tolerance=1e-4).kept == (1, 2)
+    assert len(prune_layers(model, measure, tolerance=1e9).kept) == 1
+    lower = prune_layers(model, lambda other: -measure(other), tolerance=1e-4, greater_is_better=False)
     assert lower.kept == (1, 2)
     assert lower.score == -1.0
-    kept = trim(model, measure, count=4)
+    kept = prune_layers(model, measure, count=4)
     assert kept.model is model
     assert kept.kept == (0, 1, 2, 3)
 
@@ -96,21 +96,21 @@ def test_layers_that_cannot_be_kept_are_named(kept, message):
         keep_layers(HEAD.build("local"), kept)
 
 
-def test_what_to_trim_to_is_said_once_and_within_reach():
+def test_what_to_prune_to_is_said_once_and_within_reach():
     model = HEAD.build("local")
     with pytest.raises(FinetuningError, match="either how many layers to keep or by how much"):
-        trim(model, lambda _: 0.0)
+        prune_layers(model, lambda _: 0.0)
     with pytest.raises(FinetuningError, match="5 layers to keep: the model has 3"):
-        trim(model, lambda _: 0.0, count=5)
+        prune_layers(model, lambda _: 0.0, count=5)
     shared = HEAD.build("local", num_distinct_layers=1)
-    with pytest.raises(FinetuningError, match="trim before sharing"):
+    with pytest.raises(FinetuningError, match="prune before sharing"):
         keep_layers(shared, [0])
 
 
-def test_a_stack_that_shortens_its_sequence_is_not_trimmed():
+def test_a_stack_that_shortens_its_sequence_is_not_pruned():
     message = r"shortened_layers=\[1, 4\]: what runs on a shortened sequence is told by the layers' numbers"
     model = HEAD.build("hourglass")
     with pytest.raises(FinetuningError, match=message):
         keep_layers(model, [0, 1])
     with pytest.raises(FinetuningError, match=message):
-        trim(model, lambda _: 0.0, count=2)
+        prune_layers(model, lambda _: 0.0, count=2)

@@ -1,26 +1,26 @@
-"""Heads taken out of a trained model's attention: those that are named, or those that the score misses least."""
+"""Pruning of attention heads: the heads that are named, or those without which the score falls least."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 import torch
-from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from reformer.finetuning.errors import FinetuningError
 from reformer.finetuning.layers import backbone, layers, rebuilt
-from reformer.finetuning.trim import Measure
+from reformer.finetuning.prune import Measure
 from reformer.models.configuration.head_groups import NO_HEAD, HeadGroup
-from reformer.nn import Attention, MixedAttention
+from reformer.models.layer_kinds.table import kind_of
+from reformer.nn import HeadLayer
 
 Heads = Sequence[Sequence[int]]
 """For each layer, the numbers of heads."""
 
 
 @dataclass(frozen=True)
-class TrimmedHeads:
-    """A model with fewer heads, and why these are in it."""
+class PrunedHeads:
+    """A model with fewer heads, and the scores that chose them."""
 
     model: PreTrainedModel
     kept: tuple[tuple[int, ...], ...]
@@ -30,16 +30,16 @@ class TrimmedHeads:
     Heads that share keys go together, and have one worth; None for a layer's only ones, which are never to go, and for
     one that is not there."""
     score: float
-    """What the whole model was measured at."""
-    trimmed_score: float
-    """What the smaller one is measured at, before any further training."""
+    """The whole model's score."""
+    pruned_score: float
+    """The smaller model's score, before any further training."""
 
 
 def heads_of(model: PreTrainedModel) -> tuple[tuple[int, ...], ...]:
     """The numbers of the heads that each layer has; none in a layer that is no attention."""
     config = backbone(model).config
     groups = [
-        [] if layer == "fourier" else [group.heads for group in config.head_groups(layer)]
+        [group.heads for group in config.head_groups(layer)] if kind_of(layer).has_heads else []
         for layer in config.attention_layers
     ]
     return tuple(tuple(sorted(chain.from_iterable(each))) for each in groups)
@@ -68,24 +68,24 @@ def keep_heads(model: PreTrainedModel, kept: Heads) -> PreTrainedModel:
     smaller = rebuilt(model, attention_layers=kinds)
     ours = smaller.state_dict()
     for name, weight in model.state_dict().items():
-        # What lost heads has other shapes, or other names where a kind of heads is gone; it comes below.
+        # Weights of layers that lost heads have other shapes, or other names where a kind of heads is gone.
         if name in ours and ours[name].shape == weight.shape:
             ours[name].copy_(weight)
     for number, (had, left) in enumerate(zip(there, kept, strict=True)):
         if tuple(left) != had:
-            _copy_heads(attention_groups(model, number), attention_groups(smaller, number), config.heads_sharing_keys)
+            _copy_heads(layer_head_groups(model, number), layer_head_groups(smaller, number))
     return smaller
 
 
-def trim_heads(
+def prune_heads(
     model: PreTrainedModel,
     measure: Measure,
     *,
     count: int | None = None,
     tolerance: float | None = None,
     greater_is_better: bool = True,
-) -> TrimmedHeads:
-    """Take heads out, those first that the score misses least when they alone are skipped.
+) -> PrunedHeads:
+    """Prune heads, those first without which alone the score falls least.
 
     A head's worth is measured once, on the whole model. Source: Michel, Levy and Neubig 2019, with the score itself in
     place of a gradient that stands for it.
@@ -135,7 +135,7 @@ def trim_heads(
     every = range(backbone(model).config.num_attention_heads)
     # A head that is not there is in no place, whoever it would share keys with.
     told = tuple(tuple(worth.get((number, head - head % together)) for head in every) for number in range(len(there)))
-    return TrimmedHeads(chosen, kept, told, sign * whole, sign * best)
+    return PrunedHeads(chosen, kept, told, sign * whole, sign * best)
 
 
 def _without(there: Heads, gone: Sequence[tuple[int, int]], together: int) -> tuple[tuple[int, ...], ...]:
@@ -155,7 +155,7 @@ def _check(model: PreTrainedModel, there: Heads, kept: Heads) -> None:
     if config.num_distinct_layers is not None:
         raise FinetuningError(
             f"num_distinct_layers={config.num_distinct_layers}: heads of layers that share their weights cannot be "
-            "taken out one by one; trim before sharing"
+            "taken out one by one; prune before sharing"
         )
     if len(kept) != len(there):
         raise FinetuningError(f"heads to keep in {len(kept)} layers: the model has {len(there)}; give a list for each")
@@ -167,35 +167,14 @@ def _check(model: PreTrainedModel, there: Heads, kept: Heads) -> None:
             )
 
 
-def attention_groups(model: PreTrainedModel, number: int) -> list[tuple[HeadGroup, Attention]]:
-    """The groups of a layer's heads, and the attention of each."""
+def layer_head_groups(model: PreTrainedModel, number: int) -> list[tuple[HeadGroup, HeadLayer]]:
+    """The groups of a layer's heads that are alike, and the part of the layer that each group is."""
     config = backbone(model).config
-    functions = [sublayer.function for sublayer in layers(model)[number]]
-    function = next(each for each in functions if isinstance(each, Attention | MixedAttention))
-    modules: list[nn.Module] = list(function.groups) if isinstance(function, MixedAttention) else [function]
-    found = config.head_groups(config.attention_layers[number])
-    return [(group, module) for group, module in zip(found, modules, strict=True) if isinstance(module, Attention)]
+    parts = [part for sublayer in layers(model)[number] for part in sublayer.function.head_groups]
+    return list(zip(config.head_groups(config.attention_layers[number]), parts, strict=True))
 
 
-def _copy_heads(
-    trained: Sequence[tuple[HeadGroup, Attention]], fewer: Sequence[tuple[HeadGroup, Attention]], together: int
-) -> None:
-    for group, module in fewer:
+def _copy_heads(trained: Sequence[tuple[HeadGroup, HeadLayer]], fewer: Sequence[tuple[HeadGroup, HeadLayer]]) -> None:
+    for group, part in fewer:
         theirs, source = next((theirs, each) for theirs, each in trained if set(group.heads) <= set(theirs.heads))
-        heads = torch.tensor([theirs.heads.index(head) for head in group.heads])
-        key_heads = heads[::together] // together
-        weights = source.state_dict()
-        for name, weight in module.state_dict().items():
-            weight.copy_(_of_heads(name, weights[name], source, heads, key_heads))
-
-
-def _of_heads(name: str, weight: Tensor, module: Attention, heads: Tensor, key_heads: Tensor) -> Tensor:
-    """What a weight of an attention has for some of its heads."""
-    part = name.partition(".")[0]
-    of_keys = part in ("key", "value", "key_filters", "value_filters") or part.startswith("rotation_")
-    chosen, count = (key_heads, module.key_heads) if of_keys else (heads, module.heads)
-    # What is written to the stream, and filters, have the heads' channels last; all else has heads first.
-    last = part == "output" or part.endswith("_filters")
-    divided = weight.unflatten(-1 if last else 0, (count, -1))
-    found = divided.index_select(-2 if last else 0, chosen.to(weight.device))
-    return found.flatten(-2, -1) if last else found.flatten(0, 1)
+        part.load_state_dict(source.state_of_heads([theirs.heads.index(head) for head in group.heads]))

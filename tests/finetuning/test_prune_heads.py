@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reformer.finetuning import FinetuningError, heads_of, keep_heads, layers, trim_heads
+from reformer.finetuning import FinetuningError, heads_of, keep_heads, layers, prune_heads
 from reformer.models import ReformerConfig
 from reformer.nn import Attention, MixedAttention
 from tests.contract.models import HEADS, VARIANTS, outputs, random_ids
@@ -55,7 +55,7 @@ def test_a_head_that_writes_nothing_is_not_missed(variant):
         assert (outputs(keep_heads(model, others), ids) - outputs(model, ids)).abs().max() > 1e-6
 
 
-def test_a_model_with_fewer_heads_is_saved_loaded_trained_and_trimmed_again(tmp_path):
+def test_a_model_with_fewer_heads_is_saved_loaded_trained_and_pruned_again(tmp_path):
     model, ids = HEAD.build("heads", reversible=True), random_ids(2, 23)
     fewer = keep_heads(model, [[0, 2], [0, 1, 3], [2]])
     assert fewer.config.attention_layers[0] == ["full", "none", "full", "none"]
@@ -77,34 +77,34 @@ def test_the_heads_that_are_missed_least_go_first():
     for layer, head in ((0, 1), (0, 3), (1, 0), (2, 2)):
         _silence(model, layer, head)
     measure = _measure(ids, model)
-    found = trim_heads(model, measure, tolerance=1e-5)
+    found = prune_heads(model, measure, tolerance=1e-5)
     assert found.kept == ((0, 2), (1, 2, 3), (0, 1, 3))
     assert found.score == 1.0
-    assert found.trimmed_score == pytest.approx(1, abs=1e-5)
+    assert found.pruned_score == pytest.approx(1, abs=1e-5)
     assert found.worth[0][1] == pytest.approx(0, abs=1e-6)
     assert found.worth[0][0] > 1e-3
-    found = trim_heads(model, measure, count=2)
+    found = prune_heads(model, measure, count=2)
     assert [len(heads) for heads in found.kept] == [2, 2, 2]
     assert found.kept[0] == (0, 2)
     assert 0 not in found.kept[1]
     assert heads_of(found.model) == found.kept
-    lower = trim_heads(model, lambda other: -measure(other), tolerance=1e-5, greater_is_better=False)
+    lower = prune_heads(model, lambda other: -measure(other), tolerance=1e-5, greater_is_better=False)
     assert (lower.kept, lower.score) == (((0, 2), (1, 2, 3), (0, 1, 3)), -1.0)
     # A layer keeps one head, whatever may be lost; and one that has no more is not asked what it is worth.
-    most = trim_heads(model, measure, tolerance=1e9)
+    most = prune_heads(model, measure, tolerance=1e9)
     assert [len(heads) for heads in most.kept] == [1, 1, 1]
-    again = trim_heads(most.model, measure, count=1)
+    again = prune_heads(most.model, measure, count=1)
     assert again.model is most.model
     assert again.worth == ((None,) * 4,) * 3
 
 
 def test_heads_that_share_keys_go_together():
     model, ids = HEAD.build("grouped"), random_ids(2, 23)
-    found = trim_heads(model, _measure(ids, model), count=2)
+    found = prune_heads(model, _measure(ids, model), count=2)
     assert all(heads in ((0, 1), (2, 3)) for heads in found.kept)
     assert all(worth[0] == worth[1] for worth in found.worth)
     with pytest.raises(FinetuningError, match="1 heads to keep: expected a multiple of 2, as many as share their keys"):
-        trim_heads(model, lambda _: 0.0, count=1)
+        prune_heads(model, lambda _: 0.0, count=1)
     with pytest.raises(FinetuningError, match="share keys"):
         keep_heads(model, [[0], [0, 1], [0, 1]])
 
@@ -132,8 +132,8 @@ def test_a_convolution_has_no_heads():
 
 def test_how_many_go_is_said_once_and_before_sharing():
     with pytest.raises(FinetuningError, match="either how many heads to keep in each layer or by how much"):
-        trim_heads(HEAD.build("local"), lambda _: 0.0)
-    with pytest.raises(FinetuningError, match=r"num_distinct_layers=2: .* trim before sharing"):
+        prune_heads(HEAD.build("local"), lambda _: 0.0)
+    with pytest.raises(FinetuningError, match=r"num_distinct_layers=2: .* prune before sharing"):
         keep_heads(HEAD.build("shared"), [[0]] * 4)
 
 
