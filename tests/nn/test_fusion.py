@@ -1,10 +1,10 @@
-"""Fusion pooling and trails against their definitions, token by token."""
+"""Fusion pooling and trailing ranges against their definitions, token by token."""
 
 import pytest
 import torch
 from torch.nn.functional import gelu, pad
 
-from reformer.nn.fusion import FusionPooling, Trails
+from reformer.nn.fusion import FusionPooling, TrailingRangePooling
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (5, 1), (4, 3), (3, 3)])
@@ -34,16 +34,16 @@ def test_pooling_is_what_it_says(kernel, stride, length):
     assert (pool(padded, mask) - found).abs().max() < 1e-5
 
 
-def test_trails_look_back_over_what_is_real():
-    trails, steps = Trails(4, (2, 3)), torch.randn(1, 6, 4)
+def test_trailing_ranges_look_back_over_what_is_real():
+    trailing, steps = TrailingRangePooling(4, (2, 3)), torch.randn(1, 6, 4)
     real = torch.tensor([[False, True, True, True, True, False]])
-    found = trails(steps, real)
+    found = trailing(steps, real)
     for index in range(3):
         place = index + 2
         vectors = [steps[0, place]]
         for size in (2, 3):
             rows = [row for row in range(place - size + 1, place + 1) if real[0, row]]
             vectors += [steps[0, rows].mean(0), steps[0, rows].amax(0)]
-        gates = (trails.gates.weigh.weight @ torch.cat(vectors) + trails.gates.weigh.bias).sigmoid()
+        gates = (trailing.gates.weigh.weight @ torch.cat(vectors) + trailing.gates.weigh.bias).sigmoid()
         expected = sum(gate * vector for gate, vector in zip(gates, vectors, strict=True))
         assert (found[0, index] - expected).abs().max() < 1e-5

@@ -4,7 +4,7 @@ import torch
 
 from reformer.nn import Tokens
 from reformer.nn.memory import Memory
-from reformer.nn.past_inputs import after_history, pack, unpack
+from reformer.nn.past_inputs import after_history, pack_real, unpack
 
 
 def test_packed_tokens_go_back_to_their_places():
@@ -12,7 +12,7 @@ def test_packed_tokens_go_back_to_their_places():
         torch.randn(2, 5, 3),
         torch.tensor([[False, True, False, True, True], [True, False, False, False, True]]),
     )
-    packed, order = pack(inputs, mask)
+    packed, order = pack_real(inputs, mask)
     assert torch.equal(packed[0, :3], inputs[0, [1, 3, 4]])
     assert not packed[1, 2:].any()
     assert torch.equal(unpack(packed, order), inputs.masked_fill(~mask[..., None], 0))

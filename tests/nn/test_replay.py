@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from reformer.nn import Replay
 from reformer.nn.replay import replays
@@ -13,6 +14,12 @@ def test_dropout_has_its_probability_and_keeps_the_mean(probability):
     dropped = Replay(3).dropout(ones, probability)
     assert abs((dropped == 0).float().mean() - probability) < 0.005
     assert abs(dropped.mean() - 1) < 0.02
+
+
+def _dropping():
+    layer = nn.Linear(1, 1)
+    layer.dropout = 0.5
+    return layer
 
 
 def test_a_rewound_replay_repeats_every_draw():
@@ -30,14 +37,16 @@ def test_without_a_seed_nothing_is_dropped():
 
 
 def test_replaying_leaves_the_global_random_state_alone():
+    plain, dropping = nn.Linear(1, 1), _dropping()
     before = torch.get_rng_state()
     Replay(3).dropout(torch.ones(10), 0.5)
-    replays(4, random=False)
+    replays([plain] * 4, training=True)
+    replays([dropping] * 4, training=False)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_sub_layers_draw_differently():
-    first, second = replays(2, random=True)
+    first, second = replays([_dropping(), nn.Linear(1, 1)], training=True)
     assert not torch.equal(first.dropout(torch.ones(99), 0.5), second.dropout(torch.ones(99), 0.5))
 
 

@@ -1,4 +1,4 @@
-"""Attention over everything: the baseline, and the better choice at short lengths."""
+"""Full attention by PyTorch: the baseline, and the better choice at short lengths."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+
+from reformer.nn.past_inputs import front_order, pack, unpack
 
 
 def full_attention(
@@ -27,15 +29,14 @@ def full_attention(
     if mask is None:
         return _attention(query, key, value, is_causal=causal, scale=scale)
     if not causal:
-        # A sequence without any real token looks at its padding; what it finds is dropped below.
+        # A softmax over no key at all is NaN: a sequence without any real token attends to its padding, masked below.
         seen = mask | ~mask.any(-1, keepdim=True)
         output = _attention(query, key, value, attn_mask=seen[:, None, None], scale=scale)
     else:
         # With the real tokens in front, "nothing later" hides the padding too, and no mask of length^2 is needed.
-        order = (~mask).byte().argsort(dim=-1, stable=True)[:, None, :, None]
-        query, key, value = (vectors.gather(2, order.expand_as(vectors)) for vectors in (query, key, value))
-        output = _attention(query, key, value, is_causal=True, scale=scale)
-        output = torch.empty_like(output).scatter(2, order.expand_as(output), output)
+        order = front_order(mask)
+        query, key, value = (pack(vectors, order) for vectors in (query, key, value))
+        output = unpack(_attention(query, key, value, is_causal=True, scale=scale), order)
     return output.masked_fill(~mask[:, None, :, None], 0)
 
 

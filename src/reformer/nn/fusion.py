@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, gelu, max_pool1d, pad
 
-from reformer.nn.past_inputs import pack
+from reformer.nn.past_inputs import pack_real
 
 
 class Gates(nn.Module):
@@ -22,7 +22,7 @@ class Gates(nn.Module):
         return (self.weigh(side_by_side.flatten(-2)).sigmoid()[..., None] * side_by_side).sum(-2)
 
 
-class Alignment(nn.Module):
+class StridedConvolution(nn.Module):
     """A step for every `stride` tokens: `gelu(sum_o x_(stride t + o) A_o + b)` over a window of `kernel` tokens.
 
     Args:
@@ -64,20 +64,21 @@ class FusionPooling(nn.Module):
     Args:
         width: of a token.
         size: of the result.
-        kernel, stride: of the alignment, see `Alignment`.
+        kernel, stride: of the convolution, see `StridedConvolution`.
         ranges: how many steps are pooled together.
     """
 
     def __init__(self, width: int, size: int, kernel: int, stride: int, ranges: Sequence[int]) -> None:
         super().__init__()
         self.ranges = tuple(ranges)
-        self.align = Alignment(width, size, kernel, stride)
+        # `align` is the name of saved weights.
+        self.align = StridedConvolution(width, size, kernel, stride)
         self.gates = Gates(size, 2 + 2 * len(self.ranges))
 
     def forward(
         self, hidden: Float[Tensor, "batch length width"], mask: Bool[Tensor, "batch length"]
     ) -> Float[Tensor, "batch size"]:
-        packed, _ = pack(hidden, mask)
+        packed, _ = pack_real(hidden, mask)
         steps, real = self.align.around(packed), real_steps(mask, self.align.stride)
         vectors = list(pooled(steps, real))
         for size in self.ranges:
@@ -100,7 +101,7 @@ def pooled(
     )
 
 
-class Trails(nn.Module):
+class TrailingRangePooling(nn.Module):
     """Every step mixed by gates with the mean and the maximum of several ranges of steps that end at it.
 
     Args:

@@ -8,10 +8,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from reformer.nn.fusion import Alignment, Trails, real_steps
+from reformer.nn.fusion import StridedConvolution, TrailingRangePooling, real_steps
 from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.memory import Memory
-from reformer.nn.past_inputs import after_history, pack
+from reformer.nn.past_inputs import after_history, pack_real
 from reformer.nn.reversible import ReversibleSequence, Streams
 from reformer.nn.tokens import Tokens
 from reformer.ops import gpu
@@ -20,8 +20,8 @@ from reformer.ops import gpu
 class Hourglass(nn.Module):
     """Some sub-layers on all tokens, some on one step for every `stride` tokens, and the rest on all tokens again.
 
-    Both streams together are shortened by a fusion layer: an `Alignment` of `kernel` tokens, whose steps are mixed by
-    gates with their `Trails`. Each token then gains what the middle made of its step. In a causal stack a step ends
+    Both streams together are shortened by a fusion layer: a `StridedConvolution` of `kernel` tokens, whose steps are mixed by
+    gates in a `TrailingRangePooling`. Each token then gains what the middle made of its step. In a causal stack a step ends
     with its last token and the token reads the last step that has ended, so nothing is seen ahead of time; in pieces
     the same steps come out. Padding is invisible. Memory is flat in the depth of each of the three parts.
 
@@ -29,8 +29,8 @@ class Hourglass(nn.Module):
         before, middle, after: the sub-layers of each part.
         hidden_size: the width of each stream.
         size: the width of a step before it is mapped to streams.
-        kernel, stride: of the alignment.
-        ranges: how many steps are pooled together, see `Trails`.
+        kernel, stride: of the convolution.
+        ranges: how many steps are pooled together, see `TrailingRangePooling`.
         causal: see no later token.
         reversible: see `ReversibleSequence`.
         eps: of the layer norms.
@@ -60,8 +60,9 @@ class Hourglass(nn.Module):
         self.after = ReversibleSequence(after, reversible, drop)
         width = 2 * hidden_size
         self.norm = nn.LayerNorm(width, eps=eps)
-        self.align = Alignment(width, size, kernel, stride)
-        self.trails = Trails(size, ranges)
+        # `align` and `trails` are the names of saved weights.
+        self.align = StridedConvolution(width, size, kernel, stride)
+        self.trails = TrailingRangePooling(size, ranges)
         self.shorten = nn.Linear(size, width)
         self.middle_norm = nn.LayerNorm(width, eps=eps)
         self.expand = nn.Linear(width, width)
@@ -108,7 +109,7 @@ class Hourglass(nn.Module):
     def _whole(self, hidden: Tensor, tokens: Tokens) -> Tensor:
         """What a whole sequence's tokens gain."""
         length, stride = hidden.shape[1], self.stride
-        packed = pack(hidden, tokens.mask)[0] if tokens.padded else hidden
+        packed = pack_real(hidden, tokens.mask)[0] if tokens.padded else hidden
         if self.causal:
             # Even where no step has ended there is one, masked, so that every weight has a gradient.
             steps = self.align(pad(packed, (0, 0, self.align.kernel - stride, max(0, stride - length))))

@@ -1,4 +1,4 @@
-"""The last inputs of the pieces before, for layers that look a fixed way back; padding has no part in it."""
+"""Past inputs: the last real ones of the pieces before, for layers of a fixed reach, and real tokens packed in front."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -8,20 +8,35 @@ from reformer.nn.memory import Memory
 from reformer.nn.tokens import Tokens
 
 
+def front_order(mask: Bool[Tensor, "batch length"]) -> Int[Tensor, "batch length"]:
+    """The order of tokens that has the real ones in front, as they follow each other, and the padding behind them."""
+    return (~mask).byte().argsort(dim=-1, stable=True)
+
+
 def pack(
-    inputs: Float[Tensor, "batch length width"], mask: Bool[Tensor, "batch length"]
-) -> tuple[Float[Tensor, "batch length width"], Int[Tensor, "batch length"]]:
-    """The real tokens in front, in their order, with zeros behind them, and where each row came from."""
-    order = (~mask).byte().argsort(dim=-1, stable=True)
-    inputs = inputs.masked_fill(~mask[..., None], 0)
-    return inputs.gather(1, order[..., None].expand_as(inputs)), order
+    vectors: Float[Tensor, "batch *heads length width"], order: Int[Tensor, "batch length"]
+) -> Float[Tensor, "batch *heads length width"]:
+    """The vectors in a `front_order`."""
+    return vectors.gather(-2, _index(vectors, order))
 
 
 def unpack(
-    packed: Float[Tensor, "batch length width"], order: Int[Tensor, "batch length"]
-) -> Float[Tensor, "batch length width"]:
-    """Every row back to where `pack` took it from."""
-    return torch.empty_like(packed).scatter(1, order[..., None].expand_as(packed), packed)
+    packed: Float[Tensor, "batch *heads length width"], order: Int[Tensor, "batch length"]
+) -> Float[Tensor, "batch *heads length width"]:
+    """Every vector back where `pack` took it from."""
+    return torch.empty_like(packed).scatter(-2, _index(packed, order), packed)
+
+
+def pack_real(
+    inputs: Float[Tensor, "batch length width"], mask: Bool[Tensor, "batch length"]
+) -> tuple[Float[Tensor, "batch length width"], Int[Tensor, "batch length"]]:
+    """The real tokens' vectors in front, zeros behind them, and the order, for `unpack`."""
+    order = front_order(mask)
+    return pack(inputs.masked_fill(~mask[..., None], 0), order), order
+
+
+def _index(vectors: Tensor, order: Int[Tensor, "batch length"]) -> Int[Tensor, "batch *heads length width"]:
+    return order.view(len(order), *(1,) * (vectors.dim() - 3), -1, 1).expand_as(vectors)
 
 
 def after_history(
@@ -32,12 +47,12 @@ def after_history(
     They are replaced in `memory` by the last real ones up to this piece.
 
     Returns:
-        `[batch, size + length, width]`, and the order of `pack`, to give results back to their tokens with `unpack`;
+        `[batch, size + length, width]`, and the order of `pack_real`, to give results back to their tokens with `unpack`;
         None where nothing is padding and everything stayed in its place.
     """
     order = None
     if tokens.padded:
-        inputs, order = pack(inputs, tokens.mask)
+        inputs, order = pack_real(inputs, tokens.mask)
     earlier = memory.tensors.get(name)
     if earlier is None:
         earlier = inputs.new_zeros(inputs.shape[0], size, inputs.shape[2])

@@ -1,13 +1,13 @@
-"""What a sub-layer must repeat exactly when the reversible backward pass runs it again."""
+"""Replay of a sub-layer: the draws and decisions that are repeated when the reversible backward pass runs it again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Replay:
-    """The chances and choices of one run of one sub-layer: its dropout, and values kept from the first run.
+    """Draws and decisions of one run of one sub-layer: its dropout, and values kept from the first run.
 
     A reconstructed input differs from the original by rounding. Whatever would turn that into a large difference,
     such as the bucket of a token near a boundary, is kept; dropout is drawn again from a seed of its own, so the
@@ -52,9 +52,10 @@ class Replay:
         return hidden * mask.to(hidden.dtype).mul_(65536 / kept)
 
 
-def replays(count: int, *, random: bool) -> list[Replay]:
-    """One replay for each sub-layer of a stack; `random` draws their seeds from the global generator."""
-    if not random:
-        return [Replay() for _ in range(count)]
+def replays(sublayers: Sequence[nn.Module], *, training: bool) -> list[Replay]:
+    """One replay for each sub-layer of a stack. In training, if any of them drops out, the seeds of all are drawn from
+    the global generator."""
+    if not training or not any(getattr(sublayer, "dropout", 0) > 0 for sublayer in sublayers):
+        return [Replay() for _ in sublayers]
     first = int(torch.randint(1 << 48, ()))
-    return [Replay(first + (index << 8)) for index in range(count)]
+    return [Replay(first + (index << 8)) for index in range(len(sublayers))]

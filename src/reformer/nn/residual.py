@@ -1,4 +1,4 @@
-"""A stack of sub-layers on one residual stream: the plain Transformer, which keeps what its backward pass needs."""
+"""Residual stack on one stream: the plain Transformer, which keeps every input for the backward pass."""
 
 from collections.abc import Iterable, Sequence
 
@@ -47,7 +47,6 @@ class ResidualSequence(nn.Module):
                     hidden = hidden + sublayer(hidden, tokens, Replay(), memory)
             return (hidden,)
         sublayers = self.drop(list(self.sublayers)) if self.training and self.drop is not None else list(self.sublayers)
-        random = self.training and any(getattr(layer, "dropout", 0) > 0 for layer in sublayers)
-        for sublayer, replay in zip(sublayers, replays(len(sublayers), random=random), strict=True):
+        for sublayer, replay in zip(sublayers, replays(sublayers, training=self.training), strict=True):
             hidden = hidden + sublayer(hidden, tokens, replay)
         return (hidden,)

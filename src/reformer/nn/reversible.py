@@ -64,7 +64,7 @@ class ReversibleSequence(nn.Module):
             sublayers = self.drop(sublayers)
         if not sublayers:
             return first, second
-        again = replays(len(sublayers), random=self.training and self._is_random())
+        again = replays(sublayers, training=self.training)
         frozen = _frozen_bottom(first, second, tokens, sublayers)
         if frozen:
             # Nothing is asked of them in the backward pass, so it need not come down to them.
@@ -83,9 +83,6 @@ class ReversibleSequence(nn.Module):
             first, second = _Recomputed.apply(first, second, seen, stack, *parameters)  # pyright: ignore
             return _HandedOver.apply(given, first, second)  # pyright: ignore
         return _run(first, second, sublayers, tokens, again)
-
-    def _is_random(self) -> bool:
-        return any(getattr(layer, "dropout", 0) > 0 for layer in self.sublayers)
 
 
 def _check_replayable(sublayers: Sequence[nn.Module]) -> None:
@@ -152,7 +149,8 @@ class _HandedOver(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        # A part of something larger would keep all of it.
+        # A view, as of two streams' gradients side by side, would keep all of its base, twice a stream, until the stack
+        # is done. PyTorch has no public name for this question.
         ctx.given[:] = [each.clone() if each._is_view() else each for each in gradients]
         return None, *(each.new_zeros(()).expand_as(each) for each in gradients)
 

@@ -1,12 +1,10 @@
-"""The coefficients that scores are transformed by, learned for each head."""
+"""Learned transform of the scores of each head."""
 
 import torch
 from torch import nn
 
 from reformer.ops import Polynomial, Sinh
 from reformer.ops.window_attention import ScoreTransform
-
-SCORE_TRANSFORMS = ("polynomial", "sinh")
 
 FIRST_KAPPA = 1e-3
 """`sinh` starts so near the identity; at exactly zero its gradient is zero, and it would stay there."""
