@@ -192,7 +192,7 @@ HEADS = {
     "masked-lm": Head(ReformerForMaskedLM, False, lambda ids: {"labels": ids}),
     "token-classification": Head(ReformerForTokenClassification, False, _token_labels),
     "causal-token-classification": Head(ReformerForTokenClassification, True, _token_labels),
-    "random-field": Head(ReformerForTokenClassification, False, _token_labels, {"classifier_random_field": True}),
+    "random-field": Head(ReformerForTokenClassification, False, _token_labels, {"classifier_crf": True}),
     "sequence-classification": Head(
         ReformerForSequenceClassification, False, lambda ids: {"labels": ids[:, 0] % LABELS}
     ),

@@ -26,7 +26,7 @@ CHOICES: list[list[dict[str, Any]]] = [
     [{}, {"num_key_value_heads": 1}],
     [{}, {"local_window": [3, 7]}, {"lsh_window": [9, 4]}],
     [{}, {"score_transform": "polynomial", "score_polynomial_order": 2}, {"score_transform": "sinh"}],
-    [{}, {"time_bias_length": 40}, {"time_bias_length": 30, "time_steps": [1, 2]}],
+    [{}, {"time_bias_length": 40}, {"time_bias_length": 30, "time_bias_steps": [1, 2]}],
     [{}, {"gated_heads": True}, {"gated_heads": True, "attention_act": "silu"}],
     [{}, {"convolution_kernel": 3}],
     [{}, {"projection_kernel": 3}],

@@ -86,7 +86,7 @@ CHANGES = {
     "classifier_dropout": 0.5,
     "classifier_pooling": "max",
     # A causal model is refused one.
-    "classifier_random_field": False,
+    "classifier_crf": False,
     "hidden_dropout_prob": 0.3,
     "is_decoder": True,
     "label_smoothing": 0.1,
@@ -114,7 +114,7 @@ def test_every_changeable_field_can_be_changed():
 
 def test_a_random_field_over_a_trained_labeller_begins_as_what_it_was():
     model = HEADS["token-classification"].build("local")
-    config = changed_config(model.config, {"classifier_random_field": True})
+    config = changed_config(model.config, {"classifier_crf": True})
     found = transfer(model, HEADS["random-field"].model, config)
     assert found.new == ("transitions",)
     ids = random_ids(2, 20)

@@ -1,4 +1,4 @@
-"""Options together: what each keeps alone, all of them keep."""
+"""Models with many options together: what each option keeps alone, all of them keep."""
 
 import pytest
 import torch

@@ -55,15 +55,15 @@ def test_heads_that_share_keys_share_a_time_step():
     options = {"attention_layers": ["full"], "num_key_value_heads": 2, "time_bias_length": 9}
     assert ReformerConfig(**options).steps_of_heads == [1, 1, 2, 2]
     with pytest.raises(ValueError, match="neighbouring heads share keys, so they need one time step"):
-        ReformerConfig(**options, time_steps=[1, 2, 3, 4])
+        ReformerConfig(**options, time_bias_steps=[1, 2, 3, 4])
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"time_bias_length": -1}, "expected 0"),
-        ({"time_steps": [1, 2, 3, 4]}, "no effect without a time_bias_length"),
-        ({"time_steps": [1, 2], "time_bias_length": 9}, "2 for num_attention_heads=4; give one each"),
+        ({"time_bias_steps": [1, 2, 3, 4]}, "no effect without a time_bias_length"),
+        ({"time_bias_steps": [1, 2], "time_bias_length": 9}, "2 for num_attention_heads=4; give one each"),
     ],
 )
 def test_what_makes_no_sense_is_refused(fields, message):

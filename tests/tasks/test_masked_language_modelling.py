@@ -73,7 +73,7 @@ def test_labels_are_not_read_and_texts_are_joined(tmp_path):
     [
         ("data", "sequence_length", 100, r"data\.sequence_length is for language-modelling; leave it out"),
         ("data", "label_column", "label", r"data\.label_column is for token-classification and"),
-        ("model", "classifier_random_field", True, r"model\.classifier_random_field is for token-classification;"),
+        ("model", "classifier_crf", True, r"model\.classifier_crf is for token-classification;"),
         ("model", "classifier_pooling", "max", r"model\.classifier_pooling is for sequence-classification and image-"),
         ("model", "is_decoder", True, "reads both sides"),
         ("training", "mask_ratio", 1.0, "less than 1"),

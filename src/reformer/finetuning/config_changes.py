@@ -6,12 +6,13 @@ from typing import Any
 from reformer.finetuning.errors import FinetuningError
 from reformer.models import ReformerConfig
 from reformer.models.configuration.idle_options import idle_options, plain, refusal
+from reformer.models.configuration.renamed_fields import with_new_names
 
 CHANGEABLE = (
     "chunk_size_feed_forward",
     "classifier_dropout",
     "classifier_pooling",
-    "classifier_random_field",
+    "classifier_crf",
     "hidden_dropout_prob",
     "label_smoothing",
     "layer_drop",
@@ -41,7 +42,7 @@ def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> Reform
     Raises:
         FinetuningError: a change that the learned weights do not allow, or that makes no sense.
     """
-    fields = config.to_dict()
+    fields, changes = config.to_dict(), with_new_names(changes)
     allowed = {name for name in CHANGEABLE if name != "max_position_embeddings" or _any_length(config)}
     for name, value in changes.items():
         if name not in allowed and plain(fields.get(name)) != plain(value):

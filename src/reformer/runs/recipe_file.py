@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from reformer.models.configuration.renamed_fields import with_new_names
 from reformer.recipe import Recipe, RecipeError, _nearest
 from reformer.tasks.recipe_checks import _check_model
 
@@ -25,6 +26,8 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     given = {}
     for override in overrides:
         given |= _override(tables, override)
+    if isinstance(tables.get("model"), dict):
+        tables["model"] = with_new_names(tables["model"])
     try:
         recipe = Recipe.model_validate(tables)
     except ValidationError as error:

@@ -9,6 +9,7 @@ from huggingface_hub.dataclasses import strict
 from reformer.models.configuration.checks import check
 from reformer.models.configuration.fields import ReformerFields
 from reformer.models.configuration.idle_options import idle_options
+from reformer.models.configuration.renamed_fields import RENAMED, with_new_names
 
 
 @strict
@@ -24,6 +25,10 @@ class ReformerConfig(ReformerFields):
     model_type = "reformer-torch"
 
     def __post_init__(self, **kwargs: Any) -> None:
+        renamed = {old: kwargs.pop(old) for old in RENAMED if old in kwargs}
+        given = {name: value for name in RENAMED.values() if (value := getattr(self, name)) != self.default(name)}
+        for name, value in with_new_names(renamed | given).items():
+            setattr(self, name, value)
         self.attention_layers = list(self.attention_layers)
         self.num_hidden_layers = len(self.attention_layers)
         if not self.vocab_size:
@@ -41,6 +46,7 @@ class ReformerConfig(ReformerFields):
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         """The configuration that `to_dict` has written. Options without effect are left out, which a new configuration
         refuses: one may have been saved before they were, or have lost in the meantime what they belong to."""
+        config_dict, kwargs = with_new_names(config_dict), with_new_names(kwargs)
 
         def given(name: str) -> Any:
             return config_dict.get(name, cls.default(name))

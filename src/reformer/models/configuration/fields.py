@@ -28,7 +28,7 @@ class ReformerFields(PreTrainedConfig):
         score_polynomial_order: the highest power of that polynomial.
         time_bias_length: bias the scores of self-attention by the positions of query and key, over a period of this
             many tokens (`docs/math.md`, equation 15); 0 for none.
-        time_steps: of that bias, the time step of each head; heads that share keys must have the same. None: 1, 2, ...
+        time_bias_steps: of that bias, the time step of each head; heads that share keys must have the same. None: 1, 2, ...
             for the heads of keys.
         gated_heads: scale the output of each head of attention by a sigmoid of the layer's input.
         attention_act: "relu", "gelu" or "silu" of the joined heads, before they are projected; None for none.
@@ -84,8 +84,8 @@ class ReformerFields(PreTrainedConfig):
         hidden_dropout_prob: dropout of the embeddings and of every sub-layer's output.
         layer_drop: the probability with which a training pass leaves out a layer, each on its own.
         classifier_dropout: dropout before a classification head; `hidden_dropout_prob` if not given.
-        classifier_random_field: a token classifier learns how well each label follows each other and scores whole
-            sequences of labels (`docs/math.md`, equation 45); it reads both sides.
+        classifier_crf: put a linear-chain conditional random field over a token classifier's labels, which scores
+            whole sequences of labels (`docs/math.md`, equation 45); it reads both sides.
         classifier_pooling: what a sequence classifier reads: "mean" or "max" over the real tokens, a mean whose
             weights are learned ("attention"), "first", or a fusion layer ("fusion"): a temporal convolution, whose
             steps are pooled as a whole and in ranges, the poolings mixed by gates.
@@ -126,7 +126,7 @@ class ReformerFields(PreTrainedConfig):
     score_transform: Literal["polynomial", "sinh"] | None = None
     score_polynomial_order: int = 3
     time_bias_length: int = 0
-    time_steps: list[float | int] | tuple[float | int, ...] | None = None
+    time_bias_steps: list[float | int] | tuple[float | int, ...] | None = None
     gated_heads: bool = False
     attention_act: Literal["relu", "gelu", "silu"] | None = None
     attention_layers: list[LayerSpec] | tuple[LayerSpec, ...] = ("local", "lsh", "local", "lsh", "local", "lsh")
@@ -163,7 +163,7 @@ class ReformerFields(PreTrainedConfig):
     hidden_dropout_prob: float | int = 0.0
     layer_drop: float | int = 0.0
     classifier_dropout: float | int | None = None
-    classifier_random_field: bool = False
+    classifier_crf: bool = False
     classifier_pooling: Literal["mean", "max", "attention", "first", "fusion"] = "mean"
     fusion_kernel: int = 5
     fusion_stride: int = 1
@@ -225,8 +225,8 @@ class ReformerFields(PreTrainedConfig):
     @property
     def steps_of_heads(self) -> list[float]:
         """The time step of every head, given or not."""
-        if self.time_steps is not None:
-            return [float(step) for step in self.time_steps]
+        if self.time_bias_steps is not None:
+            return [float(step) for step in self.time_bias_steps]
         return [float(1 + head // self.heads_sharing_keys) for head in range(self.num_attention_heads)]
 
     @classmethod

@@ -39,7 +39,7 @@ DEPENDENCES = (
         lambda fields: fields("score_transform") == "polynomial",
         'score_transform="polynomial"',
     ),
-    Dependence(("time_steps",), lambda fields: fields("time_bias_length"), "a time_bias_length"),
+    Dependence(("time_bias_steps",), lambda fields: fields("time_bias_length"), "a time_bias_length"),
     Dependence(
         ("circulant_block",),
         lambda fields: fields("feed_forward_linear") == "circulant",
@@ -83,14 +83,16 @@ def idle_options(fields: Fields, default: Fields) -> dict[str, str]:
     """The options that are not what they are by default and yet have no effect, each with what would give it one."""
     return {
         name: dependence.needed
-        for dependence in (*DEPENDENCES, *_of_layer_kinds())
+        for dependence in dependences()
         if not dependence.in_effect(fields)
         for name in dependence.options
         if plain(fields(name)) != plain(default(name))
     }
 
 
-def _of_layer_kinds() -> Iterator[Dependence]:
+def dependences() -> Iterator[Dependence]:
+    """Every dependence: those between fields, and of the options of each layer kind."""
+    yield from DEPENDENCES
     for name, kind in LAYER_KINDS.items():
         yield Dependence(kind.options, partial(_has_layers, name), f'a layer of the kind "{name}"')
 

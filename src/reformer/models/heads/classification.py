@@ -10,32 +10,32 @@ from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassif
 
 from reformer.models.backbone import real_tokens
 from reformer.models.configuration import ReformerConfig
-from reformer.models.heads.base import Head, token_loss
+from reformer.models.heads.base import IGNORE_INDEX, Head, token_loss
 from reformer.nn import FusionPooling
 from reformer.nn.channels import Channels, StreamChannels
 from reformer.ops import chain_log_partition, chain_score
 
 
-def field_loss(
+def crf_loss(
     scores: Float[Tensor, "batch length labels"],
     transitions: Float[Tensor, "labels labels"],
     path: Int[Tensor, "batch length"],
     num_items_in_batch: Tensor | int | None,
 ) -> Float[Tensor, ""]:
-    """How improbable a random field finds the labels, a label: tokens whose label is -100 are no links of its chain.
-    As in `token_loss`, the sum may be taken over a count given from outside."""
-    links = path != -100
+    """Negative log-likelihood of the labels under a linear-chain CRF, a label: tokens with the label `IGNORE_INDEX` are
+    no links of the chain. As in `token_loss`, the sum may be taken over a count given from outside."""
+    links = path != IGNORE_INDEX
     log_partition, _ = chain_log_partition(scores, transitions, links)
-    surprise = (log_partition - chain_score(scores, transitions, path, links)).sum()
-    return surprise / (links.sum().clamp_min(1) if num_items_in_batch is None else num_items_in_batch)
+    surprisal = (log_partition - chain_score(scores, transitions, path, links)).sum()
+    return surprisal / (links.sum().clamp_min(1) if num_items_in_batch is None else num_items_in_batch)
 
 
-def field_logits(
+def crf_logits(
     scores: Float[Tensor, "batch length labels"],
     transitions: Float[Tensor, "labels labels"],
     real: Bool[Tensor, "batch length"],
 ) -> Float[Tensor, "batch length labels"]:
-    """The logarithm of each label's probability, with all that may stand around it; 0 at padding."""
+    """Log-probabilities of each token's labels under a linear-chain CRF, over all labels of the others; 0 at padding."""
     _, probabilities = chain_log_partition(scores, transitions, real)
     least = torch.finfo(probabilities.dtype).tiny
     return probabilities.clamp_min(least).log().masked_fill(~real[..., None], 0)
@@ -44,27 +44,27 @@ def field_logits(
 class ReformerForTokenClassification(Head):
     """A label for every token: entities, parts of speech, word boundaries.
 
-    With `classifier_random_field` the labels of a sequence are scored together, and the logits are the logarithms of
+    With `classifier_crf` the labels of a sequence are scored together, and the logits are the logarithms of
     each label's probability over all sequences of labels."""
 
     stream_channels: ClassVar[StreamChannels] = {"classifier.weight": {1: Channels.SUMMED}}
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
-        if config.classifier_random_field and config.is_decoder:
+        if config.classifier_crf and config.is_decoder:
             raise ValueError(
-                "classifier_random_field=True with is_decoder=True: a label's probability then depends on later "
+                "classifier_crf=True with is_decoder=True: a label's probability then depends on later "
                 "tokens; leave out one of them"
             )
-        if config.classifier_random_field and config.label_smoothing:
+        if config.classifier_crf and config.label_smoothing:
             raise ValueError(
-                f"label_smoothing={config.label_smoothing} with classifier_random_field=True: whole sequences of "
+                f"label_smoothing={config.label_smoothing} with classifier_crf=True: whole sequences of "
                 "labels are scored, and none is a class to take from; leave out one of them"
             )
         self.dropout = self._classifier_dropout()
         labels = config.num_labels or 2
         self.classifier = nn.Linear(config.output_size, labels)
-        self.transitions = nn.Parameter(torch.zeros(labels, labels)) if config.classifier_random_field else None
+        self.transitions = nn.Parameter(torch.zeros(labels, labels)) if config.classifier_crf else None
         self.post_init()
 
     def forward(
@@ -78,7 +78,7 @@ class ReformerForTokenClassification(Head):
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Logits `[batch, length, num_labels]`; with `labels` (-100 ignored) the loss too. See `ReformerModel`.
+        """Logits `[batch, length, num_labels]`; with `labels` (`IGNORE_INDEX` ignored) the loss too. See `ReformerModel`.
 
         A random field's logits are zero at padding. In training with labels it gives none, since its loss takes the
         labels' own chain and what has no label is no link of it."""
@@ -95,10 +95,10 @@ class ReformerForTokenClassification(Head):
         else:
             scores = self.classifier(self.dropout(hidden))
             if labels is not None:
-                loss = field_loss(scores, self.transitions, labels, num_items_in_batch)
+                loss = crf_loss(scores, self.transitions, labels, num_items_in_batch)
             if self._wants_logits(labels, None):
                 real = real_tokens(attention_mask, hidden)
-                logits = field_logits(scores, self.transitions, real)
+                logits = crf_logits(scores, self.transitions, real)
         return self._answer(TokenClassifierOutput(loss=loss, logits=logits), return_dict)
 
 

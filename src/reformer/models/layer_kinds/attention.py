@@ -118,15 +118,15 @@ def _check_shared_keys(fields: ReformerFields, layer: LayerSpec) -> None:
 
 
 def _check_time_bias(fields: ReformerFields) -> None:
-    steps, heads = fields.time_steps, fields.num_attention_heads
+    steps, heads = fields.time_bias_steps, fields.num_attention_heads
     if fields.time_bias_length < 0:
         raise ValueError(f"time_bias_length={fields.time_bias_length}: expected 0 (no time bias) or a length")
     if steps is None:
         return
     if len(steps) != heads:
-        raise ValueError(f"time_steps={list(steps)}: {len(steps)} for num_attention_heads={heads}; give one each")
+        raise ValueError(f"time_bias_steps={list(steps)}: {len(steps)} for num_attention_heads={heads}; give one each")
     if any(steps[head] != steps[head - head % fields.heads_sharing_keys] for head in range(heads)):
         raise ValueError(
-            f"time_steps={list(steps)} with num_key_value_heads={fields.num_key_value_heads}: "
+            f"time_bias_steps={list(steps)} with num_key_value_heads={fields.num_key_value_heads}: "
             f"{fields.heads_sharing_keys} neighbouring heads share keys, so they need one time step, the same"
         )

@@ -25,7 +25,7 @@ class TokenClassification(DocumentTask):
     head = ReformerForTokenClassification
     best_metric = "f1"
     recipe_fields = DocumentTask.recipe_fields | {
-        "model.classifier_random_field",
+        "model.classifier_crf",
         "training.answer_types",
         "training.recombination",
         "training.recombined_types",
