@@ -1,6 +1,6 @@
 """Heads of the models, one file a kind."""
 
-from reformer.models.heads.base import Head, token_loss
+from reformer.models.heads.base import IGNORE_INDEX, Head, token_loss
 from reformer.models.heads.classification import ReformerForSequenceClassification, ReformerForTokenClassification
 from reformer.models.heads.encoder_decoder import ReformerEncoderDecoder, ReformerForConditionalGeneration
 from reformer.models.heads.forecasting import ForecastOutput, ReformerForForecasting
@@ -9,6 +9,7 @@ from reformer.models.heads.language import LanguageModel, ReformerForCausalLM, R
 from reformer.models.heads.question_answering import ReformerForQuestionAnswering
 
 __all__ = [
+    "IGNORE_INDEX",
     "ForecastOutput",
     "Head",
     "LanguageModel",

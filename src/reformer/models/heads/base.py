@@ -10,6 +10,9 @@ from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
 from reformer.models.configuration import ReformerConfig
 from reformer.ops import linear_cross_entropy
 
+IGNORE_INDEX = -100
+"""The label of a token that no loss counts, as PyTorch and transformers have it."""
+
 
 def token_loss(
     hidden: Float[Tensor, "batch length streams"],
@@ -18,7 +21,7 @@ def token_loss(
     num_items_in_batch: Tensor | int | None,
     label_smoothing: float = 0.0,
 ) -> Float[Tensor, ""]:
-    """Mean cross entropy over the labels that are not -100, or their sum over a count given from outside, as
+    """Mean cross entropy over the labels that are not `IGNORE_INDEX`, or their sum over a count given from outside, as
     gradient accumulation over unequal batches needs it. The logits are never held whole."""
     if labels.shape != hidden.shape[:2]:
         raise ValueError(f"labels have shape {tuple(labels.shape)}, expected {tuple(hidden.shape[:2])}")
@@ -28,6 +31,7 @@ def token_loss(
         output.weight,
         labels.flatten(),
         output.bias,
+        ignore_index=IGNORE_INDEX,
         label_smoothing=label_smoothing,
         reduction=reduction,
     )

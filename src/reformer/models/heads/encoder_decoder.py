@@ -1,4 +1,4 @@
-"""The encoder-decoder: one sequence is read from both sides, another is written token by token."""
+"""Encoder-decoder: a bidirectional encoder of one sequence, and a causal decoder of another that attends to it."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput, Seq2
 from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
 from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
-from reformer.models.heads.base import token_loss
+from reformer.models.heads.base import IGNORE_INDEX, token_loss
 from reformer.models.heads.language import LanguageModel
 from reformer.nn import Source
 
 
 class ReformerEncoderDecoder(ReformerPreTrainedModel):
-    """A stack that reads the source, and a causal one whose layers also look at what the first has made of it.
+    """Encoder and causal decoder, whose layers attend to the encoder's output.
 
     Both share one table of embeddings, the encoder's. Both are reversible if the configuration says so, and the
-    encoder's backward pass runs once: what the decoder's layers ask of its output is summed before.
+    encoder's backward pass runs once, on the sum of the gradients of the decoder's layers.
     """
 
     def __init__(self, config: ReformerConfig) -> None:
@@ -108,24 +108,24 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
         return self.encoder(input_ids, attention_mask, inputs_embeds, num_rounds=rounds, return_dict=True)
 
     def _rounds(self, stack: ReformerModel, asked: int | None) -> int | None:
-        """What of both is asked of one of them: nothing, if only the other one hashes."""
+        """The number of rounds that is asked of one stack: None, if only the other one hashes."""
         return asked if stack.is_hashed or not (self.encoder.is_hashed or self.decoder.is_hashed) else None
 
 
 class ReformerForConditionalGeneration(LanguageModel, GenerationMixin):
-    """A text from another text: translation, summaries, anything that is given as pairs."""
+    """Text-to-text model: translation, summaries, anything that is given as pairs."""
 
     backbone = ReformerEncoderDecoder
     embeddings = "reformer.encoder.embeddings.weight"
 
     def prepare_decoder_input_ids_from_labels(self, labels: Int[Tensor, "batch target"]) -> Int[Tensor, "batch target"]:
-        """What the decoder reads when it learns these labels: the start token, then the labels but the last.
+        """The decoder's input ids for these labels: the start token, then the labels but the last.
 
-        An ignored label (-100) is read as padding; at the end, where nothing follows it, it cannot be noticed.
+        An ignored label (`IGNORE_INDEX`) is read as padding; at the end, where nothing follows it, it cannot be noticed.
         """
         start = labels.new_full((len(labels), 1), self.config.decoder_start_token_id or 0)
         read = torch.cat((start, labels[:, :-1]), 1)
-        return read.masked_fill(read == -100, self.config.pad_token_id or 0)
+        return read.masked_fill(read == IGNORE_INDEX, self.config.pad_token_id or 0)
 
     def forward(
         self,
@@ -147,7 +147,7 @@ class ReformerForConditionalGeneration(LanguageModel, GenerationMixin):
         **kwargs: Any,
     ) -> Any:
         """Logits `[batch, target, vocab_size]`, of the last `logits_to_keep` tokens alone if that is not 0; with
-        `labels` (-100 ignored) the loss of predicting each from the source and the labels before it. Where no decoder
+        `labels` (`IGNORE_INDEX` ignored) the loss of predicting each from the source and the labels before it. Where no decoder
         input is given it is made of the labels. In training with labels there are no logits unless `return_logits`
         asks for them: memory must not grow with length x vocabulary. `label_smoothing` of the configuration counts in
         training alone. For the rest see `ReformerEncoderDecoder`."""

@@ -9,7 +9,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast, MaskedLMOutput
 
 from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
-from reformer.models.heads.base import Head, token_loss
+from reformer.models.heads.base import IGNORE_INDEX, Head, token_loss
 from reformer.models.streaming import Stream
 from reformer.nn.channels import Channels, StreamChannels
 
@@ -64,7 +64,7 @@ class ReformerForMaskedLM(LanguageModel):
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Logits `[batch, length, vocab_size]`; with `labels` (-100 ignored) the loss too. In training with labels
+        """Logits `[batch, length, vocab_size]`; with `labels` (`IGNORE_INDEX` ignored) the loss too. In training with labels
         there are no logits unless `return_logits` asks for them: memory must not grow with length x vocabulary."""
         hidden = self.scored(self._encode(input_ids, attention_mask, inputs_embeds, num_rounds))
         loss = None if labels is None else token_loss(hidden, self.lm_head, labels, num_items_in_batch, self._smoothing)
@@ -100,7 +100,7 @@ class ReformerForCausalLM(LanguageModel, GenerationMixin):
         **kwargs: Any,
     ) -> Any:
         """Logits `[batch, length, vocab_size]`, of the last `logits_to_keep` tokens alone if that is not 0; with
-        `labels` the loss of predicting `labels[:, 1:]` from what stands before each (-100 ignored). In training with
+        `labels` the loss of predicting `labels[:, 1:]` from what stands before each (`IGNORE_INDEX` ignored). In training with
         labels there are no logits unless `return_logits` asks for them: memory must not grow with length x
         vocabulary. For the cache and `num_rounds` see `ReformerModel`."""
         found = self.reformer(
@@ -116,7 +116,7 @@ class ReformerForCausalLM(LanguageModel, GenerationMixin):
         loss = None
         if labels is not None:
             # What follows the last token is not known.
-            following = nn.functional.pad(labels[:, 1:], (0, 1), value=-100)
+            following = nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORE_INDEX)
             loss = token_loss(hidden, self.lm_head, following, num_items_in_batch, self._smoothing)
         logits = None
         if self._wants_logits(labels, return_logits):

@@ -9,7 +9,7 @@ from transformers.modeling_outputs import QuestionAnsweringModelOutput
 
 from reformer.models.backbone import real_tokens
 from reformer.models.configuration import ReformerConfig
-from reformer.models.heads.base import Head
+from reformer.models.heads.base import IGNORE_INDEX, Head
 from reformer.nn.channels import Channels, StreamChannels
 
 
@@ -50,5 +50,7 @@ class ReformerForQuestionAnswering(Head):
 
 def _position_loss(logits: Float[Tensor, "batch length"], positions: Int[Tensor, " batch"]) -> Tensor:
     inside = (positions >= 0) & (positions < logits.shape[1])
-    targets = positions.where(inside, -100)
-    return cross_entropy(logits.float(), targets, ignore_index=-100, reduction="sum") / inside.sum().clamp_min(1)
+    targets = positions.where(inside, IGNORE_INDEX)
+    return cross_entropy(logits.float(), targets, ignore_index=IGNORE_INDEX, reduction="sum") / inside.sum().clamp_min(
+        1
+    )

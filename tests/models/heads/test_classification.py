@@ -1,0 +1,47 @@
+"""Sequence classification: its poolings, and the losses of its problem types."""
+
+import pytest
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+
+from reformer.models import ReformerConfig, ReformerForForecasting, ReformerForSequenceClassification
+from tests.contract.models import HEADS, LABELS, SMALL, random_ids
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "attention", "first"])
+def test_pooling_reads_the_real_tokens(pooling):
+    model = HEADS["sequence-classification"].build(classifier_pooling=pooling)
+    ids, mask = random_ids(1, 9), torch.tensor([[0, 0, 1, 1, 1, 1, 0, 0, 0]])
+    hidden = model.reformer(ids, mask).last_hidden_state[0, 2:6]
+    shares = (model.weigh(hidden) if pooling == "attention" else torch.zeros(4, 1)).softmax(0)
+    means = {"mean": hidden.mean(0), "attention": (shares * hidden).sum(0)}
+    pooled = {**means, "max": hidden.amax(0), "first": hidden[0]}[pooling]
+    assert torch.allclose(model(ids, mask).logits[0], model.classifier(pooled), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "loss"),
+    [
+        (torch.tensor([1, 4]), {}, cross_entropy),
+        (torch.rand(2, 5), {}, binary_cross_entropy_with_logits),
+        (torch.rand(2, 1), {"num_labels": 1}, mse_loss),
+    ],
+)
+def test_a_classifier_takes_classes_several_labels_or_a_number(labels, options, loss):
+    model = ReformerForSequenceClassification(
+        ReformerConfig(**{**SMALL, "attention_layers": ["local"], **options})
+    ).eval()
+    ids = random_ids(2, 7)
+    found = model(input_ids=ids, labels=labels)
+    assert torch.isclose(found.loss, loss(found.logits, labels))
+    counted = model(input_ids=ids, labels=labels, num_items_in_batch=8).loss
+    assert torch.isclose(counted, found.loss * 2 / 8)
+
+
+def test_numbers_and_several_labels_cannot_be_smoothed():
+    ids = random_ids(2, 9)
+    model = HEADS["sequence-classification"].build("local", label_smoothing=0.1)
+    with pytest.raises(ValueError, match="problem_type='multi_label_classification': there is no one class"):
+        model(input_ids=ids, labels=torch.rand(2, LABELS))
+    with pytest.raises(ValueError, match="no effect on ReformerForForecasting"):
+        ReformerForForecasting(ReformerConfig(vocab_size=0, label_smoothing=0.1))
