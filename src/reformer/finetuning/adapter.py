@@ -1,4 +1,4 @@
-"""An adapter's folder: the few weights that LoRA has learned, and which trained model they belong to."""
+"""Folder of a LoRA adapter: its weights, peft's configuration, and the trained model that it belongs to."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from reformer.models import ReformerConfig
 ADAPTER = "adapter_model.safetensors"
 ADAPTER_CONFIG = "adapter_config.json"
 PREFIX = "base_model.model."
-"""What peft puts before the name of every weight."""
+"""Prefix that peft puts before the name of every weight."""
 BASE_DIGEST = "base_sha256"
 
 
@@ -32,11 +32,11 @@ class Base:
     place: str
     """A folder, absolute, or a name on the hub."""
     digest: str | None
-    """Of a folder's weights."""
+    """SHA-256 of a folder's weights."""
 
     @classmethod
     def at(cls, place: str) -> "Base":
-        """What lies there now."""
+        """The model that is there now."""
         folder = Path(place)
         if not folder.is_dir():
             return cls(place, None)
@@ -49,7 +49,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Adapter:
-    """What a model has that its base has not: adapters, weights that learned whole, hash rotations drawn anew."""
+    """Adapter of a trained model: the LoRA weights, those trained in full, and hash rotations that were drawn anew."""
 
     weights: dict[str, Tensor]
     lora: Any
@@ -86,7 +86,7 @@ class Adapter:
 
 
 def base_of(folder: Path) -> str:
-    """Where the model lies that the adapter in this folder belongs to.
+    """Path or hub name of the model that the adapter in this folder belongs to.
 
     Raises:
         FinetuningError: the adapter does not say, the model is not there, or it is another one by now.
@@ -155,7 +155,7 @@ def _lora_config(folder: Path) -> Any:
     config = peft.PeftConfig.from_pretrained(str(folder))
     if not isinstance(config, peft.LoraConfig):
         raise FinetuningError(f"{folder}: this is an adapter of kind {config.peft_type}; expected LORA")
-    # What learned whole stands in the file under its own name.
+    # Weights trained in full stand in the file under their own names; peft would look for them under others.
     config.modules_to_save = None
     return config
 

@@ -1,4 +1,4 @@
-"""Which fields of a trained model's configuration may still be chosen."""
+"""Changes of a trained model's configuration: the fields that may still be chosen."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +27,7 @@ CHANGEABLE = (
     "rope_theta",
     "token_dropout",
 )
-"""The fields that leave every learned weight of the backbone what it is. Rounds and buckets change the hash rotations,
+"""Fields that leave every trained weight of the backbone as it is. Rounds and buckets change the hash rotations,
 which are drawn and not learned."""
 
 
@@ -51,7 +51,7 @@ def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> Reform
                 f"for; leave it out. What can be chosen anew is {', '.join(sorted(allowed))}"
             )
     wanted = fields | dict(changes)
-    # Of the trained model's own they would be left out; what was asked for must not be.
+    # `from_dict` leaves idle options out silently, which is right for the trained model's own, not for changes.
     idle = idle_options(wanted.__getitem__, ReformerConfig.default)
     if told := refusal(idle, wanted.__getitem__, changes):
         raise FinetuningError(f"model.{told}")

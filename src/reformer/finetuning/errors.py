@@ -1,7 +1,7 @@
-"""What can be wrong about a trained model that another one is to be made of."""
+"""Errors about trained models that fine-tuning starts from."""
 
 from reformer.errors import ReformerError
 
 
 class FinetuningError(ReformerError):
-    """A model that cannot be read, does not fit, or cannot become what was asked for."""
+    """A trained model that cannot be read, does not fit the task, or cannot be changed as asked."""

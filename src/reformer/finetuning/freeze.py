@@ -1,4 +1,4 @@
-"""Frozen parts of a model: they keep their weights, and training spends nothing on them."""
+"""Freezing: parameters without a gradient, on which training spends nothing."""
 
 import re
 from collections.abc import Iterable
@@ -80,5 +80,5 @@ def _parameters(model: PreTrainedModel, part: str) -> list[nn.Parameter]:
 
 
 def _below(stack: PreTrainedModel) -> list[nn.Module]:
-    """What makes the vectors that the lowest layer reads."""
+    """Modules below the lowest layer: embeddings, their projection, positions and n-grams."""
     return [module for name, module in stack.named_children() if name not in ("encoder", "norm")]

@@ -12,7 +12,7 @@ from reformer.finetuning.prune_heads import heads_of, layer_head_groups
 
 
 class GroupLasso:
-    """Shrinks the weights by which a head, or a layer, writes to the stream, all of a group by one factor.
+    """Group lasso: a proximal step that shrinks the output weights of each head, or of each layer, by one factor.
 
     After an optimizer step of rate `r`, a group of `n` weights `w` becomes `w max(0, 1 - r strength sqrt(n) / |w|)`
     (`docs/math.md`, equation 46), heads first and then the layers that they are in: the proximal step of the two
@@ -50,7 +50,7 @@ class GroupLasso:
 
     @torch.no_grad()
     def zeros(self) -> dict[str, list]:
-        """What is exactly zero of what is shrunk: `heads` as pairs of layer and head, `layers` by their numbers."""
+        """Groups that are exactly zero: `heads` as pairs of layer and head, `layers` by their numbers."""
         heads = [
             [number, head]
             for number, of_layer in enumerate(self._head_groups())
@@ -66,7 +66,7 @@ class GroupLasso:
         return {"heads": heads, "layers": layers}
 
     def _head_groups(self) -> list[dict[tuple[int, ...], list[Tensor]]]:
-        """For each layer, by the heads that share keys, the columns that they write with."""
+        """For each layer, by the heads that share keys, their columns of the output projection."""
         together = backbone(self._model).config.heads_sharing_keys
         found: list[dict[tuple[int, ...], list[Tensor]]] = []
         for number, had in enumerate(heads_of(self._model)):
@@ -79,7 +79,7 @@ class GroupLasso:
         return found
 
     def _layer_groups(self) -> list[list[Tensor]]:
-        """For each layer, all that it writes with."""
+        """For each layer, the trained parameters of the maps that write to the stream."""
         return [
             [
                 parameter

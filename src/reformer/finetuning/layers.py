@@ -47,8 +47,8 @@ def layers_of(stack: ReformerModel) -> list[list[SubLayer]]:
 
 
 def rebuilt(model: PreTrainedModel, **fields: Any) -> PreTrainedModel:
-    """A fresh model of the same class with these fields of the configuration changed, whose weights are still to be
-    given: in the trained model's mode and number format, on its device."""
+    """A freshly initialised model of the same class with these fields of the configuration changed, in the trained
+    model's mode and number format, on its device."""
     config = changed(model.config, **fields)
     fresh = type(model)(config).train(model.training)
     return fresh.to(device=model.device, dtype=model.dtype)  # pyright: ignore[reportCallIssue]

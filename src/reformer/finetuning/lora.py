@@ -1,4 +1,4 @@
-"""LoRA through `peft`: low-rank weights beside frozen projections (Hu et al. 2022), and those weights merged."""
+"""LoRA through `peft`: low-rank weights beside frozen projections (Hu et al. 2022), and merging them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -43,7 +43,7 @@ def add_lora(
     """
     peft = peft_package()
     found = {target: [name for name, _ in model.named_modules() if _fits(name, target)] for target in targets}
-    # Which of the projections there are, the layers' kinds tell.
+    # A layer kind has only some of the projections, so a default target that fits nothing is no mistake.
     missing = [target for target, names in found.items() if not names and target not in PROJECTIONS]
     if missing or not any(found.values()):
         kinds = sorted({name.rpartition(".")[2] for name in _linear_maps(model)})
@@ -89,8 +89,8 @@ def inject(model: PreTrainedModel, config: Any) -> None:
 
 @torch.no_grad()
 def merge_lora(model: PreTrainedModel) -> PreTrainedModel:
-    """The model with every product added to the projection that it stands beside: an ordinary one, in place, all of
-    whose weights may learn. Its outputs are the same but for rounding."""
+    """The model, changed in place, with every low-rank product added to its projection: an ordinary model, all of whose
+    weights may learn. Its outputs are the same up to rounding."""
     layer_type = peft_package().tuners.lora.LoraLayer
     for name, module in list(model.named_modules()):
         if isinstance(module, layer_type):
@@ -103,7 +103,7 @@ def merge_lora(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def peft_package() -> Any:
-    """`peft`, which is imported where it is used alone.
+    """The package `peft`, imported on first use.
 
     Raises:
         FinetuningError: it is not installed.

@@ -1,4 +1,4 @@
-"""A trained model from a run folder, a folder that transformers has written, or the hub."""
+"""Loading of a trained model from a run folder, a folder that transformers has written, or the hub."""
 
 from pathlib import Path
 

@@ -21,7 +21,7 @@ class PrunedLayers:
     kept: tuple[int, ...]
     """The layers that are left, by their numbers in the trained model."""
     worth: tuple[float, ...]
-    """How much the whole model's score falls when this layer alone is skipped; below 0 if it rises."""
+    """By layer, how much the whole model's score falls when it alone is skipped; below 0 if the score rises."""
     score: float
     """The whole model's score."""
     pruned_score: float

@@ -26,9 +26,9 @@ class PrunedHeads:
     kept: tuple[tuple[int, ...], ...]
     """The heads that are left in each layer, by their numbers in the trained model."""
     worth: tuple[tuple[float | None, ...], ...]
-    """By layer and head, how much the whole model's score falls when this head alone is skipped; below 0 if it rises.
-    Heads that share keys go together, and have one worth; None for a layer's only ones, which are never to go, and for
-    one that is not there."""
+    """By layer and head, how much the whole model's score falls when this head alone is skipped; below 0 if the score
+    rises. Heads that share keys are pruned together and have one worth; None for heads that a layer cannot lose or does
+    not have."""
     score: float
     """The whole model's score."""
     pruned_score: float
@@ -133,7 +133,7 @@ def prune_heads(
         chosen = keep_heads(model, kept)
         best = sign * measure(chosen)
     every = range(backbone(model).config.num_attention_heads)
-    # A head that is not there is in no place, whoever it would share keys with.
+    # A head that was pruned before has no worth, though its number lies among those that would share keys.
     told = tuple(tuple(worth.get((number, head - head % together)) for head in every) for number in range(len(there)))
     return PrunedHeads(chosen, kept, told, sign * whole, sign * best)
 

@@ -1,4 +1,4 @@
-"""A trained model whose layers take turns on fewer sets of weights."""
+"""Weight sharing between the layers of a trained model."""
 
 import torch
 from transformers import PreTrainedModel

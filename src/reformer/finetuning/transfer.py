@@ -1,4 +1,4 @@
-"""A trained backbone under the head of another task, or the same head over other labels."""
+"""Transfer of a trained backbone to the head of another task, or to the same head over other labels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ DRAWN = "rotation_"
 
 @dataclass(frozen=True)
 class Transfer:
-    """A model made of another one, and what in it is not from there."""
+    """A model made from a trained one, and the weights that are not from there."""
 
     model: PreTrainedModel
     new: tuple[str, ...]
@@ -82,7 +82,7 @@ def _load_backbone(trained: nn.Module, fresh: nn.Module) -> None:
 
 
 def _redrawn(trained: nn.Module, fresh: nn.Module) -> set[str]:
-    """The hash rotations of either model that the other has not, or has in another shape."""
+    """Hash rotations that only one of both models has, or that differ in shape."""
     theirs, ours = (
         {name: value.shape for name, value in each.named_buffers() if name.rpartition(".")[2].startswith(DRAWN)}
         for each in (trained, fresh)

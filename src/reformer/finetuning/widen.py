@@ -69,7 +69,7 @@ REFUSED: dict[type[nn.Module], str] = {
     FusionPooling: "classifier_pooling='fusion': its steps mix the channels of several tokens",
     Hourglass: "shortened_layers: the joints that shorten the sequence mix the channels of several tokens",
 }
-"""By module, why its channels cannot be copied."""
+"""By module, the reason why its channels cannot be copied."""
 
 
 def _copied(weight: Tensor, dim: int, times: int) -> Tensor:

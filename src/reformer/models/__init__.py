@@ -1,4 +1,4 @@
-"""Hugging Face models; importing this registers them with transformers' `Auto` classes."""
+"""Models for transformers, registered with its `Auto` classes on import."""
 
 from transformers import (
     AutoConfig,

@@ -7,7 +7,7 @@ processors a matrix product rounds differently there, and a loaded model would n
 from torch import Tensor, nn
 
 ALIGNMENT = 64
-"""Bytes: a cache line, and the widest vector register."""
+"""Bytes of a cache line, and of the widest vector register."""
 
 
 def aligned(tensor: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The stack that all heads share: embeddings, layers, and the norm over their residual streams."""
+"""Backbone of all heads: embeddings, layers, and the norm over their residual streams."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -34,7 +34,7 @@ from reformer.ops import gpu
 
 
 class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
-    """What every Reformer shares with transformers: the configuration, saving, loading, initial weights."""
+    """Base class of the models: configuration, saving, strict loading and initialisation."""
 
     config: ReformerConfig
     config_class = ReformerConfig
@@ -43,15 +43,16 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
     accepts_loss_kwargs = True
     _supports_sdpa = True
     projections: tuple[str, ...] = ("embedding_projection", "lm_projection")
-    """Linear maps to and from the width of embeddings."""
+    """Names of the linear maps to and from the width of embeddings."""
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
-        """The names of parameters that are others, and of those; each model lists its own in `_tied_weights_keys`."""
+        """By the name of each tied parameter, the name of the one that it is; each model lists its own in
+        `_tied_weights_keys`."""
         return super().get_expanded_tied_weights_keys(True) if all_submodels else dict(self._tied_weights_keys or {})
 
     def set_hidden_dropout(self, probability: float) -> None:
-        """Let training drop out this much from here on, in place of `hidden_dropout_prob`; between a forward pass and
-        its backward pass it must not change."""
+        """Set the dropout of training, in place of `hidden_dropout_prob`. Between a forward pass and its backward pass,
+        which draws the same masks again, it must not change."""
         for module in self.modules():
             if isinstance(module, ReformerModel):
                 module.hidden_dropout = probability
@@ -73,7 +74,7 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
         elif isinstance(module, Layer):
             module.reset_learned()
         elif module in (getattr(self, name, None) for name in self.projections):
-            # Between embeddings and the rest nothing but the projection sets the scale: it leaves it as it is.
+            # No norm stands between embeddings and streams, so this variance keeps the scale of the embeddings.
             init.normal_(module.weight, std=module.in_features**-0.5)  # pyright: ignore
 
 
@@ -92,7 +93,7 @@ class ReformerModel(ReformerPreTrainedModel):
         "norm.bias": {0: Channels.EACH},
     }
     embedding_channels: ClassVar[StreamChannels] = {"embeddings.weight": {1: Channels.EACH}}
-    """The same of embeddings, whose channels are the stream's where they are as wide."""
+    """As `stream_channels`, of weights as wide as the embeddings, which count where those are as wide as the stream."""
 
     def __init__(self, config: ReformerConfig, across: Sequence[str] = ()) -> None:
         super().__init__(config)
@@ -103,7 +104,7 @@ class ReformerModel(ReformerPreTrainedModel):
                 "ReformerForConditionalGeneration"
             )
         width = config.embedding_width
-        # Without a vocabulary there is no table, which would be a weight without a gradient.
+        # Without a vocabulary a table would be a weight without a gradient, which distributed training refuses.
         owns = config.vocab_size > 0 and not across
         self.embeddings = nn.Embedding(config.vocab_size, width) if owns else None
         projected = width != config.hidden_size
@@ -186,7 +187,7 @@ class ReformerModel(ReformerPreTrainedModel):
         return any(isinstance(module, Attention) and module.hashed for module in self.encoder.modules())
 
     def keep_frequent_ngrams(self, texts: Iterable[tuple[Tensor, Tensor]], further: bool = False) -> None:
-        """Let the groups of tokens that are rarer than `ngram_min_frequency` in the training texts say nothing.
+        """Mask the n-grams that are rarer than `ngram_min_frequency` in the training texts.
 
         A training run does this once, before its first step; the checkpoint keeps what was found.
 
@@ -228,7 +229,7 @@ class ReformerModel(ReformerPreTrainedModel):
     def embed(
         self, input_ids: Int[Tensor, "batch length"] | None, inputs_embeds: Tensor | None = None
     ) -> Float[Tensor, "batch length width"]:
-        """The vectors of the ids, both checked; a decoder without embeddings of its own is given both."""
+        """Embeddings of the ids, or the vectors given in their place, with both inputs checked."""
         if self.embeddings is not None and (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds, and not both")
         if inputs_embeds is not None:
@@ -263,7 +264,8 @@ class ReformerModel(ReformerPreTrainedModel):
         rounds: int | None = None,
         source: Source | None = None,
     ) -> Tokens:
-        """What every layer needs to know of tokens with these vectors, and what they look at."""
+        """`Tokens` of one forward pass, for every layer: which tokens with these vectors are real, and where they
+        stand."""
         batch, length = hidden.shape[:2]
         if cache is not None and attention_mask is not None and attention_mask.shape[1] == cache.seen + length:
             attention_mask = attention_mask[:, cache.seen :]
@@ -289,7 +291,7 @@ class ReformerModel(ReformerPreTrainedModel):
         return self._positioned(replace(tokens, rounds=rounds, source=source, positioned=self._positioned))
 
     def _positioned(self, tokens: Tokens) -> Tokens:
-        """The same tokens with what layers need of their positions."""
+        """The same tokens with the waves of rotary positions and of the time bias."""
         rotary = time = None
         if self.config.position_embedding_type == "rotary":
             rotary = rotary_waves(tokens.positions, self.config.attention_head_size, self.config.rope_theta)
@@ -308,6 +310,6 @@ def real_tokens(attention_mask: Tensor | None, hidden: Tensor) -> Bool[Tensor, "
 def _without_some_tokens(
     hidden: Float[Tensor, "batch length hidden"], probability: float
 ) -> Float[Tensor, "batch length hidden"]:
-    """Zeros in place of whole vectors, each with this probability; the others are scaled, so that the mean stays."""
+    """Dropout of whole vectors, each with this probability; the others are scaled, so that the mean stays."""
     kept = torch.rand(hidden.shape[:2], device=hidden.device) >= probability
     return hidden * (kept / (1 - probability)).to(hidden.dtype)[..., None]

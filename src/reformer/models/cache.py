@@ -1,4 +1,4 @@
-"""What a causal model remembers between calls, in the form that transformers' `generate` carries about."""
+"""Cache of a causal model between calls, in the form that transformers' `generate` passes on."""
 
 import torch
 from jaxtyping import Int
@@ -21,7 +21,7 @@ class ReformerCache:
         self.rounds: int | None = None
 
     def earlier(self, mask: Tensor) -> Int[Tensor, " batch"]:
-        """How many real tokens each item had before a piece with this mask, which is counted in.
+        """Counts of the real tokens that each item had before a piece with this mask, whose own are added to the count.
 
         Raises:
             ValueError: a batch of another size than before.
@@ -51,7 +51,7 @@ class ReformerCache:
         return self.rounds
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """How many tokens were read, padding included."""
+        """The number of tokens that were read, padding included."""
         return self.seen
 
     def reorder_cache(self, beam_idx: Int[Tensor, " batch"]) -> None:
@@ -63,5 +63,5 @@ class ReformerCache:
 
     @property
     def nbytes(self) -> int:
-        """The size of all that is remembered."""
+        """The size of all memories in bytes."""
         return sum(memory.nbytes for memory in self.memories)

@@ -1,4 +1,4 @@
-"""Loading and saving without transformers' own progress bars."""
+"""Progress bars of transformers, switched off while a model is loaded or saved."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from transformers.utils import logging
 
 @contextmanager
 def no_progress_bars() -> Iterator[None]:
-    """Without transformers' own bars, which would break into ours; as they were, afterwards."""
+    """Context without transformers' progress bars, which would break into ours; restored afterwards."""
     were_shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

@@ -1,4 +1,4 @@
-"""Reading a sequence in pieces of any size, with a state that does not grow."""
+"""Streaming: reading a sequence in pieces of any size, with a state that does not grow."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,7 +30,7 @@ class Stream:
         return self._model(input_ids=input_ids, past_key_values=self.cache, use_cache=True, **inputs)
 
     def state(self) -> dict[str, Tensor]:
-        """All that is remembered, as tensors by name; a new stream of the same model goes on from it by `restore`."""
+        """The state as tensors by name; a new stream of the same model goes on from it by `restore`."""
         if self.cache.real is None:
             return {}
         state = {"real": self.cache.real, "seen": torch.tensor(self.cache.seen)}

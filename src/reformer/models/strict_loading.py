@@ -1,4 +1,4 @@
-"""Loading that never leaves a weight to chance: safetensors only, and every weight must find its place."""
+"""Strict loading: safetensors only, and every weight must be there, known and of its shape."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class StrictLoading:
             "missing in the checkpoint": set(info["missing_keys"]),
             "unknown to the model": set(info["unexpected_keys"]),
             "of another shape": {str(entry[0]) for entry in info["mismatched_keys"]},
-            # What is one parameter in the model came as two that differ, and was left so.
+            # transformers leaves tied parameters apart whose values in the file differ.
             "not equal to what they share": set(model.get_expanded_tied_weights_keys(all_submodels=True))
             - set(model.all_tied_weights_keys),
         }

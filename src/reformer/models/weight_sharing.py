@@ -1,4 +1,4 @@
-"""Layers that take turns on the same weights (`docs/math.md`, equation 24)."""
+"""Weight sharing between layers (`docs/math.md`, equation 24)."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def shared_weights(model: nn.Module, layers: Sequence[Sequence[nn.Module]], distinct: int) -> dict[str, str]:
-    """Which parameters layer `i` has from layer `i mod distinct`.
+    """Parameters that layer `i` shares with layer `i mod distinct`.
 
     Shared are weights, the parameters of two or more dimensions. Those of one (biases, norms, temperatures) and the
     buffers (hash rotations) stay each layer's own.

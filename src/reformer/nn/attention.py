@@ -178,7 +178,7 @@ class Attention(HeadLayer):
         return self.rounds if tokens.rounds is None or not self.hashed else tokens.rounds
 
     def _windows(self, tokens: Tokens) -> tuple[int, ...]:
-        """How far a token sees in each ordering."""
+        """Window of each ordering."""
         return self.local_windows + (self.lsh_window,) * self._rounds(tokens)
 
     def forward(
@@ -241,7 +241,7 @@ class Attention(HeadLayer):
     def _attend_shared(
         self, query: Tensor, value: Tensor, slots: Tensor, tokens: Tokens
     ) -> Float[Tensor, "batch heads length head_dim"]:
-        # A rotation changes no length, so it may come before the keys are made of the queries.
+        # Rotary positions change no length, so they may be applied before the keys are made of the queries.
         if tokens.rotary is not None:
             query = rotate(query, tokens.rotary)
         return shared_window_attention(
@@ -381,7 +381,7 @@ def _with_earlier(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Keys, values and slots of this piece and of those that the tables still hold; the tables take the piece in."""
     if key.shape[2] == 1:
-        # One token looks only where it can see, at a cost that does not depend on the tables' size.
+        # One query gathers only the keys in its windows: the cost does not depend on the size of the tables.
         tables.update(key, value, key_slots)
         return tables.near(query_slots)
     keys, values, slots = tables.all()

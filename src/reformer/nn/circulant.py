@@ -1,4 +1,4 @@
-"""A linear map made of circulant blocks, which needs few weights and is computed by fast Fourier transforms."""
+"""Linear map of circulant blocks, with few weights, computed by fast Fourier transforms."""
 
 import torch
 from jaxtyping import Float
@@ -23,18 +23,18 @@ class CirculantLinear(nn.Module):
                 f"{in_features} to {out_features} in circulant blocks of {block}: expected multiples of it"
             )
         self.block = block
-        # Not `weight`, whose first side others take for the width of the output.
+        # Under the name `weight`, peft and others would take the first side for the width of the output.
         self.blocks = nn.Parameter(torch.empty(out_features // block, in_features // block, block))
         self.bias = nn.Parameter(torch.zeros(out_features))
         self.reset_learned(in_features**-0.5)
 
     def reset_learned(self, spread: float) -> None:
-        """Draw the weights as for a dense matrix: as many of them meet in each output."""
+        """Draw the weights as for a dense matrix, since as many of them add up in each output."""
         nn.init.normal_(self.blocks, std=spread)
         nn.init.zeros_(self.bias)
 
     def forward(self, inputs: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
-        # There is no transform of bfloat16.
+        # PyTorch has no Fourier transform of bfloat16.
         wide = inputs if inputs.dtype == torch.float64 else inputs.float()
         waves = torch.fft.rfft(wide.reshape(-1, self.blocks.shape[1], self.block))
         filters = torch.fft.rfft(self.blocks.to(wide.dtype))

@@ -53,7 +53,7 @@ class CrossAttention(Attention):
         rounds = self._rounds(tokens)
         seen = self._remembered(query, memory, rounds) or self._read(query, tokens.source, replay, rounds)
         if memory is not None:
-            # Which bucket the queries were in is of no use to those that come later.
+            # Later queries have no use for the buckets of these.
             memory.tensors.update({name: tensor for name, tensor in seen.items() if name != "query_buckets"})
         places = None if self.kind == "full" else self._places(seen, tokens)
         query = self._scaled_query(query)

@@ -1,4 +1,4 @@
-"""The feed-forward sub-layer, a few tokens at a time."""
+"""Feed-forward layer, computed for a chunk of tokens at a time."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -63,7 +63,7 @@ class FeedForward(Layer):
         chunks = hidden.split(self.chunk_size, dim=1)
         if torch.is_grad_enabled():
             return torch.cat([self._transform(chunk) for chunk in chunks], dim=1)
-        # Each goes to its place at once: together they are as large as the whole.
+        # Kept in a list and concatenated, the chunks would need twice the memory of the output.
         begin, output = 0, hidden.new_empty(0)
         for chunk in chunks:
             made = self._transform(chunk)

@@ -1,4 +1,4 @@
-"""The layer kind "fourier": a gated convolution with long filters, in place of attention."""
+"""Gated long convolution, the layer kind "fourier"."""
 
 from typing import ClassVar
 
@@ -79,7 +79,7 @@ class FourierConvolution(Layer):
         length, filters = value.shape[1], self._decayed()
         both, order = after_history(value, tokens, memory, "values", self.kernel - 1)
         if length == 1:
-            # One token is a sum over its past; transforms would find that of every token before it too.
+            # For one token a sum over its past is enough; a transform would compute all tokens before it as well.
             mixed = (both.float() * filters.float().flip(1).T).sum(1, keepdim=True).to(value.dtype)
         else:
             mixed = long_convolution(both.transpose(1, 2), filters, causal=True).transpose(1, 2)[:, -length:]

@@ -50,7 +50,7 @@ class StridedConvolution(nn.Module):
 
 
 def real_steps(mask: Bool[Tensor, "batch length"], stride: int) -> Bool[Tensor, "batch steps"]:
-    """Which steps of packed tokens hold a real one."""
+    """Mask of the steps of packed tokens that hold a real one."""
     steps = -(-mask.shape[1] // stride)
     return torch.arange(steps, device=mask.device) * stride < mask.sum(-1, keepdim=True)
 

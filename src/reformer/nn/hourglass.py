@@ -1,4 +1,4 @@
-"""A stack whose middle layers run on a shortened sequence (`docs/math.md`, equation 33)."""
+"""Hourglass: a stack whose middle layers run on a shortened sequence (`docs/math.md`, equation 33)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -20,10 +20,11 @@ from reformer.ops import gpu
 class Hourglass(nn.Module):
     """Some sub-layers on all tokens, some on one step for every `stride` tokens, and the rest on all tokens again.
 
-    Both streams together are shortened by a fusion layer: a `StridedConvolution` of `kernel` tokens, whose steps are mixed by
-    gates in a `TrailingRangePooling`. Each token then gains what the middle made of its step. In a causal stack a step ends
-    with its last token and the token reads the last step that has ended, so nothing is seen ahead of time; in pieces
-    the same steps come out. Padding is invisible. Memory is flat in the depth of each of the three parts.
+    Both streams together are shortened by a fusion layer: a `StridedConvolution` of `kernel` tokens, whose steps are
+    mixed by gates in a `TrailingRangePooling`. Each token then gains what the middle made of its step. In a causal
+    stack a step ends with its last token and the token reads the last step that has ended, so nothing is seen ahead of
+    time; in pieces the same steps come out. Padding is invisible. Memory is flat in the depth of each of the three
+    parts.
 
     Args:
         before, middle, after: the sub-layers of each part.
@@ -107,7 +108,7 @@ class Hourglass(nn.Module):
         return self.after(first + more_first, second + more_second, tokens, memories and memories[end:-1])
 
     def _whole(self, hidden: Tensor, tokens: Tokens) -> Tensor:
-        """What a whole sequence's tokens gain."""
+        """The middle layers' output for every token of a whole sequence."""
         length, stride = hidden.shape[1], self.stride
         packed = pack_real(hidden, tokens.mask)[0] if tokens.padded else hidden
         if self.causal:
@@ -124,7 +125,7 @@ class Hourglass(nn.Module):
         return _read(made, reads, tokens.mask & (reads >= 0))
 
     def _piece(self, hidden: Tensor, tokens: Tokens, memory: Memory, memories: Sequence[Memory]) -> Tensor:
-        """What the tokens of a piece gain: the last step before it, and those that end within it."""
+        """The middle layers' output for the tokens of a piece: of the last step before it, or one that ends within."""
         batch, _, width = hidden.shape
         stride, kernel, reach = self.stride, self.align.kernel, self.trails.reach
         device, kept = hidden.device, memory.tensors
@@ -157,7 +158,7 @@ class Hourglass(nn.Module):
         short: Tokens,
         memories: Sequence[Memory] | None,
     ) -> Float[Tensor, "batch steps width"]:
-        """From steps, behind those that their ranges reach back to, to what the tokens read."""
+        """The middle layers' output for each step; `trail` has the steps that pooling reaches back to in front."""
         streams = self.shorten(self.trails(trail, known)).masked_fill(~short.mask[..., None], 0)
         first, second = streams.chunk(2, -1)
         return self.expand(self.middle_norm(torch.cat(self.middle(first, second, short, memories), -1)))

@@ -1,4 +1,4 @@
-"""Ring buffers of the keys that later queries can still see, and slots continued from them."""
+"""Key tables: ring buffers of the keys that later queries can still see, and slots continued from them."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,7 +9,7 @@ from reformer.ops.orderings import BUCKET_STRIDE
 
 
 class KeyTables:
-    """The keys that any later query can still see, in a place that does not grow.
+    """Ring buffers of the keys that any later query can still see, of a size that does not grow.
 
     In an ordering with `b` buckets and window `w`, a later query sees at most the last `w - 1` keys of its bucket. So
     each bucket has a ring of `w` places, and a key of rank `k` goes to place `k mod w`. The state of a head is
@@ -32,7 +32,7 @@ class KeyTables:
         if "key" in self.tensors:
             return
         batch, heads = key.shape[:2]
-        # One more place than needed takes what is not to be kept.
+        # Keys that are not kept are written to one place behind the tables, since scatter has no mask.
         self.tensors["key"] = key.new_zeros(batch, heads, self.size + 1, width)
         self.tensors["value"] = torch.zeros_like(self.tensors["key"])
         self.tensors["slots"] = torch.full(
@@ -90,7 +90,7 @@ class KeyTables:
         return found
 
     def near(self, query_slots: Int[Tensor, "batch heads orderings 1"]) -> tuple[Tensor, Tensor, Tensor]:
-        """What one query can see: keys and values `[batch, heads, sum of windows, head_dim]`, and slots, where a key
+        """Keys that one query can see, and values `[batch, heads, sum of windows, head_dim]`, and slots, where a key
         that is there for several orderings is absent but once. The cost does not depend on what was read before.
         There may be several heads of queries, next to each other, for each head of keys."""
         parts = []

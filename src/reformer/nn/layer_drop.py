@@ -1,4 +1,4 @@
-"""Whole layers left out of a training step at random."""
+"""LayerDrop: whole layers left out of a training step at random."""
 
 from collections.abc import Sequence
 
@@ -22,6 +22,6 @@ class LayerDrop:
         self.probability, self.each = probability, each
 
     def __call__(self, sublayers: Sequence[nn.Module]) -> list[nn.Module]:
-        """Those that are run this time."""
+        """The sub-layers that are run this time."""
         stays = (torch.rand(len(sublayers) // self.each) >= self.probability).tolist()
         return [sublayer for number, sublayer in enumerate(sublayers) if stays[number // self.each]]

@@ -1,4 +1,4 @@
-"""What sub-layers remember of the tokens before a call, so that a sequence can be read in pieces."""
+"""Memory of a sub-layer between calls, so that a sequence can be read in pieces."""
 
 from collections.abc import Iterator, MutableMapping
 
@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 class Memory:
-    """The tensors one sub-layer carries from piece to piece, by name; the batch is their first dimension."""
+    """Tensors that one sub-layer carries from piece to piece, by name; the batch is their first dimension."""
 
     def __init__(self) -> None:
         self.tensors: MutableMapping[str, Tensor] = {}
 
     def part(self, name: str) -> "Memory":
-        """What a part of the sub-layer carries; its tensors are among these, under names that begin with `name`."""
+        """Memory of a part of the sub-layer; its tensors are among these, under names that begin with `name`."""
         part = Memory()
         part.tensors = _Part(self.tensors, f"{name}.")
         return part

@@ -1,4 +1,4 @@
-"""Embeddings of the token groups that end at each token, in a table that the groups are hashed into."""
+"""N-gram embeddings: a hashed table of the groups of tokens that end at each token."""
 
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
@@ -18,7 +18,7 @@ LOW_BITS = (1 << 31) - 1
 
 
 class NgramEmbedding(nn.Module):
-    """What the last two, three, ... tokens up to each token say together.
+    """Embedding of the n-grams that end at each token.
 
     Every group is hashed to a row of one table; the rows of a token's groups are added up and mapped to the hidden
     width (`docs/math.md`, equation 37). Two groups may share a row. The table starts at zero, so a group that was
@@ -63,13 +63,13 @@ class NgramEmbedding(nn.Module):
             drawn = torch.rand(batch * length, sizes, device=ids.device, dtype=self.table.dtype)
             drawn = (drawn >= self.dropout).to(drawn.dtype) / (1 - self.dropout)
             kept = drawn if kept is None else kept * drawn
-        # One bag a token adds its rows up without holding them one by one.
+        # A bag for each token adds its rows up without holding them one by one.
         bags = nn.functional.embedding_bag(groups, self.table, mode="sum", per_sample_weights=kept)
         return self.projection(bags.view(batch, length, -1))
 
     def keep_frequent(self, texts: Iterable[tuple[Int[Tensor, "batch length"], Tokens]], further: bool = False) -> None:
-        """Count the rows that the training texts meet, each text once, and let the rare ones say nothing; if these are
-        `further` texts, those alone that were rare in the earlier ones too."""
+        """Count the rows that the n-grams of the training texts hash to, each text once, and mask the rare rows; if
+        these are `further` texts, only those that were rare in the earlier ones too."""
         if self.frequent is None:
             return
         counts = torch.zeros(self.rows, dtype=torch.int64, device=self.frequent.device)

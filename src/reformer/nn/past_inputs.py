@@ -1,4 +1,4 @@
-"""Past inputs: the last real ones of the pieces before, for layers of a fixed reach, and real tokens packed in front."""
+"""Past inputs of layers with a fixed reach, and real tokens packed to the front."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -47,8 +47,8 @@ def after_history(
     They are replaced in `memory` by the last real ones up to this piece.
 
     Returns:
-        `[batch, size + length, width]`, and the order of `pack_real`, to give results back to their tokens with `unpack`;
-        None where nothing is padding and everything stayed in its place.
+        `[batch, size + length, width]`, and the order of `pack_real`, to give results back to their tokens with
+        `unpack`; None where nothing is padding and everything stayed in its place.
     """
     order = None
     if tokens.padded:

@@ -33,7 +33,7 @@ class Replay:
         return self._kept[name]
 
     def part(self, name: str) -> "Replay":
-        """Where a part of the sub-layer keeps its values, under names of its own. Dropout is not for parts."""
+        """Replay of a part of the sub-layer, which keeps values under names of its own and has no dropout."""
         part = Replay()
         part._kept, part._prefix = self._kept, f"{self._prefix}{name}."
         return part

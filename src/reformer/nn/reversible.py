@@ -1,4 +1,4 @@
-"""A stack of sub-layers on two residual streams, whose inputs the backward pass recomputes (`docs/math.md`, 20)."""
+"""Reversible stack on two residual streams, whose inputs the backward pass recomputes (`docs/math.md`, 20)."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -67,11 +67,11 @@ class ReversibleSequence(nn.Module):
         again = replays(sublayers, training=self.training)
         frozen = _frozen_bottom(first, second, tokens, sublayers)
         if frozen:
-            # Nothing is asked of them in the backward pass, so it need not come down to them.
+            # Frozen sub-layers need no gradient, so the backward pass ends above them and does not run them again.
             with torch.no_grad():
                 first, second = _run(first, second, sublayers[:frozen], tokens, again[:frozen])
             sublayers, again = sublayers[frozen:], again[frozen:]
-        # One that several sub-layers share stands here once, and its gradient is the sum of its uses'.
+        # A parameter that several sub-layers share is passed once; its gradient is the sum over them.
         parameters = list(dict.fromkeys(parameter for layer in sublayers for parameter in layer.parameters()))
         seen = None if tokens.source is None else tokens.source.hidden
         needed = any(tensor.requires_grad for tensor in (first, second, seen, *parameters) if tensor is not None)
@@ -86,7 +86,7 @@ class ReversibleSequence(nn.Module):
 
 
 def _check_replayable(sublayers: Sequence[nn.Module]) -> None:
-    """Refuse what would not do the same when it is run again, such as the dropout of an adapter from elsewhere."""
+    """Refuse modules that draw anew when they are run again, such as the dropout of an adapter from elsewhere."""
     for sublayer in sublayers:
         for name, module in sublayer.named_modules():
             if isinstance(module, nn.Dropout) and module.training and module.p > 0:
@@ -98,7 +98,7 @@ def _check_replayable(sublayers: Sequence[nn.Module]) -> None:
 
 
 def _frozen_bottom(first: Tensor, second: Tensor, tokens: Tokens, sublayers: Sequence[nn.Module]) -> int:
-    """How many sub-layers, from the first on, neither are trained nor stand above anything that is."""
+    """The number of sub-layers, from the first on, that are frozen with everything below them."""
     seen = tokens.source is not None and tokens.source.hidden.requires_grad
     if first.requires_grad or second.requires_grad or seen:
         return 0
@@ -130,7 +130,7 @@ def pullback(
         hidden = hidden.detach().requires_grad_()
         output = function(hidden, tokens, replay.rewind())
     stream.sub_(output.detach())
-    # From here on only how the output was made is needed, and no longer the numbers, which are as many as the stream's.
+    # The gradient needs the output's graph and not its values, which are as large as the stream: let them go.
     edge = torch.autograd.graph.get_gradient_edge(output)
     del output
     found = torch.autograd.grad([edge], [hidden, *parameters], [grad_output], allow_unused=True)
@@ -176,19 +176,19 @@ class _Recomputed(torch.autograd.Function):
     def backward(ctx: Any, *stand_ins: Tensor) -> tuple[Tensor | None, ...]:
         sublayers, tokens, again, given = ctx.stack
         grad_second, grad_first = given.pop(), given.pop()
-        # Copies, as they are changed in place.
+        # Copies, since the streams are changed in place and saved tensors must stay as they are.
         first, second = (stream.clone() for stream in ctx.saved_tensors)
-        # Unless the graph is kept, nothing else needs them, and they are as long as the sequence.
+        # The saved streams are as long as the sequence, and unless the graph is kept nothing else needs them.
         ctx.maybe_clear_saved_tensors()
         every = dict.fromkeys(parameter for layer in sublayers for parameter in layer.parameters())
         wanted = {each for each, needed in zip(every, ctx.needs_input_grad[4:], strict=True) if needed}
         gradients: dict[Tensor, Tensor | None] = dict.fromkeys(every)
-        # Their places, taken before anything large comes and goes: among it, they would keep freed memory from being
-        # used again, or given back.
+        # Gradients are allocated before anything large: between large tensors they would fragment freed memory, which
+        # could then be neither used again nor returned.
         places = {each: torch.empty_like(each) for each in wanted}
         seen: list[Tensor] = []
         if ctx.needs_input_grad[2]:
-            # To each sub-layer it is one more of the things that it has gradients for.
+            # Each sub-layer returns a gradient for the source as for a parameter.
             seen = [tokens.source.hidden.detach().requires_grad_()]
             tokens = tokens.seeing(seen[0])
             gradients[seen[0]] = None

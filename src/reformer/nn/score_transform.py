@@ -7,7 +7,7 @@ from reformer.ops import Polynomial, Sinh
 from reformer.ops.window_attention import ScoreTransform
 
 FIRST_KAPPA = 1e-3
-"""`sinh` starts so near the identity; at exactly zero its gradient is zero, and it would stay there."""
+"""Start of `sinh`, near the identity. At exactly zero its gradient is zero, and it would stay there."""
 
 
 class LearnedTransform(nn.Module):

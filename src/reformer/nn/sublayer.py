@@ -74,7 +74,7 @@ class SubLayer(nn.Module):
         # Dropout is a product with its mask, forward and backward.
         grad_output = replay.rewind().dropout(grad_output, self.dropout)
         of_hidden = torch.zeros_like(hidden)
-        # A mask is drawn for all tokens at once; without one, nothing has to wait for the last of them.
+        # A dropout mask is drawn for all tokens at once, so the output must be whole; without one it need not be held.
         dropped = self.dropout > 0 and replay.seed is not None
         output = hidden.new_empty(0)
         total: list[Tensor | None] = [None] * len(parameters)

@@ -1,4 +1,4 @@
-"""A bias of scores that follows from the tokens' positions, as one more column of queries and keys."""
+"""Time bias: a bias of scores by the tokens' positions, as one more column of queries and keys."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What every layer needs to know of one forward pass: its tokens, and how many rounds they are hashed in."""
+"""Tokens of one forward pass, for all layers: mask, positions, and the number of hash rounds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from reformer.ops import position_slots
 
 @dataclass(frozen=True)
 class Tokens:
-    """Which tokens are real, and where they stand; the same for all layers of one pass."""
+    """Mask and positions of the tokens, the same for all layers of one pass."""
 
     mask: Bool[Tensor, "batch length"]
     """True for a real token."""
@@ -26,11 +26,11 @@ class Tokens:
     time: Waves | None = None
     """Sines and cosines of the time bias of each head, where there is one; see `time_waves`."""
     rounds: int | None = None
-    """How many hash rounds are seen in this pass; None: as many as a layer was made with."""
+    """The number of hash rounds in this pass; None: as many as a layer was made with."""
     source: "Source | None" = None
     """The sequence that cross attention looks at."""
     positioned: "Callable[[Tokens], Tokens] | None" = None
-    """Adds what layers need of the positions, for layers that look at other tokens than these."""
+    """Adds rotary and time waves to other tokens, for layers that shorten the sequence."""
 
     @classmethod
     def of(
@@ -56,7 +56,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Source:
-    """Another sequence that the tokens may look at: to a decoder, what its encoder made of its input."""
+    """Source of cross attention: the encoder's output."""
 
     hidden: Float[Tensor, "batch source width"]
     tokens: Tokens

@@ -1,4 +1,4 @@
-"""The configuration of a Reformer: every field checked once, when it is made."""
+"""Configuration of a Reformer, checked when it is made."""
 
 import copy
 from functools import partial
@@ -39,13 +39,13 @@ class ReformerConfig(ReformerFields):
         self.check()
 
     def check(self) -> None:
-        """Refuse what makes no sense. Loading may change single fields afterwards, so a model checks again."""
+        """Check all fields. Loading may change single ones later, so a model checks its configuration again."""
         check(self)
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """The configuration that `to_dict` has written. Options without effect are left out, which a new configuration
-        refuses: one may have been saved before they were, or have lost in the meantime what they belong to."""
+        """The configuration that `to_dict` has written. Idle options are left out, which a new configuration refuses: a
+        saved one may be older than that check, or have lost the option that they belong to."""
         config_dict, kwargs = with_new_names(config_dict), with_new_names(kwargs)
 
         def given(name: str) -> Any:
@@ -56,13 +56,13 @@ class ReformerConfig(ReformerFields):
         return super().from_dict(kept, **kwargs)
 
     def encoder_config(self) -> "ReformerConfig":
-        """The configuration of an encoder-decoder's encoder alone."""
+        """Configuration of an encoder-decoder's encoder alone."""
         alone = copy.deepcopy(self)
         alone.is_encoder_decoder = False
         return alone._without_idle_options()
 
     def decoder_config(self) -> "ReformerConfig":
-        """The configuration of an encoder-decoder's decoder, but for its cross attention."""
+        """Configuration of an encoder-decoder's decoder, without its cross attention."""
         alone = copy.deepcopy(self)
         alone.is_encoder_decoder = False
         alone.attention_layers = list(self.decoder_attention_layers or ())

@@ -28,8 +28,8 @@ class ReformerFields(PreTrainedConfig):
         score_polynomial_order: the highest power of that polynomial.
         time_bias_length: bias the scores of self-attention by the positions of query and key, over a period of this
             many tokens (`docs/math.md`, equation 15); 0 for none.
-        time_bias_steps: of that bias, the time step of each head; heads that share keys must have the same. None: 1, 2, ...
-            for the heads of keys.
+        time_bias_steps: of that bias, the time step of each head; heads that share keys must have the same. None:
+            1, 2, ... for the heads of keys.
         gated_heads: scale the output of each head of attention by a sigmoid of the layer's input.
         attention_act: "relu", "gelu" or "silu" of the joined heads, before they are projected; None for none.
         attention_layers: one of "full", "local", "lsh", "local+lsh" for each layer, or a list of them, one for each
@@ -106,9 +106,9 @@ class ReformerFields(PreTrainedConfig):
         patch_size: of a series, how many steps make a token; of an image, how many pixels a side.
         num_channels: of an image, how many numbers a pixel has: 1 for grey, 3 for colours.
         image_size: the height and width of the images that were learned; None for another task.
-        prediction_length: how many steps a forecaster foretells.
+        prediction_length: how many steps a forecaster predicts.
         num_time_features: how many numbers a forecaster is told of each step's date.
-        quantiles: which quantiles a forecaster foretells, in order and with 0.5; empty for the mean alone.
+        quantiles: which quantiles a forecaster predicts, in order and with 0.5; empty for the mean alone.
         linear_context: from how many of the last steps a forecaster also draws a linear forecast, to which the rest
             is added; 0 for none.
     """
@@ -200,7 +200,7 @@ class ReformerFields(PreTrainedConfig):
 
     @property
     def output_size(self) -> int:
-        """The width of what a stack gives: all residual streams side by side."""
+        """The width of a stack's output: all residual streams side by side."""
         return self.residual_streams * self.hidden_size
 
     @property
@@ -231,7 +231,7 @@ class ReformerFields(PreTrainedConfig):
 
     @classmethod
     def default(cls, name: str) -> Any:
-        """What a field is where nothing is said."""
+        """The default of a field."""
         return getattr(cls, name)
 
 

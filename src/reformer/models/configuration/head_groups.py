@@ -1,4 +1,4 @@
-"""Which heads of a layer are alike: of one kind and with one window."""
+"""Groups of the heads of a layer that are alike: of one kind and with one window."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,11 +7,11 @@ LayerSpec = str | list[str] | tuple[str, ...]
 """The kind of all heads of a layer, or the kind of each."""
 
 NO_HEAD = "none"
-"""In the place of a head's kind: the layer goes without it. The others keep their numbers, and so their windows."""
+"""Kind of a head that was pruned. The others keep their numbers, and so their windows."""
 
 
 class HeadGroup(NamedTuple):
-    """Heads that are alike, and so are seen to in one call of the op."""
+    """Heads that are alike, which one call of the op computes."""
 
     kind: str
     local_window: int
@@ -45,7 +45,7 @@ def head_groups(
     for head, kind in enumerate(kinds):
         if kind == NO_HEAD:
             continue
-        # A window that the kind does not look through makes no difference.
+        # Heads that differ only in a window that their kind does not use are alike: split, they would take two calls.
         alike = (kind, local[head] if "local" in kind else local[0], lsh[head] if "lsh" in kind else lsh[0])
         groups.setdefault(alike, []).append(head)
     return [HeadGroup(*alike, tuple(members)) for alike, members in groups.items()]

@@ -13,7 +13,7 @@ Fields = Callable[[str], Any]
 
 @dataclass(frozen=True)
 class Dependence:
-    """Some options, when they have an effect, and what turns that on."""
+    """Options, the condition under which they have an effect, and the option that brings it about."""
 
     options: tuple[str, ...]
     in_effect: Callable[[Fields], Any]
@@ -80,7 +80,7 @@ DEPENDENCES = (
 
 
 def idle_options(fields: Fields, default: Fields) -> dict[str, str]:
-    """The options that are not what they are by default and yet have no effect, each with what would give it one."""
+    """Options that differ from their default and yet have no effect, each with the option that would give it one."""
     return {
         name: dependence.needed
         for dependence in dependences()
@@ -102,7 +102,7 @@ def _has_layers(name: str, fields: Fields) -> bool:
 
 
 def refusal(idle: dict[str, str], fields: Fields, names: Iterable[str] | None = None) -> str | None:
-    """What to tell of the first idle option, or of the first among `names`; None if there is none."""
+    """Error message for the first idle option, or for the first among `names`; None if there is none."""
     chosen = idle if names is None else [name for name in idle if name in set(names)]
     for name in chosen:
         return f"{name}={plain(fields(name))!r} has no effect without {idle[name]}; give that too, or leave {name} out"

@@ -1,4 +1,4 @@
-"""Base class of the heads, and the loss over labelled tokens."""
+"""Base class of the heads, and the cross entropy of labelled tokens."""
 
 from typing import Any
 
@@ -39,13 +39,13 @@ def token_loss(
 
 
 class Head(ReformerPreTrainedModel):
-    """A backbone named `reformer` and the way from its inputs to an output or a tuple."""
+    """Base class of a head over a backbone named `reformer`."""
 
     backbone: type[ReformerPreTrainedModel] = ReformerModel
     reads: tuple[str, ...] = ()
-    """Its parts that make the vectors which the backbone reads, where that has no embeddings for them."""
+    """Names of the modules that embed the input, where the backbone has no embeddings for it."""
     smooths: bool = True
-    """Whether its targets are classes, so that `label_smoothing` means something."""
+    """Whether the targets are classes, which `label_smoothing` needs."""
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
@@ -71,7 +71,7 @@ class Head(ReformerPreTrainedModel):
 
     @property
     def _smoothing(self) -> float:
-        """How much of each target is spread over all classes in this pass."""
+        """Label smoothing of this pass, which only training has."""
         return float(self.config.label_smoothing) if self.training else 0.0
 
     def _wants_logits(self, labels: Tensor | None, asked: bool | None) -> bool:

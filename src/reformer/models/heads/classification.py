@@ -35,14 +35,14 @@ def crf_logits(
     transitions: Float[Tensor, "labels labels"],
     real: Bool[Tensor, "batch length"],
 ) -> Float[Tensor, "batch length labels"]:
-    """Log-probabilities of each token's labels under a linear-chain CRF, over all labels of the others; 0 at padding."""
+    """Marginal log-probabilities of each token's labels under a linear-chain CRF; 0 at padding."""
     _, probabilities = chain_log_partition(scores, transitions, real)
     least = torch.finfo(probabilities.dtype).tiny
     return probabilities.clamp_min(least).log().masked_fill(~real[..., None], 0)
 
 
 class ReformerForTokenClassification(Head):
-    """A label for every token: entities, parts of speech, word boundaries.
+    """Token classifier: entities, parts of speech, word boundaries.
 
     With `classifier_crf` the labels of a sequence are scored together, and the logits are the logarithms of
     each label's probability over all sequences of labels."""
@@ -78,10 +78,11 @@ class ReformerForTokenClassification(Head):
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Logits `[batch, length, num_labels]`; with `labels` (`IGNORE_INDEX` ignored) the loss too. See `ReformerModel`.
+        """Logits `[batch, length, num_labels]`; with `labels` (`IGNORE_INDEX` ignored) the loss too. See
+        `ReformerModel`.
 
-        A random field's logits are zero at padding. In training with labels it gives none, since its loss takes the
-        labels' own chain and what has no label is no link of it."""
+        The logits of a CRF are zero at padding. In training with labels there are none: its loss is over the chain of
+        labelled tokens, the logits over the chain of all."""
         hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
         loss, logits = None, None
         if self.transitions is None:
@@ -103,7 +104,7 @@ class ReformerForTokenClassification(Head):
 
 
 class ReformerForSequenceClassification(Head):
-    """One label, several labels or one number for a whole document, read from a pooling of its tokens."""
+    """Sequence classifier: one label, several labels or one number for a document, from a pooling of its tokens."""
 
     stream_channels: ClassVar[StreamChannels] = {
         "classifier.weight": {1: Channels.SUMMED},
@@ -172,7 +173,7 @@ def _pool(
     kind: str,
     weights: Float[Tensor, "batch length"] | None,
 ) -> Float[Tensor, "batch streams"]:
-    """One vector a sequence from its real tokens; zeros where it has none. With `weights`, their softmax weighs."""
+    """Pooling of a sequence's real tokens; zeros where it has none. With `weights`, a mean by their softmax."""
     real = mask[..., None]
     if weights is not None:
         shares = weights.float().masked_fill(~mask, torch.finfo(torch.float32).min).softmax(-1).where(mask, 0)

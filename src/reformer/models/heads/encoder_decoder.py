@@ -54,7 +54,7 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
         num_rounds: int | None = None,
         **kwargs: Any,
     ) -> Seq2SeqModelOutput:
-        """The decoder's streams `[batch, target, output_size]`, and the encoder's.
+        """The streams of the decoder, `[batch, target, output_size]`, and of the encoder.
 
         Args:
             input_ids, attention_mask, inputs_embeds: the source, as `ReformerModel` takes it.
@@ -78,7 +78,7 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
         if past_key_values is None and use_cache:
             past_key_values = self.decoder.new_cache()
         source = None
-        # Shortened layers look at it when their first step has ended, which may be some calls later.
+        # Shortened layers attend to the source only when their first step has ended, which may be some calls later.
         if past_key_values is None or not past_key_values.seen or self.config.decoder_shortened_layers:
             source = Source(streams, self.encoder.tokens(attention_mask, streams))
         found = self.decoder(
@@ -121,7 +121,8 @@ class ReformerForConditionalGeneration(LanguageModel, GenerationMixin):
     def prepare_decoder_input_ids_from_labels(self, labels: Int[Tensor, "batch target"]) -> Int[Tensor, "batch target"]:
         """The decoder's input ids for these labels: the start token, then the labels but the last.
 
-        An ignored label (`IGNORE_INDEX`) is read as padding; at the end, where nothing follows it, it cannot be noticed.
+        An ignored label (`IGNORE_INDEX`) is read as padding; at the end, where nothing follows it, it cannot be
+        noticed.
         """
         start = labels.new_full((len(labels), 1), self.config.decoder_start_token_id or 0)
         read = torch.cat((start, labels[:, :-1]), 1)
@@ -147,10 +148,10 @@ class ReformerForConditionalGeneration(LanguageModel, GenerationMixin):
         **kwargs: Any,
     ) -> Any:
         """Logits `[batch, target, vocab_size]`, of the last `logits_to_keep` tokens alone if that is not 0; with
-        `labels` (`IGNORE_INDEX` ignored) the loss of predicting each from the source and the labels before it. Where no decoder
-        input is given it is made of the labels. In training with labels there are no logits unless `return_logits`
-        asks for them: memory must not grow with length x vocabulary. `label_smoothing` of the configuration counts in
-        training alone. For the rest see `ReformerEncoderDecoder`."""
+        `labels` (`IGNORE_INDEX` ignored) the loss of predicting each from the source and the labels before it. Where no
+        decoder input is given it is made of the labels. In training with labels there are no logits unless
+        `return_logits` asks for them: memory must not grow with length x vocabulary. `label_smoothing` of the
+        configuration counts in training alone. For the rest see `ReformerEncoderDecoder`."""
         if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
             decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
         found = self.reformer(

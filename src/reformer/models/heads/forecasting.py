@@ -1,4 +1,4 @@
-"""The forecaster: what a series will be, from what it was and from the calendar."""
+"""Head for forecasting: the next steps of a series, from its past and from the calendar."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from reformer.nn.channels import Channels, StreamChannels
 
 @dataclass
 class ForecastOutput(ModelOutput):
-    """What a forecaster says.
+    """Output of a forecaster.
 
     Args:
         loss: the mean over all labels that are known, in units of each series' own spread.
@@ -29,7 +29,7 @@ class ForecastOutput(ModelOutput):
 
 
 class ReformerForForecasting(Head):
-    """The next `prediction_length` steps of every channel of a series.
+    """Forecaster of the next `prediction_length` steps of every channel of a series.
 
     Each channel is a series of its own, which all go through the same weights. It is scaled by the mean and the
     spread of what was observed (Kim et al. 2022) in the last `linear_context` steps, if that is given. `patch_size`
@@ -47,7 +47,7 @@ class ReformerForForecasting(Head):
     main_input_name = "values"
     reads = ("embed",)
     smooths = False
-    # Labels may be missing, which Trainer would count as well.
+    # Trainer would count missing labels (NaN) as items.
     accepts_loss_kwargs = False
 
     stream_channels: ClassVar[StreamChannels] = {"forecast.weight": {1: Channels.SUMMED}}
@@ -98,7 +98,7 @@ class ReformerForForecasting(Head):
         told = None if time_features is None else time_features.repeat_interleave(channels, 0).to(scaled.dtype)
         tokens, present = self._tokens(scaled, observed, told)
         hidden = self._encode(None, present, tokens, num_rounds)
-        # What is rounded down is below zero: the last tokens, enough for the horizon.
+        # Floor division of a negative number: the last tokens, rounded up so that they cover the horizon.
         future = self.forecast(hidden[:, -horizon // self.config.patch_size :])
         found = future.unflatten(-1, (self.config.patch_size, -1)).flatten(1, 2)[:, :horizon]
         if self.linear is not None:
@@ -111,7 +111,7 @@ class ReformerForForecasting(Head):
         found = (found * spread[..., None] + centre[..., None]).unflatten(0, (batch, channels)).transpose(1, 2)
         if not self.config.quantiles:
             return self._answer(ForecastOutput(loss=loss, prediction=found[..., 0]), return_dict)
-        # Each is learned for itself; put in order, none is further from what it should be.
+        # Quantiles are learned independently and may cross; sorting them never increases their loss.
         found = found.sort(-1).values
         median = found[..., list(self.config.quantiles).index(0.5)]
         return self._answer(ForecastOutput(loss=loss, prediction=median, quantiles=found), return_dict)
@@ -119,7 +119,7 @@ class ReformerForForecasting(Head):
     def scaled(
         self, values: Float[Tensor, "batch length channels"], labels: Float[Tensor, "batch horizon channels"]
     ) -> tuple[Float[Tensor, "series last"], Float[Tensor, "series horizon"]]:
-        """What the linear part reads of each channel, and what it should say; NaN where nobody knows."""
+        """Inputs and targets of the linear part, for each channel; NaN where a target is not known."""
         series = values.transpose(1, 2).flatten(0, 1)
         observed = series.isfinite()
         centre, spread = _scale(series, _recently(observed, self.config.linear_context))
@@ -175,14 +175,14 @@ class ReformerForForecasting(Head):
         if time_features is not None and time_features.shape != (batch, length + horizon, features):
             raise ValueError(
                 f"time_features have shape {tuple(time_features.shape)}, expected "
-                f"{(batch, length + horizon, features)}: of the steps that are known and of those to foretell"
+                f"{(batch, length + horizon, features)}: of the steps that are known and of those to predict"
             )
         if labels is not None and labels.shape != (batch, horizon, channels):
             raise ValueError(f"labels have shape {tuple(labels.shape)}, expected {(batch, horizon, channels)}")
 
 
 def _recently(observed: Bool[Tensor, "series length"], last: int) -> Bool[Tensor, "series length"]:
-    """What was observed in the last steps, for a series moves away from where it was; 0, or if nothing was: in all."""
+    """Mask of the observations in the last steps, since a series drifts; with 0, or without any there: of all."""
     recent = observed.clone()
     recent[:, : max(0, observed.shape[1] - last) if last else 0] = False
     return torch.where(recent.any(-1, keepdim=True), recent, observed)
@@ -191,9 +191,9 @@ def _recently(observed: Bool[Tensor, "series length"], last: int) -> Bool[Tensor
 def _scale(
     series: Float[Tensor, "series length"], observed: Bool[Tensor, "series length"]
 ) -> tuple[Float[Tensor, "series 1"], Float[Tensor, "series 1"]]:
-    """Mean and spread of what was observed; 1 for the spread of a series that does not move."""
+    """Mean and standard deviation of the observations; 1 for the deviation of a constant series."""
     count = observed.sum(-1, keepdim=True).clamp_min(1)
     centre = series.where(observed, 0).sum(-1, keepdim=True) / count
     spread = ((series - centre).where(observed, 0).square().sum(-1, keepdim=True) / count).sqrt()
-    # Rounding leaves a little where all values are equal.
+    # Rounding leaves a tiny deviation where all values are equal, and division by it would blow the series up.
     return centre, spread.where(spread > 1e-6 * centre.abs() + 1e-30, 1)

@@ -1,4 +1,4 @@
-"""Images as sequences of pixels, or of squares of them: the classifier, and what writes a text for an image."""
+"""Heads for images, read as sequences of patches: the classifier, and image to text."""
 
 from typing import Any, ClassVar
 
@@ -37,12 +37,12 @@ def squares(
 
 
 def square_embedding(config: ReformerConfig) -> nn.Linear:
-    """What makes vectors as wide as embeddings of such squares."""
+    """Linear map from such squares to vectors as wide as embeddings."""
     return nn.Linear(config.num_channels * config.patch_size**2, config.embedding_width)
 
 
 class ReformerForImageClassification(ReformerForSequenceClassification):
-    """One label for an image, whose squares of `patch_size` pixels a side are read row by row, as one sequence.
+    """Image classifier, which reads squares of `patch_size` pixels a side row by row, as one sequence.
 
     With `patch_size=1` every pixel is a token. Where a token stands is told by the configuration's positions; axial
     ones with `axial_pos_shape=[rows, columns]` know both directions.
@@ -87,7 +87,7 @@ class ReformerForImageClassification(ReformerForSequenceClassification):
 
 
 class ReformerForImageToText(ReformerForConditionalGeneration):
-    """A text for an image: the encoder reads its squares as `ReformerForImageClassification` does, the decoder writes.
+    """Image to text: an encoder of squares, as in `ReformerForImageClassification`, and a decoder that writes.
 
     Positions are of one kind in both; axial ones have a table each, of the same sides.
 
@@ -139,8 +139,8 @@ class ReformerForImageToText(ReformerForConditionalGeneration):
         )
 
     def generate(self, pixel_values: Float[Tensor, "batch channels height width"], **kwargs: Any) -> Any:
-        """Write; every other argument is that of transformers' `generate`."""
-        # Neither is typed: a module's parts are any modules, and transformers asks of `self` what no model of it has.
+        """Generate a text for each image; every other argument is that of transformers' `generate`."""
+        # Type checkers see any module in `self.reformer`, and transformers types the `self` of `generate` as no model.
         reformer: Any = self.reformer
         writer: Any = super()
         with torch.no_grad():

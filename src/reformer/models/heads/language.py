@@ -15,10 +15,10 @@ from reformer.nn.channels import Channels, StreamChannels
 
 
 class LanguageModel(Head):
-    """Scores of the tokens of the vocabulary: by a matrix of their own, or by their embeddings."""
+    """Base class of language models: logits over the vocabulary, by a matrix of their own or by the embeddings."""
 
     embeddings = "reformer.embeddings.weight"
-    """Where the embeddings are."""
+    """Name of the embeddings' weight."""
 
     stream_channels: ClassVar[StreamChannels] = {"lm_projection.weight": {1: Channels.SUMMED}}
     embedding_channels: ClassVar[StreamChannels] = {
@@ -40,12 +40,12 @@ class LanguageModel(Head):
         self.lm_head = new_embeddings
 
     def scored(self, hidden: Float[Tensor, "batch length streams"]) -> Float[Tensor, "batch length width"]:
-        """What `lm_head` reads."""
+        """The input of `lm_head`."""
         return hidden if self.lm_projection is None else self.lm_projection(hidden)
 
 
 class ReformerForMaskedLM(LanguageModel):
-    """The token that was masked, from both its sides."""
+    """Masked language model."""
 
     def __init__(self, config: ReformerConfig) -> None:
         if config.is_decoder:
@@ -64,8 +64,9 @@ class ReformerForMaskedLM(LanguageModel):
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Logits `[batch, length, vocab_size]`; with `labels` (`IGNORE_INDEX` ignored) the loss too. In training with labels
-        there are no logits unless `return_logits` asks for them: memory must not grow with length x vocabulary."""
+        """Logits `[batch, length, vocab_size]`; with `labels` (`IGNORE_INDEX` ignored) the loss too. In training with
+        labels there are no logits unless `return_logits` asks for them: memory must not grow with length x
+        vocabulary."""
         hidden = self.scored(self._encode(input_ids, attention_mask, inputs_embeds, num_rounds))
         loss = None if labels is None else token_loss(hidden, self.lm_head, labels, num_items_in_batch, self._smoothing)
         logits = self.lm_head(hidden) if self._wants_logits(labels, return_logits) else None
@@ -73,7 +74,7 @@ class ReformerForMaskedLM(LanguageModel):
 
 
 class ReformerForCausalLM(LanguageModel, GenerationMixin):
-    """The next token, from those before it."""
+    """Causal language model."""
 
     def __init__(self, config: ReformerConfig) -> None:
         if not config.is_decoder:
@@ -100,9 +101,9 @@ class ReformerForCausalLM(LanguageModel, GenerationMixin):
         **kwargs: Any,
     ) -> Any:
         """Logits `[batch, length, vocab_size]`, of the last `logits_to_keep` tokens alone if that is not 0; with
-        `labels` the loss of predicting `labels[:, 1:]` from what stands before each (`IGNORE_INDEX` ignored). In training with
-        labels there are no logits unless `return_logits` asks for them: memory must not grow with length x
-        vocabulary. For the cache and `num_rounds` see `ReformerModel`."""
+        `labels` the loss of predicting `labels[:, 1:]` from what stands before each (`IGNORE_INDEX` ignored). In
+        training with labels there are no logits unless `return_logits` asks for them: memory must not grow with length
+        x vocabulary. For the cache and `num_rounds` see `ReformerModel`."""
         found = self.reformer(
             input_ids,
             attention_mask,
@@ -115,7 +116,7 @@ class ReformerForCausalLM(LanguageModel, GenerationMixin):
         hidden = self.scored(found.last_hidden_state)
         loss = None
         if labels is not None:
-            # What follows the last token is not known.
+            # Nothing follows the last token, so it has no label.
             following = nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORE_INDEX)
             loss = token_loss(hidden, self.lm_head, following, num_items_in_batch, self._smoothing)
         logits = None

@@ -14,7 +14,7 @@ from reformer.nn.channels import Channels, StreamChannels
 
 
 class ReformerForQuestionAnswering(Head):
-    """Where in the text the answer begins and ends."""
+    """Extractive question answering: logits of the answer's first and last token."""
 
     smooths = False
 

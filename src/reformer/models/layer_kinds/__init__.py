@@ -1,4 +1,4 @@
-"""LayerSpec kinds: one adapter a kind, between the fields of the configuration and the layer of `reformer.nn`."""
+"""Layer kinds: one adapter a kind, between the fields of the configuration and the layer of `reformer.nn`."""
 
 from reformer.models.layer_kinds.kind import LayerKind
 from reformer.models.layer_kinds.table import LAYER_KINDS, kind_of

@@ -14,7 +14,7 @@ CROSS_ATTENTION_KINDS = ("full", "lsh")
 
 
 class AttentionKind(LayerKind):
-    """Attention of any kind. Windows, buckets and rounds are checked whatever the layers are, and have no owner: they
+    """Adapter of attention. Windows, buckets and rounds are checked whatever the layers are, and have no owner: they
     stay where they are while kinds of attention are compared."""
 
     has_heads = True

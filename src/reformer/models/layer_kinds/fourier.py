@@ -7,7 +7,7 @@ from reformer.nn.fourier import FourierConvolution
 
 
 class FourierKind(LayerKind):
-    """Gated long convolutions with as many channels as attention has."""
+    """Adapter of the gated long convolution, which has as many channels as attention."""
 
     options = ("fourier_kernel",)
 
