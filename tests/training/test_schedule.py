@@ -39,9 +39,9 @@ def test_by_the_clock_the_rate_reaches_zero_in_time():
 def test_the_further_of_steps_and_clock_counts():
     schedule = Schedule(max_steps=10, max_minutes=1, warmup_ratio=0.0, evaluations=4)
     schedule.seconds = 6
-    assert schedule.done(5) == 0.5
+    assert schedule.progress(5) == 0.5
     schedule.seconds = 54
-    assert schedule.done(5) == pytest.approx(0.9)
+    assert schedule.progress(5) == pytest.approx(0.9)
 
 
 def test_evaluations_are_spread_evenly_and_the_last_is_at_the_end():

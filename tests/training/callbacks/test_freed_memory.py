@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from reformer.training import allocator
-from reformer.training.callbacks import freed_memory as kept_memory
+from reformer.training.callbacks import freed_memory
 from reformer.training.callbacks.freed_memory import ADVICE, KEPT, FreedMemory
 
 WIDTH = 64
@@ -27,10 +27,10 @@ def calls(monkeypatch):
     library = SimpleNamespace(
         mallopt=lambda *arguments: calls.append(arguments) or 1, malloc_trim=lambda *_: calls.append("trim")
     )
-    monkeypatch.setattr(kept_memory.ctypes, "CDLL", lambda name: library)
-    monkeypatch.setattr(kept_memory, "gives_back", lambda size: size > allocator.LARGEST_KEPT)
-    monkeypatch.setattr(kept_memory, "most_needed", lambda: 100)
-    monkeypatch.setattr(kept_memory, "memory_left", lambda: 400)
+    monkeypatch.setattr(freed_memory.ctypes, "CDLL", lambda name: library)
+    monkeypatch.setattr(freed_memory, "gives_back", lambda size: size > allocator.LARGEST_KEPT)
+    monkeypatch.setattr(freed_memory, "peak_memory", lambda: 100)
+    monkeypatch.setattr(freed_memory, "free_memory", lambda: 400)
     return calls
 
 
@@ -52,8 +52,8 @@ def test_it_is_decided_at_the_first_large_step_and_ends_with_the_run(calls):
     assert told.count(KEPT) == 1
     assert calls == [(-4, 0), (-1, -1)]
     calls.clear()
-    kept.release()
-    kept.release()
+    kept.close()
+    kept.close()
     assert calls == [(-4, 1 << 16), (-1, 64 << 20), "trim"]
 
 
@@ -63,16 +63,16 @@ def test_it_is_decided_at_the_first_large_step_and_ends_with_the_run(calls):
 )
 def test_small_tensors_and_other_devices_are_let_be(calls, options, steps):
     kept, told = _run(steps, **options)
-    kept.release()
+    kept.close()
     assert not told
     assert not calls
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_with_too_little_memory_another_allocator_is_advised(calls, monkeypatch, processes):
-    monkeypatch.setattr(kept_memory, "memory_left", lambda: 200 * processes - 1)
+    monkeypatch.setattr(freed_memory, "free_memory", lambda: 200 * processes - 1)
     kept, told = _run([LARGE * processes], processes)
-    kept.release()
+    kept.close()
     assert ADVICE in told
     assert not calls
 
@@ -80,8 +80,8 @@ def test_with_too_little_memory_another_allocator_is_advised(calls, monkeypatch,
 @on_linux
 def test_the_system_says_what_there_is():
     torch.ones(30 << 18)
-    assert 30 << 20 < kept_memory.most_needed() < kept_memory.memory_left() + (1 << 40)
-    assert 0 < kept_memory.memory_left() < 1 << 50
+    assert 30 << 20 < freed_memory.peak_memory() < freed_memory.free_memory() + (1 << 40)
+    assert 0 < freed_memory.free_memory() < 1 << 50
 
 
 KEEPING_AND_NOT = """
@@ -89,10 +89,10 @@ import torch
 from pathlib import Path
 from types import SimpleNamespace
 from rich.console import Console
-from reformer.training.callbacks import freed_memory as kept_memory
+from reformer.training.callbacks import freed_memory
 
 def resident():
-    return kept_memory._kilobytes("/proc/self/status", "VmRSS")
+    return freed_memory._kilobytes("/proc/self/status", "VmRSS")
 
 def left_behind():
     before = resident()
@@ -101,12 +101,12 @@ def left_behind():
     return resident() - before
 
 model = SimpleNamespace(config=SimpleNamespace(hidden_size=64), device=torch.device("cpu"))
-kept = kept_memory.FreedMemory(model, Console())
+kept = freed_memory.FreedMemory(model, Console())
 print(left_behind())
-kept._keeps = kept_memory._keep()
+kept._keeps = freed_memory._keep()
 print(left_behind())
 before = resident()
-kept.release()
+kept.close()
 print(before - resident())
 print(left_behind())
 """
