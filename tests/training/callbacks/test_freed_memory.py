@@ -3,15 +3,20 @@
 import io
 import subprocess
 import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 import torch
 from rich.console import Console
 
+from reformer.recipe import Recipe
 from reformer.training import allocator
 from reformer.training.callbacks import freed_memory
 from reformer.training.callbacks.freed_memory import ADVICE, KEPT, FreedMemory
+from reformer.training.train import train
+from reformer.training.trainer import DivergedError
+from tests.tiny import ner_recipe
 
 WIDTH = 64
 LARGE = allocator.LARGEST_KEPT // (4 * WIDTH) + 1
@@ -48,8 +53,8 @@ def _run(steps, processes=1, accumulation=1, device="cpu"):
 
 
 def test_it_is_decided_at_the_first_large_step_and_ends_with_the_run(calls):
-    kept, told = _run([LARGE // 2, LARGE, LARGE])
-    assert told.count(KEPT) == 1
+    kept, printed = _run([LARGE // 2, LARGE, LARGE])
+    assert printed.count(KEPT) == 1
     assert calls == [(-4, 0), (-1, -1)]
     calls.clear()
     kept.close()
@@ -62,18 +67,18 @@ def test_it_is_decided_at_the_first_large_step_and_ends_with_the_run(calls):
     [({}, [LARGE // 2]), ({"processes": 2}, [LARGE]), ({"accumulation": 2}, [LARGE]), ({"device": "meta"}, [LARGE])],
 )
 def test_small_tensors_and_other_devices_are_let_be(calls, options, steps):
-    kept, told = _run(steps, **options)
+    kept, printed = _run(steps, **options)
     kept.close()
-    assert not told
+    assert not printed
     assert not calls
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_with_too_little_memory_another_allocator_is_advised(calls, monkeypatch, processes):
     monkeypatch.setattr(freed_memory, "free_memory", lambda: 200 * processes - 1)
-    kept, told = _run([LARGE * processes], processes)
+    kept, printed = _run([LARGE * processes], processes)
     kept.close()
-    assert ADVICE in told
+    assert ADVICE in printed
     assert not calls
 
 
@@ -120,3 +125,39 @@ def test_the_c_library_does_as_it_is_told():
     assert stays > 80
     assert given_back > 80
     assert gone_again < 20
+
+
+class _Probe(io.StringIO):
+    """A console's file that measures, when the note is printed, how much of a freed tensor stays in the process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left_behind: list[int] = []
+
+    def write(self, text: str) -> int:
+        if KEPT in text:
+            self.left_behind.append(_left_behind())
+        return super().write(text)
+
+
+def _left_behind() -> int:
+    """Megabytes by which the process is larger after a tensor of 100 MB has come and gone."""
+    before = freed_memory._kilobytes("/proc/self/status", "VmRSS")
+    tensor = torch.ones(100 << 18)
+    del tensor
+    return (freed_memory._kilobytes("/proc/self/status", "VmRSS") - before) >> 10
+
+
+@on_linux
+@pytest.mark.parametrize("options", [{}, {"learning_rate": 1e30, "warmup_ratio": 0.0, "log_steps": 1}])
+def test_a_run_keeps_freed_memory_until_it_ends_or_fails(tmp_path, monkeypatch, options):
+    # Tensors of any size count as large, and memory as plentiful; what happens to it is real.
+    monkeypatch.setattr(allocator, "LARGEST_KEPT", 0)
+    monkeypatch.setattr(freed_memory, "free_memory", lambda: 1 << 60)
+    recipe, probe = Recipe.model_validate(ner_recipe(tmp_path, max_steps=2, evaluations=1, **options)), _Probe()
+    assert _left_behind() < 20
+    with pytest.raises(DivergedError) if options else nullcontext():
+        train(recipe, tmp_path / "run", console=Console(file=probe, width=400))
+    [left_behind] = probe.left_behind
+    assert left_behind > 80
+    assert _left_behind() < 20
