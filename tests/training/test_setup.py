@@ -54,7 +54,7 @@ def _process_state():
         torch.get_num_threads(),
         logging.get_verbosity(),
         random.getstate(),
-        np.random.get_state()[1].tolist(),
+        str(np.random.get_state()),
         torch.get_rng_state().tolist(),
     )
 

@@ -5,7 +5,8 @@ from rich.console import Console
 
 from reformer.recipe import Recipe
 from reformer.runs.loading import load_run
-from reformer.tasks.documents.task import evaluate
+from reformer.tasks.document_splits import load_splits
+from reformer.tasks.documents.task import DocumentTask, evaluate
 from reformer.training.train import train
 from reformer.training.trainer import DivergedError
 from tests.tiny import ner_recipe
@@ -16,9 +17,7 @@ QUIET = Console(quiet=True)
 @pytest.mark.parametrize("options", [{}, {"average_decay": 0.9}])
 def test_the_kept_weights_are_the_best_ones(tmp_path, options):
     metrics = train(Recipe.model_validate(ner_recipe(tmp_path, **options)), tmp_path / "run", console=QUIET)
-    recipe, run = load_run(tmp_path / "run").recipe, load_run(tmp_path / "run")
-    from reformer.tasks.document_splits import load_splits
-
+    recipe, run = load_run(tmp_path / "run").recipe, load_run(tmp_path / "run", DocumentTask)
     again = evaluate(run, load_splits(recipe.data, recipe.training.seed).validation)
     assert again["f1"] == metrics["validation"]["f1"]
 

@@ -26,7 +26,7 @@ from reformer.training.trainer import CountingTrainer
 
 
 class InterruptedRunError(StoppedError):
-    """Training was asked to stop; the message says what was kept."""
+    """Training was stopped on request; the message says what was kept."""
 
 
 @process_state_restored()

@@ -27,7 +27,7 @@ on_linux = pytest.mark.skipif(allocator.allocator() != "C library" or not alloca
 
 @pytest.fixture
 def calls(monkeypatch):
-    """What is asked of the C library, and of whom."""
+    """Calls of the C library, which is replaced as the system's readings of memory are."""
     calls = []
     library = SimpleNamespace(
         mallopt=lambda *arguments: calls.append(arguments) or 1, malloc_trim=lambda *_: calls.append("trim")

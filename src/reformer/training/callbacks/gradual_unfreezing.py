@@ -36,7 +36,7 @@ class GradualUnfreezing(ReportingCallback):
         self._open, self._stale, self._chosen = 0, 0, 0
 
     def metrics(self) -> dict[str, dict[str, Any]]:
-        """How many layers, from the top, had learned by the best evaluation, and whether the embeddings had."""
+        """Number of layers, from the top, that had learned by the best evaluation, and whether the embeddings had."""
         learned = {"layers": min(self._chosen, self._count), "embeddings": self._chosen > self._count}
         return {"start": {"learned": learned}}
 
