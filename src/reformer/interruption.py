@@ -1,4 +1,4 @@
-"""Being asked to stop in the middle of long work: by Ctrl-C, or as batch systems and containers ask it."""
+"""Requests to stop long work, by Ctrl-C (SIGINT) or as batch systems and containers send them (SIGTERM)."""
 
 import signal
 import threading
@@ -11,11 +11,11 @@ REQUESTS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StoppedError(ReformerError):
-    """Somebody asked to stop; the message says what was kept.
+    """Work was stopped on request; the message says what was kept.
 
     Args:
         message: for the user.
-        request: the number of the signal; `exit_status` is what a shell reports of a program that it has ended.
+        request: the number of the signal; `exit_status` is 128 more, as shells report a program that it has ended.
     """
 
     def __init__(self, message: str, request: int = signal.SIGINT) -> None:
@@ -24,26 +24,26 @@ class StoppedError(ReformerError):
 
 
 class Interruption:
-    """Notes a request to stop while it is held, so that what is under way can be ended and kept.
+    """Handler of SIGINT and SIGTERM that notes the first signal, so that the work can finish its step and save.
 
-    A second request does not wait: it raises `KeyboardInterrupt`. Python allows handlers in the main thread alone;
-    elsewhere requests are not ours to note, and `request` stays None.
+    The second signal raises `KeyboardInterrupt`. Python allows handlers in the main thread alone: in other threads
+    signals are not handled, and `request` stays None.
     """
 
     def __init__(self) -> None:
         self.request: int | None = None
-        """The number of the signal that asked; None as long as nobody has."""
+        """The number of the first signal; None before it."""
         self._before: dict[int, Any] = {}
 
     def hold(self) -> None:
-        """Note requests from here on."""
+        """Install the handlers."""
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in REQUESTS}
 
     def release(self) -> None:
-        """Give requests back to whoever had them before."""
+        """Put the former handlers back."""
         for number, handler in self._before.items():
-            # None stands for a handler that Python knows nothing of.
+            # None stands for a handler that was not installed by Python, which `signal.signal` would refuse.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._before = {}
 

@@ -8,12 +8,12 @@ from transformers import PreTrainedTokenizerFast
 from reformer.data import byte_tokenizer, character_tokenizer
 from reformer.errors import ReformerError
 from reformer.inference.text_generation import SamplingOptions, _Streamer, generate, prompt_ids
-from tests.inference.test_scoring import _run
+from tests.inference.untrained import untrained_run
 
 
 @pytest.fixture
 def run(tmp_path):
-    return _run(tmp_path, character_tokenizer(["ab 北京"]), max_position_embeddings=100)
+    return untrained_run(tmp_path, character_tokenizer(["ab 北京"]), max_position_embeddings=100)
 
 
 @pytest.mark.parametrize("options", [{"greedy": True}, {"seed": 3}, {"seed": 3, "top_k": 5}, {"beams": 3}])
@@ -85,7 +85,7 @@ def test_a_prompt_that_cannot_be_is_refused(run, tmp_path):
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
     (tmp_path / "words").mkdir()
     words = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", pad_token="[PAD]")
-    other = _run(tmp_path / "words", words)
+    other = untrained_run(tmp_path / "words", words)
     with pytest.raises(ReformerError, match=r"the prompt has 'xyz' at character 2, outside the model's vocabulary"):
         prompt_ids(other, b"a xyz")
     with pytest.raises(ReformerError, match="the prompt has no token"):

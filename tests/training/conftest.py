@@ -1,12 +1,16 @@
-"""What the tests of training share."""
+"""Interruptions and a trained model for the tests of training."""
 
 import os
 import signal
 from functools import partial
 
 import pytest
+from rich.console import Console
 
+from reformer.recipe import Recipe
 from reformer.training.schedule import ScheduleCallback
+from reformer.training.train import train
+from tests.tiny import ner_recipe
 
 
 def press_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SIGINT) -> None:
@@ -25,3 +29,11 @@ def press_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SI
 def interrupt_at(monkeypatch):
     """`press_at` for one test."""
     return partial(press_at, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def labeller(tmp_path_factory):
+    """The folder of a trained labeller, to be read only."""
+    folder = tmp_path_factory.mktemp("labeller")
+    train(Recipe.model_validate(ner_recipe(folder, max_steps=40)), folder / "run", console=Console(quiet=True))
+    return folder / "run"

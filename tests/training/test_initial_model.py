@@ -1,7 +1,6 @@
-"""A run that starts from a trained model: its weights, tokenizer and architecture; resumed as any other."""
+"""A run that starts from a pretrained model: its weights, tokenizer and architecture."""
 
 import json
-import shutil
 
 import pytest
 import torch
@@ -15,29 +14,16 @@ from reformer.models import ReformerConfig, ReformerForMaskedLM
 from reformer.recipe import Recipe
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import read_recipe
-from reformer.tasks.base import PredictingTask, PredictOptions
 from reformer.training.train import InterruptedRunError, train
 from reformer.training.trainer import CountingTrainer
 from tests.tiny import MODEL, language_recipe, ner_recipe, reviews_recipe
+from tests.training.starts import recipe_altering, recipe_from
 
 QUIET = Console(quiet=True)
 
 
-def _from(start, tables: dict, **model: object) -> Recipe:
-    """The recipe, started from a model instead of with one of its own."""
-    without = {name: table for name, table in tables.items() if name != "tokenizer"}
-    return Recipe.model_validate(without | {"model": model, "finetune": {"start_from": str(start)}})
-
-
-@pytest.fixture(scope="module")
-def labeller(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("labeller")
-    train(Recipe.model_validate(ner_recipe(folder, max_steps=40)), folder / "run", console=QUIET)
-    return folder / "run"
-
-
 def test_a_labeller_goes_on_from_where_it_was(labeller, tmp_path, capsys):
-    recipe = _from(labeller, ner_recipe(tmp_path, max_steps=1, learning_rate=1e-9))
+    recipe = recipe_from(labeller, ner_recipe(tmp_path, max_steps=1, learning_rate=1e-9))
     metrics = train(recipe, tmp_path / "run")
     assert metrics["test"]["f1"] == json.loads((labeller / "metrics.json").read_text())["test"]["f1"]
     assert metrics["start"] == {"from": str(labeller), "new": [], "dropped": [], "drawn": []}
@@ -51,16 +37,18 @@ def test_a_labeller_goes_on_from_where_it_was(labeller, tmp_path, capsys):
 
 
 def test_the_model_table_may_change_what_the_weights_allow(labeller, tmp_path):
-    recipe = _from(labeller, ner_recipe(tmp_path, max_steps=1), hidden_dropout_prob=0.3, local_window=5, num_rounds=1)
+    recipe = recipe_from(
+        labeller, ner_recipe(tmp_path, max_steps=1), hidden_dropout_prob=0.3, local_window=5, num_rounds=1
+    )
     metrics = train(recipe, tmp_path / "run", console=QUIET)
     assert metrics["start"]["drawn"] == ["encoder.sublayers.4.function.rotation_0"]
     assert load_run(tmp_path / "run").model.config.local_window == 5
     with pytest.raises(FinetuningError, match=r"model\.hidden_size = 32: the trained model has 16"):
-        train(_from(labeller, ner_recipe(tmp_path), hidden_size=32), tmp_path / "wider", console=QUIET)
+        train(recipe_from(labeller, ner_recipe(tmp_path), hidden_size=32), tmp_path / "wider", console=QUIET)
 
 
 def test_a_classifier_from_a_labeller_has_a_new_head(labeller, tmp_path, capsys):
-    metrics = train(_from(labeller, reviews_recipe(tmp_path)), tmp_path / "run")
+    metrics = train(recipe_from(labeller, reviews_recipe(tmp_path)), tmp_path / "run")
     assert "new weights: classifier.bias, classifier.weight" in capsys.readouterr().err
     assert metrics["start"]["new"] == ["classifier.bias", "classifier.weight"]
     assert metrics["validation"]["accuracy"] == 1.0
@@ -68,13 +56,13 @@ def test_a_classifier_from_a_labeller_has_a_new_head(labeller, tmp_path, capsys)
 
 def test_a_classifier_from_a_language_model(tmp_path):
     train(Recipe.model_validate(language_recipe(tmp_path, max_steps=2)), tmp_path / "text", console=QUIET)
-    metrics = train(_from(tmp_path / "text", reviews_recipe(tmp_path)), tmp_path / "run", console=QUIET)
+    metrics = train(recipe_from(tmp_path / "text", reviews_recipe(tmp_path)), tmp_path / "run", console=QUIET)
     assert metrics["start"]["dropped"] == ["lm_head.bias", "lm_head.weight"]
     assert metrics["validation"]["accuracy"] == 1.0
     assert load_run(tmp_path / "run").model.config.is_decoder
     # And on as a language model, of the same weights.
     again = train(
-        _from(tmp_path / "text", language_recipe(tmp_path, max_steps=1, learning_rate=1e-9)),
+        recipe_from(tmp_path / "text", language_recipe(tmp_path, max_steps=1, learning_rate=1e-9)),
         tmp_path / "again",
         console=QUIET,
     )
@@ -88,9 +76,11 @@ def test_a_labeller_from_a_masked_language_model_that_is_no_run(tmp_path):
     model = ReformerForMaskedLM(ReformerConfig(**MODEL, vocab_size=len(tokenizer)))
     model.save_pretrained(tmp_path / "masked")
     with pytest.raises(FinetuningError, match=r"masked: there is no tokenizer beside this model"):
-        train(_from(tmp_path / "masked", ner_recipe(tmp_path)), tmp_path / "run", console=QUIET)
+        train(recipe_from(tmp_path / "masked", ner_recipe(tmp_path)), tmp_path / "run", console=QUIET)
     tokenizer.save_pretrained(tmp_path / "masked")
-    metrics = train(_from(tmp_path / "masked", ner_recipe(tmp_path, max_steps=60)), tmp_path / "run", console=QUIET)
+    metrics = train(
+        recipe_from(tmp_path / "masked", ner_recipe(tmp_path, max_steps=60)), tmp_path / "run", console=QUIET
+    )
     assert metrics["test"]["f1"] > 0.9
     assert metrics["start"]["new"] == ["classifier.bias", "classifier.weight"]
 
@@ -101,31 +91,13 @@ def test_longer_sequences_than_the_start_reads_are_refused(tmp_path):
     train(Recipe.model_validate(tables), tmp_path / "text", console=QUIET)
     tables["data"]["sequence_length"] = 256
     with pytest.raises(ReformerError, match=r"sequence_length = 256: the model reads at most 128"):
-        train(_from(tmp_path / "text", tables), tmp_path / "run", console=QUIET)
-    train(_from(tmp_path / "text", tables, max_position_embeddings=256), tmp_path / "run", console=QUIET)
-
-
-def test_a_resumed_run_does_not_read_its_start_again(labeller, tmp_path, interrupt_at):
-    shutil.copytree(labeller, tmp_path / "start")
-    recipe = _from(tmp_path / "start", reviews_recipe(tmp_path, epochs=1.5), hidden_dropout_prob=0.2)
-    whole = train(recipe, tmp_path / "whole", console=QUIET)
-    interrupt_at(3)
-    with pytest.raises(InterruptedRunError):
-        train(recipe, tmp_path / "parts", console=QUIET)
-    interrupt_at(-1)
-    shutil.rmtree(tmp_path / "start")
-    parts = train(recipe, tmp_path / "parts", resume=True, console=QUIET)
-    expected, found = load_file(tmp_path / "whole/model.safetensors"), load_file(tmp_path / "parts/model.safetensors")
-    for name, tensor in expected.items():
-        assert torch.equal(tensor, found[name]), name
-    assert whole["start"] == parts["start"]
-    assert whole["validation"] == parts["validation"]
-    assert not (tmp_path / "parts" / "start").exists()
+        train(recipe_from(tmp_path / "text", tables), tmp_path / "run", console=QUIET)
+    train(recipe_from(tmp_path / "text", tables, max_position_embeddings=256), tmp_path / "run", console=QUIET)
 
 
 def test_a_start_that_is_not_there_leaves_nothing(tmp_path):
     with pytest.raises(FinetuningError, match="there is no such folder"):
-        train(_from(tmp_path / "none", ner_recipe(tmp_path)), tmp_path / "run", console=QUIET)
+        train(recipe_from(tmp_path / "none", ner_recipe(tmp_path)), tmp_path / "run", console=QUIET)
     assert not (tmp_path / "run").exists()
 
 
@@ -157,7 +129,7 @@ def test_a_tokenizer_of_no_start_is_refused(tmp_path):
 
 
 def test_the_recipe_of_a_fine_tuning_is_read_back_the_same(labeller, tmp_path):
-    train(_from(labeller, ner_recipe(tmp_path, max_steps=1)), tmp_path / "run", console=QUIET)
+    train(recipe_from(labeller, ner_recipe(tmp_path, max_steps=1)), tmp_path / "run", console=QUIET)
     text = (tmp_path / "run" / "recipe.toml").read_text(encoding="utf-8")
     assert f'[finetune]\nstart_from = "{labeller}"' in text
     assert "[model]" not in text
@@ -166,7 +138,7 @@ def test_the_recipe_of_a_fine_tuning_is_read_back_the_same(labeller, tmp_path):
 
 
 def test_what_is_frozen_keeps_its_weights_and_has_no_state(labeller, tmp_path, monkeypatch):
-    recipe = _from(labeller, ner_recipe(tmp_path, max_steps=3))
+    recipe = recipe_from(labeller, ner_recipe(tmp_path, max_steps=3))
     recipe = recipe.model_copy(update={"finetune": recipe.finetune.model_copy(update={"freeze": ["embeddings", "0"]})})
     optimizers = []
     create = CountingTrainer.create_optimizer
@@ -182,51 +154,28 @@ def test_what_is_frozen_keeps_its_weights_and_has_no_state(labeller, tmp_path, m
     assert len(optimizers[0].state) == len(learned)
 
 
-def test_auto_opens_layers_while_the_score_improves_and_stops(labeller, tmp_path, capsys, interrupt_at):
-    tables = reviews_recipe(tmp_path, epochs=40, learning_rate=2e-3, evaluations=40)
-    recipe = _from(labeller, tables)
-    recipe = recipe.model_copy(update={"finetune": recipe.finetune.model_copy(update={"freeze": "auto"})})
-    metrics = train(recipe, tmp_path / "run")
-    said = capsys.readouterr().err
-    assert "begins to learn: layer 1" in said
-    assert metrics["training"]["steps"] < 40 * 5
-    opened = said.count("begins to learn")
-    assert metrics["start"]["learned"]["layers"] <= opened
-    interrupt_at(9)
-    with pytest.raises(InterruptedRunError):
-        train(recipe, tmp_path / "parts", console=QUIET)
-    interrupt_at(-1)
-    parts = train(recipe, tmp_path / "parts", resume=True, console=QUIET)
-    assert parts["start"] == metrics["start"]
-    assert parts["validation"] == metrics["validation"]
-
-
 def test_freezing_needs_a_start(tmp_path):
     with pytest.raises(ValueError, match="freeze: there is no trained model to do this with; give start_from"):
         Recipe.model_validate(ner_recipe(tmp_path) | {"finetune": {"freeze": ["0"]}})
 
 
-def _altered(start, tables: dict, **finetune: object) -> Recipe:
-    return Recipe.model_validate(tables | {"model": {}, "finetune": {"start_from": str(start), **finetune}})
-
-
 def test_a_trimmed_labeller_tells_what_each_layer_is_worth(labeller, tmp_path, capsys):
-    recipe = _altered(labeller, ner_recipe(tmp_path, max_steps=20), trim_layers=1)
+    recipe = recipe_altering(labeller, ner_recipe(tmp_path, max_steps=20), trim_layers=1)
     metrics = train(recipe, tmp_path / "run")
-    told = metrics["start"]
-    assert len(told["kept"]) == 1
-    assert len(told["worth"]) == 2
-    assert told["score"] == json.loads((labeller / "metrics.json").read_text())["validation"]["f1"]
+    start = metrics["start"]
+    assert len(start["kept"]) == 1
+    assert len(start["worth"]) == 2
+    assert start["score"] == json.loads((labeller / "metrics.json").read_text())["validation"]["f1"]
     said = capsys.readouterr().err
     assert all(f"layer {number}: without it f1" in said for number in (0, 1))
     assert load_run(tmp_path / "run").model.config.num_hidden_layers == 1
     assert metrics["training"]["weights"] < json.loads((labeller / "metrics.json").read_text())["training"]["weights"]
-    kept = _altered(labeller, ner_recipe(tmp_path, max_steps=1), trim_tolerance=0.0)
-    assert train(kept, tmp_path / "kept", console=QUIET)["start"]["trimmed_score"] >= told["score"]
+    kept = recipe_altering(labeller, ner_recipe(tmp_path, max_steps=1), trim_tolerance=0.0)
+    assert train(kept, tmp_path / "kept", console=QUIET)["start"]["trimmed_score"] >= start["score"]
 
 
 def test_a_wider_labeller_of_fewer_layers_resumes(labeller, tmp_path, interrupt_at):
-    recipe = _altered(labeller, ner_recipe(tmp_path, max_steps=6), keep_layers=[1], hidden_size=32)
+    recipe = recipe_altering(labeller, ner_recipe(tmp_path, max_steps=6), keep_layers=[1], hidden_size=32)
     whole = train(recipe, tmp_path / "whole", console=QUIET)
     assert load_run(tmp_path / "whole").model.config.hidden_size == 32
     interrupt_at(3)
@@ -242,7 +191,7 @@ def test_layers_share_on_request(tmp_path):
     tables = ner_recipe(tmp_path, max_steps=4)
     tables["model"] |= {"attention_layers": ["local"] * 4}
     train(Recipe.model_validate(tables), tmp_path / "first", console=QUIET)
-    metrics = train(_altered(tmp_path / "first", tables, distinct_layers=2), tmp_path / "run", console=QUIET)
+    metrics = train(recipe_altering(tmp_path / "first", tables, distinct_layers=2), tmp_path / "run", console=QUIET)
     assert metrics["start"]["distinct_layers"] == 2
     assert load_run(tmp_path / "run").model.config.num_distinct_layers == 2
 
@@ -251,78 +200,32 @@ def test_a_head_that_has_learned_nothing_cannot_tell_what_a_layer_is_worth(label
     tables = reviews_recipe(tmp_path)
     del tables["tokenizer"]
     with pytest.raises(FinetuningError, match=r"classifier\.bias, classifier\.weight are new .*by keep_layers"):
-        train(_altered(labeller, tables, trim_layers=1), tmp_path / "run", console=QUIET)
+        train(recipe_altering(labeller, tables, trim_layers=1), tmp_path / "run", console=QUIET)
 
 
 def test_which_layers_go_is_said_in_one_way(labeller, tmp_path):
     with pytest.raises(ValueError, match="keep_layers and trim_layers say each which layers go; give one of them"):
-        _altered(labeller, ner_recipe(tmp_path), keep_layers=[0], trim_layers=1)
-
-
-def test_a_run_by_lora_keeps_an_adapter_that_every_command_loads(labeller, tmp_path, capsys):
-    tables = reviews_recipe(tmp_path)
-    del tables["tokenizer"]
-    metrics = train(_altered(labeller, tables, lora_rank=2, lora_targets=["value", "inner"]), tmp_path / "run")
-    assert "of the weights learn, the others are frozen" in capsys.readouterr().err
-    assert metrics["validation"]["accuracy"] > 0.9
-    assert not (tmp_path / "run" / "model.safetensors").exists()
-    small, whole = ((tmp_path / "run" / "adapter_model.safetensors"), labeller / "model.safetensors")
-    assert small.stat().st_size < whole.stat().st_size / 2
-    run = load_run(tmp_path / "run", PredictingTask)
-    scores = run.task.evaluate(run, tables["data"]["train"], PredictOptions())
-    assert scores["accuracy"] > 0.9
-    # Another run starts from it as from any other.
-    again = train(_altered(tmp_path / "run", tables, lora_rank=1, lora_merge=True), tmp_path / "again", console=QUIET)
-    assert again["start"]["new"] == []
-    assert (tmp_path / "again" / "model.safetensors").exists()
-    assert load_run(tmp_path / "again").model.config.num_labels == 2
-
-
-def test_a_run_by_lora_resumes(labeller, tmp_path, interrupt_at):
-    tables = reviews_recipe(tmp_path, epochs=1.5)
-    del tables["tokenizer"]
-    recipe = _altered(labeller, tables, lora_rank=2)
-    whole = train(recipe, tmp_path / "whole", console=QUIET)
-    interrupt_at(3)
-    with pytest.raises(InterruptedRunError):
-        train(recipe, tmp_path / "parts", console=QUIET)
-    interrupt_at(-1)
-    parts = train(recipe, tmp_path / "parts", resume=True, console=QUIET)
-    name = "adapter_model.safetensors"
-    expected, found = (load_file(tmp_path / each / name) for each in ("whole", "parts"))
-    assert expected.keys() == found.keys()
-    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
-    assert (whole["start"], whole["validation"]) == (parts["start"], parts["validation"])
-
-
-@pytest.mark.parametrize(
-    ("finetune", "message"),
-    [
-        ({"lora_alpha": 2.0}, "lora_alpha: there are no products without a rank; give lora_rank"),
-        ({"lora_rank": 2, "freeze": ["0"]}, "lora_rank freezes all that is trained; leave freeze out"),
-        ({"lora_rank": 2, "keep_layers": [0]}, "keep_layers with lora_rank: an adapter belongs to the model as it was"),
-    ],
-)
-def test_what_does_not_go_with_lora_is_refused(labeller, tmp_path, finetune, message):
-    with pytest.raises(ValueError, match=message):
-        _altered(labeller, ner_recipe(tmp_path), **finetune)
-
-
-def test_a_trimmed_model_by_lora_is_kept_whole(labeller, tmp_path):
-    recipe = _altered(labeller, ner_recipe(tmp_path, max_steps=2), keep_layers=[1], lora_rank=2, lora_merge=True)
-    train(recipe, tmp_path / "run", console=QUIET)
-    assert load_run(tmp_path / "run").model.config.num_hidden_layers == 1
+        recipe_altering(labeller, ner_recipe(tmp_path), keep_layers=[0], trim_layers=1)
 
 
 def test_a_labeller_without_some_heads_tells_what_each_is_worth(labeller, tmp_path, capsys):
-    metrics = train(_altered(labeller, ner_recipe(tmp_path, max_steps=20), trim_heads=1), tmp_path / "run")
-    told = metrics["start"]
-    assert [len(heads) for heads in told["kept_heads"]] == [1, 1]
-    assert told["score"] == json.loads((labeller / "metrics.json").read_text())["validation"]["f1"]
+    metrics = train(recipe_altering(labeller, ner_recipe(tmp_path, max_steps=20), trim_heads=1), tmp_path / "run")
+    start = metrics["start"]
+    assert [len(heads) for heads in start["kept_heads"]] == [1, 1]
+    assert start["score"] == json.loads((labeller / "metrics.json").read_text())["validation"]["f1"]
     assert "f1 without its head 0 " in capsys.readouterr().err
     kinds = load_run(tmp_path / "run").model.config.attention_layers
     assert all(sorted(kind == "none" for kind in layer) == [False, True] for layer in kinds)
-    named = _altered(labeller, ner_recipe(tmp_path, max_steps=1), keep_heads=[[1], [0, 1]])
+    named = recipe_altering(labeller, ner_recipe(tmp_path, max_steps=1), keep_heads=[[1], [0, 1]])
     assert train(named, tmp_path / "named", console=QUIET)["start"]["kept_heads"] == [[1], [0, 1]]
     with pytest.raises(ValueError, match="trim_heads and trim_heads_tolerance say each which heads go"):
-        _altered(labeller, ner_recipe(tmp_path), trim_heads=1, trim_heads_tolerance=0.1)
+        recipe_altering(labeller, ner_recipe(tmp_path), trim_heads=1, trim_heads_tolerance=0.1)
+
+
+def test_rare_groups_are_counted_before_the_first_step_and_kept(tmp_path):
+    tables = ner_recipe(tmp_path, max_steps=3, evaluations=1)
+    tables["model"] |= {"ngram_sizes": [2], "ngram_rows": 4099, "ngram_width": 4, "ngram_min_frequency": 3}
+    train(Recipe.model_validate(tables), tmp_path / "run", console=QUIET)
+    frequent = load_run(tmp_path / "run").model.base_model.ngrams.frequent
+    # The few words of the sentences give a few dozen pairs, names among them that come up less than three times.
+    assert 10 < int(frequent.sum()) < 200

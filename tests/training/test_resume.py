@@ -1,4 +1,7 @@
-"""Every task's run, interrupted and resumed, is the run that was not interrupted (see test_train.py for labellers)."""
+"""Every task's run, interrupted and resumed, is the run that was not interrupted; any other is not resumed."""
+
+import shutil
+import signal
 
 import pytest
 import torch
@@ -6,8 +9,18 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from reformer.recipe import Recipe
+from reformer.runs.folder import RunError
+from reformer.runs.loading import load_run
 from reformer.training.train import InterruptedRunError, train
-from tests.tiny import language_recipe, masked_recipe, pairs_recipe, reviews_recipe, series_recipe
+from tests.tiny import (
+    language_recipe,
+    masked_recipe,
+    ner_recipe,
+    pairs_recipe,
+    reviews_recipe,
+    series_recipe,
+)
+from tests.training.starts import recipe_from
 
 QUIET = Console(quiet=True)
 
@@ -29,3 +42,68 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at, monkey
         assert torch.equal(tensor, found[name]), name
     assert whole["validation"] == parts["validation"]
     assert whole["test"] == parts["test"]
+
+
+@pytest.mark.parametrize("options", [{}, {"gradient_accumulation": 2}, {"average_decay": 0.9}])
+@pytest.mark.parametrize("step", [4, 7])
+def test_a_labeller_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at, monkeypatch, step, options):
+    recipe = Recipe.model_validate(ner_recipe(tmp_path, **options))
+    whole = train(recipe, tmp_path / "whole", console=QUIET)
+    with monkeypatch.context():
+        # Ctrl-C, and what a batch system sends.
+        number = signal.SIGINT if step == 4 else signal.SIGTERM
+        interrupt_at(step, number)
+        with pytest.raises(InterruptedRunError, match=r"everything up to step \d+ is kept") as stopped:
+            train(recipe, tmp_path / "parts", console=QUIET)
+        assert stopped.value.exit_status == 128 + number
+        monkeypatch.undo()
+    # The interruption is seen at the end of its step, or of the next one.
+    kept = [int(folder.name.removeprefix("checkpoint-")) for folder in (tmp_path / "parts/checkpoints").iterdir()]
+    assert max(kept) in (step, step + 1)
+    with pytest.raises(RunError, match=r"its training has not finished.*--resume"):
+        load_run(tmp_path / "parts")
+
+    loads = []
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: loads.append(kwargs) or load(*args, **kwargs))
+    parts = train(recipe, tmp_path / "parts", resume=True, console=QUIET)
+    assert loads, "the optimizer's and the generators' state was not read"
+    assert all(kwargs["weights_only"] for kwargs in loads), "a checkpoint must not be able to run code"
+
+    expected, found = load_file(tmp_path / "whole/model.safetensors"), load_file(tmp_path / "parts/model.safetensors")
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, found[name]), name
+    assert whole["validation"] == parts["validation"]
+    assert whole["test"] == parts["test"]
+    assert whole["training"]["tokens"] == parts["training"]["tokens"]
+
+
+def test_another_recipe_or_a_finished_run_is_not_resumed(tmp_path, interrupt_at):
+    tables = ner_recipe(tmp_path)
+    with pytest.raises(RunError, match="there is no checkpoint to resume from"):
+        train(Recipe.model_validate(tables), tmp_path / "run", resume=True, console=QUIET)
+    interrupt_at(3)
+    with pytest.raises(InterruptedRunError):
+        train(Recipe.model_validate(tables), tmp_path / "run", console=QUIET)
+    tables["training"]["learning_rate"] = 1e-3
+    with pytest.raises(RunError, match=r"training\.learning_rate was 0\.02 and is 0\.001"):
+        train(Recipe.model_validate(tables), tmp_path / "run", resume=True, console=QUIET)
+
+
+def test_a_resumed_run_does_not_read_its_start_again(labeller, tmp_path, interrupt_at):
+    shutil.copytree(labeller, tmp_path / "start")
+    recipe = recipe_from(tmp_path / "start", reviews_recipe(tmp_path, epochs=1.5), hidden_dropout_prob=0.2)
+    whole = train(recipe, tmp_path / "whole", console=QUIET)
+    interrupt_at(3)
+    with pytest.raises(InterruptedRunError):
+        train(recipe, tmp_path / "parts", console=QUIET)
+    interrupt_at(-1)
+    shutil.rmtree(tmp_path / "start")
+    parts = train(recipe, tmp_path / "parts", resume=True, console=QUIET)
+    expected, found = load_file(tmp_path / "whole/model.safetensors"), load_file(tmp_path / "parts/model.safetensors")
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, found[name]), name
+    assert whole["start"] == parts["start"]
+    assert whole["validation"] == parts["validation"]
+    assert not (tmp_path / "parts" / "start").exists()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import TrainerControl, TrainerState
 
-from reformer.training import schedule as pace_module
+from reformer.training import schedule as schedule_module
 from reformer.training.schedule import Schedule, ScheduleCallback
 
 
@@ -39,9 +39,9 @@ def test_by_the_clock_the_rate_reaches_zero_in_time():
 def test_the_further_of_steps_and_clock_counts():
     schedule = Schedule(max_steps=10, max_minutes=1, warmup_ratio=0.0, evaluations=4)
     schedule.seconds = 6
-    assert schedule.done(5) == 0.5
+    assert schedule.progress(5) == 0.5
     schedule.seconds = 54
-    assert schedule.done(5) == pytest.approx(0.9)
+    assert schedule.progress(5) == pytest.approx(0.9)
 
 
 def test_evaluations_are_spread_evenly_and_the_last_is_at_the_end():
@@ -56,7 +56,7 @@ def test_more_evaluations_than_steps_are_one_a_step():
 
 @pytest.mark.parametrize("heard", ["on_optimizer_step", "on_train_end"])
 def test_a_request_while_others_agree_is_heard_at_the_next_occasion(monkeypatch, heard):
-    keeper = ScheduleCallback(Schedule(max_steps=100, max_minutes=None, warmup_ratio=0.0, evaluations=1))
+    callback = ScheduleCallback(Schedule(max_steps=100, max_minutes=None, warmup_ratio=0.0, evaluations=1))
     events: Any = (SimpleNamespace(device=torch.device("cpu")), TrainerState(), TrainerControl())
     sent = []
 
@@ -65,13 +65,13 @@ def test_a_request_while_others_agree_is_heard_at_the_next_occasion(monkeypatch,
             sent.append(os.kill(os.getpid(), signal.SIGTERM))
         return seconds, request
 
-    monkeypatch.setattr(pace_module, "_agreed", agree)
+    monkeypatch.setattr(schedule_module, "_agreed", agree)
     try:
-        keeper.on_train_begin(*events)
-        keeper.on_optimizer_step(*events)
+        callback.on_train_begin(*events)
+        callback.on_optimizer_step(*events)
         assert sent
-        assert keeper.request is None
-        getattr(keeper, heard)(*events)
-        assert keeper.request == signal.SIGTERM
+        assert callback.request is None
+        getattr(callback, heard)(*events)
+        assert callback.request == signal.SIGTERM
     finally:
-        keeper.interruption.release()
+        callback.interruption.release()

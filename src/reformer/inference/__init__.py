@@ -1,1 +1,1 @@
-"""Inference: scoring and generating texts of any length with a trained run."""
+"""Inference: scores and continuations of texts of any length by a trained run."""

@@ -1,4 +1,4 @@
-"""The file from which an interrupted scoring goes on: tensors and plain numbers, written whole or not at all."""
+"""State file of an interrupted scoring: tensors and plain numbers, written whole or not at all."""
 
 import json
 import os
@@ -13,21 +13,21 @@ from torch import Tensor
 
 from reformer.errors import ReformerError
 
-# The entry of the file's metadata that has the numbers, and the layout they are in.
+# Key of the numbers in the file's metadata, and the version of their layout.
 ENTRY, LAYOUT = "reformer-score", 1
 
 
 @dataclass
 class ScoreState:
-    """How far a scoring has come.
+    """Results and position of a scoring, from which it can continue.
 
     Args:
         run: the fingerprint of the model and its tokenizer.
         piece: how many bytes are read at a time.
-        done: the results of the texts that are read, each with the `digest` of its bytes.
-        digest, totals: of the text in the middle of which it stands; none between two texts.
-        per_token: how long the file of all tokens' surprises is by now; none without one.
-        tensors: the model's memory of that text.
+        done: the results of the texts that are finished, each with the `digest` of its bytes.
+        digest, totals: of the text that is being scored; None between two texts.
+        per_token: the length of the file of token scores; None without one.
+        tensors: the model's memory of the text that is being scored.
     """
 
     run: str
@@ -39,10 +39,10 @@ class ScoreState:
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
-        """Put the state in the place of the one before, in one step.
+        """Replace the state in the file, in one step.
 
         Raises:
-            ReformerError: the disk refuses it; the state before stays.
+            ReformerError: it cannot be written; the former state stays.
         """
         numbers = asdict(self) | {"layout": LAYOUT}
         del numbers["tensors"]
@@ -75,6 +75,9 @@ def read_state(path: Path, run: str, piece: int) -> ScoreState:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if numbers.pop("layout") != LAYOUT:
             raise ValueError
+        # Version 0.1.0 wrote this name, and without the new one its states could not be continued.
+        if numbers["totals"] and "foretold" in numbers["totals"]:
+            numbers["totals"]["predicted"] = numbers["totals"].pop("foretold")
         state = ScoreState(**numbers, tensors=tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         raise ReformerError(

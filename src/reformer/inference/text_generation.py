@@ -1,4 +1,4 @@
-"""Text made by a language model, given out as it comes and never in the middle of a character."""
+"""Generation of text by a language model, streamed in whole characters."""
 
 import codecs
 from collections.abc import Callable, Iterator
@@ -16,27 +16,28 @@ from reformer.errors import ReformerError
 from reformer.tasks.base import Run
 from reformer.tasks.language_modelling import LanguageModelling
 
-# Tokens that make no whole character are given out after so many: a character has at most four bytes.
+# Tokens without a whole character are passed on after this many: a character has at most four bytes, and tokens that
+# stand for part of one would be held back for ever.
 PATIENCE = 8
-NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
-    """How the next token is chosen.
+    """Sampling of the next token.
 
     Args:
-        max_new_tokens: how many tokens to make; fewer if the model ends the text by itself.
-        greedy: always the most likely token.
-        temperature: below 1 the likely tokens become likelier, above 1 less likely.
-        top_k: only among the so many likeliest tokens; 0 for all.
-        top_p: only among the likeliest tokens that together have this probability.
-        beams: follow so many texts at a time and keep the likeliest; 1 for none of that.
-        num_rounds: how many hash rounds are seen; None for as many as the model was made with.
-        seed: of the choice; None for another one each time.
+        max_new_tokens: how many tokens to generate; fewer if the model ends the text by itself.
+        greedy: always take the most likely token.
+        temperature: divisor of the logits; below 1 it sharpens the distribution, above 1 it flattens it.
+        top_k: sample among the `top_k` most likely tokens only; 0 for all.
+        top_p: sample among the most likely tokens that together have this probability.
+        beams: number of beams in beam search; 1 for none.
+        num_rounds: number of hash rounds; None for the model's own.
+        seed: of the sampling; None to draw from the global random state.
 
     Raises:
-        ReformerError: a value that makes no sense, or two that do not go together.
+        ReformerError: a value is out of range, or two exclude each other.
     """
 
     max_new_tokens: int = 256
@@ -60,7 +61,7 @@ class SamplingOptions:
 
 
 def prompt_ids(run: Run[LanguageModelling], prompt: bytes) -> list[int]:
-    """The token ids of a prompt; a model over bytes takes any bytes.
+    """Token ids of a prompt; a model over bytes takes any bytes.
 
     Raises:
         ReformerError: it is empty, not UTF-8, or has what is not in the model's vocabulary.
@@ -89,24 +90,24 @@ def prompt_ids(run: Run[LanguageModelling], prompt: bytes) -> list[int]:
 def generate(
     run: Run[LanguageModelling],
     prompt: bytes,
-    decoding: SamplingOptions,
+    options: SamplingOptions,
     on_text: Callable[[str], object] = lambda text: None,
 ) -> str:
-    """The text that the model puts behind a prompt; `on_text` is given each part of it as soon as it is there.
+    """The continuation of a prompt; `on_text` is called with each part of it as soon as it is generated.
 
-    Neither reads nor sets the global random state when there is a seed. With beams the text is given whole at the end.
+    With a seed, the global random state is neither read nor set. With beams the text comes whole at the end.
 
     Raises:
-        ReformerError: see `prompt_ids`; prompt and new tokens are more than the model has positions for; or rounds are
-            asked of a model that does not hash.
+        ReformerError: see `prompt_ids`; prompt and new tokens are more than the model has positions for; or a number
+            of rounds for a model without hashed layers.
     """
-    if decoding.num_rounds is not None and not run.model.config.is_hashed:
-        raise ReformerError(f"{decoding.num_rounds} hash rounds of a model that has no hashed layer; leave them out")
+    if options.num_rounds is not None and not run.model.config.is_hashed:
+        raise ReformerError(f"{options.num_rounds} hash rounds of a model that has no hashed layer; leave them out")
     ids = prompt_ids(run, prompt)
     longest = run.model.config.max_position_embeddings
-    if len(ids) + decoding.max_new_tokens > longest:
+    if len(ids) + options.max_new_tokens > longest:
         raise ReformerError(
-            f"a prompt of {len(ids):,} tokens and {decoding.max_new_tokens:,} new ones are more than the {longest:,} "
+            f"a prompt of {len(ids):,} tokens and {options.max_new_tokens:,} new ones are more than the {longest:,} "
             "positions this model has; give a shorter prompt, or fewer new tokens"
         )
     parts: list[str] = []
@@ -117,38 +118,38 @@ def generate(
 
     streamer = _Streamer(run.tokenizer, take)
     input_ids = torch.tensor([ids], device=run.model.device)
-    with _seeded(decoding.seed):
-        made: Any = run.model.generate(  # pyright: ignore[reportCallIssue]
+    with _seeded(options.seed):
+        sequences: Any = run.model.generate(  # pyright: ignore[reportCallIssue]
             input_ids=input_ids,
             attention_mask=torch.ones_like(input_ids),
-            streamer=streamer if decoding.beams == 1 else None,
-            **_options(run, decoding),
+            streamer=streamer if options.beams == 1 else None,
+            **_generate_arguments(run, options),
         )
-    if decoding.beams > 1:
+    if options.beams > 1:
         streamer.put(input_ids[0])
-        streamer.put(made[0, len(ids) :])
+        streamer.put(sequences[0, len(ids) :])
         streamer.end()
     return "".join(parts)
 
 
-def _options(run: Run[LanguageModelling], decoding: SamplingOptions) -> dict[str, Any]:
-    """What transformers' `generate` is told."""
+def _generate_arguments(run: Run[LanguageModelling], options: SamplingOptions) -> dict[str, Any]:
+    """Arguments of transformers' `generate`."""
     config = run.model.config
     ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
-    options: dict[str, Any] = {
-        "max_new_tokens": decoding.max_new_tokens,
-        "num_beams": decoding.beams,
-        "do_sample": not decoding.greedy and decoding.beams == 1,
+    arguments: dict[str, Any] = {
+        "max_new_tokens": options.max_new_tokens,
+        "num_beams": options.beams,
+        "do_sample": not options.greedy and options.beams == 1,
         "pad_token_id": config.pad_token_id,
         "use_cache": True,
-        # Running text has no such token, so the model has learned nothing of them.
+        # Running text has no special tokens: their logits are untrained, and would be sampled as any others.
         "suppress_tokens": [token for token in run.tokenizer.all_special_ids if token not in ends],
     }
-    if decoding.num_rounds is not None:
-        options["num_rounds"] = decoding.num_rounds
-    if options["do_sample"]:
-        options |= {"temperature": decoding.temperature, "top_k": decoding.top_k, "top_p": decoding.top_p}
-    return options
+    if options.num_rounds is not None:
+        arguments["num_rounds"] = options.num_rounds
+    if arguments["do_sample"]:
+        arguments |= {"temperature": options.temperature, "top_k": options.top_k, "top_p": options.top_p}
+    return arguments
 
 
 @contextmanager
@@ -162,7 +163,7 @@ def _seeded(seed: int | None) -> Iterator[None]:
 
 
 class _Streamer(BaseStreamer):
-    """Gives out whole characters of the new tokens; the first call brings the prompt."""
+    """Streamer of the whole characters of new tokens; its first `put` has the prompt."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, on_text: Callable[[str], object]) -> None:
         self._on_text = on_text
@@ -175,18 +176,18 @@ class _Streamer(BaseStreamer):
             self._prompt = False
             return
         for token in value.flatten().tolist():
-            self._give(self._decoder.decode(token))
+            self._pass_on(self._decoder.decode(token))
 
     def end(self) -> None:
-        self._give(self._decoder.rest())
+        self._pass_on(self._decoder.rest())
 
-    def _give(self, text: str) -> None:
+    def _pass_on(self, text: str) -> None:
         if text:
             self._on_text(text)
 
 
 class _Bytes:
-    """Characters from tokens that stand for bytes; what is no UTF-8 is shown as such."""
+    """Decoder of tokens that stand for bytes; those that are not UTF-8 become replacement characters."""
 
     def __init__(self, table: list[bytes]) -> None:
         self._table = table
@@ -200,28 +201,28 @@ class _Bytes:
 
 
 class _WholeTokens:
-    """Characters from tokens of any other kind, which are decoded together with the ones before: a space may hang on
-    the token before it, and a character may be made of several."""
+    """Decoder of tokens of any other kind, each together with the ones before it: they decide whether a space precedes
+    it, and a character may consist of several tokens."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._tokenizer = tokenizer
-        self._given: list[int] = []
+        self._decoded: list[int] = []
         self._waiting: list[int] = []
 
     def decode(self, token: int) -> str:
         self._waiting.append(token)
         text = self._new_text()
-        if text.endswith(NO_CHARACTER) and len(self._waiting) < PATIENCE:
+        if text.endswith(REPLACEMENT) and len(self._waiting) < PATIENCE:
             return ""
-        self._given, self._waiting = self._waiting, []
+        self._decoded, self._waiting = self._waiting, []
         return text
 
     def rest(self) -> str:
         return self._new_text() if self._waiting else ""
 
     def _new_text(self) -> str:
-        before = self._text(self._given)
-        return self._text(self._given + self._waiting)[len(before) :]
+        before = self._text(self._decoded)
+        return self._text(self._decoded + self._waiting)[len(before) :]
 
     def _text(self, ids: list[int]) -> str:
         text = self._tokenizer.decode(ids, skip_special_tokens=True)

@@ -1,4 +1,4 @@
-"""Every token's surprise in a file: JSON lines, which can be gone on with, or Parquet."""
+"""Files of token scores: JSON lines, which can be resumed, or Parquet, which cannot."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from reformer.inference.token_scores import TokenScores
 
 
 class TokenScoreFile(Protocol):
-    """Takes the tokens of one piece after the other."""
+    """File that token scores are written to, piece by piece."""
 
-    def write(self, file: str, surprises: TokenScores) -> None:
-        """Add a piece of the text that is called `file`."""
+    def write(self, file: str, scores: TokenScores) -> None:
+        """Add the scores of a piece of the text that is called `file`."""
 
     def length(self) -> int:
-        """How many bytes are safely on the disk."""
+        """The number of bytes of the file that are on the disk."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -32,16 +32,16 @@ class TokenScoreFile(Protocol):
 
 
 def open_token_scores(path: Path, *, resume_at: int | None, resumable: bool, overwrite: bool) -> TokenScoreFile:
-    """The file at `path`, its kind told by its name.
+    """The file at `path`, of the kind that its suffix says.
 
     Args:
         path: ends with `.jsonl` or `.parquet`.
-        resume_at: go on with the file behind so many bytes; None to begin it.
-        resumable: whether the file may have to be gone on with later.
+        resume_at: after how many bytes of the file to continue; None to begin it.
+        resumable: whether the file may have to be resumed later.
         overwrite: whether a file that is there may be replaced.
 
     Raises:
-        ReformerError: the name tells no kind, the file is in the way or too short, or Parquet cannot be written.
+        ReformerError: the suffix is another, the file is in the way or too short, or Parquet cannot be written.
     """
     if path.suffix not in (".jsonl", ".parquet"):
         raise ReformerError(f"{path}: expected a name that ends with .jsonl or .parquet")
@@ -55,7 +55,7 @@ def open_token_scores(path: Path, *, resume_at: int | None, resumable: bool, ove
 class _JsonLines:
     def __init__(self, path: Path, resume_at: int | None) -> None:
         self._path = path
-        # Unbuffered: what is written is not lost, whatever comes next.
+        # Unbuffered: a process that is killed loses nothing that it has written.
         if resume_at is None:
             self._file = path.open("wb", buffering=0)
             return
@@ -66,13 +66,13 @@ class _JsonLines:
                 "same --per-token as before, or another --state"
             )
         self._file = path.open("r+b", buffering=0)
-        # What was written after the state will be written again.
+        # Tokens after the state are scored again, and would stand in the file twice.
         self._file.truncate(resume_at)
         self._file.seek(resume_at)
 
-    def write(self, file: str, surprises: TokenScores) -> None:
+    def write(self, file: str, scores: TokenScores) -> None:
         name = json.dumps(file, ensure_ascii=False)
-        columns = (surprises.ids, surprises.starts, surprises.ends, surprises.bits)
+        columns = (scores.ids, scores.starts, scores.ends, scores.bits)
         lines = [
             f'{{"file": {name}, "start": {start}, "end": {end}, "id": {token}, '
             f'"bits": {"null" if bits != bits else format(bits, ".6f")}}}\n'
@@ -114,23 +114,23 @@ class _Parquet:
         self._path, self._arrow = path, cast(Any, pyarrow)
         types = {"file": "string", "start": "int64", "end": "int64", "id": "int64", "bits": "float64"}
         self._schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in types.items()])
-        with self._told():
+        with self._errors_with_name():
             self._writer = pyarrow.parquet.ParquetWriter(path, self._schema)
 
-    def write(self, file: str, surprises: TokenScores) -> None:
-        missing = np.isnan(surprises.bits)
+    def write(self, file: str, scores: TokenScores) -> None:
+        missing = np.isnan(scores.bits)
         columns = [
-            [file] * len(surprises.ids),
-            surprises.starts,
-            surprises.ends,
-            surprises.ids,
-            self._arrow.array(surprises.bits, mask=missing),
+            [file] * len(scores.ids),
+            scores.starts,
+            scores.ends,
+            scores.ids,
+            self._arrow.array(scores.bits, mask=missing),
         ]
-        with self._told():
+        with self._errors_with_name():
             self._writer.write_table(self._arrow.table(columns, schema=self._schema))
 
     def length(self) -> int:
-        raise AssertionError("a Parquet file is not gone on with")
+        raise AssertionError("a Parquet file cannot be resumed")
 
     def __enter__(self) -> Self:
         return self
@@ -138,13 +138,13 @@ class _Parquet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Without its end a Parquet file cannot be read, so what was written before an error gets one, if it can.
-        with self._told() if error is None else suppress(OSError):
+        # Without its footer a Parquet file cannot be read: after an error, too, the writer is closed if it can be.
+        with self._errors_with_name() if error is None else suppress(OSError):
             self._writer.close()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """What goes wrong on the disk is said with the file's name, which Arrow leaves out."""
+    def _errors_with_name(self) -> Iterator[None]:
+        """Errors of the disk as `ReformerError` with the file's name, which Arrow leaves out."""
         try:
             yield
         except OSError as error:

@@ -1,4 +1,4 @@
-"""How surprising a text is to a language model, token by token, read in pieces with a state that does not grow."""
+"""Surprisal of every token of a text under a language model, in pieces and with a state that does not grow."""
 
 import hashlib
 from collections.abc import Iterator
@@ -16,30 +16,30 @@ from reformer.models.streaming import Stream
 from reformer.tasks.base import Run
 from reformer.tasks.language_modelling import LanguageModelling
 
-# No more scores than these are held at a time.
-SCORES_AT_A_TIME = 1 << 22
-# Kinds of positions that have no table, so that a model reads on beyond the length it was trained with.
+# Logits over the vocabulary are computed for this many numbers at a time: 16 MB in float32.
+LOGITS_AT_A_TIME = 1 << 22
+# Kinds of positions without a table, with which a model reads beyond the length it was trained with.
 WITHOUT_END = ("rotary", "sinusoidal", "none")
 
 
 @dataclass
 class Totals:
-    """What was read of a text so far: bytes and tokens, and those foretold with their summed loss in nats.
+    """Counts of a text up to `position`, in bytes: tokens, predicted tokens, and the summed loss of these in nats.
 
-    The first token is not foretold by anything, so neither it nor its bytes count.
+    The first token has no context to be predicted from, so neither it nor its bytes count in the scores.
     """
 
     position: int = 0
     tokens: int = 0
-    foretold: int = 0
+    predicted: int = 0
     first_bytes: int = 0
     loss: float = 0.0
 
     def result(self) -> dict[str, float]:
-        """`bytes`, `tokens`, `bits_per_byte` and `perplexity`; the last two are no number before the second token."""
-        foretold_bytes = self.position - self.first_bytes
-        mean = self.loss / self.foretold if self.foretold else float("nan")
-        ratio = foretold_bytes / self.foretold if self.foretold and foretold_bytes else float("nan")
+        """`bytes`, `tokens`, `bits_per_byte` and `perplexity`; the last two are NaN before the second token."""
+        predicted_bytes = self.position - self.first_bytes
+        mean = self.loss / self.predicted if self.predicted else float("nan")
+        ratio = predicted_bytes / self.predicted if self.predicted and predicted_bytes else float("nan")
         return {
             "bytes": self.position,
             "tokens": self.tokens,
@@ -50,7 +50,8 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class TokenScores:
-    """The tokens of one piece: ids, the bytes `starts` to `ends` of the text, and bits; the first token's is NaN."""
+    """Tokens of one piece: ids, their bytes `starts` to `ends` in the text, and surprisals `bits`, of which that of a
+    text's first token is NaN."""
 
     ids: np.ndarray
     starts: np.ndarray
@@ -58,16 +59,16 @@ class TokenScores:
     bits: np.ndarray
 
 
-class Reader:
-    """A text in the middle of being read by a run's model; `for surprises in reader` reads on, piece by piece.
+class TextScorer:
+    """Scorer of one text by a run's model: iterating yields the `TokenScores` of piece after piece.
 
-    Between two pieces, `state()` holds all that is needed to go on with another reader by `restore`, and then every
-    number is the same as without the interruption. With local and hashed layers memory does not grow with the text.
+    Between two pieces, `state()` is all that another scorer needs to continue, by `restore`, with the same numbers as
+    without the interruption. With local and hashed layers memory does not grow with the text.
 
     Args:
         run: a trained language model.
-        text: what to read.
-        piece: how many bytes of text to read at a time.
+        text: the text to score.
+        piece: how many bytes of it to read at a time.
 
     Raises:
         DataError: a text that is not UTF-8 for a model whose tokens are characters, or one with more tokens than the
@@ -106,14 +107,14 @@ class Reader:
             yield self._read(*self._tokens(offset, piece), piece.encode())
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """The tensors and the numbers to go on from."""
+        """The tensors and the numbers to continue from."""
         tensors = {f"stream.{name}": tensor for name, tensor in self._stream.state().items()}
         if self._last is not None:
             tensors["last"] = self._last.clone()
         return tensors, asdict(self.totals)
 
     def restore(self, tensors: dict[str, Tensor], totals: dict[str, float], digest: str) -> None:
-        """Go on from a `state`; `digest` is that of the bytes that were read then.
+        """Continue from a `state`; `digest` is that of the bytes that were read then.
 
         Raises:
             DataError: the text is not the one that was read.
@@ -137,7 +138,7 @@ class Reader:
         self.totals = restored
 
     def _tokens(self, offset: int, piece: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ids, and the bytes of the text that each stands for."""
+        """Ids, and where in the text the bytes of each token begin and end."""
         encoding = self._run.tokenizer(piece, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         # The bytes before each character of the piece, and before its end.
         codes = np.frombuffer(piece.encode("utf-32-le"), dtype=np.uint32)
@@ -165,23 +166,23 @@ class Reader:
             bits = np.concatenate(([np.nan], bits))
         totals.position += len(data)
         totals.tokens += len(ids)
-        totals.foretold += len(loss)
+        totals.predicted += len(loss)
         totals.loss += float(loss.sum())
         self._digest.update(data)
         return TokenScores(ids, starts, ends, bits)
 
     def _losses(self, ids: Tensor) -> np.ndarray:
-        """The losses, in nats, of those of these tokens that have one before them."""
+        """The losses, in nats, of these tokens; a text's first token has none."""
         hidden = self._stream(ids[None]).last_hidden_state[0]
         before = hidden[:-1] if self._last is None else torch.cat((self._last, hidden[:-1]))
         targets = ids[len(ids) - len(before) :]
         self._last = hidden[-1:].clone()
         head = self._run.model.get_output_embeddings()
         assert head is not None
-        size = max(1, SCORES_AT_A_TIME // self._run.model.config.vocab_size)
+        size = max(1, LOGITS_AT_A_TIME // self._run.model.config.vocab_size)
         losses = [
-            cross_entropy(head(rows).float(), wanted, reduction="none").cpu().numpy().astype(np.float64)
-            for rows, wanted in zip(before.split(size), targets.split(size), strict=True)
+            cross_entropy(head(rows).float(), labels, reduction="none").cpu().numpy().astype(np.float64)
+            for rows, labels in zip(before.split(size), targets.split(size), strict=True)
         ]
         return np.concatenate(losses) if losses else np.zeros(0)
 

@@ -1,17 +1,17 @@
-"""Who gives out memory: one that keeps large blocks saves a third of the time of a step on a long sequence."""
+"""C allocator of this process: one that keeps large blocks saves a third of a step's time on a long sequence."""
 
 import platform
 from pathlib import Path
 
 KEEPING = ("jemalloc", "mimalloc", "tcmalloc")
-"""Allocators that can keep what was freed without falling to pieces."""
+"""Allocators that can keep freed memory without fragmenting it."""
 
 LARGEST_KEPT = 32 << 20
-"""Blocks above this many bytes the GNU C library asks of the system, and gives back, each time."""
+"""The GNU C library takes blocks of more bytes from the system, and gives them back, at each use."""
 
 
 def allocator() -> str:
-    """The name of the C allocator in this process; "C library" where it is the system's own, or cannot be told.
+    """The name of the C allocator in this process; "C library" where it is the system's own, or unknown.
 
     >>> allocator() in (*KEEPING, "C library")
     True
@@ -24,5 +24,5 @@ def allocator() -> str:
 
 
 def gives_back(tensor_bytes: int) -> bool:
-    """Whether tensors of this size cost new memory each time they are made: on Linux, without such an allocator."""
+    """Whether each tensor of this size takes new memory from the system: on Linux, without such an allocator."""
     return tensor_bytes > LARGEST_KEPT and platform.libc_ver()[0] == "glibc" and allocator() == "C library"

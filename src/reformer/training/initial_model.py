@@ -1,12 +1,14 @@
 """Initial model of a run: fresh, transferred, pruned, shared, widened or frozen."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from transformers import PreTrainedModel
 
 from reformer.finetuning import (
     FinetuningError,
+    freeze,
     keep_heads,
     keep_layers,
     prune_heads,
@@ -15,32 +17,121 @@ from reformer.finetuning import (
     transfer,
     widen,
 )
-from reformer.models import ReformerConfig, ReformerModel
+from reformer.models import ReformerModel
 from reformer.recipe import FinetuneRecipe, Recipe, TrainingRecipe
 from reformer.runs.folder import START
 from reformer.tasks.base import Task, TaskData, held_out_metric
 from reformer.tasks.model_setup import PretrainedStart, read_start
-from reformer.training.lora_training import base_changes
+from reformer.training.lora_training import adapter_base
+from reformer.training.model_changes import ModelChanges
 from reformer.training.resume import kept_start
 
 
-def altered(
-    model: PreTrainedModel, recipe: FinetuneRecipe, task: Task, data: TaskData, training: TrainingRecipe, new: Any
-) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """The model without some layers and heads, its layers sharing, and widened, in this order, each where the recipe
-    says so.
-
-    Args:
-        model: the trained model under the task's head.
-        new: the weights that are not the trained model's; with any, no score tells what a layer or a head is worth.
-
-    Returns:
-        The model, and what `metrics.json` tells of it.
+def load_start(recipe: Recipe, folder: Path, *, resume: bool) -> PretrainedStart | None:
+    """The pretrained model that the recipe names; of a resumed run, what its folder has kept of it.
 
     Raises:
-        FinetuningError: something cannot be done to this model.
+        FinetuningError: there is no such model.
     """
-    told: dict[str, Any] = {}
+    place = recipe.finetune.start_from
+    if place is None:
+        return None
+    return kept_start(place, folder / START) if resume else read_start(place)
+
+
+def initial_model(
+    task: Task, data: TaskData, recipe: Recipe, start: PretrainedStart | None
+) -> tuple[PreTrainedModel, ModelChanges]:
+    """The model to train, whose configuration is its own from here on, and how it differs from the pretrained one.
+
+    Of a resumed run it is a model of the same shape, whose weights are still to be read from the checkpoint.
+
+    Raises:
+        FinetuningError: the recipe asks for something that cannot be done to the pretrained model.
+    """
+    changes = ModelChanges()
+    if start is None:
+        model = task.head(data.config)
+        # In a resumed run too: which weights this freezes, no checkpoint says.
+        data.initialize(model)
+    elif start.model is None:
+        model = task.head(data.config)
+    else:
+        transferred = transfer(start.model, task.head, data.config)
+        changes = ModelChanges(
+            transferred.new, transferred.dropped, transferred.drawn, adapter_base(start.place, recipe.finetune)
+        )
+        model, changes = _resized(transferred.model, recipe.finetune, task, data, recipe.training, changes)
+    if isinstance(recipe.finetune.freeze, list):
+        freeze(model, recipe.finetune.freeze)
+    return model, changes
+
+
+def keep_frequent_ngrams(
+    model: PreTrainedModel, data: TaskData, recipe: TrainingRecipe, start: PretrainedStart | None
+) -> None:
+    """Drop the n-grams that are too rare in the training texts, where the model has n-grams and a bound for them."""
+    backbone = model.base_model
+    if not isinstance(backbone, ReformerModel) or model.config.ngram_min_frequency == 1:
+        return
+    order = data.batches(data.train, recipe, shuffle=False, rank=0, world_size=1)
+    batches = (data.collate([data.train[index] for index in indices]) for indices in order)
+    texts = ((batch["input_ids"], batch["attention_mask"]) for batch in batches)
+    backbone.keep_frequent_ngrams(texts, further=start is not None)
+
+
+def _resized(
+    model: PreTrainedModel,
+    recipe: FinetuneRecipe,
+    task: Task,
+    data: TaskData,
+    training: TrainingRecipe,
+    changes: ModelChanges,
+) -> tuple[PreTrainedModel, ModelChanges]:
+    """The model without some layers, then heads, its layers sharing weights, and widened, as far as the recipe asks."""
+    _check_learned(recipe, changes.new)
+
+    def measure(candidate: PreTrainedModel) -> float:
+        return held_out_metric(candidate.eval(), task, data, training)
+
+    if recipe.keep_layers is not None:
+        model, changes = keep_layers(model, recipe.keep_layers), replace(changes, kept_layers=recipe.keep_layers)
+    if recipe.trim_layers is not None or recipe.trim_tolerance is not None:
+        pruned_layers = prune_layers(
+            model.eval(),
+            measure,
+            count=recipe.trim_layers,
+            tolerance=recipe.trim_tolerance,
+            greater_is_better=task.greater_is_better,
+        )
+        model = pruned_layers.model
+        changes = replace(changes, kept_layers=pruned_layers.kept, layer_worth=pruned_layers.worth)
+        changes = replace(changes, score=pruned_layers.score, trimmed_score=pruned_layers.pruned_score)
+    if recipe.keep_heads is not None:
+        model, changes = keep_heads(model, recipe.keep_heads), replace(changes, kept_heads=recipe.keep_heads)
+    if recipe.trim_heads is not None or recipe.trim_heads_tolerance is not None:
+        pruned_heads = prune_heads(
+            model.eval(),
+            measure,
+            count=recipe.trim_heads,
+            tolerance=recipe.trim_heads_tolerance,
+            greater_is_better=task.greater_is_better,
+        )
+        model = pruned_heads.model
+        # Where layers were pruned before, the score to compare with is that of the model with all of them.
+        score = pruned_heads.score if changes.score is None else changes.score
+        changes = replace(changes, kept_heads=pruned_heads.kept, head_worth=pruned_heads.worth)
+        changes = replace(changes, score=score, trimmed_score=pruned_heads.pruned_score)
+    if recipe.distinct_layers is not None:
+        model = share(model, recipe.distinct_layers)
+        changes = replace(changes, distinct_layers=recipe.distinct_layers)
+    if recipe.hidden_size is not None:
+        model, changes = widen(model, recipe.hidden_size), replace(changes, hidden_size=recipe.hidden_size)
+    return model.train(), changes
+
+
+def _check_learned(recipe: FinetuneRecipe, new: Sequence[str]) -> None:
+    """Refuse to measure layers or heads by the score of weights that have learned nothing."""
     measuring = [
         name
         for name in ("trim_layers", "trim_tolerance", "trim_heads", "trim_heads_tolerance")
@@ -52,74 +143,3 @@ def altered(
             "and have learned nothing; start from a model of this task, or name what to keep by keep_layers or "
             "keep_heads"
         )
-
-    def measure(each: PreTrainedModel) -> float:
-        return held_out_metric(each.eval(), task, data, training)
-
-    if recipe.keep_layers is not None:
-        model = keep_layers(model, recipe.keep_layers)
-        told["kept"] = recipe.keep_layers
-    if recipe.trim_layers is not None or recipe.trim_tolerance is not None:
-        found = prune_layers(
-            model.eval(),
-            measure,
-            count=recipe.trim_layers,
-            tolerance=recipe.trim_tolerance,
-            greater_is_better=task.greater_is_better,
-        )
-        model = found.model
-        told |= {"kept": found.kept, "worth": found.worth}
-        told |= {"score": found.score, "trimmed_score": found.pruned_score}
-    if recipe.keep_heads is not None:
-        model = keep_heads(model, recipe.keep_heads)
-        told["kept_heads"] = recipe.keep_heads
-    if recipe.trim_heads is not None or recipe.trim_heads_tolerance is not None:
-        fewer = prune_heads(
-            model.eval(),
-            measure,
-            count=recipe.trim_heads,
-            tolerance=recipe.trim_heads_tolerance,
-            greater_is_better=task.greater_is_better,
-        )
-        model = fewer.model
-        told |= {"kept_heads": fewer.kept, "heads_worth": fewer.worth}
-        told |= {"score": told.get("score", fewer.score), "trimmed_score": fewer.pruned_score}
-    if recipe.distinct_layers is not None:
-        model = share(model, recipe.distinct_layers)
-        told["distinct_layers"] = recipe.distinct_layers
-    if recipe.hidden_size is not None:
-        model = widen(model, recipe.hidden_size)
-        told["hidden_size"] = recipe.hidden_size
-    return model.train(), told
-
-
-def _start(recipe: Recipe, folder: Path, *, resume: bool) -> PretrainedStart | None:
-    place = recipe.finetune.start_from
-    if place is None:
-        return None
-    return kept_start(place, folder / START) if resume else read_start(place)
-
-
-def _model(
-    task: Task, data: TaskData, recipe: Recipe, start: PretrainedStart | None
-) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """The model to train, and what in it is not as in the model that the run starts from."""
-    if start is None or start.model is None:
-        return task.head(data.config), {}
-    found = transfer(start.model, task.head, data.config)
-    changes = {"new": found.new, "dropped": found.dropped, "drawn": found.drawn}
-    changes |= base_changes(start.place, recipe.finetune)
-    model, told = altered(found.model, recipe.finetune, task, data, recipe.training, found.new)
-    assert isinstance(model.config, ReformerConfig)
-    data.config = model.config
-    return model, changes | told
-
-
-def _keep_frequent_ngrams(model: PreTrainedModel, data: TaskData, recipe: Recipe, *, further: bool) -> None:
-    backbone = model.base_model
-    if not isinstance(backbone, ReformerModel) or model.config.ngram_min_frequency == 1:
-        return
-    order = data.batches(data.train, recipe.training, shuffle=False, rank=0, world_size=1)
-    batches = (data.collate([data.train[index] for index in indices]) for indices in order)
-    texts = ((batch["input_ids"], batch["attention_mask"]) for batch in batches)
-    backbone.keep_frequent_ngrams(texts, further)

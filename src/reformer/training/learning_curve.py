@@ -1,4 +1,4 @@
-"""The learning curve of a run as a picture."""
+"""Learning curve of a run as a picture."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ def plot_learning_curve(
 ) -> None:
     """Draw losses and the validation score against minutes, with the steps above.
 
-    `history` is a Trainer's `log_history`, in which `CountingTrainer` puts the minutes.
+    `history` is a Trainer's `log_history`, to which `CountingTrainer` adds the minutes.
     """
     training = [(entry["minutes"], entry["loss"]) for entry in history if "loss" in entry]
     losses = [(entry["minutes"], entry["eval_loss"]) for entry in history if "eval_loss" in entry]
@@ -29,7 +29,7 @@ def plot_learning_curve(
         minute, best = (max if greater_is_better else min)(scores, key=lambda point: point[1])
         right.annotate(f"{best:.3f}", (minute, best), xytext=(0, -14), textcoords="offset points", ha="center")
     left.set(xlabel="minutes", ylabel="loss", ylim=(0, None))
-    # What is to become great is a part of one; what is to become small has no bound.
+    # Scores to be maximised are fractions of 1, errors to be minimised have no upper bound.
     right.set(ylabel=metric, ylim=(0, 1.05 if greater_is_better else None))
     _add_steps(left, history)
     lines = [*left.get_lines(), *right.get_lines()]
@@ -44,7 +44,7 @@ def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
 
 
 def _add_steps(axes: Any, history: Sequence[Mapping[str, Any]]) -> None:
-    """A second scale above: the steps at which a few of the minutes were reached."""
+    """Add a second scale above with the steps at about six of the evaluations."""
     marks = [(entry["minutes"], entry["step"]) for entry in history if "eval_loss" in entry]
     if not marks:
         return

@@ -1,43 +1,43 @@
-"""The adapters of a run: put into its model before the first step, kept or merged after the last."""
-
-from collections.abc import Mapping
-from typing import Any
+"""LoRA for the duration of a run: adapters put into its model before the first step, kept or merged after the last."""
 
 from transformers import PreTrainedModel
 
 from reformer.finetuning import PROJECTIONS, Adapter, Base, add_lora, merge_lora
 from reformer.recipe import FinetuneRecipe
+from reformer.training.model_changes import ModelChanges
 
-DIGEST = "base_sha256"
 
-
-def base_changes(place: str, recipe: FinetuneRecipe) -> dict[str, Any]:
-    """What `metrics.json` tells of the model that an adapter will belong to; nothing where none will be kept."""
-    return {} if recipe.lora_rank is None or recipe.lora_merge else {DIGEST: Base.at(place).digest}
+def adapter_base(place: str, recipe: FinetuneRecipe) -> Base | None:
+    """The model that the run's adapter will belong to; None where no adapter is kept."""
+    return None if recipe.lora_rank is None or recipe.lora_merge else Base.at(place)
 
 
 class LoraTraining:
-    """A model that learns by adapters alone.
+    """A model whose adapters alone learn, and those weights that the pretrained model lacks.
 
     Args:
-        model: the trained model under the task's head, changed in place.
+        model: the pretrained model under the task's head, changed in place.
         recipe: with a `lora_rank`.
-        changes: what is not as in the model that the run starts from; of its weights, those that are new learn whole.
+        changes: which weights are new, and which model the adapter will belong to.
 
     Raises:
         FinetuningError: this model cannot have such adapters.
     """
 
-    def __init__(self, model: PreTrainedModel, recipe: FinetuneRecipe, changes: Mapping[str, Any]) -> None:
+    def __init__(self, model: PreTrainedModel, recipe: FinetuneRecipe, changes: ModelChanges) -> None:
         assert recipe.lora_rank is not None
-        assert recipe.start_from is not None
         targets = PROJECTIONS if recipe.lora_targets is None else recipe.lora_targets
-        self._lora = add_lora(model, recipe.lora_rank, recipe.lora_alpha, targets, changes["new"])
-        self._drawn = changes["drawn"]
-        self._base = None if recipe.lora_merge else Base(Base.at(recipe.start_from).place, changes[DIGEST])
+        self._lora = add_lora(model, recipe.lora_rank, recipe.lora_alpha, targets, changes.new)
+        self._changes = changes
 
-    def end(self, model: PreTrainedModel) -> PreTrainedModel | Adapter:
-        """Merge the adapters into the model; what the run is to keep of it."""
-        kept = model if self._base is None else Adapter.of(model, self._lora, self._base, self._drawn)
+    @classmethod
+    def begin(cls, model: PreTrainedModel, recipe: FinetuneRecipe, changes: ModelChanges) -> "LoraTraining | None":
+        """Put adapters into the model if the recipe has a rank for them."""
+        return None if recipe.lora_rank is None else cls(model, recipe, changes)
+
+    def finish(self, model: PreTrainedModel) -> PreTrainedModel | Adapter:
+        """Merge the adapters into the model, and return what the run is to save: the adapter, or the model itself."""
+        base = self._changes.base
+        saved = model if base is None else Adapter.of(model, self._lora, base, self._changes.drawn)
         merge_lora(model)
-        return kept
+        return saved

@@ -1,4 +1,4 @@
-"""Which precision a run takes where its recipe leaves that to the machine."""
+"""Precision of a run whose recipe leaves it to the machine."""
 
 from typing import Literal
 
@@ -9,9 +9,9 @@ from reformer.recipe import Recipe
 
 
 def resolve_precision(recipe: Recipe) -> Recipe:
-    """The recipe with `training.precision = "auto"` replaced by what this machine trains fastest in.
+    """The recipe with `training.precision = "auto"` replaced by the precision that this machine trains fastest in.
 
-    A run keeps this one: it says what was taken, and resuming the run anywhere takes the same.
+    The run folder keeps this recipe, so that the run has the same precision wherever it is resumed.
     """
     if recipe.training.precision != "auto":
         return recipe
@@ -19,12 +19,12 @@ def resolve_precision(recipe: Recipe) -> Recipe:
 
 
 def with_precision(recipe: Recipe, precision: str) -> Recipe:
-    """The same recipe but for its precision."""
+    """The recipe with another precision."""
     return recipe.model_copy(update={"training": recipe.training.model_copy(update={"precision": precision})})
 
 
 def fastest_precision(device: Literal["auto", "cpu"]) -> Literal["float32", "bfloat16"]:
-    """bfloat16 where it is multiplied natively, float32 elsewhere.
+    """bfloat16 where the processor multiplies it natively, float32 elsewhere.
 
     On such a processor a training step takes about half the time (`docs/benchmarks.md`, "Training a whole model"), and
     the loss falls as in float32 (`docs/log.md`). Sums, norms, the loss and the weights stay float32 in either.

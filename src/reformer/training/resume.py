@@ -1,44 +1,48 @@
-"""What a resumed run finds in its folder: checkpoint, pretrained start and its changes."""
+"""State of an interrupted run in its folder: the checkpoint, and the pretrained start with the changes to it."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedConfig
 from transformers.trainer_utils import get_last_checkpoint
 
 from reformer.models import ReformerConfig
 from reformer.recipe import Recipe
 from reformer.runs.folder import CHECKPOINTS, METRICS, RECIPE, RunError
 from reformer.runs.recipe_file import read_recipe
+from reformer.tasks.base import Processor
 from reformer.tasks.model_setup import PretrainedStart
+from reformer.training.model_changes import ModelChanges
 from reformer.training.precision import with_precision
 
 CHANGES = "changes.json"
 
 
 def kept_start(place: str, folder: Path) -> PretrainedStart:
-    """What `keep_start` has kept there; the trained model is not read again."""
+    """The start that `keep_start` has kept in a folder; the pretrained model at `place` is not read again."""
     return PretrainedStart(place, str(folder), ReformerConfig.from_pretrained(folder), None)
 
 
-def keep_start(folder: Path, config: ReformerConfig, processor: Any, changes: Mapping[str, Any]) -> None:
-    """Keep what a resumed run needs beside its checkpoint, and what was changed for `metrics.json`."""
+def keep_start(folder: Path, config: PreTrainedConfig, processor: Processor | None, changes: ModelChanges) -> None:
+    """Keep configuration, processor and changes for a resumed run, which cannot tell them from its checkpoint."""
     folder.mkdir()
     config.save_pretrained(folder)
     if processor is not None:
         processor.save_pretrained(folder)
-    (folder / CHANGES).write_text(json.dumps(changes, ensure_ascii=False), encoding="utf-8")
+    (folder / CHANGES).write_text(json.dumps(changes.to_json(), ensure_ascii=False), encoding="utf-8")
 
 
-def kept_changes(folder: Path) -> Any:
-    """What was changed when the run began."""
-    return json.loads((folder / CHANGES).read_text(encoding="utf-8"))
+def kept_changes(place: str, folder: Path) -> ModelChanges:
+    """The changes that `keep_start` has kept in a folder, to the pretrained model at `place`."""
+    return ModelChanges.from_json(json.loads((folder / CHANGES).read_text(encoding="utf-8")), place)
 
 
 def find_checkpoint(folder: Path, recipe: Recipe) -> tuple[str, Recipe]:
-    """The last checkpoint of the run that this recipe has begun in the folder, and the recipe as that run took it: in
-    the precision that was chosen then, wherever it is resumed.
+    """The last checkpoint of the run that this recipe has begun in the folder, and the recipe as that run took it.
+
+    Precision "auto" becomes the precision that was chosen when the run began, on whatever machine it is resumed.
 
     Raises:
         RunError: the run is finished, there is no checkpoint, or the recipe was another.
@@ -49,11 +53,11 @@ def find_checkpoint(folder: Path, recipe: Recipe) -> tuple[str, Recipe]:
     last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     if last is None or not (folder / RECIPE).is_file():
         raise RunError(f"{folder}: there is no checkpoint to resume from; train without --resume")
-    before = read_recipe(folder / RECIPE)
+    begun = read_recipe(folder / RECIPE)
     if recipe.training.precision == "auto":
-        recipe = with_precision(recipe, before.training.precision)
-    if before != recipe:
-        changed = ", ".join(_differences(before.model_dump(), recipe.model_dump()))
+        recipe = with_precision(recipe, begun.training.precision)
+    if begun != recipe:
+        changed = ", ".join(_differences(begun.model_dump(), recipe.model_dump()))
         raise RunError(
             f"{folder}: this run was begun with another recipe ({changed}); resume it with the same one, or take "
             "another --output"

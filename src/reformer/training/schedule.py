@@ -1,4 +1,4 @@
-"""How far a run has come, by steps or by the clock, and what follows: the learning rate, when to measure, the end."""
+"""Schedule of a run, by steps or by the clock: its progress, learning rate, evaluations and end."""
 
 import math
 import time
@@ -12,11 +12,11 @@ from reformer.interruption import Interruption
 
 
 class Schedule:
-    """The part of a run that is done, from 0 to 1, and the learning rate's factor there.
+    """Progress of a run from 0 to 1, and the learning rate's factor there.
 
-    A run that is bounded in steps and in minutes is as far as the further of the two. It is given to PyTorch's
-    `LambdaLR` as its function, which keeps its attributes with the scheduler in every checkpoint, so that a resumed
-    run goes on where it stood. The time a run was interrupted for does not count.
+    Of a run that is bounded in steps and in minutes, the progress is the larger of the two. PyTorch's `LambdaLR` has
+    the schedule as its function, and stores its attributes in every checkpoint: a resumed run goes on with them, and
+    one of another name would not be found. The time between interruption and resumption does not count.
     """
 
     def __init__(self, max_steps: int, max_minutes: float | None, warmup_ratio: float, evaluations: int):
@@ -27,32 +27,32 @@ class Schedule:
         self.seconds = 0.0
         self.evaluated = 0
 
-    def done(self, step: int) -> float:
-        """The part of the run that is done after so many steps and `seconds`."""
+    def progress(self, step: int) -> float:
+        """The part of the run that is done after `step` steps and `seconds` seconds."""
         by_clock = self.seconds / self.max_seconds if self.max_seconds is not None else 0.0
         return min(1.0, max(step / self.max_steps, by_clock))
 
     def __call__(self, step: int) -> float:
         """The learning rate's factor: up to 1 in the warm-up, then straight down to 0 at the end."""
-        done = self.done(step)
-        if done < self.warmup_ratio:
-            # The first step has to move as well, whatever the clock says.
-            return min(1.0, max(done, 1 / self.max_steps) / self.warmup_ratio)
-        return (1 - done) / (1 - self.warmup_ratio)
+        progress = self.progress(step)
+        if progress < self.warmup_ratio:
+            # At progress 0 the rate would be 0 and the first step lost.
+            return min(1.0, max(progress, 1 / self.max_steps) / self.warmup_ratio)
+        return (1 - progress) / (1 - self.warmup_ratio)
 
     def evaluation_due(self, step: int) -> bool:
         """Whether the run has passed the next of its evenly spread evaluations; counts it if so."""
-        due = math.floor(self.done(step) * self.evaluations + 1e-9)
+        due = math.floor(self.progress(step) * self.evaluations + 1e-9)
         passed = due > self.evaluated
         self.evaluated = max(due, self.evaluated)
         return passed
 
 
 class ScheduleCallback(TrainerCallback):
-    """Drives a `Trainer` by a `Schedule`: reads the clock, asks for evaluations, and ends the run in time.
+    """Clock, evaluations and end of a `Trainer`'s run by a `Schedule`.
 
     A request to stop (`interruption`) ends the step that is under way, saves, and stops, in all processes at the same
-    step: `request` is what they have agreed on.
+    step: `request` is the signal that they have agreed on.
     """
 
     def __init__(self, schedule: Schedule):
@@ -70,7 +70,7 @@ class ScheduleCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        # Whoever asked after the last step was asked about it is heard, too.
+        # A signal after the last step's agreement would be lost: nothing reads the request after this.
         _, self.request = _agreed(0.0, self.interruption.request, args.device)
         self.interruption.release()
 
@@ -82,17 +82,17 @@ class ScheduleCallback(TrainerCallback):
         )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        # An evaluation that is due is not left for the resumed run, where it would measure later weights.
+        # Before the request to stop: the resumed run would make up for a missed evaluation with later weights.
         if self.schedule.evaluation_due(state.global_step):
             control.should_log = control.should_evaluate = control.should_save = True
         if self.request is not None:
             control.should_save = control.should_training_stop = True
-        if self.schedule.done(state.global_step) >= 1:
+        if self.schedule.progress(state.global_step) >= 1:
             control.should_training_stop = True
 
 
 def _agreed(seconds: float, request: int | None, device: torch.device) -> tuple[float, int | None]:
-    """The longest time and any request to stop among all processes: they must turn and stop at the same step."""
+    """The longest time and any request to stop among all processes, which must evaluate and stop at the same step."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return seconds, request
     values = torch.tensor([seconds, float(request or 0)], dtype=torch.float64, device=device)

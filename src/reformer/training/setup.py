@@ -1,31 +1,85 @@
-"""Trainer, its arguments and callbacks from a recipe."""
+"""Set-up of a run from its recipe: process, Trainer's arguments, trainer."""
 
 import math
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import distributed
+from torch.utils.tensorboard.writer import SummaryWriter
 from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback, TrainingArguments
+from transformers.integrations.integration_utils import TensorBoardCallback
+from transformers.utils import logging
 
 from reformer.errors import ReformerError
 from reformer.recipe import Recipe
-from reformer.runs.folder import CHECKPOINTS
+from reformer.runs.folder import CHECKPOINTS, LOGS, check_free
 from reformer.tasks.base import TaskData
 from reformer.tasks.registry import TASKS
-from reformer.training.schedule import Schedule, ScheduleCallback
+from reformer.training.precision import resolve_precision
+from reformer.training.resume import find_checkpoint
+from reformer.training.schedule import Schedule
 from reformer.training.trainer import CountingTrainer
 
-# Where only minutes bound a run, no number of steps may.
-NO_LIMIT = 10**9
+NEVER = 10**9
+"""A step that no run reaches: at a step a millisecond it takes 11 days. Trainer's arguments take whole numbers only."""
 
 
-def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
+def begin(
+    recipe: Recipe, folder: Path, *, resume: bool, overwrite: bool
+) -> tuple[Recipe, str | None, TrainingArguments]:
+    """The recipe with its precision decided, the checkpoint to resume from if any, and Trainer's arguments.
+
+    Connects the processes and sets their number of threads.
+
+    Raises:
+        RunError: the folder is in use, or there is nothing in it to resume.
+    """
+    checkpoint = None
+    if resume:
+        checkpoint, recipe = find_checkpoint(folder, recipe)
+    else:
+        recipe = resolve_precision(recipe)
+        check_free(folder, overwrite=overwrite)
+    arguments = training_arguments(recipe, folder)
+    # After the arguments: where processes are connected on the CPU, accelerate has set a number of its own.
+    if recipe.training.num_threads is not None:
+        torch.set_num_threads(recipe.training.num_threads)
+    return recipe, checkpoint, arguments
+
+
+@contextmanager
+def process_state_restored() -> Iterator[None]:
+    """Random states, number of threads and transformers' verbosity are afterwards what they were before.
+
+    A run sets them for the whole process, and whoever called it would go on with other random numbers, fewer threads
+    and no warnings. Of GPUs, those that were in use before have their random states restored.
+    """
+    threads, verbosity = torch.get_num_threads(), logging.get_verbosity()
+    python_state, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    gpu_states = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        torch.set_rng_state(torch_state)
+        torch.cuda.set_rng_state_all(gpu_states)
+        torch.set_num_threads(threads)
+        logging.set_verbosity(verbosity)
+
+
+def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
+    """Trainer's arguments; they connect the processes that `torchrun` has started."""
     chosen = recipe.training
-    # Without being told that it is on a CPU, Trainer would leave several processes unconnected, each on its own.
+    # On a CPU, without `use_cpu` and a backend, Trainer would leave several processes unconnected, each on its own.
     on_cpu = chosen.device == "cpu" or not torch.accelerator.is_available()
     return TrainingArguments(
         output_dir=str(folder / CHECKPOINTS),
-        max_steps=NO_LIMIT,
+        max_steps=NEVER,
         learning_rate=chosen.learning_rate,
         weight_decay=chosen.weight_decay,
         gradient_accumulation_steps=chosen.gradient_accumulation,
@@ -34,9 +88,9 @@ def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         logging_nan_inf_filter=False,
         # `ScheduleCallback` asks for evaluations and checkpoints; these let Trainer keep the best of them.
         eval_strategy="steps",
-        eval_steps=NO_LIMIT,
+        eval_steps=NEVER,
         save_strategy="steps",
-        save_steps=NO_LIMIT,
+        save_steps=NEVER,
         # The best and the last: with 1, Trainer removes the last one when it stops.
         save_total_limit=2,
         load_best_model_at_end=True,
@@ -58,24 +112,26 @@ def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
     )
 
 
-def _trainer(
-    recipe: Recipe, arguments: TrainingArguments, model: PreTrainedModel, data: TaskData
-) -> tuple[CountingTrainer, ScheduleCallback]:
+def build_trainer(
+    recipe: Recipe, arguments: TrainingArguments, model: PreTrainedModel, data: TaskData, folder: Path
+) -> CountingTrainer:
+    """A trainer that follows the recipe's schedule, and writes its log in the run folder.
+
+    Raises:
+        ReformerError: the model cannot be trained by several processes.
+    """
     chosen = recipe.training
-    schedule = Schedule(chosen.max_steps or NO_LIMIT, chosen.max_minutes, chosen.warmup_ratio, chosen.evaluations)
+    if arguments.world_size > 1 and model.config.layer_drop:
+        # Each process would leave out other layers, and wait for gradients that none of the others has.
+        raise ReformerError(f"model.layer_drop = {model.config.layer_drop} runs in one process; leave it out")
+    schedule = Schedule(chosen.max_steps or NEVER, chosen.max_minutes, chosen.warmup_ratio, chosen.evaluations)
     trainer = CountingTrainer(model=model, args=arguments, recipe=chosen, data=data, schedule=schedule)
     if chosen.epochs is not None:
         schedule.max_steps = min(schedule.max_steps, math.ceil(chosen.epochs * trainer.steps_in_epoch))
     arguments.max_steps = schedule.max_steps
     trainer.remove_callback(PrinterCallback)
-    keeper = ScheduleCallback(schedule)
-    trainer.add_callback(keeper)
     if chosen.early_stopping_patience is not None:
         trainer.add_callback(EarlyStoppingCallback(chosen.early_stopping_patience))
-    return trainer, keeper
-
-
-def _check_processes(arguments: TrainingArguments, model: PreTrainedModel) -> None:
-    if arguments.world_size > 1 and model.config.layer_drop:
-        # Each would leave out others, and wait for gradients that nobody has.
-        raise ReformerError(f"model.layer_drop = {model.config.layer_drop} runs in one process; leave it out")
+    if arguments.process_index == 0:
+        trainer.add_callback(TensorBoardCallback(SummaryWriter(str(folder / LOGS))))
+    return trainer

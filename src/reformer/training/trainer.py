@@ -1,4 +1,4 @@
-"""transformers' Trainer, for batches of any lengths and scores that are counted."""
+"""transformers' Trainer with batches of any lengths and metrics that are counted."""
 
 import math
 from collections.abc import Iterator
@@ -19,23 +19,22 @@ from reformer.errors import ReformerError
 from reformer.recipe import TrainingRecipe
 from reformer.tasks.base import TaskData
 from reformer.training.callbacks.averaging import WeightAverage
-from reformer.training.schedule import Schedule
+from reformer.training.schedule import Schedule, ScheduleCallback
 
 
 class DivergedError(ReformerError):
-    """The loss is no number any more."""
+    """The loss is NaN or infinite."""
 
 
 class CountingTrainer(Trainer):
-    """A `Trainer` whose batches are those of its data, whose rate follows a `Schedule`, and that scores as it goes.
+    """A `Trainer` with the batches of its data, the learning rate of a `Schedule`, and metrics counted batch by batch.
 
     Evaluation keeps counts and nothing else: no logits, no predictions, whatever the size of the set. On several
-    processes each measures its own share, and the counts are added up.
+    processes each measures its own share, and the counts are added up. With a `WeightAverage` among the callbacks the
+    average is evaluated, not the weights as they are.
     """
 
     def __init__(self, *args: Any, recipe: TrainingRecipe, data: TaskData, schedule: Schedule, **kwargs: Any):
-        # What to measure in place of the weights as they are.
-        self.average: WeightAverage | None = None
         super().__init__(
             *args,
             data_collator=data.collate,
@@ -44,13 +43,15 @@ class CountingTrainer(Trainer):
             **kwargs,
         )
         self.schedule = schedule
+        self.schedule_callback = ScheduleCallback(schedule)
         self._recipe, self._data = recipe, data
-        self._score = data.new_metric()
+        self._metric = data.new_metric()
         # Summed loss, and over how many labels.
         self._loss = torch.zeros(2, dtype=torch.float64)
         self._order = self._batches(self.train_dataset, shuffle=True)
         self.steps_in_epoch = math.ceil(len(self._order) / recipe.gradient_accumulation)
         self.add_callback(_EpochOrder(self._order, self.steps_in_epoch))
+        self.add_callback(self.schedule_callback)
 
     def get_train_dataloader(self) -> DataLoader:
         return self._loader(self.train_dataset, self._order)
@@ -64,13 +65,15 @@ class CountingTrainer(Trainer):
             optimizer = optimizer or self.optimizer
             assert isinstance(optimizer, Optimizer)
             self.lr_scheduler = LambdaLR(optimizer, self.schedule)
+            # Private to Trainer, read in transformers 5.23: without it, a second `train()` would go on with the
+            # scheduler of the first one, whose rate has come to zero.
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device
     ) -> tuple[list[dict[str, Any]], Tensor | int | None]:
-        # The step decides what is drawn, so a resumed run draws the same.
+        # Seeded by the step: a generator that ran through would draw other numbers in a resumed run.
         place = (self._recipe.seed, self.state.global_step, self.args.process_index)
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
         batches = (self._data.augment(batch, generator) for batch in epoch_iterator)
@@ -93,17 +96,18 @@ class CountingTrainer(Trainer):
     ) -> tuple[None, None, None]:
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
-            measured = self._data.evaluate_batch(model, inputs, self._score)
+            measured = self._data.evaluate_batch(model, inputs, self._metric)
         self._loss += torch.tensor(measured, dtype=torch.float64)
         return None, None, None
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
-        self._score, self._loss = self._data.new_metric(), torch.zeros(2, dtype=torch.float64)
-        with self.average.in_place() if self.average else nullcontext():
+        self._metric, self._loss = self._data.new_metric(), torch.zeros(2, dtype=torch.float64)
+        average = next((each for each in self.callback_handler.callbacks if isinstance(each, WeightAverage)), None)
+        with average.in_place() if average else nullcontext():
             output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        self._score.counts = self._over_processes(torch.from_numpy(self._score.counts)).numpy()
+        self._metric.counts = self._over_processes(torch.from_numpy(self._metric.counts)).numpy()
         loss, count = self._over_processes(self._loss).tolist()
-        metrics = {"loss": loss / max(count, 1), **self._score.result()}
+        metrics = {"loss": loss / max(count, 1), **self._metric.result()}
         assert output.metrics is not None
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in metrics.items()})
         return output
@@ -125,12 +129,12 @@ class CountingTrainer(Trainer):
         )
 
     def _loader(self, dataset: Any, batches: Batches) -> DataLoader:
-        # A loader draws a number when it is iterated; with a generator of its own, not from the global one.
+        # A loader draws a seed whenever it is iterated: without a generator of its own, from the global random state.
         return DataLoader(dataset, batch_sampler=batches, collate_fn=self.data_collator, generator=torch.Generator())
 
 
 class _EpochOrder(TrainerCallback):
-    """Tells the batches which epoch begins, also when a resumed run begins in the middle of one."""
+    """Number of the epoch for the order of the batches, right also where a resumed run begins in the middle of one."""
 
     def __init__(self, batches: Batches, steps_in_epoch: int):
         self._batches, self._steps = batches, steps_in_epoch

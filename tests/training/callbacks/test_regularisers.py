@@ -50,10 +50,10 @@ def test_heads_that_go_to_zero_are_worth_nothing(tmp_path):
     assert metrics["training"]["zeros"] == {"heads": [[0, 0], [0, 1], [1, 0], [1, 1]], "layers": []}
     trimmed = ner_recipe(tmp_path, max_steps=1) | {"model": {}}
     trimmed |= {"finetune": {"start_from": str(tmp_path / "run"), "trim_heads_tolerance": 0.0}}
-    told = train(Recipe.model_validate(trimmed), tmp_path / "trimmed", console=QUIET)["start"]
-    assert told["heads_worth"] == [[0.0, 0.0], [0.0, 0.0]]
-    assert [len(heads) for heads in told["kept_heads"]] == [1, 1]
-    assert told["trimmed_score"] == told["score"]
+    start = train(Recipe.model_validate(trimmed), tmp_path / "trimmed", console=QUIET)["start"]
+    assert start["heads_worth"] == [[0.0, 0.0], [0.0, 0.0]]
+    assert [len(heads) for heads in start["kept_heads"]] == [1, 1]
+    assert start["trimmed_score"] == start["score"]
 
 
 def test_an_average_has_no_zeros(tmp_path):

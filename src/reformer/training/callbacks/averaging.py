@@ -1,4 +1,4 @@
-"""A running average of the weights, which is what is measured and kept."""
+"""Exponential moving average of the weights, which is evaluated and saved in their place."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,25 +7,27 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from reformer.errors import ReformerError
 from reformer.models.alignment import aligned
+from reformer.training.callbacks.base import ReportingCallback
 
 AVERAGE = "average.safetensors"
 
 
-class WeightAverage(TrainerCallback):
-    """Follows the weights: after step `t` the average moves by `1 - min(decay, (1 + t) / (10 + t))` of the way to them.
+class WeightAverage(ReportingCallback):
+    """Exponential moving average of a model's weights.
 
-    Weights that swing from step to step about a good place have their average nearer to it. Training itself does not
-    see the average; measuring does, and the best average is what the run leaves. Each checkpoint holds both, so that a
-    resumed run goes on with both. Source: Polyak and Juditsky 1992, as a moving average.
+    After step `t` it moves by `1 - min(decay, (1 + t) / (10 + t))` of the way to the weights. Where these swing from
+    step to step about an optimum, their average is nearer to it. Training does not see the average; evaluation does,
+    and the run saves the best average. Each checkpoint has both, so that a resumed run goes on with both. Source:
+    Polyak and Juditsky 1992, as a moving average.
 
     Args:
-        model: whose weights.
-        decay: how much of the average stays at a step; `1 / (1 - decay)` steps are what it remembers.
-        checkpoint: the folder of the checkpoint that the run goes on from, if any.
+        model: on the device where it is trained.
+        decay: the part of the average that stays at a step; it remembers about `1 / (1 - decay)` steps.
+        checkpoint: the folder of the checkpoint that the run resumes from, if any.
 
     Raises:
         ReformerError: that checkpoint holds no average.
@@ -47,9 +49,9 @@ class WeightAverage(TrainerCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         step = state.global_step
-        way = 1 - min(self.decay, (1 + step) / (10 + step))
+        share = 1 - min(self.decay, (1 + step) / (10 + step))
         for name, weight in self._weights.items():
-            self._average[name].lerp_(weight, way)
+            self._average[name].lerp_(weight, share)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if args.should_save:
@@ -64,7 +66,7 @@ class WeightAverage(TrainerCallback):
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The average in the model, for as long as this lasts."""
+        """The average in the place of the model's weights, as a context."""
         self._swap()
         try:
             yield
@@ -73,13 +75,13 @@ class WeightAverage(TrainerCallback):
 
     def _swap(self) -> None:
         for name, weight in self._weights.items():
-            kept = weight.clone()
+            trained = weight.clone()
             weight.copy_(self._average[name])
-            self._average[name] = kept
+            self._average[name] = trained
 
     def _read(self, checkpoint: str) -> dict[str, Tensor]:
         file = Path(checkpoint) / AVERAGE
         if not file.exists():
             raise ReformerError(f"{file}: there is no such file; start the run again with --overwrite")
-        found = load_file(file)
-        return {name: aligned(found[name].to(weight.device)) for name, weight in self._weights.items()}
+        average = load_file(file)
+        return {name: aligned(average[name].to(weight.device)) for name, weight in self._weights.items()}

@@ -1,16 +1,17 @@
-"""Memory that large tensors free stays for the next ones: a third of the time of a step on a long sequence."""
+"""Freed memory, kept by the GNU C library for the next large tensors: a third of a step's time on a long sequence."""
 
 import ctypes
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
 
 from reformer.training.allocator import LARGEST_KEPT, gives_back
+from reformer.training.callbacks.base import ReportingCallback
 
-ROOM = 2
-"""So many times the most that was needed must still be left. What is kept lies in pieces, but it never doubled."""
+HEADROOM = 2
+"""Multiple of the peak memory that must still be free. Fragmentation makes a process larger, and never doubled one."""
 
 KEPT = "freed memory is kept from here on: steps take less time, and up to half as much memory again"
 ADVICE = (
@@ -18,18 +19,19 @@ ADVICE = (
     "with jemalloc a step takes a third less time: see docs/guides/language-models.md"
 )
 
-# Of mallopt, malloc.h, and what the GNU C library begins with.
+# Parameters of mallopt (malloc.h), and the GNU C library's own default of the second.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 _USUAL_MMAP_MAX = 1 << 16
 
 
-class FreedMemory(TrainerCallback):
-    """After the first step with large tensors, lets the GNU C library keep what they free, if there is memory to spare;
-    if not, advises another allocator.
+class FreedMemory(ReportingCallback):
+    """Memory of large tensors, kept by the GNU C library from the first step that has such tensors to the end.
+
+    Without enough memory to spare nothing is kept, and another allocator is advised.
 
     Args:
         model: on the CPU; elsewhere nothing is done.
-        console: says what was done.
+        console: for a note about what was done.
     """
 
     def __init__(self, model: PreTrainedModel, console: Console) -> None:
@@ -47,16 +49,15 @@ class FreedMemory(TrainerCallback):
             return
         batches = args.world_size * args.gradient_accumulation_steps
         tokens, self._seen = (state.num_input_tokens_seen - self._seen) // batches, state.num_input_tokens_seen
-        # A residual stream in float32.
+        # The residual stream in float32 is the largest tensor that every model has.
         if not gives_back(4 * tokens * self._width):
             return
         self._decided = True
-        self._keeps = memory_left() >= ROOM * args.world_size * most_needed() and _keep()
-        if state.is_world_process_zero:
-            self._console.print(f"note: {KEPT if self._keeps else ADVICE}", highlight=False)
+        self._keeps = free_memory() >= HEADROOM * args.world_size * peak_memory() and _keep()
+        self._console.print(f"note: {KEPT if self._keeps else ADVICE}", highlight=False)
 
-    def release(self) -> None:
-        """Give back what is kept, and keep no more."""
+    def close(self) -> None:
+        """Give freed memory back to the system, now and from here on."""
         if self._keeps:
             library = ctypes.CDLL(None)
             library.mallopt(_MMAP_MAX, _USUAL_MMAP_MAX)
@@ -65,17 +66,17 @@ class FreedMemory(TrainerCallback):
             self._keeps = False
 
 
-def memory_left() -> int:
+def free_memory() -> int:
     """The bytes that Linux can still give this process, and its control group allows."""
-    left = _kilobytes("/proc/meminfo", "MemAvailable") << 10
+    available = _kilobytes("/proc/meminfo", "MemAvailable") << 10
     try:
-        most, now = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
+        limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
     except (OSError, ValueError):
-        return left
-    return min(left, most - now)
+        return available
+    return min(available, limit - used)
 
 
-def most_needed() -> int:
+def peak_memory() -> int:
     """The most bytes that this process has had in memory, on Linux."""
     return _kilobytes("/proc/self/status", "VmHWM") << 10
 

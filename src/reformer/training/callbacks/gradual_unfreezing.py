@@ -1,29 +1,31 @@
-"""Layers that begin to learn one after the other, from the top, for as long as that makes the model better."""
+"""Gradual unfreezing: layers begin to learn one after the other, from the top, while the score improves."""
 
 from typing import Any
 
 from rich.console import Console
-from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
 
 from reformer.errors import ReformerError
 from reformer.finetuning import freeze_all_but_top, layers
+from reformer.training.callbacks.base import ReportingCallback
 
-# A single measure without a gain may be chance.
+# A single evaluation without a gain may be chance.
 PATIENCE = 2
 
 
-class GradualUnfreezing(TrainerCallback):
-    """Begins with the head alone; each measure that is the best so far lets the next lower layer learn, too, and in
-    the end the embeddings. The run ends when two measures in a row were no better.
+class GradualUnfreezing(ReportingCallback):
+    """Gradual unfreezing by the validation score: the head learns alone at first, and each evaluation with the best
+    score so far unfreezes the next lower layer, in the end the embeddings. The run ends after two evaluations in a row
+    without a better score.
 
-    What is open follows from the measures alone, so a resumed run opens what was open. Source: Howard and Ruder 2018,
-    section 3.3, with the held-out score in place of epochs.
+    The scores alone decide which layers are unfrozen, so a resumed run unfreezes those that were. Source: Howard and
+    Ruder 2018, section 3.3, with the validation score in place of epochs.
 
     Args:
         model: with one stack of layers.
-        metric: the score to watch, as Trainer logs it.
-        greater_is_better: whether it should rise.
-        console: says what begins to learn.
+        metric: the name of the score.
+        greater_is_better: whether the score should rise.
+        console: for a line about each layer that begins to learn.
     """
 
     def __init__(self, model: PreTrainedModel, metric: str, greater_is_better: bool, console: Console) -> None:
@@ -33,20 +35,20 @@ class GradualUnfreezing(TrainerCallback):
         self._best = float("-inf")
         self._open, self._stale, self._chosen = 0, 0, 0
 
-    @property
-    def chosen(self) -> dict[str, Any]:
-        """How many layers learned, from the top, before the best measure, and whether the embeddings did."""
-        return {"layers": min(self._chosen, self._count), "embeddings": self._chosen > self._count}
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """Number of layers, from the top, that had learned by the best evaluation, and whether the embeddings had."""
+        learned = {"layers": min(self._chosen, self._count), "embeddings": self._chosen > self._count}
+        return {"start": {"learned": learned}}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if args.world_size > 1:
-            # The processes agree at the start on what they exchange, and it would change.
+            # The processes fix at the start whose gradients they exchange; unfreezing would change that.
             raise ReformerError('finetune.freeze = "auto" runs in one process; say which layers to freeze')
         for entry in state.log_history:
             if self._metric in entry:
-                self._see(entry[self._metric])
+                self._take(entry[self._metric])
         freeze_all_but_top(self._model, self._open)
 
     def on_evaluate(
@@ -59,15 +61,15 @@ class GradualUnfreezing(TrainerCallback):
     ) -> None:
         assert metrics is not None
         before = self._open
-        self._see(metrics[self._metric])
+        self._take(metrics[self._metric])
         if self._open > before:
             freeze_all_but_top(self._model, self._open)
-            what = "embeddings" if self._open > self._count else f"layer {self._count - self._open}"
-            self._console.print(f"begins to learn: {what}", highlight=False)
+            part = "embeddings" if self._open > self._count else f"layer {self._count - self._open}"
+            self._console.print(f"begins to learn: {part}", highlight=False)
         if self._stale == PATIENCE:
             control.should_training_stop = True
 
-    def _see(self, score: float) -> None:
+    def _take(self, score: float) -> None:
         score *= self._sign
         if score > self._best:
             self._best, self._stale, self._chosen = score, 0, self._open

@@ -1,25 +1,34 @@
-"""What a run shows while it trains: a bar with loss and score in a terminal, and a line for each evaluation."""
+"""Progress of a run on the console: a bar with loss and score in a terminal, and a line for each evaluation."""
 
+import math
 import time
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as ProgressBar
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from reformer.tasks.base import Task, TaskData
+from reformer.training.callbacks.base import ReportingCallback
 from reformer.training.schedule import Schedule
 
-# Where there is no terminal to draw a bar in, the loss is printed this often.
+# Without a terminal to draw a bar in, a line with the loss is printed this often.
 SECONDS_BETWEEN_LINES = 15
 
 
-class Display(TrainerCallback):
-    """Shows a run's progress on one console, from the first process alone."""
+class Progress(ReportingCallback):
+    """Progress of a run on one console, as `Schedule` counts it.
+
+    Args:
+        console: where to print; a quiet one in all processes but the first.
+        task: whose score is shown.
+        data: how a loss is shown.
+    """
 
     def __init__(self, console: Console, schedule: Schedule, task: Task, data: TaskData):
-        self._console, self._pace, self._task, self._data = console, schedule, task, data
-        self._bar = Progress(
+        self._console, self._schedule, self._task, self._data = console, schedule, task, data
+        self._bar = ProgressBar(
             TextColumn("{task.percentage:3.0f}%"),
             BarColumn(bar_width=30),
             TextColumn("{task.description}"),
@@ -37,7 +46,7 @@ class Display(TrainerCallback):
         self._tokens, self._since = state.num_input_tokens_seen, time.perf_counter()
         if state.best_metric is not None:
             self._score = state.best_metric
-        if self._console.is_terminal and state.is_world_process_zero:
+        if self._console.is_terminal:
             self._bar.start()
 
     def on_train_end(
@@ -54,9 +63,9 @@ class Display(TrainerCallback):
         now = time.perf_counter()
         speed = (state.num_input_tokens_seen - self._tokens) / (now - self._since)
         status = f"{self._line(state)}  {speed:,.0f} tokens/s"
-        self._bar.update(self._row, completed=self._pace.done(state.global_step), description=status)
+        self._bar.update(self._row, completed=self._schedule.progress(state.global_step), description=status)
         overdue = now - self._printed > SECONDS_BETWEEN_LINES
-        if overdue and not self._console.is_terminal and state.is_world_process_zero:
+        if overdue and not self._console.is_terminal:
             self._print(status)
 
     def on_log(
@@ -84,13 +93,12 @@ class Display(TrainerCallback):
             score > state.best_metric if self._task.greater_is_better else score < state.best_metric
         )
         self._score = score
-        if state.is_world_process_zero:
-            self._print(f"{self._line(state)}  measured{'  best so far' if best else ''}")
+        self._print(f"{self._line(state)}  measured{'  best so far' if best else ''}")
 
     def _line(self, state: TrainerState) -> str:
-        score = "" if self._score != self._score else f"  {self._task.best_metric} {self._score:.4f}"
-        loss = "" if self._loss != self._loss else f"  {self._data.format_loss(self._loss)}"
-        return f"{self._pace.seconds / 60:5.1f} min  step {state.global_step:,}{loss}{score}"
+        score = "" if math.isnan(self._score) else f"  {self._task.best_metric} {self._score:.4f}"
+        loss = "" if math.isnan(self._loss) else f"  {self._data.format_loss(self._loss)}"
+        return f"{self._schedule.seconds / 60:5.1f} min  step {state.global_step:,}{loss}{score}"
 
     def _print(self, line: str) -> None:
         self._console.print(line, highlight=False)

@@ -1,0 +1,16 @@
+"""Callbacks of a run that add to its metrics and clean up after themselves."""
+
+from typing import Any
+
+from transformers import TrainerCallback
+
+
+class ReportingCallback(TrainerCallback):
+    """A callback with something to report or to put back when training ends."""
+
+    def metrics(self) -> dict[str, dict[str, Any]]:
+        """Values to add to `metrics.json`, under the name of their table there, such as `training`."""
+        return {}
+
+    def close(self) -> None:
+        """Put back what the callback has changed outside the run. Called once training has ended, failed or not."""
