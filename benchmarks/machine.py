@@ -55,7 +55,7 @@ def device_for(case: Case, given: str | None) -> str:
         return "cpu"
     if not torch.cuda.is_available():
         raise ReformerError(NEEDED.format(case=case.name))
-    reason = gpu.unavailable() if case.device == "cuda" else None
+    reason = gpu.why_unavailable() if case.device == "cuda" else None
     if reason is not None:
         raise ReformerError(f"the kernels cannot run here: {reason}")
     return device
