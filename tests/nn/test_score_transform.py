@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from reformer.models import ReformerConfig
 from reformer.nn import Attention, AttentionOptions, Replay, Tokens
 
 
@@ -24,8 +23,3 @@ def test_it_starts_as_the_identity_and_learns_at_once(kind, transform):
     assert (found - plain(hidden, tokens, Replay())).abs().max() < 1e-5
     found.square().sum().backward()
     assert transformed.transform.coefficients.grad.abs().min() > 0
-
-
-def test_an_order_that_makes_no_sense_is_refused():
-    with pytest.raises(ValueError, match="score_polynomial_order=17: expected 1 to 16"):
-        ReformerConfig(score_transform="polynomial", score_polynomial_order=17)

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from reformer.models import ReformerConfig
 from reformer.nn import Attention, AttentionOptions, Replay, TimeBias, Tokens
 from reformer.nn.time_bias import time_waves
 
@@ -49,23 +48,3 @@ def test_the_phase_of_a_far_position_is_that_of_the_formula():
     waves = time_waves(torch.tensor([[10**6]]), [math.sqrt(2 / math.pi)], 1)
     assert abs(float(waves[1]) - 1) < 1e-2
     assert abs(float(waves[0])) < 1e-2
-
-
-def test_heads_that_share_keys_share_a_time_step():
-    options = {"attention_layers": ["full"], "num_key_value_heads": 2, "time_bias_length": 9}
-    assert ReformerConfig(**options).steps_of_heads == [1, 1, 2, 2]
-    with pytest.raises(ValueError, match="neighbouring heads share keys, so they need one time step"):
-        ReformerConfig(**options, time_bias_steps=[1, 2, 3, 4])
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"time_bias_length": -1}, "expected 0"),
-        ({"time_bias_steps": [1, 2, 3, 4]}, "no effect without a time_bias_length"),
-        ({"time_bias_steps": [1, 2], "time_bias_length": 9}, "2 for num_attention_heads=4; give one each"),
-    ],
-)
-def test_what_makes_no_sense_is_refused(fields, message):
-    with pytest.raises(ValueError, match=message):
-        ReformerConfig(**fields)
