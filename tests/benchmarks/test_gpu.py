@@ -10,7 +10,8 @@ from benchmarks.registry import CASES
 from reformer.ops import gpu, position_slots
 from reformer.ops.window_attention import triton_tiles
 
-runs = pytest.mark.skipif(gpu.why_unsupported(torch.empty(0)) is not None, reason=str(gpu.why_unsupported(torch.empty(0))))
+REASON = gpu.why_unsupported(torch.empty(0))
+runs = pytest.mark.skipif(REASON is not None, reason=str(REASON))
 
 
 def test_only_what_can_be_captured_is_measured_in_a_graph():

@@ -57,8 +57,8 @@ def drawn(monkeypatch):
     found = []
     draw = reversible.replays
 
-    def watched(count, *, random):
-        found.append(draw(count, random=random))
+    def watched(sublayers, *, training):
+        found.append(draw(sublayers, training=training))
         return found[-1]
 
     monkeypatch.setattr(reversible, "replays", watched)
