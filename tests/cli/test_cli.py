@@ -211,7 +211,7 @@ def test_env_and_data_list_tell_what_is_here():
 
 
 def test_env_tells_reasons_as_they_are(monkeypatch):
-    monkeypatch.setattr("reformer.ops.gpu.unavailable", lambda: "pip install 'reformer-torch[gpu]'")
+    monkeypatch.setattr("reformer.ops.gpu.why_unavailable", lambda: "pip install 'reformer-torch[gpu]'")
     assert "not available: pip install 'reformer-torch[gpu]'" in reformer("env").stdout
 
 

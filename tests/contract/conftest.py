@@ -10,8 +10,7 @@ from itertools import cycle
 import pytest
 
 from reformer.ops import gpu
-from reformer.ops.window_attention import triton_rows as arrangement
-from reformer.ops.window_attention import triton_tiles as tiling
+from reformer.ops.window_attention import triton_rows, triton_tiles
 
 VARIANTS = ("local+lsh", "separate", "heads", "lsh", "grouped", "local")
 """Position and hash orderings, queries in the keys' row and in one of their own, heads of several kinds with a
@@ -33,8 +32,8 @@ def _kernels_unasked(monkeypatch):
     """The kernels are chosen for tensors of the processor, in one tile a row and with small tables: fewer steps."""
     if gpu.INTERPRETED:
         monkeypatch.setattr(gpu, "DEVICES", ("cpu",))
-        monkeypatch.setattr(arrangement, "FEWEST_KINDS", 64)
-        monkeypatch.setattr(tiling, "default", lambda kernel, query, window: tiling.Tiling(64, 64, 4, 2))
+        monkeypatch.setattr(triton_rows, "FEWEST_KINDS", 64)
+        monkeypatch.setattr(triton_tiles, "default", lambda kernel, query, window: triton_tiles.Tiling(64, 64, 4, 2))
 
 
 def pytest_collection_modifyitems(config, items):

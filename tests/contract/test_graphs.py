@@ -10,7 +10,7 @@ from tests.contract.models import HEADS, every_head, random_ids
 
 @pytest.fixture(autouse=True)
 def _in_a_graph(monkeypatch):
-    monkeypatch.setattr(gpu, "in_a_graph", lambda: True)
+    monkeypatch.setattr(gpu, "is_capturing", lambda: True)
 
 
 def _step(head, variant):

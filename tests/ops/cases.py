@@ -1,13 +1,26 @@
-"""Random calls of `window_attention`, and how a backend is compared with the definition."""
+"""Random calls of `window_attention`, the backends to be tested, and their comparison with the definition."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
 from reformer.ops import hash_query_slots, hash_slots, position_slots, random_rotations, window_attention
+from reformer.ops.window_attention import BACKENDS, REFUSALS
+
+_QUERY = torch.empty(1, 1, 1, 1)
+MISSING = {name: reason(_QUERY, _QUERY) for name, reason in REFUSALS.items()}
+"""Why a backend cannot be tried on the tensors of these tests; they run on any machine."""
+
+FAST = [
+    pytest.param(name, marks=pytest.mark.skipif(MISSING[name] is not None, reason=str(MISSING[name])))
+    for name in BACKENDS
+    if name != "reference"
+]
+ALL = [*FAST, "reference"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What `triton` would launch on a GPU, compiled for one on a machine without.
+"""Compiler of the launches of the `triton` backend for a GPU, on a machine without one.
 
 `python -m tests.ops.compiled DTYPE HEAD_DIM [all]`.
 
@@ -45,6 +45,7 @@ def recorded(tell: Callable[[Compiled], None]) -> Iterator[None]:
     from triton.compiler import ASTSource
 
     from reformer.ops import gpu
+    from reformer.ops.self_check import SelfCheck
 
     done: set[Any] = set()
 
@@ -74,8 +75,8 @@ def recorded(tell: Callable[[Compiled], None]) -> Iterator[None]:
     with (
         mock.patch.object(gpu, "DEVICES", ("cpu",)),
         mock.patch("triton.runtime.jit.JITFunction.run", run),
-        mock.patch.object(gpu, "refusal", return_value=None),
-        mock.patch.object(gpu.self_check, "distrust", return_value=None),
+        mock.patch.object(gpu, "why_unsupported", return_value=None),
+        mock.patch.object(SelfCheck, "failure", return_value=None),
     ):
         yield
 

@@ -176,22 +176,22 @@ Results define(const Problem& p, double scale) {
       const double* q = &p.query[(row * p.queries + i) * p.dim];
       const double* g = &p.grad[(row * p.queries + i) * p.dim];
       double largest = -std::numeric_limits<double>::infinity(), total = 0, delta = 0;
-      int64_t own = -1;
+      int64_t self_key = -1;
       std::vector<int> count(p.keys, 0);
       for (int64_t o = 0; o < p.orderings; ++o) {
         const int64_t s = p.query_slots[(row * p.orderings + o) * p.queries + i];
         for (int64_t j = 0; s >= 0 && j < p.keys; ++j) {
           const int64_t t = p.key_slots[(row * p.orderings + o) * p.keys + j];
           if (t < 0) continue;
-          if (!p.attend_self && s == t) own = j;
+          if (!p.attend_self && s == t) self_key = j;
           const bool near = p.causal ? s >= t && s - t < p.windows[o] : std::abs(s - t) < p.windows[o];
           count[j] += near && (p.attend_self || s != t);
         }
       }
-      if (own >= 0) count[own] = 0;
+      if (self_key >= 0) count[self_key] = 0;
       bool any = false;
       for (int64_t j = 0; j < p.keys; ++j) any = any || count[j];
-      if (!any && own >= 0) count[own] = 1;
+      if (!any && self_key >= 0) count[self_key] = 1;
       for (int64_t j = 0; j < p.keys; ++j) {
         if (!count[j]) continue;
         weight[j] = 0;

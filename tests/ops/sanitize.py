@@ -1,4 +1,4 @@
-"""Compiles the kernels with sanitizers and runs random calls: `python -m tests.ops.sanitize [calls]`."""
+"""Random calls of the CPU kernels, compiled with sanitizers: `python -m tests.ops.sanitize [calls]`."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The kernels are chosen unasked on a card where a small call went well, and there alone."""
+"""The mechanism of the self-check, with the CPU in the place of a GPU and no kernels."""
 
 import subprocess
 import sys
@@ -9,71 +9,121 @@ import pytest
 import torch
 
 from reformer.errors import ReformerError
-from reformer.ops import backend_status, gpu, position_slots, self_check, window_attention
-from reformer.ops.window_attention import REFUSALS
+from reformer.ops import gpu
+from reformer.ops.self_check import SelfCheck
 
-REFUSED = gpu.refusal(torch.empty(0))
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
 def card(monkeypatch):
-    """The processor in the place of a card, of which nothing is known yet."""
+    """The CPU in the place of a GPU that kernels run on."""
     monkeypatch.setattr(gpu, "INTERPRETED", False)
     monkeypatch.setattr(gpu, "DEVICES", ("cpu",))
-    monkeypatch.setattr(gpu, "refusal", lambda tensor: None)
-    monkeypatch.setitem(REFUSALS, "triton", lambda query, key: None)
-    monkeypatch.setattr(self_check, "_FOUND", {})
+    monkeypatch.setattr(gpu, "why_unsupported", lambda tensor: None)
 
 
-@pytest.mark.skipif(REFUSED is not None, reason=str(REFUSED))
-def test_triton_kernels_that_are_right_are_trusted():
-    assert self_check.discrepancy(CPU, length=20) is None
-
-
-def test_what_is_wrong_is_not_chosen_and_said_once(card, monkeypatch):
-    tries = []
-    monkeypatch.setattr(self_check, "discrepancy", lambda device: tries.append(1) or "the output is 1e+00 off")
-    x, slots = torch.randn(1, 1, 4, 8), position_slots(torch.ones(1, 4, dtype=torch.bool))
-    with pytest.warns(UserWarning, match="not used on cpu: the output is 1e.00 off. Plain PyTorch serves"):
-        first = window_attention(x, x, x, slots, window=2)
+def test_a_failure_is_kept_and_warned_of_once(card):
+    calls = []
+    check = SelfCheck("some op", lambda device: calls.append(device) or "the output is 1e+00 off")
+    with pytest.warns(
+        UserWarning, match=r"kernels of some op are not used on cpu: the output is 1e.00 off\. Plain PyTorch"
+    ):
+        assert not check.serves(torch.empty(1))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert torch.equal(window_attention(x, x, x, slots, window=2), first)
-    assert tries == [1]
+        assert not check.serves(torch.empty(1))
+        assert check.failure(CPU) == "the output is 1e+00 off"
+    assert calls == [CPU]
 
 
-def test_what_does_not_compile_is_a_reason(card, monkeypatch):
+def test_a_success_is_kept_too_and_each_check_has_its_own_verdict(card):
+    calls = []
+    check = SelfCheck("one op", lambda device: calls.append(device))
+    other = SelfCheck("another op", lambda device: "wrong")
+    assert check.serves(torch.empty(1))
+    with pytest.warns(UserWarning, match="another op"):
+        assert not other.serves(torch.empty(1))
+    assert check.serves(torch.empty(1))
+    assert calls == [CPU]
+
+
+def test_an_exception_is_a_failure(card):
     def fails(device):
         raise RuntimeError("no such instruction\nmore")
 
-    monkeypatch.setattr(self_check, "discrepancy", fails)
     with pytest.warns(UserWarning, match="RuntimeError: no such instruction"):
-        assert self_check.distrust(CPU) == "RuntimeError: no such instruction"
+        assert SelfCheck("op", fails).failure(CPU) == "RuntimeError: no such instruction"
+
+    def fails_silently(device):
+        raise RuntimeError
+
+    with pytest.warns(UserWarning, match="RuntimeError"):
+        assert SelfCheck("op", fails_silently).failure(CPU) == "RuntimeError: "
 
 
-def test_it_is_tried_beside_the_callers_modes_and_random_state(card, monkeypatch):
-    seen = []
+def test_it_runs_beside_the_callers_modes():
+    modes = []
 
     def look(device):
-        seen.append((torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"), threading.current_thread()))
+        modes.append((torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"), threading.current_thread()))
 
-    monkeypatch.setattr(self_check, "discrepancy", look)
     with torch.inference_mode(), torch.autocast("cpu"):
-        assert self_check.distrust(CPU) is None
-    assert seen[0][:2] == (False, False)
+        assert SelfCheck("op", look).failure(CPU) is None
+    assert modes[0][:2] == (False, False)
+    assert modes[0][2] is not threading.current_thread()
+
+
+def test_threads_that_ask_at_once_wait_for_one_comparison():
+    calls, barrier = [], threading.Barrier(2)
+    check = SelfCheck("op", lambda device: calls.append(device))
+
+    def ask():
+        barrier.wait()
+        check.failure(CPU)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert calls == [CPU]
+
+
+def test_nothing_is_compared_where_kernels_cannot_run(monkeypatch):
+    def fails(device):
+        raise AssertionError
+
+    check = SelfCheck("op", fails)
+    assert not check.serves(torch.empty(1))
+    monkeypatch.setattr(gpu, "DEVICES", ("cpu",))
+    monkeypatch.setattr(gpu, "why_unsupported", lambda tensor: "there is no kernel")
+    assert not check.serves(torch.empty(1))
+    # The interpreter is exact, and a comparison in it takes minutes.
+    monkeypatch.setattr(gpu, "why_unsupported", lambda tensor: None)
+    monkeypatch.setattr(gpu, "INTERPRETED", True)
+    assert check.serves(torch.empty(1))
+
+
+def test_a_cuda_graph_cannot_capture_it(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    check = SelfCheck("some op", lambda device: None)
+    with pytest.raises(ReformerError, match=r"first call of some op .* make the call once before the capture"):
+        check.failure(torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    assert check.failure(torch.device("cuda", 0)) is None
 
 
 TRACED = """
 import torch
-from importlib import import_module
 from reformer.ops import gpu, position_slots, window_attention
-from reformer.ops.gpu import self_check
+from reformer.ops.self_check import SelfCheck
+from reformer.ops.window_attention import REFUSALS, triton
 
-tries = []
-gpu.DEVICES, gpu.refusal, gpu.INTERPRETED = ("cpu",), lambda tensor: None, False
-import_module("reformer.ops.window_attention").REFUSALS["triton"] = lambda query, key: None
-self_check.discrepancy = lambda device: tries.append(1) or "it is off"
+calls = []
+gpu.DEVICES, gpu.why_unsupported, gpu.INTERPRETED = ("cpu",), lambda tensor: None, False
+REFUSALS["triton"] = lambda query, key: None
+triton.SELF_CHECK = SelfCheck("window attention", lambda device: calls.append(1) or "it is off")
 slots = position_slots(torch.ones(1, 4, dtype=torch.bool))
 
 def attend(x):
@@ -82,7 +132,7 @@ def attend(x):
 x = torch.randn(1, 1, 4, 8)
 compiled = torch.compile(attend, fullgraph=True, backend="aot_eager")
 assert (compiled(x) - attend(x)).abs().max() < 1e-6
-assert tries == [1], tries
+assert calls == [1], calls
 """
 
 
@@ -90,49 +140,3 @@ def test_a_graph_that_is_traced_first_stays_whole():
     # In a process of its own, without the checks of annotated shapes, which cannot be traced.
     done = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-
-
-def test_a_wrong_result_is_found(monkeypatch):
-    """By the comparison itself, with definitions in the place of the kernels."""
-    from reformer.ops import orderings
-    from reformer.ops.orderings import triton as hashing
-
-    plain = self_check._attended
-    off = [0.0]
-
-    def attended(given, slots, backend):
-        found = plain(given, slots, "reference")
-        return found if backend == "reference" else [found[0], found[1] + off[0], found[2]]
-
-    monkeypatch.setattr(self_check, "_attended", attended)
-    monkeypatch.setattr(hashing, "hash_buckets", lambda vectors, turns: orderings.hash_buckets(vectors, (*turns,)))
-    monkeypatch.setattr(hashing, "bucket_slots", lambda buckets, *rest: orderings.bucket_slots(buckets))
-    state = torch.get_rng_state()
-    assert self_check.discrepancy(CPU) is None
-    assert torch.equal(torch.get_rng_state(), state)
-    off[0] = 0.5
-    assert "in bfloat16 the gradient of queries is" in str(self_check.discrepancy(CPU))
-    off[0] = float("nan")
-    assert "gradient of queries is nan off" in str(self_check.discrepancy(CPU))
-    monkeypatch.setattr(hashing, "bucket_slots", lambda buckets, *rest: orderings.bucket_slots(buckets) + 1)
-    assert self_check.discrepancy(CPU) == "400 of 400 tokens have another slot"
-    monkeypatch.setattr(hashing, "hash_buckets", lambda vectors, rotations: torch.zeros(1, 2, 1, 200).long())
-    assert "tokens are in another bucket" in str(self_check.discrepancy(CPU))
-
-
-def test_in_a_graph_nothing_can_be_tried(card, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
-    with pytest.raises(ReformerError, match="make the call once before it is captured"):
-        self_check.distrust(torch.device("cuda", 0))
-
-
-def test_the_status_says_what_was_seen(card, monkeypatch):
-    monkeypatch.setattr(gpu, "unavailable", lambda: None)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Card")
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    for found, told in (
-        (None, "available: Card, where a small call"),
-        ("it is off", "by name alone: tried on Card, it is"),
-    ):
-        monkeypatch.setattr(self_check, "_FOUND", {"cuda:0": found})
-        assert backend_status()["triton"].startswith(told)

@@ -246,7 +246,7 @@ class ReformerModel(ReformerPreTrainedModel):
             )
         if input_ids.dim() != 2:
             raise ValueError(f"input_ids has shape {tuple(input_ids.shape)}, expected [batch, length]")
-        if input_ids.device.type == "cpu" and input_ids.numel() and not gpu.in_a_graph():
+        if input_ids.device.type == "cpu" and input_ids.numel() and not gpu.is_capturing():
             smallest, largest = (int(bound) for bound in input_ids.aminmax())
             if smallest < 0 or largest >= self.config.vocab_size:
                 wrong = smallest if smallest < 0 else largest
@@ -275,8 +275,8 @@ class ReformerModel(ReformerPreTrainedModel):
             mask, padded = torch.ones(batch, length, dtype=torch.bool, device=hidden.device), False
         else:
             mask = attention_mask.bool()
-            padded = gpu.in_a_graph() or not bool(mask.all())
-        longest = length if not padded or gpu.in_a_graph() else int(mask.sum(-1).max())
+            padded = gpu.is_capturing() or not bool(mask.all())
+        longest = length if not padded or gpu.is_capturing() else int(mask.sum(-1).max())
         earlier = None
         if cache is not None:
             earlier = cache.earlier(mask)

@@ -33,7 +33,7 @@ from reformer.ops import (
     window_attention,
 )
 from reformer.ops.orderings import Rotations, bucket_count, bucket_factors
-from reformer.ops.window_attention import WIDEST, ScoreTransform
+from reformer.ops.window_attention import MAX_WINDOW, ScoreTransform
 
 
 class Attention(HeadLayer):
@@ -294,7 +294,7 @@ class Attention(HeadLayer):
             self._repeat_kv(value),
             query_slots,
             key_slots,
-            window=WIDEST,
+            window=MAX_WINDOW,
             causal=self.causal,
             scale=scale,
             transform=self._transform,

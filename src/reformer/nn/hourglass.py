@@ -166,7 +166,7 @@ class Hourglass(nn.Module):
 
 def _shortened(tokens: Tokens, real: Bool[Tensor, "batch steps"], earlier: Int[Tensor, " batch"] | None) -> Tokens:
     """Steps in place of tokens; `earlier` says how many came before."""
-    padded = gpu.in_a_graph() or not bool(real.all())
+    padded = gpu.is_capturing() or not bool(real.all())
     steps = Tokens.of(real, padded, earlier)
     steps = replace(tokens, mask=real, padded=padded, slots=steps.slots, rotary=None, time=None)
     return steps if tokens.positioned is None else tokens.positioned(steps)

@@ -1,4 +1,4 @@
-"""Tensors in, tensors out: the orderings, the one attention over them, and the loss without the logits."""
+"""Operations: functions of tensors, for orderings, window attention, convolutions and losses."""
 
 from reformer.ops.backends import backend_status
 from reformer.ops.linear_chain import chain_log_partition, chain_score

@@ -1,4 +1,4 @@
-"""A linear-chain random field over the labels of a sequence: all paths at once (`docs/math.md`, 45)."""
+"""Path score and log-partition of a linear-chain conditional random field (`docs/math.md`, 45)."""
 
 from typing import Any
 
@@ -13,11 +13,13 @@ def chain_score(
     path: Int[Tensor, "batch length"],
     mask: Bool[Tensor, "batch length"],
 ) -> Float[Tensor, " batch"]:
-    """The score of one path: of its labels, and of each label after the one before it.
+    """The score of one path: the sum of the scores of its labels and of the transitions between neighbours.
 
     Args:
-        path: the label of each token that is in the mask; what stands elsewhere is not looked at.
-        mask: which tokens are links of the chain; others are passed over, as if they were not there.
+        scores: of every label of every token; computed and returned in float32 at least.
+        transitions: `[i, j]` is the score of label `j` after label `i`.
+        path: the label of each token; ignored outside the mask.
+        mask: True for the tokens of the chain; the others are skipped, as if they were not there.
 
     Example:
         >>> scores, transitions = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]]), torch.tensor([[0.0, 5.0], [0.0, 0.0]])
@@ -26,12 +28,12 @@ def chain_score(
     """
     dtype = torch.promote_types(scores.dtype, torch.float32)
     scores, transitions, path = scores.to(dtype), transitions.to(dtype), path.masked_fill(~mask, 0)
-    own = scores.gather(-1, path[..., None])[..., 0].masked_fill(~mask, 0).sum(-1)
-    order, lengths = _real_first(mask)
+    emissions = scores.gather(-1, path[..., None])[..., 0].masked_fill(~mask, 0).sum(-1)
+    order, lengths = _chain_first(mask)
     path = path.gather(1, order)
     steps = transitions[path[:, :-1], path[:, 1:]]
     inside = torch.arange(1, path.shape[1], device=path.device) < lengths[:, None]
-    return own + steps.masked_fill(~inside, 0).sum(-1)
+    return emissions + steps.masked_fill(~inside, 0).sum(-1)
 
 
 def chain_log_partition(
@@ -39,21 +41,23 @@ def chain_log_partition(
     transitions: Float[Tensor, "labels labels"],
     mask: Bool[Tensor, "batch length"],
 ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch length labels"]]:
-    """The logarithm of the summed exponentials of all paths' scores, and the probability of every label.
+    """The log-sum-exp of the scores of all paths, and the marginal probability of every label.
 
-    Forward and backward recursion, each vector of weights divided by its sum (Rabiner 1989), so that no length
-    overflows. Time grows with the length and the square of the number of labels, memory with their product. The
-    gradients of the first result come from the same recursions; the second has none.
+    Forward-backward algorithm, each vector of weights divided by its sum so that no length overflows. Time grows with
+    the length times the square of the number of labels, memory with the length times the number of labels. The
+    gradients of the log-partition come from the same recursions; the probabilities have no gradient.
 
     Args:
-        scores: finite; computed and given back in float32 at least.
+        scores: finite; computed and returned in float32 at least.
         transitions: `[i, j]` is the score of label `j` after label `i`.
-        mask: which tokens are links of the chain; others are passed over, as if they were not there, and their
-            probabilities are 0. A sequence without any has the logarithm 0.
+        mask: True for the tokens of the chain; the others are skipped, as if they were not there, and their
+            probabilities are 0. The log-partition of a sequence without tokens is 0.
 
     Raises:
         ValueError: shapes that do not fit.
-        RuntimeError: in the backward pass, when something was derived from the probabilities.
+        RuntimeError: in the backward pass, if the loss depends on the probabilities.
+
+    Source: Rabiner 1989, section V.A (scaling); Lafferty, McCallum, Pereira 2001.
 
     Example:
         >>> scores, mask = torch.zeros(1, 3, 2), torch.ones(1, 3, dtype=torch.bool)
@@ -72,17 +76,27 @@ def chain_log_partition(
     return log_partition, probabilities
 
 
-def _real_first(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """An order of each row's tokens that puts its links before the others, and how many they are."""
+def _chain_first(
+    mask: Bool[Tensor, "batch length"],
+) -> tuple[Int[Tensor, "batch length"], Int[Tensor, " batch"]]:
+    """An order of each row's tokens with those of the chain first, and the number of these."""
     return (~mask).byte().argsort(dim=1, stable=True), mask.sum(1)
 
 
-@torch.library.custom_op("reformer::linear_chain", mutates_args=())
-def _recursions(scores: Tensor, transitions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The logarithms, the probabilities of labels, and the expected number of each pair of neighbours, by row."""
+@torch.library.custom_op(
+    "reformer::linear_chain",
+    mutates_args=(),
+    schema="(Tensor scores, Tensor transitions, Tensor mask) -> (Tensor, Tensor, Tensor)",
+)
+def _recursions(
+    scores: Float[Tensor, "batch length labels"],
+    transitions: Float[Tensor, "labels labels"],
+    mask: Bool[Tensor, "batch length"],
+) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch length labels"], Float[Tensor, "batch labels labels"]]:
+    """The log-partition, the probabilities of labels, and the expected count of each pair of neighbouring labels."""
     batch, _, labels = scores.shape
-    order, lengths = _real_first(mask)
-    # Longest first: the rows that go on are then the first ones at every step.
+    order, lengths = _chain_first(mask)
+    # Longest first, so that the rows that go on are the first ones at every step.
     lengths, rows = lengths.sort(descending=True)
     order = order[rows]
     longest = int(lengths[0]) if batch else 0
@@ -115,20 +129,20 @@ def _recursions(scores: Tensor, transitions: Tensor, mask: Tensor) -> tuple[Tens
         now.div_(total)
         before = now
 
-    # What a link gives to the one before it; after the last one of a row there is nothing, which weighs 1.
+    # Messages from each token to the one before it; the last token of a row receives ones.
     backward = torch.ones_like(weights)
-    given = weights / sums
+    messages = weights / sums
     ways_back = ways.T.contiguous()
     for time in range(longest - 2, -1, -1):
         count = going_on[time + 1]
-        following = given[time + 1, :count]
+        following = messages[time + 1, :count]
         following.mul_(backward[time + 1, :count])
         torch.mm(following, ways_back, out=backward[time, :count])
 
     chances = (forward * backward).masked_fill_(~inside[..., None], 0)
     probabilities[rows] = torch.zeros_like(probabilities).scatter_(1, order, chances.transpose(0, 1))
     if longest > 1:
-        later = given[1:].masked_fill_(~inside[1:, :, None], 0)
+        later = messages[1:].masked_fill_(~inside[1:, :, None], 0)
         pairs[rows] = torch.einsum("lbi,lbj->bij", forward[:-1], later) * ways
     logarithms = (sums.log() + highest)[..., 0].masked_fill_(~inside, 0).sum(0)
     log_partition[rows] = logarithms + (lengths - 1).clamp_min(0) * step
@@ -151,7 +165,8 @@ def _differentiate(
 ) -> tuple[Tensor | None, Tensor | None, None]:
     if by_probabilities is not None or by_pairs is not None:
         raise RuntimeError(
-            "the probabilities of a random field's labels have no gradient; learn from its loss: give the model labels"
+            "the probabilities of a random field's labels have no gradient: compute the loss from the log-partition, "
+            "or give the model labels"
         )
     if by_log_partition is None:
         return None, None, None

@@ -1,4 +1,4 @@
-"""Cross entropy of a linear map's outputs, without ever holding all of them (`docs/math.md`, 39)."""
+"""Cross entropy of the logits of a linear layer, which are never held all at once (`docs/math.md`, 39)."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy
 
 LOGITS_AT_ONCE = 1 << 22
-"""How many logits are held at a time: 16 MiB in float32."""
+"""Logits that are held at a time: 16 MiB in float32."""
 
 
 def linear_cross_entropy(
@@ -24,13 +24,13 @@ def linear_cross_entropy(
 ) -> Float[Tensor, ""]:
     """`cross_entropy(hidden @ weight.T + bias, target)`, a few tokens at a time.
 
-    The gradients of hidden, weight and bias are found in the same pass, so memory grows with `tokens x features`, and
-    not with `tokens x classes`. The loss is summed in float32.
+    The gradients of hidden, weight and bias are computed in the same pass, so memory grows with `tokens x features`,
+    and not with `tokens x classes`. The loss is summed in float32 at least.
 
     Args:
         hidden: float32, float64, bfloat16 or float16.
-        target: the right class of each token, or `ignore_index`.
-        label_smoothing: how much of the target is spread over all classes, 0 to 1.
+        target: the class of each token, or `ignore_index`.
+        label_smoothing: part of the target that is spread over all classes, 0 to 1.
         reduction: "mean" over the tokens that are not ignored (0 if there are none), or "sum".
 
     Raises:
@@ -63,13 +63,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        hidden: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        target: Tensor,
+        hidden: Float[Tensor, "tokens features"],
+        weight: Float[Tensor, "classes features"],
+        bias: Float[Tensor, " classes"] | None,
+        target: Int[Tensor, " tokens"],
         ignore_index: int,
         label_smoothing: float,
-    ) -> Tensor:
+    ) -> Float[Tensor, ""]:
         of_hidden, of_weight, of_bias = ctx.needs_input_grad[:3]
         exact = torch.promote_types(hidden.dtype, torch.float32)
         total = torch.zeros((), dtype=exact, device=hidden.device)
@@ -78,14 +78,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
         grad_bias = torch.zeros_like(bias, dtype=exact) if of_bias and bias is not None else None
         rows = max(1, LOGITS_AT_ONCE // weight.shape[0])
         for begin in range(0, len(hidden), rows):
-            part, wanted = hidden[begin : begin + rows], target[begin : begin + rows]
+            part, labels = hidden[begin : begin + rows], target[begin : begin + rows]
             logits = torch.nn.functional.linear(part, weight, bias).to(exact)
             total += cross_entropy(
-                logits, wanted, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction="sum"
+                logits, labels, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction="sum"
             )
             if not (of_hidden or of_weight or of_bias):
                 continue
-            gradient = _gradient(logits, wanted, ignore_index, label_smoothing)
+            gradient = _gradient(logits, labels, ignore_index, label_smoothing)
             if grad_bias is not None:
                 grad_bias += gradient.sum(0)
             gradient = gradient.to(hidden.dtype)
@@ -99,7 +99,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_total: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_total: Float[Tensor, ""]) -> tuple[Tensor | None, ...]:
         of_weight, of_bias = ctx.dtypes
         grad_hidden, grad_weight, grad_bias = (
             None if gradient is None else gradient * grad_total.to(gradient.dtype) for gradient in ctx.saved_tensors
@@ -114,12 +114,14 @@ class _LinearCrossEntropy(torch.autograd.Function):
         )
 
 
-def _gradient(logits: Tensor, target: Tensor, ignore_index: int, label_smoothing: float) -> Tensor:
-    """Of the summed loss by its logits: `softmax - target`; zero where a token is ignored."""
+def _gradient(
+    logits: Float[Tensor, "tokens classes"], target: Int[Tensor, " tokens"], ignore_index: int, label_smoothing: float
+) -> Float[Tensor, "tokens classes"]:
+    """The gradient of the summed loss by its logits: `softmax - target`; zero for ignored tokens."""
     ignored = target == ignore_index
     gradient = logits.softmax(-1)
     if label_smoothing:
         gradient -= label_smoothing / logits.shape[-1]
-    right = target.masked_fill(ignored, 0)[:, None]
-    gradient.scatter_add_(-1, right, gradient.new_full((len(target), 1), label_smoothing - 1))
+    classes = target.masked_fill(ignored, 0)[:, None]
+    gradient.scatter_add_(-1, classes, gradient.new_full((len(target), 1), label_smoothing - 1))
     return gradient.masked_fill_(ignored[:, None], 0)

@@ -1,4 +1,4 @@
-"""Vectors of length one, as hashed keys are, in one pass over memory."""
+"""Unit vectors, as hashed keys are, and their gradient, in one pass over memory."""
 
 from typing import Any
 
@@ -7,10 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reformer.ops import native
+from reformer.ops.strides import contiguous_rows
 
 SHORTEST = 1e-3
-"""Shorter vectors are divided by this, so that a zero vector stays one and its gradient a number that can be learned
-from. Queries and keys of a model are about a thousand times as long."""
+"""The least divisor. Without it a zero vector becomes NaN, and the gradient of a short one is too large to learn from.
+Queries and keys of a model are about a thousand times as long."""
 
 
 def unit_vectors(
@@ -18,8 +19,8 @@ def unit_vectors(
 ) -> Float[Tensor, "batch heads length head_dim"]:
     """Every vector divided by its length, or by `SHORTEST` if that is more: `torch.nn.functional.normalize`.
 
-    On a CPU with compiled kernels, forward and backward take one pass each, where the plain form writes half a dozen
-    temporaries that cost more than hashed attention itself.
+    On a CPU with compiled kernels, forward and backward take one pass each; plain PyTorch writes half a dozen temporary
+    tensors, which cost more than hashed attention itself.
 
     Args:
         vectors: any floating dtype, which the result keeps; lengths are summed in float32 at least.
@@ -28,12 +29,16 @@ def unit_vectors(
         >>> unit_vectors(torch.tensor([[[[3.0, 4.0]]]])).tolist()
         [[[[0.6000000238418579, 0.800000011920929]]]]
     """
-    if native.refusal(vectors) is None:
+    if native.why_unsupported(vectors) is None:
         return _forward(vectors)
     return torch.nn.functional.normalize(vectors, dim=-1, eps=SHORTEST).to(vectors.dtype)
 
 
-def _call(vectors: Tensor, units: Tensor, grad_vectors: Tensor | None) -> None:
+def _call(
+    vectors: Float[Tensor, "batch heads length head_dim"],
+    units: Float[Tensor, "batch heads length head_dim"],
+    grad_vectors: Float[Tensor, "batch heads length head_dim"] | None,
+) -> None:
     batch, heads, length, dim = vectors.shape
     native.call(
         "reformer_unit_vectors",
@@ -52,9 +57,9 @@ def _call(vectors: Tensor, units: Tensor, grad_vectors: Tensor | None) -> None:
     )
 
 
-@torch.library.custom_op("reformer::unit_vectors_cpu", mutates_args=())
-def _forward(vectors: Tensor) -> Tensor:
-    vectors = native.rows(vectors)
+@torch.library.custom_op("reformer::unit_vectors_cpu", mutates_args=(), schema="(Tensor vectors) -> Tensor")
+def _forward(vectors: Float[Tensor, "batch heads length head_dim"]) -> Float[Tensor, "batch heads length head_dim"]:
+    vectors = contiguous_rows(vectors)
     units = native.empty_like(vectors)
     _call(vectors, units, None)
     return units
@@ -62,12 +67,16 @@ def _forward(vectors: Tensor) -> Tensor:
 
 @_forward.register_fake
 def _(vectors: Tensor) -> Tensor:
-    return torch.empty_like(native.rows(vectors))
+    return torch.empty_like(contiguous_rows(vectors))
 
 
-@torch.library.custom_op("reformer::unit_vectors_cpu_backward", mutates_args=())
-def _backward(grad_units: Tensor, vectors: Tensor) -> Tensor:
-    vectors, grad_units = native.rows(vectors), native.rows(grad_units)
+@torch.library.custom_op(
+    "reformer::unit_vectors_cpu_backward", mutates_args=(), schema="(Tensor grad_units, Tensor vectors) -> Tensor"
+)
+def _backward(
+    grad_units: Float[Tensor, "batch heads length head_dim"], vectors: Float[Tensor, "batch heads length head_dim"]
+) -> Float[Tensor, "batch heads length head_dim"]:
+    vectors, grad_units = contiguous_rows(vectors), contiguous_rows(grad_units)
     grad_vectors = native.empty_like(vectors)
     if grad_vectors.numel():
         _call(vectors, grad_units, grad_vectors)
@@ -76,7 +85,7 @@ def _backward(grad_units: Tensor, vectors: Tensor) -> Tensor:
 
 @_backward.register_fake
 def _(grad_units: Tensor, vectors: Tensor) -> Tensor:
-    return torch.empty_like(native.rows(vectors))
+    return torch.empty_like(contiguous_rows(vectors))
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

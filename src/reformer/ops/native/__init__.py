@@ -1,10 +1,11 @@
-"""The compiled CPU kernels: finding the variant this processor runs best, and calling into it.
+"""Loader of the compiled CPU kernels: chooses the fastest variant for this processor, and calls into it.
 
-`setup.py` compiles the same sources several times, for older and newer processors, as plain C libraries. They know
-nothing of torch: they are given pointers and sizes, use as many threads as `torch.get_num_threads()` says, and
-release the interpreter's lock. Where none was built, callers fall back on plain PyTorch.
+`setup.py` compiles the same sources several times, for older and newer processors, as plain C libraries, which do not
+link to torch: a call passes pointers, sizes and the number of threads, and releases the interpreter's lock. Where no
+library was built, plain PyTorch takes its place.
 
-The environment variable `REFORMER_CPU_VARIANT` names the variant to use in place of the best one, or `none`.
+The environment variable `REFORMER_CPU_VARIANT` names another variant than the fastest, or `none`. It is read when this
+module is imported.
 """
 
 import ctypes
@@ -14,20 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from reformer.errors import ReformerError
 
 VARIANTS = ("generic", "avx2", "avx512", "avx512_bf16", "amx")
-"""What may have been compiled, from the plainest to the fastest."""
+"""Variants that `setup.py` may have compiled, from the slowest to the fastest."""
 
 CHOICE = "REFORMER_CPU_VARIANT"
 
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.bfloat16: 2}
-"""The dtypes that kernels are built for, and their numbers there."""
+"""Dtypes of the kernels, and their numbers there."""
 
-LONGEST = 2**31 - 1
-"""The most tokens a sequence may have: the kernels count places in a row with 32 bits."""
+MAX_LENGTH = 2**31 - 1
+"""Tokens of a sequence, at most: the kernels count places in a row with 32 bits."""
 
 
 def _open(variant: str) -> ctypes.CDLL | None:
@@ -36,7 +38,11 @@ def _open(variant: str) -> ctypes.CDLL | None:
 
 
 def _load() -> tuple[ctypes.CDLL | None, str]:
-    """The library to use and the name of its variant; or None and why there is none."""
+    """The library to use and the name of its variant; or None and the reason.
+
+    Raises:
+        ReformerError: the environment variable names a variant that does not exist or that this processor cannot run.
+    """
     wanted = os.environ.get(CHOICE)
     if wanted == "none":
         return None, f"{CHOICE}=none"
@@ -90,7 +96,7 @@ class ArrayArgument(ctypes.Structure):
     )
 
     @classmethod
-    def of(cls, tensor: Tensor) -> "ArrayArgument":
+    def of(cls, tensor: Float[Tensor, "batch heads length head_dim"]) -> "ArrayArgument":
         return cls(tensor.data_ptr(), *tensor.stride()[:3])
 
 
@@ -103,7 +109,7 @@ class SlotsArgument(ctypes.Structure):
     )
 
     @classmethod
-    def of(cls, slots: Tensor) -> "SlotsArgument":
+    def of(cls, slots: Int[Tensor, "batch heads orderings length"]) -> "SlotsArgument":
         steps = [step if size > 1 else 0 for size, step in zip(slots.shape, slots.stride(), strict=True)]
         return cls(slots.data_ptr(), *steps)
 
@@ -164,12 +170,14 @@ if LIBRARY is not None:
     LIBRARY.reformer_prefer_large_pages.restype = None
 
 WORTH_LARGE_PAGES = 4 << 20
-"""Bytes from which new memory is asked for in large pages."""
+"""Bytes from which new memory is requested in large pages."""
 
 
 def multiplies_bfloat16() -> bool:
-    """Whether the kernels in use, and so this processor, multiply bfloat16 numbers natively; elsewhere they are made
-    float32 first, which saves nothing. False where there are no kernels, as nothing else has been measured.
+    """Whether the kernels in use, and so this processor, multiply bfloat16 natively.
+
+    Elsewhere bfloat16 is converted to float32 first, and saves no time. False without kernels, where the speed of
+    bfloat16 has not been measured.
 
     Example:
         >>> multiplies_bfloat16() in (True, False)
@@ -178,8 +186,8 @@ def multiplies_bfloat16() -> bool:
     return LIBRARY is not None and VARIANTS.index(VARIANT) >= VARIANTS.index("avx512_bf16")
 
 
-def refusal(tensor: Tensor) -> str | None:
-    """Why no kernel can work on this tensor; None if one can."""
+def why_unsupported(tensor: Shaped[Tensor, "..."]) -> str | None:
+    """Why no kernel can take this tensor; None if a kernel can."""
     if LIBRARY is None:
         return VARIANT
     if tensor.device.type != "cpu":
@@ -189,13 +197,8 @@ def refusal(tensor: Tensor) -> str | None:
     return None
 
 
-def rows(tensor: Tensor) -> Tensor:
-    """The tensor itself if its vectors are contiguous: everything else about its layout is honoured."""
-    return tensor if tensor.stride(-1) == 1 or tensor.shape[-1] == 1 else tensor.contiguous()
-
-
-def empty_like(tensor: Tensor) -> Tensor:
-    """`torch.empty_like`, in large pages where that pays."""
+def empty_like(tensor: Shaped[Tensor, "*any"]) -> Shaped[Tensor, "*any"]:
+    """`torch.empty_like`, in large pages for `WORTH_LARGE_PAGES` or more."""
     empty = torch.empty_like(tensor)
     storage = empty.untyped_storage()
     if LIBRARY is not None and storage.nbytes() >= WORTH_LARGE_PAGES:
@@ -204,18 +207,24 @@ def empty_like(tensor: Tensor) -> Tensor:
 
 
 def integers(values: Sequence[int]) -> Any:
-    """A C array of 64-bit integers, to be kept alive during the call."""
+    """A C array of 64-bit integers, which has to stay alive during the call."""
     return (ctypes.c_int64 * len(values))(*values)
 
 
 def call(function: str, argument: ctypes.Structure) -> None:
-    """Call a kernel; what it reports becomes an exception."""
+    """Call a kernel, and raise the error that it reports.
+
+    Raises:
+        MemoryError: there is not enough memory for its workspace.
+        ValueError: a bucket is out of range.
+        RuntimeError: any other failure.
+    """
     if LIBRARY is None:
         raise RuntimeError(f"{function}: {VARIANT}")
     status = getattr(LIBRARY, function)(ctypes.byref(argument))
     if status == 1:
         raise MemoryError(f"{function}: not enough memory for its workspace")
     if status == 4:
-        raise ValueError("buckets out of range: expected numbers from 0 up to the most that are kept a round")
+        raise ValueError("buckets out of range: expected integers from 0 to below `most_buckets`")
     if status:
         raise RuntimeError(f"{function} failed with status {status}")

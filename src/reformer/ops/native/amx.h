@@ -12,7 +12,7 @@ namespace reformer {
 constexpr int kTileRows = 16;   // Of every tile, and the columns of a result.
 constexpr int kTilePairs = 16;  // That are multiplied in one step.
 
-// While it lives, the calling thread's tiles have their shape.
+// The shape of the calling thread's tile registers, set for the lifetime of this object.
 class TileRegisters {
  public:
   TileRegisters() {
@@ -31,7 +31,7 @@ class TileRegisters {
   };
 };
 
-// The compiler does not know that tiles are loaded from memory.
+// The compiler does not know that tile loads read memory, and would drop or delay the stores before them.
 inline void before_tile_loads() { asm volatile("" ::: "memory"); }
 
 // c[16, 16 * columns] = (c or 0) + a b over `steps` times sixteen pairs; a is [16, pairs], b is [pairs, 16 * columns], at

@@ -1,10 +1,10 @@
-// Which of the compiled variants this processor can run.
+// Check of a compiled variant: whether this processor can run it.
 
 #if defined(__x86_64__) && defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
 
-// The system keeps tile registers for a process that has asked for them.
+// Without this request Linux kills a process that uses tile registers.
 static bool tiles_allowed() {
   constexpr long kAskForState = 0x1023, kTileData = 18;
   return syscall(SYS_arch_prctl, kAskForState, kTileData) == 0;

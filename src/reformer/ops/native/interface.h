@@ -1,4 +1,4 @@
-// What every entry of the library has in common: names of dtypes, and what a call reports.
+// Interface of every function of the library: the numbers of dtypes, and of a call's outcomes.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace reformer {
 enum Dtype : int64_t { kFloat32 = 0, kFloat64 = 1, kBFloat16 = 2 };
 enum Status : int { kDone = 0, kNoMemory = 1, kFailed = 2, kUnknownDtype = 3, kOutOfRange = 4 };
 
-// No exception may leave a C function.
+// The outcome of `work`; an exception that leaves a C function ends the process.
 template <class Work>
 int guarded(const Work& work) {
   try {

@@ -1,4 +1,4 @@
-// Aligned memory that grows and is never copied or initialised behind one's back.
+// Aligned memory that grows, and is neither copied nor initialised unless asked.
 #pragma once
 
 #include <cstddef>

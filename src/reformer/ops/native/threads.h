@@ -1,4 +1,4 @@
-// Work shared among threads that live for one call, so that a forked process finds nothing half alive.
+// Threads that live for one call: those of a pool would be missing in a forked process.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,7 @@
 namespace reformer {
 
 // Calls `work(job, worker)` for every job below `jobs`, on at most `threads` threads; the caller is worker 0.
-// A job goes to whoever is free. The first exception is thrown again here, after all have stopped.
+// A job goes to the first free worker. The first exception is thrown again here, after all workers have stopped.
 template <class Work>
 void parallel(int64_t jobs, int64_t threads, const Work& work) {
   if (threads > jobs) threads = jobs;
@@ -33,7 +33,7 @@ void parallel(int64_t jobs, int64_t threads, const Work& work) {
     try {
       others.emplace_back(loop, worker);
     } catch (const std::system_error&) {
-      break;  // The system refuses another thread: those that are there do the work.
+      break;  // The system refuses another thread: those that run do the work.
     }
   }
   loop(0);

@@ -65,7 +65,7 @@ void unit(const UnitCall& call, bool backward) {
         for (int64_t d = 0; d < call.dim; ++d) narrow(static_cast<T>(widen(x[d])) * inverse, y[d]);
         continue;
       }
-      // A vector so short that it is divided by a constant has no curvature.
+      // A vector shorter than `shortest` is divided by this constant, whatever its direction.
       const T along = length < shortest ? 0 : product_of(x, y, call.dim) * inverse * inverse;
       In* to = at(call.grad_vectors, i);
       for (int64_t d = 0; d < call.dim; ++d) {

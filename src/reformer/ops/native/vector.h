@@ -32,8 +32,8 @@ constexpr bool kManyRegisters = false;
 constexpr int kBlockVectors = kManyRegisters ? 4 : 3;
 constexpr int block_rows(int vectors) { return !kManyRegisters ? 4 : vectors == 4 ? 6 : 8; }
 
-// Tokens of a tile lie along the lanes of vectors, so that a maximum or a sum for each needs no shuffles. What is
-// compared with them, keys or directions, lies along rows, in blocks.
+// Tokens of a tile lie along the lanes of vectors, so that a maximum or a sum for each token needs no shuffles; keys or
+// directions lie along rows, in blocks.
 constexpr int kTile = 48;
 constexpr int kBlockRows = block_rows(3);
 static_assert(kTile % 6 == 0 && kTile % 8 == 0 && kTile % 16 == 0);
@@ -64,7 +64,7 @@ inline void narrow(double x, double& y) { y = x; }
 inline void narrow(float x, BFloat16& y) {
   uint32_t bits;
   std::memcpy(&bits, &x, 4);
-  // To the nearest, ties to even; a NaN stays one whatever its last bits are.
+  // To the nearest, ties to even; NaN stays NaN, whose last bits alone could round to infinity.
   y.bits = x != x ? 0x7fc0 : static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
@@ -109,7 +109,7 @@ inline To bit_cast(From x) {
 typedef uint16_t HalfVector __attribute__((vector_size(kVectorBytes / 2)));
 typedef uint16_t HalfMemory __attribute__((vector_size(kVectorBytes / 2), aligned(2), may_alias));
 
-// A vector of numbers in the dtype they are computed in.
+// A vector of numbers, converted to the dtype of the computation.
 template <class T, class In>
 inline Vector<T> widened(const In* from) {
   if constexpr (std::is_same_v<In, T>) {
@@ -137,7 +137,7 @@ inline void store_narrowed(T* to, Vector<T> x) {
 }
 inline void store_narrowed(BFloat16* to, Vector<float> x) { *reinterpret_cast<HalfMemory*>(to) = narrowed(x); }
 
-// The same past the caches, for what will not be read soon. `to` lies at a multiple of the size of what is stored.
+// The same past the caches, for numbers that are not read soon. `to` is aligned to the size of the stored vector.
 template <class T>
 inline void stream_narrowed(T* to, Vector<T> x) {
 #if defined(__AVX512F__)
@@ -157,7 +157,7 @@ inline void stream_narrowed(BFloat16* to, Vector<float> x) {
   store_narrowed(to, x);
 #endif
 }
-// After it, what was streamed is there for other threads.
+// Until it is called, other threads may not see what was streamed.
 inline void end_stream() {
 #if defined(__AVX2__)
   _mm_sfence();
@@ -281,7 +281,7 @@ struct Exponential;
 
 template <>
 struct Exponential<float> {
-  static constexpr float lowest = -87.3f;  // Below it the result is no normal number.
+  static constexpr float lowest = -87.3f;  // Below it the result is subnormal.
   static constexpr float shift = 12582912.0f;
   static constexpr int bits = 23, bias = 127;
   static constexpr float ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;

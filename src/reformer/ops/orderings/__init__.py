@@ -1,6 +1,6 @@
-"""Orderings: where each token of a sequence stands in a row, as one integer slot (`docs/math.md`, 1 to 4)."""
+"""Orderings: the position of every token in a row, as one integer slot (`docs/math.md`, 1 to 4)."""
 
-from reformer.ops.orderings.layout import BUCKET_STRIDE, MOST_BUCKETS
+from reformer.ops.orderings.layout import BUCKET_STRIDE, MAX_BUCKETS
 from reformer.ops.orderings.rotations import (
     LARGEST_SINGLE_HASH,
     Rotations,
@@ -21,7 +21,7 @@ from reformer.ops.orderings.slots import (
 __all__ = [
     "BUCKET_STRIDE",
     "LARGEST_SINGLE_HASH",
-    "MOST_BUCKETS",
+    "MAX_BUCKETS",
     "Rotations",
     "bucket_count",
     "bucket_factors",

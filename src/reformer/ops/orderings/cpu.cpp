@@ -1,4 +1,4 @@
-// Buckets and slots (docs/math.md, 1 to 4): rotation, largest magnitude and sign in one pass; ranks by counting.
+// Buckets and slots (docs/math.md, 1 to 4): products, argmax and sign in one pass; ranks by counting.
 
 #include <algorithm>
 #include <atomic>
@@ -13,7 +13,7 @@
 namespace reformer {
 namespace {
 
-// Mirrored by `_HashCall` in native/__init__.py. Steps are in elements; the last dimension is contiguous.
+// Mirrored by `HashCall` in native/__init__.py. Steps are in elements; the last dimension is contiguous.
 struct HashCall {
   int64_t batch, heads, length, dim, rounds, factors, dtype, threads;
   const void* vectors;
@@ -23,6 +23,7 @@ struct HashCall {
   int64_t* buckets;  // [batch, heads, rounds, length]
 };
 
+// Mirrored by `SlotCall` in native/__init__.py.
 struct SlotCall {
   int64_t batch, rows, queries, keys, most_buckets, aligned, causal, threads;  // `rows` a batch item
   const int64_t *query_buckets, *key_buckets;  // [batch, rows, queries or keys]; no queries: slots of the keys
@@ -38,7 +39,7 @@ struct HashSpace {
   int64_t head = -1;
 };
 
-// Rotations of one head as [factor][round][dim][columns], columns padded with zeros, which never win.
+// Rotations of one head as [factor][round][dim][columns], columns padded with zeros, which are never the argmax.
 void pack(const HashCall& call, int64_t head, HashSpace& space) {
   if (space.head == head) return;
   space.head = head;

@@ -1,19 +1,30 @@
-"""Hashing and slots by the compiled kernels, as operators that can be traced."""
+"""Hashing and slots by the compiled CPU kernels, as operators that can be traced."""
 
 import ctypes
 
 import torch
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from reformer.ops import native
+from reformer.ops.strides import contiguous_rows
 
 
-@torch.library.custom_op("reformer::hash_buckets_cpu", mutates_args=())
-def hash_buckets(vectors: Tensor, rotations: list[Tensor]) -> Tensor:
-    """`orderings.hash_buckets` in one pass."""
+def serves(tensor: Shaped[Tensor, "..."], *others: Shaped[Tensor, "..."]) -> bool:
+    """Whether the kernels take all of these tensors."""
+    return all(native.why_unsupported(each) is None for each in (tensor, *others))
+
+
+@torch.library.custom_op(
+    "reformer::hash_buckets_cpu", mutates_args=(), schema="(Tensor vectors, Tensor[] rotations) -> Tensor"
+)
+def hash_buckets(
+    vectors: Float[Tensor, "batch heads length head_dim"], rotations: list[Float[Tensor, "heads rounds head_dim _"]]
+) -> Int[Tensor, "batch heads rounds length"]:
+    """See `slots.hash_buckets`; one pass over the vectors."""
     batch, heads, length, dim = vectors.shape
     rounds = rotations[0].shape[1]
-    vectors = native.rows(vectors)
+    vectors = contiguous_rows(vectors)
     rotations = [rotation.float().contiguous() for rotation in rotations]
     buckets = torch.empty(batch, heads, rounds, length, dtype=torch.int64)
     native.call(
@@ -46,14 +57,14 @@ def _(vectors: Tensor, rotations: list[Tensor]) -> Tensor:
 
 
 def _slots(
-    keys: Tensor,
-    queries: Tensor | None,
-    key_mask: Tensor | None,
-    query_mask: Tensor | None,
+    keys: Int[Tensor, "batch heads rounds length"],
+    queries: Int[Tensor, "batch heads rounds queries"] | None,
+    key_mask: Bool[Tensor, "batch length"] | None,
+    query_mask: Bool[Tensor, "batch queries"] | None,
     most_buckets: int,
     causal: bool,
     aligned: bool,
-) -> Tensor:
+) -> Int[Tensor, "batch heads rounds slots"]:
     keys = keys.long().contiguous()
     queries = None if queries is None else queries.long().contiguous()
     key_mask = None if key_mask is None else key_mask.contiguous()
@@ -71,7 +82,7 @@ def _slots(
             aligned=aligned,
             causal=causal,
             threads=torch.get_num_threads(),
-            # An empty tensor has no address, and no address means that the keys are asked for.
+            # A null pointer stands for "slots of the keys", and that of an empty tensor is null too.
             query_buckets=None if queries is None else queries.data_ptr() or slots.data_ptr() or 1,
             key_buckets=keys.data_ptr(),
             query_mask=None if query_mask is None else query_mask.data_ptr(),
@@ -82,9 +93,15 @@ def _slots(
     return slots
 
 
-@torch.library.custom_op("reformer::bucket_slots_cpu", mutates_args=())
-def bucket_slots(buckets: Tensor, mask: Tensor | None, most_buckets: int) -> Tensor:
-    """`orderings.bucket_slots` by counting."""
+@torch.library.custom_op(
+    "reformer::bucket_slots_cpu",
+    mutates_args=(),
+    schema="(Tensor buckets, Tensor? mask, SymInt most_buckets) -> Tensor",
+)
+def bucket_slots(
+    buckets: Int[Tensor, "batch heads rounds length"], mask: Bool[Tensor, "batch length"] | None, most_buckets: int
+) -> Int[Tensor, "batch heads rounds length"]:
+    """See `slots.bucket_slots`; by counting."""
     return _slots(buckets, None, mask, None, most_buckets, causal=False, aligned=False)
 
 
@@ -93,17 +110,24 @@ def _(buckets: Tensor, mask: Tensor | None, most_buckets: int) -> Tensor:
     return buckets.new_empty(buckets.shape, dtype=torch.int64)
 
 
-@torch.library.custom_op("reformer::bucket_query_slots_cpu", mutates_args=())
+@torch.library.custom_op(
+    "reformer::bucket_query_slots_cpu",
+    mutates_args=(),
+    schema=(
+        "(Tensor queries, Tensor keys, Tensor? mask, Tensor? query_mask, SymInt most_buckets, bool causal, "
+        "bool aligned) -> Tensor"
+    ),
+)
 def bucket_query_slots(
-    queries: Tensor,
-    keys: Tensor,
-    mask: Tensor | None,
-    query_mask: Tensor | None,
+    queries: Int[Tensor, "batch heads rounds queries"],
+    keys: Int[Tensor, "batch heads rounds length"],
+    mask: Bool[Tensor, "batch length"] | None,
+    query_mask: Bool[Tensor, "batch queries"] | None,
     most_buckets: int,
     causal: bool,
     aligned: bool,
-) -> Tensor:
-    """`orderings.bucket_query_slots` by counting."""
+) -> Int[Tensor, "batch heads rounds queries"]:
+    """See `slots.bucket_query_slots`; by counting."""
     return _slots(keys, queries, mask, query_mask, most_buckets, causal, aligned)
 
 

@@ -1,7 +1,7 @@
-"""Layout of a slot: the bucket's stride and the most buckets of a round."""
+"""Layout of a slot, `bucket * BUCKET_STRIDE + rank`."""
 
 BUCKET_STRIDE = 1 << 40
-"""How far apart two buckets of one hash round stand: no window may reach across."""
+"""Distance between two buckets of a hash round, which no window may span."""
 
-MOST_BUCKETS = 1 << 20
-"""More buckets than this a round are refused; absent keys sort behind all others at this number."""
+MAX_BUCKETS = 1 << 20
+"""Buckets of a round, at most. Absent keys are sorted as if they were in the bucket of this number, behind all."""

@@ -1,22 +1,24 @@
-"""Hash rotations: drawing them, factoring numbers of buckets, deriving further rounds."""
+"""Rotations of the hash: drawn at random, with a factor for each digit of a bucket, and extended to more rounds."""
 
 import math
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from reformer.ops.orderings.layout import MOST_BUCKETS
+from reformer.ops.orderings.layout import MAX_BUCKETS
 
 LARGEST_SINGLE_HASH = 64
-"""Above this many buckets a plain number is split into factors: one huge rotation costs more than attention."""
+"""Buckets of one rotation, at most, if the factors are not given: a larger rotation costs more than attention."""
 
-Rotations = tuple[Tensor, ...]
-"""One Gaussian rotation a factor, each `[heads, rounds, head_dim, factor / 2]`."""
+Rotations = tuple[Float[Tensor, "_ _ _ _"], ...]
+"""One Gaussian rotation a factor, each `[heads, rounds, head_dim, factor / 2]`; without names here, because a signature
+may have rotations of several numbers of rounds."""
 
 
 def bucket_factors(buckets: int | Sequence[int]) -> tuple[int, ...]:
-    """The even factors that a number of buckets is hashed by: `factors` as given, or found for a number.
+    """The even factors of a number of buckets, one rotation each; a sequence is checked and returned as it is.
 
     A number of at most 64 is one hash. A larger one is split into even factors of at most 64 each, as few and
     as equal as possible.
@@ -37,8 +39,8 @@ def bucket_factors(buckets: int | Sequence[int]) -> tuple[int, ...]:
             )
     if not factors:
         raise ValueError("buckets=[]: expected a number or at least one factor")
-    if math.prod(factors) > MOST_BUCKETS:
-        raise ValueError(f"buckets={buckets}: {math.prod(factors)} buckets a round, at most {MOST_BUCKETS} are kept")
+    if math.prod(factors) > MAX_BUCKETS:
+        raise ValueError(f"buckets={buckets}: {math.prod(factors)} buckets a round, expected at most {MAX_BUCKETS}")
     return factors
 
 
@@ -48,9 +50,9 @@ def _split(number: int) -> tuple[int, ...]:
     if number <= LARGEST_SINGLE_HASH:
         return (number,)
     for count in range(2, number.bit_length() + 1):
-        found = _even_factors(number, count)
-        if found:
-            return min(found, key=max)
+        factorizations = _even_factors(number, count)
+        if factorizations:
+            return min(factorizations, key=max)
     raise ValueError(
         f"buckets={number}: cannot be split into even factors of at most {LARGEST_SINGLE_HASH}; "
         f"give the factors, or a number such as {1 << (number.bit_length() - 1)}"
@@ -79,14 +81,23 @@ def random_rotations(
     """Gaussian rotations for `hash_slots`, independent for every head and round, always float32.
 
     Args:
-        heads: how many heads hash on their own.
-        rounds: how many hash rounds.
-        head_dim: the width of the vectors to be hashed.
+        heads: number of heads, which hash independently.
+        rounds: number of hash rounds.
+        head_dim: size of the vectors to be hashed.
         buckets: a number, or its even factors; see `bucket_factors`.
-        generator: where the numbers come from; the global generator if not given.
-        device: where to put them.
+        generator: of the random numbers; the global one if None.
+        device: of the rotations; the default one if None.
+
+    Raises:
+        ValueError: buckets that `bucket_factors` refuses.
+
+    Source: Kitaev, Kaiser, Levskaya 2020 (arXiv 2001.04451), section 2.
+
+    Example:
+        >>> [tuple(rotation.shape) for rotation in random_rotations(heads=2, rounds=3, head_dim=8, buckets=[4, 6])]
+        [(2, 3, 8, 2), (2, 3, 8, 3)]
     """
-    # Not `torch.randn`: with a generator argument, even None, it cannot be traced for a number of rounds that changes.
+    # `torch.randn` with a generator argument, even None, cannot be traced with a dynamic number of rounds.
     return tuple(
         torch.empty(heads, rounds, head_dim, factor // 2, device=device).normal_(generator=generator)
         for factor in bucket_factors(buckets)
@@ -94,24 +105,24 @@ def random_rotations(
 
 
 def bucket_count(rotations: Rotations) -> int:
-    """How many buckets a round of these rotations has."""
+    """The number of buckets of one round of these rotations."""
     return math.prod([2 * rotation.shape[-1] for rotation in rotations])
 
 
 SEED_BITS = 62
-"""So many signs of a rotation are the seed of its further rounds."""
+"""Bits of the seed of further rounds: the signs of a rotation's first numbers."""
 
 
 def rotations_of_rounds(rotations: Rotations, rounds: int) -> Rotations:
-    """Rotations of `rounds` rounds: the first of those given, and if they are fewer, further ones.
+    """The first `rounds` rounds of the rotations, extended by further Gaussian rounds if there are fewer (equation 3).
 
-    Further rounds are Gaussian too, and depend on the given rotations alone: drawn from a generator of their own,
-    whose seed is the signs of each rotation's first numbers, one round after the other. So they are the same on every
-    device and in every dtype, and the fifth round is the same whether five are asked for or eight.
+    Further rounds depend on the rotations alone: a separate generator, seeded by the signs of each rotation's first
+    numbers, draws one round after the other. So they are the same on every device and in every dtype, and the fifth
+    round is the same in a call for five rounds and in a call for eight.
 
     Args:
         rotations: from `random_rotations`.
-        rounds: how many are wanted, at least 1.
+        rounds: at least 1.
 
     Example:
         >>> kept = random_rotations(heads=2, rounds=2, head_dim=8, buckets=[4, 6])
@@ -124,9 +135,13 @@ def rotations_of_rounds(rotations: Rotations, rounds: int) -> Rotations:
     return tuple(torch.cat((rotation, _further(rotation, rounds - kept)), 1) for rotation in rotations)
 
 
-# An operator, because what is compiled or traced cannot hold a generator.
-@torch.library.custom_op("reformer::further_rotations", mutates_args=())
-def _further(rotation: Tensor, rounds: int) -> Tensor:
+# An operator, because a generator breaks the graph of a traced call.
+@torch.library.custom_op(
+    "reformer::further_rotations", mutates_args=(), schema="(Tensor rotation, SymInt rounds) -> Tensor"
+)
+def _further(
+    rotation: Float[Tensor, "heads rounds head_dim half"], rounds: int
+) -> Float[Tensor, "heads further head_dim half"]:
     negative = (rotation.flatten()[:SEED_BITS] < 0).tolist()
     generator = torch.Generator().manual_seed(sum(1 << bit for bit, is_set in enumerate(negative) if is_set))
     heads, _, head_dim, half = rotation.shape

@@ -1,27 +1,43 @@
 """Slot functions of the orderings: argument checks and the choice of a backend (`docs/math.md`, 1 to 4)."""
 
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from reformer.ops import gpu, native
-from reformer.ops.orderings import cpu as hashing
-from reformer.ops.orderings import triton as gpu_hashing
-from reformer.ops.orderings.eager import _first_of_run, _keys_in_bucket
-from reformer.ops.orderings.layout import BUCKET_STRIDE, MOST_BUCKETS
+from reformer.ops.orderings.layout import MAX_BUCKETS
 from reformer.ops.orderings.rotations import Rotations, bucket_count
+from reformer.ops.self_check import SelfCheck
+
+_NAMES = ("triton", "cpu", "eager")
+
+# Found here and not in a call: an import inside a traced call breaks the graph.
+BACKENDS: dict[str, ModuleType] = {
+    name: import_module(f"{__package__}.{name}") for name in _NAMES if find_spec(f"{__package__}.{name}")
+}
+"""Every backend's module by name, fastest first. A module has `hash_buckets`, `bucket_slots`, `bucket_query_slots` and
+`serves(tensor, *others)`, whether it is chosen for these tensors. All but `eager` may be missing."""
+
+SELF_CHECKS: list[SelfCheck] = [module.SELF_CHECK for module in BACKENDS.values() if hasattr(module, "SELF_CHECK")]
+
+
+def _backend(*tensors: Shaped[Tensor, "..."]) -> ModuleType:
+    return next(module for module in BACKENDS.values() if module.serves(*tensors))
 
 
 def position_slots(mask: Bool[Tensor, "batch length"]) -> Int[Tensor, "batch 1 1 length"]:
-    """The slots of the position ordering: the index of each token among the real ones.
+    """The slots of the position ordering: the index of each token among the real ones (equation 1).
 
-    Padding gets -1, "absent", wherever it stands, so neither it nor the side it is on can be noticed.
+    Padding gets -1, "absent", wherever it stands, so neither padding nor its side changes the slot of a real token.
 
     Args:
         mask: True for a real token.
 
     Returns:
-        One ordering, to be broadcast over heads or concatenated with hash rounds along dimension 2.
+        int64, one ordering, to be broadcast over heads or concatenated with hash rounds along dimension 2.
 
     Example:
         >>> position_slots(torch.tensor([[False, True, True, False]])).tolist()
@@ -34,32 +50,31 @@ def position_slots(mask: Bool[Tensor, "batch length"]) -> Int[Tensor, "batch 1 1
 def hash_buckets(
     vectors: Float[Tensor, "batch heads length head_dim"], rotations: Rotations
 ) -> Int[Tensor, "batch heads rounds length"]:
-    """The bucket of every vector in every round: `argmax([xR ; -xR])`, the factors combined like digits.
+    """The bucket of every vector in every round: `argmax([xR ; -xR])`, the factors combined like digits (equation 2).
 
-    Works in float32 whatever the input, under autocast too, because rounding moves vectors between buckets.
-    Neither the length of a vector nor its place matters. Source: Kitaev et al. 2020, section 2.
+    Computed in float32 whatever the input, under autocast too, because rounding moves vectors between buckets. The
+    bucket depends on the direction of a vector alone, and on no other vector. There is no gradient.
+
+    Args:
+        vectors: any floating dtype.
+        rotations: from `random_rotations`, one for each factor.
 
     Returns:
         int64; `[..., r, i]` is the bucket of token `i` in round `r`.
 
     Raises:
         ValueError: rotations for another number of heads or another head_dim.
+
+    Source: Kitaev, Kaiser, Levskaya 2020 (arXiv 2001.04451), section 2.
+
+    Example:
+        >>> rotations = (torch.tensor([[[[1.0, 0.0], [0.0, 1.0]]]]),)
+        >>> hash_buckets(torch.tensor([[[[2.0, 1.0], [0.0, -1.0]]]]), rotations).tolist()
+        [[[[0, 3]]]]
     """
     _check_rotations(vectors, rotations)
-    if gpu.serves(vectors):
-        return gpu_hashing.hash_buckets(vectors.detach(), [rotation.detach() for rotation in rotations])
-    if all(native.refusal(tensor) is None for tensor in (vectors, *rotations)):
-        return hashing.hash_buckets(vectors.detach(), [rotation.detach() for rotation in rotations])
-    with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
-        vectors = vectors.detach().float()
-        buckets = torch.zeros((), dtype=torch.int64, device=vectors.device)
-        for rotation in rotations:
-            projected = torch.einsum("bhld,hrdf->bhrlf", vectors, rotation.to(vectors.device).float())
-            direction = projected.abs().argmax(-1)
-            opposite = projected.gather(-1, direction[..., None])[..., 0] < 0
-            half = rotation.shape[-1]
-            buckets = buckets * (2 * half) + direction + half * opposite
-    return buckets
+    rotations = tuple(rotation.detach() for rotation in rotations)
+    return _backend(vectors, *rotations).hash_buckets(vectors.detach(), list(rotations))
 
 
 def _check_rotations(vectors: Tensor, rotations: Rotations) -> None:
@@ -81,34 +96,30 @@ def bucket_slots(
     buckets: Int[Tensor, "batch heads rounds length"],
     mask: Bool[Tensor, "batch length"] | None = None,
     *,
-    most_buckets: int = MOST_BUCKETS,
+    most_buckets: int = MAX_BUCKETS,
 ) -> Int[Tensor, "batch heads rounds length"]:
-    """The slot of every key: `bucket * stride + rank`, rank = how many earlier real keys are in its bucket.
+    """The slot of every key: `bucket * BUCKET_STRIDE + rank`, the rank being the number of earlier real keys in its
+    bucket (equation 4).
 
     Args:
         buckets: from `hash_buckets`; any integer type.
         mask: True for a real token; the others get -1 and are not counted.
-        most_buckets: every bucket is below this. Kernels count in a table of that size, so where the number is known
-            it saves memory.
+        most_buckets: a bound above every bucket. Kernels count in a table of this size, so the number of buckets, where
+            it is known, saves memory.
+
+    Returns:
+        int64; -1 for an absent token.
 
     Raises:
         ValueError: a mask of another batch or length, or (compiled kernel) a bucket outside 0 to `most_buckets` - 1.
-            On a GPU, which is not waited for, such a token is absent.
+            On a GPU, for which the host does not wait, such a token is absent.
+
+    Example:
+        >>> bucket_slots(torch.tensor([[[[1, 0, 1]]]])).remainder(BUCKET_STRIDE).tolist()
+        [[[[0, 0, 1]]]]
     """
     _check_mask("mask", mask, buckets)
-    if gpu.serves(buckets):
-        return gpu_hashing.bucket_slots(buckets, mask, most_buckets, BUCKET_STRIDE)
-    if native.refusal(buckets) is None:
-        return hashing.bucket_slots(buckets, mask, most_buckets)
-    buckets = buckets.long()
-    if mask is not None:
-        # Absent keys gather in a bucket of their own, behind all others, where their ranks disturb nobody.
-        buckets = torch.where(mask[:, None, None], buckets, MOST_BUCKETS)
-    in_order, order = buckets.sort(dim=-1, stable=True)
-    place = torch.arange(buckets.shape[-1], device=buckets.device).expand_as(order)
-    rank = place - _first_of_run(in_order, place)
-    slots = torch.empty_like(order).scatter_(-1, order, in_order * BUCKET_STRIDE + rank)
-    return slots if mask is None else slots.masked_fill(~mask[:, None, None], -1)
+    return _backend(buckets).bucket_slots(buckets, mask, most_buckets)
 
 
 def _check_mask(name: str, mask: Tensor | None, buckets: Tensor) -> None:
@@ -125,9 +136,21 @@ def bucket_query_slots(
     causal: bool = False,
     aligned: bool = True,
     query_mask: Bool[Tensor, "batch queries"] | None = None,
-    most_buckets: int = MOST_BUCKETS,
+    most_buckets: int = MAX_BUCKETS,
 ) -> Int[Tensor, "batch heads rounds queries"]:
-    """Where queries that are not keys stand among the keys; see `hash_query_slots`, and `bucket_slots`."""
+    """The slots of queries that are not keys, among the keys of their buckets; see `hash_query_slots`.
+
+    Args:
+        query_buckets, key_buckets: from `hash_buckets`; any integer type.
+        most_buckets: see `bucket_slots`. The other arguments are those of `hash_query_slots`.
+
+    Raises:
+        ValueError: buckets or masks that do not fit together, or that `bucket_slots` refuses.
+
+    Example:
+        >>> bucket_query_slots(torch.tensor([[[[0, 0]]]]), torch.tensor([[[[0, 0]]]]), causal=True).tolist()
+        [[[[0, 1]]]]
+    """
     if query_buckets.shape[:-1] != key_buckets.shape[:-1]:
         raise ValueError(
             f"query_buckets {tuple(query_buckets.shape)} and key_buckets {tuple(key_buckets.shape)} must agree in "
@@ -142,24 +165,9 @@ def bucket_query_slots(
         query_mask = mask
     _check_mask("mask", mask, key_buckets)
     _check_mask("query_mask", query_mask, query_buckets)
-    if gpu.serves(query_buckets):
-        return gpu_hashing.bucket_query_slots(
-            query_buckets, key_buckets, mask, query_mask, most_buckets, BUCKET_STRIDE, causal, aligned
-        )
-    if native.refusal(query_buckets) is None:
-        return hashing.bucket_query_slots(query_buckets, key_buckets, mask, query_mask, most_buckets, causal, aligned)
-    query_buckets, key_buckets = query_buckets.long(), key_buckets.long()
-    if mask is None:
-        mask = torch.ones(key_buckets.shape[0], key_buckets.shape[-1], dtype=torch.bool, device=key_buckets.device)
-    if query_mask is None:
-        query_mask = mask.new_ones(query_buckets.shape[0], query_buckets.shape[-1])
-    before = _keys_in_bucket(query_buckets, key_buckets, mask, up_to_query=aligned)
-    rank = before - 1 if aligned else before // 2
-    absent = ~query_mask[:, None, None]
-    if aligned and causal:
-        absent = absent | (before == 0)
-    slots = query_buckets * BUCKET_STRIDE + rank.clamp_min(0)
-    return slots.masked_fill(absent, -1)
+    return _backend(query_buckets).bucket_query_slots(
+        query_buckets, key_buckets, mask, query_mask, most_buckets, causal, aligned
+    )
 
 
 def hash_slots(
@@ -167,15 +175,20 @@ def hash_slots(
     rotations: Rotations,
     mask: Bool[Tensor, "batch length"] | None = None,
 ) -> Int[Tensor, "batch heads rounds length"]:
-    """The slots of the hash orderings, one ordering a round.
+    """The slots of the hash orderings, one ordering a round: `bucket_slots` of `hash_buckets`.
 
-    Every bucket is a row of its own, far from the others; in it, keys stand in the order they came. A key's slot
-    depends on earlier keys alone: neither the future, nor padding, nor the length of the call can change it.
+    Buckets lie further apart than any window reaches, and keys of one bucket keep the order of the sequence. A key's
+    slot depends on that key and earlier ones: later tokens, padding and the length of the call do not change it.
 
     Args:
         keys: the vectors to be hashed (shared queries and keys: the queries).
         rotations: from `random_rotations`; the same rotations give the same slots.
         mask: True for a real token; the others are absent (-1).
+
+    Raises:
+        ValueError: rotations or a mask that do not fit the keys.
+
+    Source: Kitaev, Kaiser, Levskaya 2020 (arXiv 2001.04451), section 2.
 
     Example:
         >>> rotations = random_rotations(heads=1, rounds=2, head_dim=4, buckets=2)
@@ -195,23 +208,31 @@ def hash_query_slots(
     aligned: bool = True,
     query_mask: Bool[Tensor, "batch queries"] | None = None,
 ) -> Int[Tensor, "batch heads rounds queries"]:
-    """Where queries that are not keys stand in the keys' rows.
+    """The slots of queries that are not keys, among the keys of their buckets (equation 4).
 
-    A query takes the slot of the last key at or before it in the query's own bucket. Where there is none it is
-    absent if `causal`; otherwise it takes the bucket's first slot, from which it can see the keys that follow.
+    A query takes the slot of the last key in its bucket that is at or before it. If there is no such key, the query is
+    absent if `causal`, and otherwise takes the bucket's first slot, from which it sees the keys that follow.
 
     Args:
-        queries: the vectors to be placed.
-        keys: the keys that own the slots.
-        rotations: the ones the keys were hashed with.
+        queries: the vectors whose slots are returned.
+        keys: the vectors that `hash_slots` orders.
+        rotations: those that the keys are hashed with.
         mask: True for a real key.
-        causal: whether the attention that follows is causal.
+        causal: whether the attention over these slots is causal.
         aligned: query `i` and key `i` are the same token. False for two different sequences, where "before" has
-            no meaning: a query then stands in the middle of its bucket's row.
-        query_mask: True for a real query; `mask` if aligned and not given.
+            no meaning: a query then takes the middle of its bucket's row.
+        query_mask: True for a real query; if None, `mask` for aligned sequences, and all queries otherwise.
+
+    Returns:
+        int64; -1 for an absent query.
 
     Raises:
-        ValueError: aligned queries and keys of different lengths.
+        ValueError: aligned queries and keys of different lengths, or arguments that `hash_slots` refuses.
+
+    Example:
+        >>> rotations, x = random_rotations(heads=1, rounds=2, head_dim=4, buckets=2), torch.randn(1, 1, 3, 4)
+        >>> torch.equal(hash_query_slots(x, x, rotations), hash_slots(x, rotations))
+        True
     """
     return bucket_query_slots(
         hash_buckets(queries, rotations),

@@ -1,7 +1,7 @@
-// Window attention, forward and backward, one fused pass over the tiles of every ordering (docs/math.md, 5 to 10).
+// Window attention, forward and backward, in one fused pass over the tiles of every ordering (docs/math.md, 5 to 13).
 //
-// The forward pass keeps one running maximum and sum a query; orderings are merged into the output, in token order,
-// as they come. The backward pass recomputes the weights from the merged log-sum-exp.
+// The forward pass keeps one running maximum and sum a query, and merges each ordering into the output, in token order.
+// The backward pass recomputes the weights from the merged log-sum-exp.
 
 #include <cmath>
 #include <cstdint>
@@ -22,7 +22,7 @@
 namespace reformer {
 namespace {
 
-// Mirrored by `_Call` in cpu.py. Steps are in elements; the last dimension is always contiguous.
+// Mirrored by `AttentionCall` in native/__init__.py. Steps are in elements; the last dimension is always contiguous.
 struct Array {
   void* data;
   int64_t batch, head, token;
@@ -38,26 +38,27 @@ struct Call {
   const int64_t* windows;
   int64_t causal, attend_self, deduplicate, shared, dtype, threads;
   double scale;
-  // Not 0: queries are keys, which are divided by their length, or by this if they are shorter. `key` then is `query`,
-  // and `grad_query` takes what reaches either of them.
+  // Not 0: keys are the queries divided by their length, or by this if they are shorter. `key` then is `query`, and
+  // `grad_query` gets the sum of both gradients.
   double shortest;
   Array query, key, value, output;
   Array grad_output, grad_query, grad_key, grad_value;
   SlotArray query_slots, key_slots;
   void* log_sum;
-  // A `Transform` of the scores, its numbers `[heads, coefficients]` and their gradients `[batch, heads, coefficients]`.
+  // A `Transform` of the scores, its coefficients `[heads, coefficients]` and their gradients, one more for each item of
+  // the batch.
   int64_t transform, coefficients;
   const double* coefficient;
   double* grad_coefficient;
 };
 
-// A longer run of keys is split, and then the rounding of a row may depend on the tile it lies in.
+// Keys of a chunk, at most. A longer range is split, and then the rounding of a row may depend on its tile.
 constexpr int64_t kForwardKeys = 480;
 constexpr int64_t kBackwardKeys = 144;
-// Results of this many bytes are written past the caches: rows are scattered over them, and what a cache would first read
-// and later throw out is twice what memory has to take.
+// Results of this many bytes are written past the caches: rows are scattered over them, and a cache would first read and
+// later evict every line, which is twice the traffic.
 constexpr int64_t kStreamed = 2 << 20;
-// Rows that are fetched ahead at a time: enough that all have been asked for when their tile begins.
+// Rows that are prefetched at a time: with fewer, some are still missing when their tile begins.
 constexpr int kFetchedAtOnce = 5;
 static_assert(kForwardKeys % 48 == 0 && kBackwardKeys % 48 == 0);
 
@@ -75,7 +76,7 @@ struct TileRegisters {};
 constexpr int kTileRows = kBlockRows, kTilePairs = 1;
 inline void tile_product(...) {}
 #endif
-// How far past the last key a product may read.
+// Rows past the last key that a product may read.
 constexpr int kPast = kNativeTiles ? 2 * kTilePairs : kSlack;
 
 template <class In>
@@ -97,13 +98,13 @@ Rows<In> rows_of(const Array& array, int64_t batch, int64_t head) {
   return {static_cast<In*>(array.data) + batch * array.batch + head * array.head, array.token};
 }
 
-// Where results of several orderings meet: in the tensor itself, or in `sum` if that has too few digits.
+// The sum of the results of several orderings: in the tensor itself, or in `sum` if its dtype has too few digits.
 template <class In>
 struct Merged {
   using T = Compute<In>;
   Rows<In> out;
   Rows<T> sum;
-  bool streamed = false;  // Written whole vectors at a time, seldom read again, and too large to stay in a cache.
+  bool streamed = false;  // Written in whole vectors, seldom read again, and too large to stay in a cache.
 
   void put(int64_t token, const T* from, int64_t dim, T scale, bool add) const {
     if (sum.data) {
@@ -149,7 +150,7 @@ struct Merged {
   }
 };
 
-// `single`: there is one ordering, so that rows are written once, but for a few that something is added to.
+// `single`: there is one ordering, so that nearly all rows are written once.
 template <class In>
 Merged<In> merged(Rows<In> out, Buffer<Compute<In>>& space, int64_t count, int64_t dim, bool single) {
   const int64_t row = out.step * int64_t{sizeof(In)}, vector = kLanes<Compute<In>> * int64_t{sizeof(In)};
@@ -168,13 +169,13 @@ void start_transform(const Call& call, int64_t head, ScoreTransform<T>& transfor
   transform.start(call.transform, call.coefficient + head * call.coefficients, call.coefficients);
 }
 
-// What is known of one (batch, head) while it is worked on.
+// Working memory of one (batch, head).
 template <class In>
 struct Sequence {
   using T = Compute<In>;
   int64_t batch, head;
   std::vector<Ordering> orderings;
-  Buffer<int32_t> own_key;  // By query: the key that is the query itself, -1 for none.
+  Buffer<int32_t> self_key;  // Of each query: the key that is the query itself, -1 for none.
   Buffer<T> largest, total;
   Buffer<T> space[3];
 
@@ -182,7 +183,7 @@ struct Sequence {
     batch = number / call.heads;
     head = number % call.heads;
     if (orderings.empty()) orderings = std::vector<Ordering>(call.orderings);
-    if (!call.attend_self) std::fill_n(own_key.reserve(call.queries), call.queries, -1);
+    if (!call.attend_self) std::fill_n(self_key.reserve(call.queries), call.queries, -1);
   }
 
   SlotRow slots(const SlotArray& array, int64_t ordering, int64_t size) const {
@@ -192,12 +193,12 @@ struct Sequence {
   void order(const Call& call, int64_t r) {
     const bool by_token = call.deduplicate && r + 1 < call.orderings;
     orderings[r].build(slots(call.query_slots, r, call.queries), slots(call.key_slots, r, call.keys), call.shared,
-                       call.windows[r], call.causal, call.attend_self, by_token, own_key.data());
+                       call.windows[r], call.causal, call.attend_self, by_token, self_key.data());
   }
 };
 
-// Keys and values of a stretch of slots, gathered once and kept while tiles need them; with their gradients, which
-// leave when no later tile can add to them.
+// Keys and values of a range of places, gathered once and kept while tiles need them; with their gradients, which are
+// written when no later tile can add to them.
 template <class In, bool kPairs, bool kGradients>
 class Band {
  public:
@@ -220,9 +221,8 @@ class Band {
     released_ = begin;
   }
 
-  // Where gradients go: rows below `limit` to the tensors, the others, which belong to a later stretch, to `spill`.
-  // Those of keys of unit length are made gradients of the queries they come from, whose own are multiplied by `scale`
-  // and added.
+  // Destinations of gradients: the tensors for rows below `limit`, and `spill` for the others, which belong to a later
+  // job. The gradient of a key of unit length becomes that of its query, plus `scale` times the gradient as a query.
   void gradients(const Merged<In>* key, const Merged<In>* value, bool add, int64_t limit, T scale, Buffer<T>* spill) {
     grad_key_ = key;
     grad_value_ = value;
@@ -234,8 +234,7 @@ class Band {
   }
   int64_t spilled = 0;
 
-  // Makes keys [from, to) available; those below `keep` are not needed any more, and where `from` leaves a gap, neither
-  // are those before it.
+  // Gathers keys up to `to`. Keys below `keep` are not needed any more; nor, if `from` leaves a gap, are those before it.
   void need(int64_t keep, int64_t from, int64_t to) {
     if (from > end_) {
       release(from);
@@ -251,7 +250,7 @@ class Band {
     for (; end_ < to; ++end_) load_row(end_);
   }
 
-  // The same without a gap but before `keep`.
+  // The same, with no gap after `keep`.
   void need_all(int64_t keep, int64_t to) { need(keep, std::max(keep, end_), to); }
 
   const Unit* key(int64_t p) const { return reinterpret_cast<const Unit*>(k_.data() + (p - base_) * key_step); }
@@ -262,16 +261,16 @@ class Band {
   T* grad_value(int64_t p) { return dv_.data() + (p - base_) * value_step; }
   T* grad_query(int64_t p) { return dq_.data() + (p - base_) * value_step; }  // Where queries are keys of unit length.
 
-  // Names the `count` keys after those that are here, which the next tile is likely to need.
+  // Prefetches the next `count` keys, which the next tile is likely to need.
   void look_ahead(int64_t count, Ahead& ahead) const {
     const int64_t until = std::min(all_, end_ + count);
     for (int64_t p = end_; p < until; ++p) {
-      if (!unit()) ahead.read(keys_[tokens_[p]]);  // Else they are the queries.
+      if (!unit()) ahead.read(keys_[tokens_[p]]);  // Keys of unit length are read as queries.
       ahead.read(values_[tokens_[p]]);
     }
   }
 
-  // Writes the gradients of all keys below `until`; keys that no query saw get zeros.
+  // Writes the gradients of all keys below `until`; zeros for keys that no query sees.
   void release(int64_t until) {
     if constexpr (kGradients) {
       for (; released_ < until; ++released_) {
@@ -336,7 +335,7 @@ class Band {
     }
   }
 
-  // Keys that are made here have the digits of keys that are given.
+  // Unrounded, these keys would differ from the same keys passed as an argument.
   void load_unit(const In* key, T inverse, T* to) const {
     if constexpr (std::is_same_v<In, T>) {
       for (int64_t d = 0; d < dim_; ++d) to[d] = key[d] * inverse;
@@ -367,14 +366,14 @@ class Band {
     return 1 / (length < shortest_ ? shortest_ : length);
   }
 
-  // The gradient of a key of unit length becomes that of the vector it was made from, plus what reached it as a query.
+  // The gradient of a key of unit length becomes that of its vector, plus the vector's gradient as a query.
   void join_gradients(int64_t p) {
     const Raw* k = k_.data() + (p - base_) * key_step;
     T *dk = grad_key(p), *dq = grad_query(p);
     const T inverse = inverse_[p - base_];
     Vector<T> sums{};
     for (int64_t d = 0; d < value_step; d += kLanes<T>) sums += load(k + d) * load(dk + d);
-    // A vector so short that it is divided by a constant has no curvature.
+    // A vector shorter than `shortest_` is divided by this constant, whatever its direction.
     const T along = inverse == 1 / shortest_ ? 0 : sum_of<T>(sums);
     for (int64_t d = 0; d < value_step; d += kLanes<T>) {
       store(dk + d, load(dq + d) * scale_ + (load(dk + d) - load(k + d) * along) * inverse);
@@ -426,7 +425,7 @@ class Band {
     capacity_ = capacity;
   }
 
-  // All of it is zeroed, because blocks of rows read past the last key, and the padding of a row must be zero.
+  // All zeros: products read the padding of rows and blocks past the last key, where NaN would reach the results.
   template <class X>
   static void widen_rows(Buffer<X>& rows, int64_t step, int64_t capacity, int64_t used) {
     Buffer<X> larger;
@@ -479,7 +478,7 @@ inline void clear_outside(T* rows, int from, int to) {
   }
 }
 
-// output[query] (+)= sum over the keys of a query's run of weights[key, query] * rows[key].
+// output[query] (+)= sum over the keys of a query's range of weights[key, query] * rows[key].
 template <class Unit, class T>
 void sum_over_keys(const Tile<T>& tile, const Unit* weights, const Unit* rows, int64_t step, int64_t group, T* output,
                    int64_t output_step, bool add, Ahead& ahead) {
@@ -502,7 +501,7 @@ class Forward {
   using T = Compute<In>;
   static constexpr bool kPairs = kNativePairs && std::is_same_v<In, BFloat16>;
   static constexpr bool kTiles = kPairs && kNativeTiles;
-  static constexpr int kFetched = kTiles ? 9 : kFetchedAtOnce;  // Fewer and shorter products to fetch between.
+  static constexpr int kFetched = kTiles ? 9 : kFetchedAtOnce;  // There are fewer and shorter products to fetch between.
   using Unit = std::conditional_t<kPairs, Pair, T>;
   static constexpr int kVectors = kTile / kLanes<T>;
 
@@ -592,7 +591,7 @@ class Forward {
     if (!begun) std::fill_n(output_.data(), kTile * step_, T{0});
   }
 
-  // Apart, so that who transforms nothing runs nothing of it: a call in the loop alone costs 3 % of a backward pass.
+  // Not inlined: the mere call in the loop costs calls without a transform 3 % of a backward pass.
   __attribute__((noinline)) void score_transformed(T scale) { score<true>(scale); }
 
   template <bool kTransformed>
@@ -623,7 +622,7 @@ class Forward {
     }
   }
 
-  // A later chunk raised the maximum: what was added before weighs less.
+  // A later chunk raised the maximum: the sums so far are scaled down to it.
   void fade(const Vector<T>* before) {
     alignas(kAlignment) T by[kTile];
     for (int v = 0; v < kVectors; ++v) {
@@ -644,7 +643,7 @@ class Forward {
       T* at = scores_.data() + block * kTile;
       clear_outside(at, from, to);
       for (int v = from; v < to; ++v) {
-        // One chain of additions a query, in the order of its keys: where a tile begins cannot be noticed.
+        // One chain of additions a query, in the order of its keys: in another, a sum's bits would depend on its tile.
         Vector<T> sum = total_[v];
         for (int r = 0; r < kBlockRows; ++r) {
           T* place = at + r * kTile + v * kLanes<T>;
@@ -679,7 +678,7 @@ class Forward {
       int64_t begin = (tile_.first_of(q) - tile_.from) / 2;
       const int64_t end = (tile_.end_of(q + kTileRows - 1) - tile_.from + 1) / 2;
       const int64_t steps = std::max<int64_t>(end - begin + kTilePairs - 1, 0) / kTilePairs;
-      // Keys before the first weigh nothing; those after the last are not there.
+      // Keys before the first have weights of zero; after the last there is no memory to read.
       begin = std::min(begin, padded - steps * kTilePairs);
       for_blocks(0, static_cast<int>(step_ / kLanes<T>), 4, [&](int v, int width) {
         ahead_.fetch(kFetched);
@@ -734,7 +733,8 @@ class Forward {
   ScoreTransform<T> transform_;
 };
 
-// Queries that saw nothing: their own value if they are keys, else zeros. And the log-sum-exp of all.
+// The output of queries that see nothing, which is their own value if they are keys and else zero; and the log-sum-exp
+// of all queries.
 template <class In>
 void finish_forward(const Call& call, const Sequence<In>& sequence, const Merged<In>& output, int64_t begin,
                     int64_t end) {
@@ -743,16 +743,16 @@ void finish_forward(const Call& call, const Sequence<In>& sequence, const Merged
   T* log_sum = static_cast<T*>(call.log_sum) + (sequence.batch * call.heads + sequence.head) * call.queries;
   for (int64_t i = begin; i < end; ++i) {
     if (sequence.total[i] == 0) {
-      // The backward pass gives a query with this log-sum-exp no weight.
+      // Weights in the backward pass are the exponential of a score minus this, and so zero.
       log_sum[i] = std::numeric_limits<T>::infinity();
       output.clear(i, call.dim);
-      const int64_t own = call.attend_self ? -1 : sequence.own_key[i];
-      if (own >= 0) {
+      const int64_t self_key = call.attend_self ? -1 : sequence.self_key[i];
+      if (self_key >= 0) {
         for (int64_t d = 0; d < call.dim; ++d) {
           if (output.sum.data) {
-            output.sum[i][d] = widen(value[own][d]);
+            output.sum[i][d] = widen(value[self_key][d]);
           } else {
-            output.out[i][d] = value[own][d];
+            output.out[i][d] = value[self_key][d];
           }
         }
       }
@@ -763,7 +763,7 @@ void finish_forward(const Call& call, const Sequence<In>& sequence, const Merged
   output.finish(begin, end, call.dim);
 }
 
-// Rows that one thread takes whole; the others, too few to share out evenly, are worked on by all threads together.
+// Numbers of rows that one thread computes alone, and of the remaining rows, fewer than threads, that all share.
 struct Shares {
   int64_t alone, together;
 };
@@ -825,11 +825,11 @@ class Backward {
   using T = Compute<In>;
   static constexpr int kVectors = kTile / kLanes<T>;
 
-  // Gradients of gradients that reach keys of a later stretch, `[keys, 2, dim]`, to be added after it.
+  // Gradients of keys and values of a later job, `[keys, 2, dim]`, to be added after it.
   Buffer<T> spill;
   int64_t spilled() const { return band_.spilled; }
 
-  // Adds what the last run found for the coefficients of the scores' transform.
+  // Adds the last run's gradients of the coefficients of the score transform.
   void add_coefficients(const Call& call, const Sequence<In>& sequence) {
     const int64_t row = sequence.batch * call.heads + sequence.head;
     if (transform_) transform_.take(call.grad_coefficient + row * call.coefficients);
@@ -887,7 +887,7 @@ class Backward {
       bool begun = false;
       while (tile_.next()) {
         if (unit) {
-          // Queries leave their gradients where their keys are.
+          // The gradient of a query is added at the place of its key.
           band_.need_all(tile_.keep, std::max(tile_.to, i + tile_.count));
         } else {
           band_.need(tile_.keep, tile_.from, tile_.to);
@@ -936,7 +936,7 @@ class Backward {
     sum_over_queries(weights, grads_.data(), band_.grad_value(from), rows);
   }
 
-  // Apart for the same reason as in the forward pass.
+  // Not inlined, as in the forward pass.
   __attribute__((noinline)) void weigh_transformed(T* weights, T* grad_scores) { weigh<true>(weights, grad_scores); }
 
   // The weights of a chunk, and the gradients of its scores.
@@ -987,7 +987,7 @@ class Backward {
   alignas(kAlignment) T untransformed_[kBlockRows * kTile];
 };
 
-// Tokens that the first ordering does not have start from zero.
+// Zeros for the tokens that are absent in the first ordering: no tile of it writes their gradients.
 template <class In>
 void clear_absent(const Call& call, const Sequence<In>& sequence, const Gradients<In>& gradients) {
   const SlotRow query_slots = sequence.slots(call.query_slots, 0, call.queries);
@@ -1002,9 +1002,9 @@ void clear_absent(const Call& call, const Sequence<In>& sequence, const Gradient
   }
 }
 
-// Queries that output their own value hand their gradient to it.
+// Adds the output gradient of queries that see only themselves to the gradient of their value.
 template <class In>
-void add_lonely(const Call& call, const Sequence<In>& sequence, const Gradients<In>& gradients) {
+void add_self_only(const Call& call, const Sequence<In>& sequence, const Gradients<In>& gradients) {
   if (call.attend_self) return;
   using T = Compute<In>;
   const T* log_sum = static_cast<const T*>(call.log_sum) + (sequence.batch * call.heads + sequence.head) * call.queries;
@@ -1012,10 +1012,10 @@ void add_lonely(const Call& call, const Sequence<In>& sequence, const Gradients<
   Buffer<T> space;
   T* row = space.reserve(call.dim);
   for (int64_t i = 0; i < call.queries; ++i) {
-    const int64_t own = sequence.own_key[i];
-    if (own < 0 || log_sum[i] != std::numeric_limits<T>::infinity()) continue;
+    const int64_t self_key = sequence.self_key[i];
+    if (self_key < 0 || log_sum[i] != std::numeric_limits<T>::infinity()) continue;
     for (int64_t d = 0; d < call.dim; ++d) row[d] = widen(grad[i][d]);
-    gradients.value.put(own, row, call.dim, 1, true);
+    gradients.value.put(self_key, row, call.dim, 1, true);
   }
 }
 
@@ -1044,7 +1044,7 @@ void backward(const Call& call) {
       passes[worker].run(call, sequence, gradients, r, 0, ordering.queries, 0, ordering.keys.count);
       passes[worker].add_coefficients(call, sequence);
     }
-    add_lonely(call, sequence, gradients);
+    add_self_only(call, sequence, gradients);
     gradients.query.finish(0, call.queries, call.dim);
     if (call.shortest == 0) gradients.key.finish(0, call.keys, call.dim);
     gradients.value.finish(0, call.keys, call.dim);
@@ -1055,8 +1055,8 @@ void backward(const Call& call) {
     for (int64_t r = 0; r < call.orderings; ++r) {
       sequence.order(call, r);
       const Ordering& ordering = sequence.orderings[r];
-      // One stretch of queries a thread. It owns the keys from its first to the first of the next stretch; what it
-      // adds to others waits in its spill, so that sums are always made in the same order.
+      // One job of consecutive queries a thread. It owns the keys from its first one up to the first of the next job, and
+      // puts gradients of later keys into its spill: added at once, they would be summed in an order that chance decides.
       const int64_t tiles = (ordering.queries + kTile - 1) / kTile;
       std::vector<int64_t> starts(call.threads + 1), keys(call.threads + 1);
       for (int64_t t = 0; t <= call.threads; ++t) {
@@ -1076,7 +1076,7 @@ void backward(const Call& call) {
         }
       }
     }
-    add_lonely(call, sequence, gradients);
+    add_self_only(call, sequence, gradients);
     gradients.query.finish(0, call.queries, call.dim);
     if (call.shortest == 0) gradients.key.finish(0, call.keys, call.dim);
     gradients.value.finish(0, call.keys, call.dim);

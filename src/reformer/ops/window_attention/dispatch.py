@@ -1,30 +1,38 @@
-"""Softmax attention over the union of windows in several orderings: the checks, and the choice of a backend."""
+"""Window attention over the union of several orderings: argument checks and the choice of a backend."""
 
 import math
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from reformer.ops import gpu
-from reformer.ops.unit_vectors import unit_vectors
-from reformer.ops.window_attention.cpu import cpu
-from reformer.ops.window_attention.cpu import refusal as cpu_refusal
-from reformer.ops.window_attention.eager import eager
-from reformer.ops.window_attention.reference import reference
+from reformer.ops.self_check import SelfCheck
 from reformer.ops.window_attention.transforms import MOST_COEFFICIENTS, ScoreTransform, Sinh
-from reformer.ops.window_attention.triton import refusal as triton_refusal
-from reformer.ops.window_attention.triton import triton
 
-BACKENDS: dict[str, Callable[..., Tensor]] = {"triton": triton, "cpu": cpu, "eager": eager, "reference": reference}
-"""Every backend by name, fastest first."""
+_NAMES = ("triton", "cpu", "eager", "reference")
 
-REFUSALS: dict[str, Callable[[Tensor, Tensor], str | None]] = {"triton": triton_refusal, "cpu": cpu_refusal}
-"""Of the backends that cannot serve every call: why they cannot serve this query and key, or None if they can."""
+# Found here and not in a call: an import inside a traced call breaks the graph.
+_MODULES: dict[str, ModuleType] = {
+    name: import_module(f"{__package__}.{name}") for name in _NAMES if find_spec(f"{__package__}.{name}")
+}
 
-WIDEST = 1 << 61
-"""Wider windows are cut to this: no two slots are further apart, and twice as much still fits in 64 bits."""
+BACKENDS: dict[str, Callable[..., Tensor]] = {name: module.attend for name, module in _MODULES.items()}
+"""Every backend by name, fastest first. All but `reference` may be missing."""
+
+REFUSALS: dict[str, Callable[[Tensor, Tensor], str | None]] = {
+    name: module.why_unsupported for name, module in _MODULES.items()
+}
+"""Of every backend: why it cannot compute a call with this query and key, or None if it can."""
+
+SELF_CHECKS: list[SelfCheck] = [module.SELF_CHECK for module in _MODULES.values() if hasattr(module, "SELF_CHECK")]
+
+MAX_WINDOW = 1 << 61
+"""Slots that a window spans, at most; wider windows are cut to this. No two slots are further apart, and twice as much
+still fits in 64 bits."""
 
 
 def window_attention(
@@ -46,26 +54,26 @@ def window_attention(
 
     With slots `s_r` and window `w_r` in ordering `r`, near means `0 <= s_r(i) - s_r(j) < w_r` if `causal`, and
     `|s_r(i) - s_r(j)| < w_r` otherwise. The softmax runs over the union: a pair met in three orderings counts
-    once (`docs/math.md`, equations 5 to 10). A query that sees nothing gives zeros.
+    once (`docs/math.md`, equations 5 to 10). The output of a query that sees nothing is zero.
 
     Args:
         query, key, value: any floating dtype; the `cpu` backend takes float32, float64 and bfloat16, and `triton`
             float16 too, with head_dim up to 256.
-        query_slots: the place of every query in each ordering; negative means absent. Dimensions of size 1
+        query_slots: int64, the slot of every query in each ordering; negative means absent. Dimensions of size 1
             broadcast over batch and heads.
-        key_slots: the slot of every key, unique in its ordering; the queries' own if not given.
-        window: how many slots are seen, one number or one for each ordering, at least 1.
+        key_slots: the slot of every key, unique in its ordering; `query_slots` if None.
+        window: number of slots that are seen, one for all orderings or one for each, at least 1.
         causal: whether only slots up to the query's own are seen.
         attend_self: False for the rule of shared queries and keys: a token sees itself, the key at its own slot,
             only when it sees nothing else.
-        deduplicate: False to let a pair met in `c` orderings weigh `c` times.
-        scale: what scores are multiplied by; `1 / sqrt(head_dim)` if not given.
-        transform: a learned function of each head that scores then pass through, `Polynomial` or `Sinh`, with
-            coefficients `[heads, ...]`; none if not given.
-        backend: a name in `BACKENDS`; the fastest that can serve the call if not given.
+        deduplicate: False to let a pair that is near in `c` orderings weigh `c` times.
+        scale: factor of the scores; `1 / sqrt(head_dim)` if None.
+        transform: a learned function of each head, applied to the scaled scores: `Polynomial` or `Sinh`, with
+            coefficients `[heads, ...]`; the identity if None.
+        backend: a name in `BACKENDS`; the fastest that can serve the call if None.
 
     Raises:
-        ValueError: shapes, windows or a backend that do not fit; the message says which and what would.
+        ValueError: shapes, windows or a backend that do not fit; the message says which, and what is expected.
         TypeError: a dtype that does not fit.
 
     Source: Kitaev, Kaiser, Levskaya 2020 (arXiv 2001.04451), section 2, with windows in place of chunks.
@@ -83,7 +91,7 @@ def window_attention(
     _check_transform(transform, query)
     if query.shape[2] == 0 or key.shape[2] == 0:
         return torch.zeros_like(query)
-    return BACKENDS[_chosen(backend, query, key)](
+    return BACKENDS[_choose(backend, query, key)](
         query,
         key,
         value,
@@ -113,11 +121,11 @@ def shared_window_attention(
 ) -> Float[Tensor, "batch heads length head_dim"]:
     """`window_attention` whose keys are the queries divided by their length: shared queries and keys.
 
-    The same as `window_attention(query, unit_vectors(query), value, slots, attend_self=False, ...)`, but backends make
-    the keys as they read the queries, and hand back one gradient for both: of the seven tensors of full size that
-    forward and backward of the `cpu` backend would write, three remain.
+    The same as `window_attention(query, unit_vectors(query), value, slots, attend_self=False, ...)`, but backends
+    compute the keys while they read the queries, and return one gradient for both: forward and backward of the `cpu`
+    backend write three tensors of full size in place of seven.
 
-    Args and errors are those of `window_attention`.
+    Arguments and errors are those of `window_attention`.
 
     Source: Kitaev, Kaiser, Levskaya 2020 (arXiv 2001.04451), section 2.
 
@@ -132,10 +140,9 @@ def shared_window_attention(
     _check_transform(transform, query)
     if query.shape[2] == 0:
         return torch.zeros_like(query)
-    name = _chosen(backend, query, query)
-    return BACKENDS[name](
+    return BACKENDS[_choose(backend, query, query)](
         query,
-        unit_vectors(query) if name == "reference" else None,
+        None,
         value,
         slots,
         slots,
@@ -148,12 +155,17 @@ def shared_window_attention(
     )
 
 
-def _chosen(backend: str | None, query: Tensor, key: Tensor) -> str:
+def _choose(
+    backend: str | None,
+    query: Float[Tensor, "batch heads queries head_dim"],
+    key: Float[Tensor, "batch heads length head_dim"],
+) -> str:
     if backend is None:
-        return next(name for name in BACKENDS if _offers(name, query, key))
+        modules = _MODULES.items()
+        return next(name for name, module in modules if module.serves(query) and REFUSALS[name](query, key) is None)
     if backend not in BACKENDS:
         raise ValueError(f"backend={backend!r} is not one of {', '.join(map(repr, BACKENDS))}")
-    reason = _refusal(backend, query, key)
+    reason = REFUSALS[backend](query, key)
     if reason is not None:
         raise ValueError(
             f"backend={backend!r} cannot serve this call: {reason}. Leave backend out to let one be chosen"
@@ -161,17 +173,7 @@ def _chosen(backend: str | None, query: Tensor, key: Tensor) -> str:
     return backend
 
 
-def _offers(name: str, query: Tensor, key: Tensor) -> bool:
-    """Whether a backend serves a call that names none."""
-    if name == "triton" and not gpu.serves(query):
-        return False
-    return _refusal(name, query, key) is None
-
-
-def _refusal(name: str, query: Tensor, key: Tensor) -> str | None:
-    return REFUSALS[name](query, key) if name in REFUSALS else None
-
-
+# Tensors of any shape from here on: these functions check the shapes.
 def _checked_windows(window: int | Sequence[int], slots: Tensor) -> tuple[int, ...]:
     if slots.dim() != 4:
         raise ValueError(f"query_slots has shape {tuple(slots.shape)}, expected [batch, heads, orderings, length]")
@@ -181,7 +183,7 @@ def _checked_windows(window: int | Sequence[int], slots: Tensor) -> tuple[int, .
         raise ValueError(f"window={list(windows)} has {len(windows)} entries for {orderings} orderings; give one each")
     if not windows or min(windows) < 1:
         raise ValueError(f"window={window}: expected at least one ordering and windows of at least 1")
-    return tuple(min(window, WIDEST) for window in windows)
+    return tuple(min(window, MAX_WINDOW) for window in windows)
 
 
 def _check(query: Tensor, key: Tensor, value: Tensor, query_slots: Tensor, key_slots: Tensor) -> None:
@@ -215,12 +217,14 @@ def _check(query: Tensor, key: Tensor, value: Tensor, query_slots: Tensor, key_s
 def _check_transform(transform: ScoreTransform | None, query: Tensor) -> None:
     if transform is None:
         return
-    found = transform.coefficients
+    coefficients = transform.coefficients
     most = 1 if isinstance(transform, Sinh) else MOST_COEFFICIENTS
-    if found.dim() != 2 or found.shape[0] != query.shape[1] or not 1 <= found.shape[1] <= most:
+    if coefficients.dim() != 2 or coefficients.shape[0] != query.shape[1] or not 1 <= coefficients.shape[1] <= most:
         raise ValueError(
-            f"the coefficients of {type(transform).__name__} have shape {tuple(found.shape)}, expected "
+            f"the coefficients of {type(transform).__name__} have shape {tuple(coefficients.shape)}, expected "
             f"[{query.shape[1]} heads, {'1' if most == 1 else f'1 to {most}'}]"
         )
-    if not found.is_floating_point() or found.device != query.device:
-        raise TypeError(f"coefficients are {found.dtype} on {found.device}, expected floats on {query.device}")
+    if not coefficients.is_floating_point() or coefficients.device != query.device:
+        raise TypeError(
+            f"coefficients are {coefficients.dtype} on {coefficients.device}, expected floats on {query.device}"
+        )

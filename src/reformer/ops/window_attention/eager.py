@@ -1,7 +1,7 @@
 """Window attention in plain PyTorch, linear in memory, on any device.
 
 Each ordering sorts its keys by slot and cuts the row into blocks. A tile of queries, also in slot order, needs only
-the few blocks that its windows can reach, so what it works on lies side by side. Orderings are merged by a running
+the few blocks that its windows can reach, which lie side by side in memory. Orderings are merged by a running
 maximum and sum, and the backward pass recomputes the scores from the merged log-sum-exp: nothing of size
 `length x window` outlives a chunk of tiles.
 """
@@ -13,36 +13,49 @@ from functools import wraps
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from reformer.ops.unit_vectors import SHORTEST
-from reformer.ops.window_attention.eager_rows import Places, Row, Seen, lay_out, own_keys
+from reformer.ops.window_attention.eager_rows import Places, Row, Seen, lay_out, self_keys
 from reformer.ops.window_attention.transforms import ScoreTransform
 
-_BEHIND = 1e30
-"""What is taken off the score of a pair that is not seen."""
+MASK_BIAS = 1e30
+"""Subtracted from the score of a masked pair. Finite, because a product of infinity and the mask's zeros is NaN."""
 
 
-def _least(dtype: torch.dtype) -> float:
-    """The least exponent that is computed: what it gives is nothing beside 1, but not so small that a processor takes
-    hundreds of times as long over it."""
+def why_unsupported(
+    query: Float[Tensor, "batch heads queries head_dim"], key: Float[Tensor, "batch heads length head_dim"]
+) -> str | None:
+    """None: PyTorch computes any call."""
+    return None
+
+
+def serves(query: Float[Tensor, "batch heads queries head_dim"]) -> bool:
+    """True: chosen where no kernel is."""
+    return True
+
+
+def _min_exponent(dtype: torch.dtype) -> float:
+    """The bound below which exponents are clamped: their exponential is negligible beside 1, and yet a normal number,
+    where processors take hundreds of times as long over a subnormal one."""
     return 0.98 * math.log(torch.finfo(dtype).tiny)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Every ordering of one call, and how its scores are masked."""
+    """The orderings of one call, and the options of its scores."""
 
     rows: list[Row]
     seen: list[list[Seen]]
-    """For each ordering, what those before it have seen and it leaves out."""
+    """For each ordering, the pairs of the orderings before it, which it leaves out."""
     scale: float
     transform: type[ScoreTransform] | None = None
 
 
 def _without_autocast(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Run in the dtypes that were chosen here: sums are float32 also where autocast would have products in less."""
+    """The function without autocast, which would round products that are summed in float32."""
 
     @wraps(function)
     def run(ctx: Any, tensor: Tensor, *rest: Any) -> Any:
@@ -57,19 +70,19 @@ class _EagerWindowAttention(torch.autograd.Function):
     @_without_autocast
     def forward(
         ctx: Any,
-        query: Tensor,
-        key: Tensor | None,
-        value: Tensor,
-        coefficients: Tensor | None,
+        query: Float[Tensor, "batch heads queries head_dim"],
+        key: Float[Tensor, "batch heads length head_dim"] | None,
+        value: Float[Tensor, "batch heads length head_dim"],
+        coefficients: Float[Tensor, "heads count"] | None,
         plan: _Plan,
-        own: Tensor | None,
-    ) -> Tensor:
+        self_key: Int[Tensor, "sequences queries"] | None,
+    ) -> Float[Tensor, "batch heads queries head_dim"]:
         output, total, log_sum = _forward(query, key, value, coefficients, plan)
-        lonely = None
-        if own is not None:
-            lonely = _lonely(own, total, value)
-            output[lonely[0]] = value[lonely[1]]
-        ctx.plan, ctx.lonely = plan, lonely
+        self_only = None
+        if self_key is not None:
+            self_only = _self_only(self_key, total, value)
+            output[self_only[0]] = value[self_only[1]]
+        ctx.plan, ctx.self_only = plan, self_only
         ctx.save_for_backward(query, key, value, coefficients, output, log_sum)
         return output
 
@@ -78,43 +91,61 @@ class _EagerWindowAttention(torch.autograd.Function):
     @_without_autocast
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, coefficients, output, log_sum = ctx.saved_tensors
-        grad_query, grad_key, grad_value, of_coefficients = _backward(
+        grad_query, grad_key, grad_value, grad_coefficients = _backward(
             query, key, value, coefficients, output, log_sum, grad_output, ctx.plan
         )
-        if ctx.lonely is not None:
-            queries, keys = ctx.lonely
+        if ctx.self_only is not None:
+            queries, keys = ctx.self_only
             grad_value.index_put_(keys, grad_output[queries], accumulate=True)
-        return grad_query, grad_key, grad_value, of_coefficients, None, None
+        return grad_query, grad_key, grad_value, grad_coefficients, None, None
 
 
 def _sorted_vectors(
-    row: Row, query: Tensor, key: Tensor | None, value: Tensor, dtype: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Queries, keys and values in the order of a row; and where keys are made of queries, one over their lengths."""
+    row: Row,
+    query: Float[Tensor, "batch heads queries head_dim"],
+    key: Float[Tensor, "batch heads length head_dim"] | None,
+    value: Float[Tensor, "batch heads length head_dim"],
+    dtype: torch.dtype,
+) -> tuple[
+    Float[Tensor, "query_places head_dim"],
+    Float[Tensor, "key_places head_dim"],
+    Float[Tensor, "key_places head_dim"],
+    Float[Tensor, "key_places 1"] | None,
+]:
+    """Queries, keys and values in the order of a row; and the inverse lengths of the queries if they make the keys."""
     values = row.keys.sort(value, dtype)
     if key is not None:
         return row.queries.sort(query, dtype), row.keys.sort(key, dtype), values, None
     both = row.keys.sort(query, dtype)
     inverse = torch.linalg.vector_norm(both, dim=-1, keepdim=True).clamp_min_(SHORTEST).reciprocal_()
-    # As keys that are given, these have the digits of their dtype.
+    # Unrounded, these keys would differ from the same keys passed as an argument.
     keys = (both * inverse).to(query.dtype).to(dtype)
-    # Queries stand as their keys do.
     return both[row.keys.before :], keys, values, inverse
 
 
-def _of_queries(row: Row, coefficients: Tensor, dtype: torch.dtype) -> Tensor:
-    """The coefficients of the head of every query of a row, `[places, coefficients]`."""
+def _of_queries(
+    row: Row, coefficients: Float[Tensor, "heads count"], dtype: torch.dtype
+) -> Float[Tensor, "query_places count"]:
+    """The coefficients of the head of every query of a row."""
     sequences, places = row.queries.tokens.shape
     of_sequences = coefficients.to(dtype).repeat(sequences // len(coefficients), 1)
     return of_sequences.repeat_interleave(places, 0)
 
 
 def _forward(
-    query: Tensor, key: Tensor | None, value: Tensor, coefficients: Tensor | None, plan: _Plan
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The output, and the sum and log-sum-exp of each query, `[sequences, queries]`."""
+    query: Float[Tensor, "batch heads queries head_dim"],
+    key: Float[Tensor, "batch heads length head_dim"] | None,
+    value: Float[Tensor, "batch heads length head_dim"],
+    coefficients: Float[Tensor, "heads count"] | None,
+    plan: _Plan,
+) -> tuple[
+    Float[Tensor, "batch heads queries head_dim"],
+    Float[Tensor, "sequences queries"],
+    Float[Tensor, "sequences queries"],
+]:
+    """The output, and the sum and log-sum-exp of each query (equation 12)."""
     dtype = torch.promote_types(query.dtype, torch.float32)
-    lowest, least = torch.finfo(dtype).min, _least(dtype)
+    lowest, min_exponent = torch.finfo(dtype).min, _min_exponent(dtype)
     earlier: Places | None = None
     output = total = largest = query.new_empty(0)
     for row, seen in zip(plan.rows, plan.seen, strict=True):
@@ -132,17 +163,17 @@ def _forward(
             left_out = row.left_out(chunk, seen)
             scores = _products(row.query_tiles(q, chunk), row.key_tiles(k, chunk), plan.scale)
             if plan.transform is not None and learned is not None:
-                # What is not seen could overflow.
+                # The transform of a masked score could overflow.
                 scores = plan.transform.value(scores.mul_(1 - left_out), row.query_tiles(learned, chunk)[:, :, None])
-            scores.sub_(left_out, alpha=_BEHIND)
+            scores.sub_(left_out, alpha=MASK_BIAS)
             before, sums, out = (row.query_tiles(each, chunk) for each in (largest, total, output))
             now = torch.maximum(before, scores.amax(-1))
-            weights = scores.sub_(now[..., None]).clamp_(min=least).exp_()
+            weights = scores.sub_(now[..., None]).clamp_(min=min_exponent).exp_()
             weights.addcmul_(weights, left_out, value=-1)
             added = weights.sum(-1, dtype=torch.float64).to(dtype)
             values = row.key_tiles(v, chunk)
             if earlier is None:
-                # Nothing to merge with: a query stands in one tile of an ordering.
+                # A query is in one tile of an ordering, so the first ordering has nothing to merge with.
                 torch.bmm(weights, values, out=out)
             else:
                 fade = (before - now).exp_()
@@ -154,44 +185,44 @@ def _forward(
                 out.div_(added.where(added > 0, 1)[..., None])
         earlier = here
     assert earlier is not None
-    # A query that saw nothing keeps a log-sum-exp of +inf, so that the backward pass gives it no weight.
+    # With a log-sum-exp of infinity, a query that sees nothing has weights of zero in the backward pass.
     log_sum = torch.where(total > 0, largest + total.log(), float("inf"))
     return earlier.unsort(output, query), total[earlier.of_token], log_sum[earlier.of_token]
 
 
 def _backward(
-    query: Tensor,
-    key: Tensor | None,
-    value: Tensor,
-    coefficients: Tensor | None,
-    output: Tensor,
-    log_sum: Tensor,
-    grad_output: Tensor,
+    query: Float[Tensor, "batch heads queries head_dim"],
+    key: Float[Tensor, "batch heads length head_dim"] | None,
+    value: Float[Tensor, "batch heads length head_dim"],
+    coefficients: Float[Tensor, "heads count"] | None,
+    output: Float[Tensor, "batch heads queries head_dim"],
+    log_sum: Float[Tensor, "sequences queries"],
+    grad_output: Float[Tensor, "batch heads queries head_dim"],
     plan: _Plan,
-) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
+) -> tuple[
+    Float[Tensor, "batch heads queries head_dim"],
+    Float[Tensor, "batch heads length head_dim"] | None,
+    Float[Tensor, "batch heads length head_dim"],
+    Float[Tensor, "heads count"] | None,
+]:
+    """The gradients of query, key, value and coefficients (equation 13); without a key, the query's holds the key's."""
     dtype = torch.promote_types(query.dtype, torch.float32)
-    least = _least(dtype)
+    min_exponent = _min_exponent(dtype)
     delta = _by_token(torch.linalg.vecdot(grad_output.to(dtype), output.to(dtype)).flatten(0, 1), 0.0)
     log_sum = _by_token(log_sum, float("inf"))
-    of_coefficients = None if coefficients is None else torch.zeros_like(coefficients, dtype=torch.float64)
+    grad_coefficients = None if coefficients is None else torch.zeros_like(coefficients, dtype=torch.float64)
     earlier: Row | None = None
-    grad_q = grad_k = grad_v = k = query.new_empty(0)
+    grad_q = grad_k = grad_v = k = query.new_empty(0, 0)
     inverse = None
     for row, seen in zip(plan.rows, plan.seen, strict=True):
         q, k, v, inverse = _sorted_vectors(row, query, key, value, dtype)
         grad = row.queries.sort(grad_output, dtype)
-        if earlier is None:
-            grad_q, grad_k, grad_v = (
-                q.new_zeros(row.queries.size + 1, q.shape[1]),
-                torch.zeros_like(k),
-                torch.zeros_like(v),
-            )
-        else:
-            grad_q = row.queries.carry(grad_q, earlier.queries)
-            grad_k, grad_v = (row.keys.carry(each, earlier.keys) for each in (grad_k, grad_v))
+        grad_q = _carried(grad_q, row.queries, None if earlier is None else earlier.queries, q)
+        grad_k = _carried(grad_k, row.keys, None if earlier is None else earlier.keys, k)
+        grad_v = _carried(grad_v, row.keys, None if earlier is None else earlier.keys, v)
         number = row.queries.numbers(log_sum.shape[1])
         log_sums = log_sum.flatten().index_select(0, number)
-        # What comes to an absent query may hold anything, NaN included.
+        # The gradient of an absent query's output may hold NaN, which a weight of zero does not remove.
         deltas = delta.flatten().index_select(0, number).index_fill_(0, row.queries.empty, 0)
         learned = None if coefficients is None else _of_queries(row, coefficients, dtype)
         of_learned = None if learned is None else torch.zeros_like(learned)
@@ -204,7 +235,7 @@ def _backward(
             if plan.transform is not None and learned is not None:
                 raw, c_tile = scores.mul_(1 - left_out), row.query_tiles(learned, chunk)[:, :, None]
                 scores = plan.transform.value(raw, c_tile)
-            weights = scores.sub_(log_tile).clamp_(least, 0).exp_()
+            weights = scores.sub_(log_tile).clamp_(min_exponent, 0).exp_()
             weights.addcmul_(weights, left_out, value=-1)
             grad_scores = torch.bmm(grad_tile, row.key_tiles(v, chunk).transpose(1, 2))
             grad_scores.sub_(delta_tile).mul_(weights)
@@ -218,49 +249,77 @@ def _backward(
             torch.baddbmm(of_q, grad_scores, keys, out=of_q)
             row.add_to_keys(grad_k, chunk, grad_scores, q_tile)
             row.add_to_keys(grad_v, chunk, weights, grad_tile)
-        if of_coefficients is not None and of_learned is not None:
+        if grad_coefficients is not None and of_learned is not None:
             of_heads = of_learned.view(query.shape[0], query.shape[1], -1, of_learned.shape[1])
-            of_coefficients += of_heads.sum((0, 2), dtype=torch.float64)
+            grad_coefficients += of_heads.sum((0, 2), dtype=torch.float64)
         earlier = row
     assert earlier is not None
-    if of_coefficients is not None and coefficients is not None:
-        of_coefficients = of_coefficients.to(coefficients.dtype)
-    of_value = earlier.keys.unsort(grad_v, value)
+    if grad_coefficients is not None and coefficients is not None:
+        grad_coefficients = grad_coefficients.to(coefficients.dtype)
+    grad_value = earlier.keys.unsort(grad_v, value)
     if key is not None:
-        return earlier.queries.unsort(grad_q, query), earlier.keys.unsort(grad_k, key), of_value, of_coefficients
+        return earlier.queries.unsort(grad_q, query), earlier.keys.unsort(grad_k, key), grad_value, grad_coefficients
     assert inverse is not None
-    # A vector so short that it is divided by a constant has no curvature; its inverse is the constant's, rounded.
-    along = torch.linalg.vecdot(k, grad_k)[:, None].masked_fill_(inverse * SHORTEST > 0.999999, 0)
-    joined = grad_k.addcmul_(k, along, value=-1).mul_(inverse)
-    joined[earlier.keys.before :][: earlier.queries.size] += grad_q[: earlier.queries.size]
-    return earlier.keys.unsort(joined, query), None, of_value, of_coefficients
+    grad_vectors = _through_unit_length(k, grad_k, inverse)
+    grad_vectors[earlier.keys.before :][: earlier.queries.size] += grad_q[: earlier.queries.size]
+    return earlier.keys.unsort(grad_vectors, query), None, grad_value, grad_coefficients
 
 
-def _products(left: Tensor, right: Tensor, scale: float) -> Tensor:
-    """Of the vectors of each tile, `[tiles, rows, columns]`."""
+def _carried(
+    gradient: Float[Tensor, "earlier_places _"],
+    places: Places,
+    earlier: Places | None,
+    vectors: Float[Tensor, "_ head_dim"],
+) -> Float[Tensor, "places head_dim"]:
+    """The gradient of the earlier ordering's vectors in the order of `places`; zeros in the first ordering."""
+    if earlier is not None:
+        return places.carry(gradient, earlier)
+    return vectors.new_zeros(places.size + 1, vectors.shape[1])
+
+
+def _through_unit_length(
+    keys: Float[Tensor, "places head_dim"],
+    gradient: Float[Tensor, "places head_dim"],
+    inverse: Float[Tensor, "places 1"],
+) -> Float[Tensor, "places head_dim"]:
+    """In place, the gradient of keys of unit length becomes that of the vectors they are computed from."""
+    along = torch.linalg.vecdot(keys, gradient)[:, None]
+    # A vector shorter than `SHORTEST` is divided by this constant, whatever its direction; `inverse` is then rounded.
+    along.masked_fill_(inverse * SHORTEST > 0.999999, 0)
+    return gradient.addcmul_(keys, along, value=-1).mul_(inverse)
+
+
+def _products(
+    left: Float[Tensor, "tiles rows head_dim"], right: Float[Tensor, "tiles columns head_dim"], scale: float
+) -> Float[Tensor, "tiles rows columns"]:
+    """`scale` times the products of all pairs of vectors of each tile."""
     empty = left.new_empty(left.shape[0], left.shape[1], right.shape[1])
     return torch.baddbmm(empty, left, right.transpose(1, 2), beta=0, alpha=scale)
 
 
-def _by_token(numbers: Tensor, fill: float) -> Tensor:
-    """One more number a sequence, for no token."""
+def _by_token(numbers: Float[Tensor, "sequences queries"], fill: float) -> Float[Tensor, "sequences _"]:
+    """One more number a sequence, for places without a token."""
     return torch.nn.functional.pad(numbers, (0, 1), value=fill)
 
 
-def _lonely(own: Tensor, total: Tensor, value: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Indices, `(batch, head, token)`, of the queries that saw nothing but are keys, and of those keys."""
+def _self_only(
+    self_key: Int[Tensor, "sequences queries"],
+    total: Float[Tensor, "sequences queries"],
+    value: Float[Tensor, "batch heads length head_dim"],
+) -> tuple[tuple[Int[Tensor, " self_only"], ...], tuple[Int[Tensor, " self_only"], ...]]:
+    """Indices, `(batch, head, token)`, of the queries that see nothing but are keys, and of these keys."""
     heads = value.shape[1]
-    row, at = ((total == 0) & (own < value.shape[2])).nonzero().unbind(-1)
+    row, at = ((total == 0) & (self_key < value.shape[2])).nonzero().unbind(-1)
     batch, head = row // heads, row % heads
-    return (batch, head, at), (batch, head, own[row, at])
+    return (batch, head, at), (batch, head, self_key[row, at])
 
 
-def eager(
-    query: Tensor,
-    key: Tensor | None,
-    value: Tensor,
-    query_slots: Tensor,
-    key_slots: Tensor,
+def attend(
+    query: Float[Tensor, "batch heads queries head_dim"],
+    key: Float[Tensor, "batch heads length head_dim"] | None,
+    value: Float[Tensor, "batch heads length head_dim"],
+    query_slots: Int[Tensor, "#batch #heads orderings queries"],
+    key_slots: Int[Tensor, "#batch #heads orderings length"],
     *,
     windows: tuple[int, ...],
     causal: bool,
@@ -268,8 +327,8 @@ def eager(
     deduplicate: bool,
     scale: float,
     transform: ScoreTransform | None = None,
-) -> Tensor:
-    """See `window_attention`; arguments are checked there. No key: the queries, divided by their length."""
+) -> Float[Tensor, "batch heads queries head_dim"]:
+    """See `window_attention`, which checks the arguments; without a key, keys are `unit_vectors(query)`."""
     batch, heads = query.shape[:2]
     shared = query_slots is key_slots
     rows: list[Row] = []
@@ -280,5 +339,5 @@ def eager(
     seen = [[row.seen(each) for each in rows[:index]] if deduplicate else [] for index, row in enumerate(rows)]
     plan = _Plan(rows, seen, scale, None if transform is None else type(transform))
     coefficients = None if transform is None else transform.coefficients
-    own = None if attend_self else own_keys(query_slots, key_slots, batch, heads)
-    return _EagerWindowAttention.apply(query, key, value, coefficients, plan, own)  # pyright: ignore[reportReturnType]
+    self_key = None if attend_self else self_keys(query_slots, key_slots, batch, heads)
+    return _EagerWindowAttention.apply(query, key, value, coefficients, plan, self_key)  # pyright: ignore[reportReturnType]

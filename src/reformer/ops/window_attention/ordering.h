@@ -1,4 +1,4 @@
-// One ordering of one sequence: keys and queries by slot, and the run of keys that each query may see.
+// One ordering of one sequence: keys and queries by slot, and the range of keys that each query sees.
 #pragma once
 
 #include <algorithm>
@@ -48,7 +48,7 @@ class Sorted {
   }
 
  private:
-  // The orderings of hash rounds keep a bucket's number in the high bits, and tokens of one bucket in order.
+  // Slots of hash rounds have the bucket's number in the high bits, and grow with the token within a bucket.
   static constexpr int kBucketShift = 40;
 
   void scatter(SlotRow row, int64_t buckets) {
@@ -83,22 +83,22 @@ class Sorted {
   Buffer<int32_t> places_;
 };
 
-// In slot order, what a query sees is one run of keys: from `first[i]` up to but not including `end[i]`. Both grow
-// with i. Whether a pair met in an earlier ordering is then a question about one number and one run.
+// In slot order, the keys that a query sees are one range, from `first[i]` up to but not including `end[i]`; both grow
+// with i. Whether an earlier ordering sees a pair is then one comparison of a key's place with a query's range.
 struct Ordering {
   Sorted keys;
   int64_t queries = 0;
   const int32_t* query_tokens = nullptr;
   Buffer<int32_t> first, end;
-  // Where the key at a query's own slot stands in slot order, -1 for none; kept if selves have to be left out and
-  // are not simply the last that a query sees.
-  Buffer<int32_t> own;
-  bool has_own = false;
+  // The place, in slot order, of the key that is the query itself, -1 for none. Needed if that key is masked and is not
+  // simply the last that a query sees.
+  Buffer<int32_t> self_place;
+  bool has_self_place = false;
   // The same by token: a key's place (-1 if absent), and a query's first key and number of keys.
   Buffer<int32_t> place_of_key, first_of_query, size_of_query;
 
   void build(SlotRow query_slots, SlotRow key_slots, bool shared, int64_t window, bool causal, bool attend_self,
-             bool by_token, int32_t* own_key) {
+             bool by_token, int32_t* self_key) {
     keys.sort(key_slots);
     if (!shared) separate_.sort(query_slots);
     const Sorted& sorted = shared ? keys : separate_;
@@ -106,8 +106,8 @@ struct Ordering {
     query_tokens = sorted.tokens();
     first.reserve(queries);
     end.reserve(queries);
-    has_own = !attend_self && !(shared && causal);
-    if (!attend_self) own.reserve(queries);
+    has_self_place = !attend_self && !(shared && causal);
+    if (!attend_self) self_place.reserve(queries);
     const int64_t* slot = keys.slots();
     int64_t from = 0, to = 0, at = 0;
     for (int64_t i = 0; i < queries; ++i) {
@@ -123,11 +123,11 @@ struct Ordering {
       if (attend_self) continue;
       while (at < keys.count && slot[at] < s) ++at;
       const bool is_key = at < keys.count && slot[at] == s;
-      own[i] = is_key ? static_cast<int32_t>(at) : -1;
-      if (is_key) own_key[query_tokens[i]] = keys.tokens()[at];
+      self_place[i] = is_key ? static_cast<int32_t>(at) : -1;
+      if (is_key) self_key[query_tokens[i]] = keys.tokens()[at];
     }
     if (by_token) place_tokens(query_slots.size, key_slots.size);
-    if (!attend_self && !has_own) {
+    if (!attend_self && !has_self_place) {
       for (int64_t i = 0; i < queries; ++i) end[i] -= end[i] > first[i];
     }
   }

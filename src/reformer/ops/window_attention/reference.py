@@ -1,10 +1,23 @@
 """The quadratic definition of window attention, which every fast backend must match (`docs/math.md`, 5 to 10)."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from reformer.ops.unit_vectors import unit_vectors
 from reformer.ops.window_attention.transforms import ScoreTransform
+
+
+def why_unsupported(
+    query: Float[Tensor, "batch heads queries head_dim"], key: Float[Tensor, "batch heads length head_dim"]
+) -> str | None:
+    """None: the definition takes any call."""
+    return None
+
+
+def serves(query: Float[Tensor, "batch heads queries head_dim"]) -> bool:
+    """True: the last choice."""
+    return True
 
 
 def times_seen(
@@ -12,11 +25,16 @@ def times_seen(
     key_slots: Int[Tensor, "#batch #heads orderings length"],
     windows: tuple[int, ...],
     causal: bool,
-) -> tuple[Tensor, Tensor]:
-    """In how many orderings query `i` may see key `j`, and whether they are one token.
+) -> tuple[Int[Tensor, "_ _ queries length"], Bool[Tensor, "_ _ queries length"]]:
+    """The number of orderings in which query `i` is near to key `j`, and whether the two are one token (equation 5).
 
     Returns:
-        count, int64 `[batch, heads, queries, length]`, and itself, bool of that shape.
+        count, int64, and itself, `[batch, heads, queries, length]` as far as the slots of both broadcast.
+
+    Example:
+        >>> slots = torch.tensor([[[[0, 1, 2]]]])
+        >>> times_seen(slots, slots, (2,), causal=True)[0].tolist()
+        [[[[1, 0, 0], [1, 1, 0], [0, 1, 1]]]]
     """
     distance = query_slots[..., :, None] - key_slots[..., None, :]
     present = (query_slots >= 0)[..., :, None] & (key_slots >= 0)[..., None, :]
@@ -26,9 +44,9 @@ def times_seen(
     return seen.sum(2), (present & (distance == 0)).any(2)
 
 
-def reference(
+def attend(
     query: Float[Tensor, "batch heads queries head_dim"],
-    key: Float[Tensor, "batch heads length head_dim"],
+    key: Float[Tensor, "batch heads length head_dim"] | None,
     value: Float[Tensor, "batch heads length head_dim"],
     query_slots: Int[Tensor, "#batch #heads orderings queries"],
     key_slots: Int[Tensor, "#batch #heads orderings length"],
@@ -40,7 +58,13 @@ def reference(
     scale: float,
     transform: ScoreTransform | None = None,
 ) -> Float[Tensor, "batch heads queries head_dim"]:
-    """Softmax over the union of what each query may see, in the dtype of the inputs."""
+    """Softmax over the union of the keys that each query sees, in the dtype of the inputs (equations 6 to 10).
+
+    Arguments are those of `window_attention`, which checks them. Without a key, keys are the queries divided by their
+    length.
+    """
+    if key is None:
+        key = unit_vectors(query)
     count, itself = times_seen(query_slots, key_slots, windows, causal)
     if not attend_self:
         others = count.masked_fill(itself, 0)
@@ -48,7 +72,7 @@ def reference(
         count = torch.where(sees_others, others, count)
     if deduplicate:
         count = count.clamp_max(1)
-    # What is not seen may hold anything, NaN included, and must reach neither the output nor a gradient.
+    # The vectors of absent tokens may hold NaN, which times a weight of zero is NaN in the output and in gradients.
     any_query, any_key = (query_slots >= 0).any(2)[..., None], (key_slots >= 0).any(2)[..., None]
     query, key, value = query.where(any_query, 0), key.where(any_key, 0), value.where(any_key, 0)
     scores = scale * query @ key.transpose(-1, -2)

@@ -1,4 +1,4 @@
-// The walk over one ordering: tiles of queries in slot order, the keys they need, and which pairs count.
+// Tiles of one ordering: queries in slot order, the keys they need, and which pairs count.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +27,7 @@ inline void for_blocks(int begin, int end, int most, const Work& work) {
   }
 }
 
-// Rows that the next tile will need, fetched a few at a time between products, so that memory is never waited for.
+// Rows that the next tile will need, prefetched a few at a time between products, so that no product waits for memory.
 class Ahead {
  public:
   void start(int64_t bytes) { bytes_ = bytes; }
@@ -54,7 +54,7 @@ class Ahead {
   int64_t bytes_ = 0;
 };
 
-// A tile of queries and the chunk of its keys that is being worked on.
+// A tile of queries and the current chunk of its keys.
 template <class T>
 class Tile {
  public:
@@ -64,7 +64,7 @@ class Tile {
   const int32_t* tokens = nullptr;   // Which they are.
   int64_t from = 0, to = 0;          // The chunk: keys in slot order, `from` even.
 
-  // `orderings[ordering]` is walked; pairs of those before it are left out if `deduplicate`.
+  // Walks `orderings[ordering]`; pairs that an ordering before it sees are masked if `deduplicate`.
   void start(const Ordering* orderings, int64_t ordering, bool deduplicate, int64_t most_keys) {
     orderings_ = orderings;
     now_ = &orderings[ordering];
@@ -83,9 +83,9 @@ class Tile {
     firsts_ = now_->first.data() + begin;
     ends_ = now_->end.data() + begin;
     fill_runs(0, [this](int64_t i) { return firsts_[i]; }, [this](int64_t i) { return ends_[i] - firsts_[i]; });
-    if (now_->has_own) {
-      const int32_t* own = now_->own.data() + begin;
-      for (int64_t i = 0; i < kTile; ++i) own_[i] = i < count ? own[i] : -1;
+    if (now_->has_self_place) {
+      const int32_t* self_place = now_->self_place.data() + begin;
+      for (int64_t i = 0; i < kTile; ++i) self_place_[i] = i < count ? self_place[i] : -1;
     }
     for (int64_t e = 0; e < earlier_; ++e) {
       const int32_t* first = orderings_[e].first_of_query.data();
@@ -93,7 +93,7 @@ class Tile {
       fill_runs(e + 1, [&](int64_t i) { return first[tokens[i]]; }, [&](int64_t i) { return size[tokens[i]]; });
     }
     for (int v = 0; v < kTileVectors; ++v) {
-      // Keys that every query of the vector sees need no mask; the queries that fill up a tile see nothing.
+      // Keys that every query of the vector sees need no mask; the padding of a tile sees no key.
       const int64_t last = std::min<int64_t>((v + 1) * kLanes<T>, count) - 1;
       all_from_[v] = last == (v + 1) * kLanes<T> - 1 ? firsts_[last] : std::numeric_limits<int64_t>::max();
       all_to_[v] = v * kLanes<T> < count ? ends_[v * kLanes<T>] : 0;
@@ -106,7 +106,7 @@ class Tile {
   // The first key that this tile or a later one needs.
   int64_t keep = 0;
 
-  // Moves to the next chunk of keys that some query sees; false after the last.
+  // Moves to the next chunk of keys that any query sees; false after the last.
   bool next() {
     while (reached_ < count && ends_[reached_] <= to) ++reached_;
     if (reached_ == count) return false;
@@ -133,7 +133,7 @@ class Tile {
   int64_t first_of(int64_t query) const { return std::max<int64_t>(firsts_[query], from); }
   int64_t end_of(int64_t query) const { return std::min<int64_t>(ends_[std::min(query, count - 1)], to); }
 
-  // Queries outside [query_from(row), query_to(row + rows - 1)) see none of some rows.
+  // Queries outside [query_from(row), query_to(row + rows - 1)) see none of the keys [row, row + rows).
   int query_from(int64_t row) const { return query_from_[row]; }
   int query_to(int64_t row) const { return query_to_[row]; }
   int vector_from(int64_t row) const { return query_from_[row] / kLanes<T>; }
@@ -141,7 +141,7 @@ class Tile {
     return std::max<int>(query_from_[row], query_to_[row + kBlockRows - 1] + kLanes<T> - 1) / kLanes<T>;
   }
 
-  // Calls `work(row, vector, scores)` for a block of rows, scores of pairs that do not count being -infinity.
+  // Calls `work(row, vector, scores)` for a block of rows, with scores of -infinity for masked pairs.
   template <class Work>
   void masked(const T* scores, int64_t block, int vector_from, int vector_to, const Work& work) const {
     using Lanes = Vector<Int<T>>;
@@ -157,7 +157,7 @@ class Tile {
         Vector<T> x = load(scores + row * kTile + lane);
         const Lanes place = broadcast(static_cast<Int<T>>(from + row));
         if (!all) x = (Positive)(place - first) < size ? x : nothing;
-        if (now_->has_own) x = place == load(own_ + lane) ? nothing : x;
+        if (now_->has_self_place) x = place == load(self_place_ + lane) ? nothing : x;
         for (int64_t e = 0; e < earlier_; ++e) {
           const Lanes other = broadcast(places_[e * (most_keys_ + kSlack) + row]);
           const Lanes begin = load(first_.data() + (e + 1) * kTile + lane);
@@ -186,8 +186,8 @@ class Tile {
   const int32_t *firsts_ = nullptr, *ends_ = nullptr;
   int64_t reached_ = 0;
   int64_t all_from_[kTileVectors], all_to_[kTileVectors];
-  alignas(kAlignment) Int<T> own_[kTile];
-  // Row 0 is the ordering that is walked, the others are those before it.
+  alignas(kAlignment) Int<T> self_place_[kTile];
+  // Row 0 is the current ordering, the others are those before it.
   Buffer<Int<T>> first_, size_, places_;
   Buffer<uint8_t> query_from_, query_to_;
 };

@@ -1,4 +1,4 @@
-// What a score passes through before the softmax: a learned function of each head (docs/math.md, 9).
+// Score transforms: a learned function of each head, applied to scores before the softmax (docs/math.md, 9).
 #pragma once
 
 #include <algorithm>
@@ -11,11 +11,11 @@ namespace reformer {
 
 enum Transform : int64_t { kNoTransform = 0, kPolynomial = 1, kSinh = 2 };
 
-// More coefficients than this a head are refused.
+// Coefficients of a head, at most; `MOST_COEFFICIENTS` in transforms.py.
 constexpr int64_t kMostCoefficients = 16;
 
-// The transform of one head, applied to blocks of scores in place, and its derivatives. Never inlined, so that the loops
-// around it stay small.
+// The transform of one head, applied to blocks of scores in place, and its derivatives. Inlined, it would slow the loops
+// around it even where nothing is transformed.
 template <class T>
 class ScoreTransform {
  public:
@@ -29,8 +29,8 @@ class ScoreTransform {
 
   explicit operator bool() const { return kind_ != kNoTransform; }
 
-  // Scores, times `scale`, of the vectors [from, to) of a block of rows; what they were before goes to `raw` if that is
-  // not null.
+  // Transforms the scores, times `scale`, of the vectors [from, to) of a block of rows; the untransformed scores go to
+  // `raw` if that is not null.
   __attribute__((noinline)) void apply(T* scores, int from, int to, T scale, T* raw) const {
     for_each(from, to, [&](int64_t at) {
       const Vector<T> s = load(scores + at) * scale;
@@ -39,8 +39,8 @@ class ScoreTransform {
     });
   }
 
-  // Makes gradients of transformed scores those of the scores before, and adds up the coefficients' own. Only what is
-  // not zero counts: where nothing is seen, scores may be anything.
+  // Turns gradients of transformed scores into those of the scores, in place, and adds to the coefficients' gradients.
+  // The score of a masked pair may be NaN; its gradient is zero, and the score then counts as zero.
   __attribute__((noinline)) void pull_back(const T* raw, T* grads, int from, int to) {
     Vector<T> sums[kMostCoefficients] = {};
     for_each(from, to, [&](int64_t at) {
@@ -51,15 +51,15 @@ class ScoreTransform {
     for (int64_t m = 0; m < count_; ++m) sums_[m] += sum_of<T>(sums[m]);
   }
 
-  // Adds the gradients of the coefficients, and begins again.
+  // Adds the gradients of the coefficients to `into`, and sets them to zero here.
   void take(double* into) {
     for (int64_t m = 0; m < count_; ++m) into[m] += sums_[m];
     std::fill_n(sums_, kMostCoefficients, 0.0);
   }
 
  private:
-  // Further out the function is constant: e^40 is still far from the largest number, and its square too.
-  static constexpr T kHeld = 40;
+  // Bound of the argument of sinh, `SINH_CLAMP` in transforms.py: e^40 and its square are finite in float32.
+  static constexpr T kSinhClamp = 40;
 
   template <class Work>
   static void for_each(int from, int to, const Work& work) {
@@ -85,18 +85,18 @@ class ScoreTransform {
     return g * slope;
   }
 
-  // Below 1 the series, which loses no digit where kappa is nearly or exactly zero.
+  // Below 1, sinh(x) / kappa loses digits to cancellation, and at a kappa of zero it is 0 / 0; the series is exact.
   Vector<T> sinh(Vector<T> s) const {
-    const Vector<T> x = held(s * coefficients_[0]), squared = x * x, one = broadcast(static_cast<T>(1));
+    const Vector<T> x = clamped(s * coefficients_[0]), squared = x * x, one = broadcast(static_cast<T>(1));
     const Vector<T> up = exponential<T>(x), far = (up - exponential<T>(-x)) * (inverse_ * static_cast<T>(0.5));
     return squared < one ? s * series<false>(squared) : far;
   }
 
   Vector<T> sinh_back(Vector<T> s, Vector<T> g, Vector<T>* sums) const {
-    const Vector<T> unheld = s * coefficients_[0], x = held(unheld), squared = x * x;
+    const Vector<T> unclamped = s * coefficients_[0], x = clamped(unclamped), squared = x * x;
     const Vector<T> one = broadcast(static_cast<T>(1)), zero{};
     const Vector<T> up = exponential<T>(x), down = exponential<T>(-x);
-    const Vector<T> inside = x == unheld ? g : zero;
+    const Vector<T> inside = x == unclamped ? g : zero;
     const Vector<T> cosh = (up + down) * static_cast<T>(0.5);
     // By kappa: s^2 (cosh x - sinh x / x) / x, x being kappa s.
     const Vector<T> safe = squared < one ? one : x;
@@ -106,8 +106,8 @@ class ScoreTransform {
     return inside * cosh;
   }
 
-  static Vector<T> held(Vector<T> x) {
-    const Vector<T> most = broadcast(kHeld);
+  static Vector<T> clamped(Vector<T> x) {
+    const Vector<T> most = broadcast(kSinhClamp);
     return x > most ? most : (x < -most ? -most : x);
   }
 

@@ -1,4 +1,4 @@
-"""Learned functions that scores pass through before the softmax, one for each head (`docs/math.md`, equation 9)."""
+"""Score transforms: a learned function of each head, applied to scores before the softmax (`docs/math.md`, 9)."""
 
 import math
 from abc import abstractmethod
@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 MOST_COEFFICIENTS = 16
-"""The kernels hold so many numbers for a head."""
+"""Coefficients of a head, at most: kernels keep them in registers."""
 
-HELD = 40.0
-"""`sinh` is constant where its argument is further from zero than this: its exponential must not overflow."""
+SINH_CLAMP = 40.0
+"""Bound of the argument of `sinh`, which is clamped to it: without the bound its exponential overflows."""
 
 TERMS = 10
-"""Of the series of `sinh(x) / x`: enough for float64 where `|x| < 1`."""
+"""Terms of the series of `sinh(x) / x`: enough for float64 where `|x| < 1`."""
 
 
 @dataclass(frozen=True)
@@ -23,28 +24,31 @@ class ScoreTransform:
     """A function of the score, the same for all pairs of a head.
 
     Args:
-        coefficients: the numbers of each head, `[heads, coefficients]`, any floating dtype.
+        coefficients: of each head, any floating dtype.
     """
 
-    coefficients: Tensor
+    # Not checked here, so that `window_attention` can refuse other shapes with a message of its own.
+    coefficients: Shaped[Tensor, "..."]
 
     number: ClassVar[int]
-    """What the kernels call it."""
+    """The transform's number in the kernels, where 0 is none."""
 
     @staticmethod
     @abstractmethod
-    def value(scores: Tensor, coefficients: Tensor) -> Tensor:
-        """The function, with coefficients that lie along the last dimension and else broadcast to the scores."""
+    def value(scores: Float[Tensor, "*#any"], coefficients: Float[Tensor, "*#any count"]) -> Float[Tensor, "..."]:
+        """The transformed scores; coefficients, but for their last dimension, broadcast to the scores."""
 
     @staticmethod
     @abstractmethod
-    def slopes(scores: Tensor, coefficients: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Its derivative by the score, and by each coefficient."""
+    def slopes(
+        scores: Float[Tensor, "*#any"], coefficients: Float[Tensor, "*#any count"]
+    ) -> tuple[Float[Tensor, "..."], list[Float[Tensor, "..."]]]:
+        """The derivatives of the function by the score, and by each coefficient, in the shape of the scores."""
 
 
 @dataclass(frozen=True)
 class Polynomial(ScoreTransform):
-    """`s + c_1 s + c_2 s^2 + ...`: with coefficients of zero the score itself.
+    """`s + c_1 s + c_2 s^2 + ...`: the identity if all coefficients are zero.
 
     Example:
         >>> Polynomial.value(torch.tensor([2.0]), torch.tensor([[0.0, 0.5]]))
@@ -54,14 +58,16 @@ class Polynomial(ScoreTransform):
     number: ClassVar[int] = 1
 
     @staticmethod
-    def value(scores: Tensor, coefficients: Tensor) -> Tensor:
+    def value(scores: Float[Tensor, "*#any"], coefficients: Float[Tensor, "*#any count"]) -> Float[Tensor, "..."]:
         total: Tensor | float = 0.0
         for coefficient in reversed(coefficients.unbind(-1)):
             total = total * scores + coefficient
         return scores + scores * total
 
     @staticmethod
-    def slopes(scores: Tensor, coefficients: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def slopes(
+        scores: Float[Tensor, "*#any"], coefficients: Float[Tensor, "*#any count"]
+    ) -> tuple[Float[Tensor, "..."], list[Float[Tensor, "..."]]]:
         slope, power, powers = torch.ones_like(scores), torch.ones_like(scores), []
         for degree, coefficient in enumerate(coefficients.unbind(-1), 1):
             slope = slope + degree * coefficient * power
@@ -72,7 +78,7 @@ class Polynomial(ScoreTransform):
 
 @dataclass(frozen=True)
 class Sinh(ScoreTransform):
-    """`sinh(kappa s) / kappa`: with a kappa of zero the score itself. Constant where `|kappa s| > HELD`.
+    """`sinh(kappa s) / kappa`: the identity if kappa is zero. Constant where `|kappa s| > SINH_CLAMP`.
 
     Example:
         >>> Sinh.value(torch.tensor([2.0]), torch.tensor([[0.0]]))
@@ -82,25 +88,27 @@ class Sinh(ScoreTransform):
     number: ClassVar[int] = 2
 
     @staticmethod
-    def value(scores: Tensor, coefficients: Tensor) -> Tensor:
+    def value(scores: Float[Tensor, "*#any"], coefficients: Float[Tensor, "*#any count"]) -> Float[Tensor, "..."]:
         kappa = coefficients[..., 0]
         product = scores * kappa
-        x = product.clamp(-HELD, HELD)
-        # Below 1 the series, which loses no digit where kappa is nearly or exactly zero.
+        x = product.clamp(-SINH_CLAMP, SINH_CLAMP)
+        # Below 1 `sinh(x) / kappa` loses digits to cancellation, and at a kappa of zero it is 0 / 0, unlike the series.
         near, far = scores * _series(x * x), x.sinh() / kappa.where(kappa != 0, 1)
-        found = near.where(x.abs() < 1, far)
-        return found.where(product.abs() <= HELD, found.detach())
+        transformed = near.where(x.abs() < 1, far)
+        return transformed.where(product.abs() <= SINH_CLAMP, transformed.detach())
 
     @staticmethod
-    def slopes(scores: Tensor, coefficients: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def slopes(
+        scores: Float[Tensor, "*#any"], coefficients: Float[Tensor, "*#any count"]
+    ) -> tuple[Float[Tensor, "..."], list[Float[Tensor, "..."]]]:
         product = scores * coefficients[..., 0]
-        x = product.clamp(-HELD, HELD)
-        safe, inside = x.where(x.abs() >= 1, 1), product.abs() <= HELD
+        x = product.clamp(-SINH_CLAMP, SINH_CLAMP)
+        safe, inside = x.where(x.abs() >= 1, 1), product.abs() <= SINH_CLAMP
         bend = (x * _series(x * x, slope=True)).where(x.abs() < 1, (x.cosh() - x.sinh() / safe) / safe)
         return x.cosh().where(inside, 0), [(scores * scores * bend).where(inside, 0)]
 
 
-def _series(squared: Tensor, slope: bool = False) -> Tensor:
+def _series(squared: Float[Tensor, "*any"], slope: bool = False) -> Float[Tensor, "*any"]:
     """`sinh(x) / x` in powers of `x^2`; or with `slope`, `(cosh(x) - sinh(x) / x) / x^2`."""
     total: Tensor | float = 0.0
     for n in reversed(range(TERMS)):

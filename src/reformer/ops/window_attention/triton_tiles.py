@@ -1,7 +1,7 @@
-"""How large the tiles of the GPU's kernels are: chosen by width, dtype and window, or measured before on this card.
+"""Tile sizes of the Triton kernels: chosen by width, dtype and window, or measured before on this card.
 
-No call measures by itself: its time and its last bits would depend on having been the first. `tune` measures a few
-candidates and keeps the best in a file, for the card and the versions it was found with.
+No call measures by itself: its time and its last bits would depend on whether it is the first. `tune` measures a few
+candidates and keeps the best in a file, under the names of the card and of torch's version.
 """
 
 import json
@@ -13,18 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from reformer.errors import ReformerError
 from reformer.ops import gpu
 
 FILE = "REFORMER_TRITON_TILES"
-"""The environment variable that names the file with what was measured."""
+"""The environment variable that names the file of measured tile sizes."""
+
+
+Query = Float[Tensor, "batch heads queries head_dim"]
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a kernel is cut: `tile` queries and `keys` keys at a time, by so many warps, with so many loads under way."""
+    """Tile sizes of a kernel: queries (`tile`) and `keys` at a time, warps, and stages of the pipeline of loads."""
 
     tile: int
     keys: int
@@ -32,33 +36,33 @@ class Tiling:
     stages: int
 
     def arguments(self) -> dict[str, int]:
-        """As a launch takes them."""
+        """The keyword arguments of a launch."""
         return {"tile": self.tile, "keys": self.keys, "num_warps": self.warps, "num_stages": self.stages}
 
 
-def tiling(kernel: str, query: Tensor, window: int) -> Tiling:
-    """For one of "forward", "backward_queries", "backward_keys"."""
-    found = _measured().get(_key(kernel, query, window))
-    return default(kernel, query, window) if found is None else found
+def tiling(kernel: str, query: Query, window: int) -> Tiling:
+    """The measured or default tile sizes of "forward", "backward_queries" or "backward_keys"."""
+    measured = _measured().get(_key(kernel, query, window))
+    return default(kernel, query, window) if measured is None else measured
 
 
-def default(kernel: str, query: Tensor, window: int) -> Tiling:
-    """What fits into registers and shared memory of compute capability 8.0 and later, by the compiler's account."""
-    size, wide = query.element_size(), gpu.power(query.shape[-1], 16)
-    # float32's products are three each, and their parts take the room of a second tile.
+def default(kernel: str, query: Query, window: int) -> Tiling:
+    """Tile sizes that fit into registers and shared memory from compute capability 8.0 on, as the compiler says."""
+    size, wide = query.element_size(), gpu.next_power_of_2(query.shape[-1], 16)
+    # A product of float32 is three, whose parts take the space of a second tile.
     side = 64 if size < 4 and wide <= 128 else 32
-    keys = min(side, gpu.power(window, 32))
+    keys = min(side, gpu.next_power_of_2(window, 32))
     backward = kernel != "forward"
     if size * wide > 512:
         side = keys = 16 if backward or size == 8 else 32
     if kernel == "backward_keys" and wide > 64:
-        # With more at a time the gradients of wide vectors do not stay in registers.
+        # With more keys the gradients of wide vectors spill out of the registers.
         keys = min(keys, 32)
     return Tiling(side, keys, 8 if wide > 128 or (backward and wide > 64) else 4, 2)
 
 
-def candidates(kernel: str, query: Tensor, window: int) -> list[Tiling]:
-    """What is worth measuring: the default first, then tiles of half and of twice the size, and other warps."""
+def candidates(kernel: str, query: Query, window: int) -> list[Tiling]:
+    """Tile sizes to measure: the default first, then tiles of half and of twice the size, other warps and stages."""
     chosen = default(kernel, query, window)
     sides = sorted({max(16, chosen.tile // 2), chosen.tile, min(128, 2 * chosen.tile)})
     widths = sorted({max(16, chosen.keys // 2), chosen.keys, min(128, 2 * chosen.keys)})
@@ -68,11 +72,14 @@ def candidates(kernel: str, query: Tensor, window: int) -> list[Tiling]:
     return [chosen, *(shape for shape in shapes if shape != chosen)]
 
 
-def tune(kernel: str, query: Tensor, window: int, seconds: Callable[[], float]) -> Tiling:
-    """Measure the candidates and keep the best in the file; those that do not fit on the card are passed over.
+def tune(kernel: str, query: Query, window: int, seconds: Callable[[], float]) -> Tiling:
+    """Measure the candidates and keep the best in the file; candidates that do not fit on the card are skipped.
 
     Args:
-        seconds: runs a call in which the kernel is launched for this window, and says how long it took.
+        seconds: runs a call that launches the kernel for this window, and returns its time.
+
+    Raises:
+        ReformerError: no candidate fits on the card, or the file cannot be read.
     """
     key, table = _key(kernel, query, window), _measured()
     kept = table.get(key)
@@ -93,15 +100,15 @@ def tune(kernel: str, query: Tensor, window: int, seconds: Callable[[], float]) 
     return best
 
 
-def _key(kernel: str, query: Tensor, window: int) -> str:
-    """What a tiling holds for: windows by their power of two, from 16 to 1024."""
+def _key(kernel: str, query: Query, window: int) -> str:
+    """The key of a tiling in the file: windows by their power of two, from 16 to 1024."""
     dtype = str(query.dtype).removeprefix("torch.")
-    return f"{kernel} {dtype} {gpu.power(query.shape[-1], 16)} {min(1024, gpu.power(window, 16))}"
+    return f"{kernel} {dtype} {gpu.next_power_of_2(query.shape[-1], 16)} {min(1024, gpu.next_power_of_2(window, 16))}"
 
 
 def _file() -> Path | None:
-    given = os.environ.get(FILE)
-    return Path(given) if given else None
+    path = os.environ.get(FILE)
+    return Path(path) if path else None
 
 
 def _card() -> str:
@@ -111,7 +118,7 @@ def _card() -> str:
 
 @cache
 def _measured() -> dict[str, Tiling]:
-    """What the file holds for this card; nothing without a file."""
+    """The entries of the file for this card; none without a file."""
     path = _file()
     if path is None or not path.exists():
         return {}

@@ -1,1 +1,1 @@
-"""Hashing and counting kernels; imported on the first call only, because they import triton."""
+"""Hashing and counting kernels of Triton, which is imported with them, on the first call."""

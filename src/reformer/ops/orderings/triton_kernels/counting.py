@@ -1,7 +1,7 @@
-"""Kernels that count: which of several small numbers each token has, and how many earlier tokens have the same.
+"""Kernels that count small numbers in rows: ranks among equal numbers, and a sort by number.
 
 A row (one batch item, head and round) is cut into segments. `count` fills a table `[row, segment, number]`, `scan`
-turns it into what stands before each segment, and `rank` walks each segment in order. Integers are added alone, so the
+turns counts into sums over the segments before, and `rank` walks each segment in order. Only integers are added, so the
 result does not depend on which program comes first.
 """
 
@@ -19,7 +19,7 @@ def count(
     numbers, mask, table, length, rows_per_item, kinds, segments, segment,
     masked: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """One program a row and segment: how often each number stands in it."""
+    """One program a row and segment: the count of each number in it."""
     program = tl.program_id(0).to(tl.int64)
     row, part = program // segments, program % segments
     table += program * kinds
@@ -37,7 +37,7 @@ def count(
 @triton.jit
 @no_type_check
 def scan(table, totals, kinds, segments, blocks, block: tl.constexpr):
-    """One program a row and block of numbers: counts become sums over the segments before; `totals` over all."""
+    """One program a row and block of numbers: counts become sums over the segments before, and `totals` over all."""
     program = tl.program_id(0).to(tl.int64)
     row = program // blocks
     number = (program % blocks) * block + tl.arange(0, block)
@@ -61,8 +61,8 @@ def rank(
 ):  # fmt: skip
     """One program a row and segment: `number * stride + rank` of each key, or of the queries beside them.
 
-    A key's rank is how many earlier keys have its number. A query's is that of the last key up to it with its number;
-    where there is none, 0, or absent if causal. What is masked is absent, -1.
+    A key's rank is the number of earlier keys with its number. A query's rank is that of the last key with its number
+    up to it; without such a key it is 0, or the query absent if causal. Masked tokens are absent, -1.
     """
     program = tl.program_id(0).to(tl.int64)
     row, part = program // segments, program % segments
@@ -80,20 +80,21 @@ def rank(
         same = (key[:, None] == key[None, :]) & real[None, :]
         before = tl.load(table + key, mask=real, other=0)
         if with_queries:
-            asked = inside
+            real_query = inside
             if queries_masked:
-                asked &= tl.load(query_mask + item * length + token, mask=inside, other=0) != 0
-            query = tl.load(queries + row * length + token, mask=asked, other=-2).to(tl.int64)
-            found = tl.load(table + query, mask=asked, other=0)
+                real_query &= tl.load(query_mask + item * length + token, mask=inside, other=0) != 0
+            query = tl.load(queries + row * length + token, mask=real_query, other=-2).to(tl.int64)
+            same_before = tl.load(table + query, mask=real_query, other=0)
             met = (query[:, None] == key[None, :]) & real[None, :]
             met &= earlier | (tl.arange(0, block)[:, None] == tl.arange(0, block)[None, :])
-            found += tl.sum(met.to(tl.int32), 1)
-            slot = query * stride + tl.maximum(found - 1, 0)
-            slot = tl.where(asked & ((found > 0) | (not causal)), slot, -1)
+            same_before += tl.sum(met.to(tl.int32), 1)
+            slot = query * stride + tl.maximum(same_before - 1, 0)
+            slot = tl.where(real_query & ((same_before > 0) | (not causal)), slot, -1)
         else:
             slot = tl.where(real, key * stride + before + tl.sum((same & earlier).to(tl.int32), 1), -1)
         tl.store(slots + row * length + token, slot, mask=inside)
-        # Everyone has read the table before anyone writes it, and it is written before the next block reads it.
+        # Without the barriers a thread could store into the table before another has loaded from it, or load in the
+        # next block before another has stored.
         tl.debug_barrier()
         tl.store(table + key, before + tl.sum(same.to(tl.int32), 1), mask=real)
         tl.debug_barrier()
@@ -105,17 +106,17 @@ def middle(
     queries, query_mask, totals, slots, length, rows_per_item, kinds, blocks, stride,
     masked: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """Queries of another sequence: the middle of their number's row, however few keys stand there."""
+    """Slots of queries of another sequence: the middle of the row of their number, also where it has few keys."""
     program = tl.program_id(0).to(tl.int64)
     row = program // blocks
     token = (program % blocks) * block + tl.arange(0, block)
     inside = token < length
-    asked = inside
+    real = inside
     if masked:
-        asked &= tl.load(query_mask + (row // rows_per_item) * length + token, mask=inside, other=0) != 0
-    query = tl.load(queries + row * length + token, mask=asked, other=0).to(tl.int64)
-    held = tl.load(totals + row * kinds + query, mask=asked, other=0)
-    tl.store(slots + row * length + token, tl.where(asked, query * stride + held // 2, -1), mask=inside)
+        real &= tl.load(query_mask + (row // rows_per_item) * length + token, mask=inside, other=0) != 0
+    query = tl.load(queries + row * length + token, mask=real, other=0).to(tl.int64)
+    total = tl.load(totals + row * kinds + query, mask=real, other=0)
+    tl.store(slots + row * length + token, tl.where(real, query * stride + total // 2, -1), mask=inside)
 
 
 @triton.jit
@@ -123,7 +124,7 @@ def middle(
 def file_away(
     numbers, table, totals_before, order, length, kinds, segments, segment, block: tl.constexpr,
 ):  # fmt: skip
-    """As `rank`, but stores each token at its place in the row sorted by number, equal numbers in their order."""
+    """As `rank`, but stores each token at its place in the row sorted by number; the sort is stable."""
     program = tl.program_id(0).to(tl.int64)
     row, part = program // segments, program % segments
     table += program * kinds

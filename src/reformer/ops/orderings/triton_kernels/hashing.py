@@ -1,4 +1,4 @@
-"""The kernel that hashes: products with the rotations and their argmax, without the products ever being kept."""
+"""The hashing kernel: the argmax of products with a rotation, which are never stored."""
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 
@@ -20,7 +20,7 @@ def hash_factor(
     Args:
         vectors: `[batch, heads, length, dim]`, any strides but the last.
         rotation: `[heads, rounds, dim, half]`, float32, contiguous.
-        buckets: int64 `[batch, heads, rounds, length]`; `first` says that nothing stands there yet.
+        buckets: int64 `[batch, heads, rounds, length]`, uninitialised before the `first` factor.
     """
     program = tl.program_id(0).to(tl.int64)
     row = program // blocks

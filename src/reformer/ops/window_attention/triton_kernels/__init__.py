@@ -1,1 +1,1 @@
-"""Triton's kernels of window attention: imported on the first call, because this imports triton."""
+"""Window attention kernels of Triton, which is imported with them, on the first call."""

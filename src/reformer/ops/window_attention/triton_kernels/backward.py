@@ -1,4 +1,4 @@
-"""The backward kernels: tiles are recomputed from the merged log-sum-exp (equation 13).
+"""The backward kernels, which recompute weights from the merged log-sum-exp (equation 13).
 
 Gradients of queries come from tiles of queries, those of keys and values from tiles of keys, so every sum is made by
 one program in one order: no atomic additions, and equal runs give equal bits.
@@ -33,17 +33,19 @@ from reformer.ops.window_attention.triton_kernels.transforms import (
 @triton.jit
 @no_type_check
 def _through_softmax(
-    score, met, grad_weight, log_sum, delta, lonely, sums, coefficients, count: tl.constexpr, transform: tl.constexpr,
+    score, met, grad_weight, log_sum, delta, self_only, sums, coefficients,
+    count: tl.constexpr, transform: tl.constexpr,
 ):  # fmt: skip
-    """Each pair's weight in the softmax over the union, its score's gradient, and `sums` with the coefficients'."""
+    """Each pair's weight in the softmax over the union, its score's gradient, and `sums` plus the coefficients'."""
     exponent = score
     if transform:
         exponent = transformed(score, coefficients, count, transform) * LOG2_E
-    # Where nothing was seen the log-sum-exp is infinite and the weight nothing; alone, it is one.
-    alone = lonely[:, None]
-    exponent = tl.where(alone, 0.0, exponent - tl.where(lonely, 0.0, log_sum)[:, None])
+    # A query that sees nothing has a log-sum-exp of infinity, and weights of zero; one that sees only itself has minus
+    # infinity, and a weight of one.
+    alone = self_only[:, None]
+    exponent = tl.where(alone, 0.0, exponent - tl.where(self_only, 0.0, log_sum)[:, None])
     weight = tl.exp2(tl.where(met, exponent, float("-inf")))
-    # The only weight of a softmax does not depend on its score.
+    # A softmax of one score is one, whatever the score.
     grad_score = tl.where(alone, 0.0, weight * (grad_weight - delta[:, None]))
     if transform:
         grad_score, sums = pulled_back(score, grad_score, sums, coefficients, count, transform)
@@ -53,22 +55,22 @@ def _through_softmax(
 @triton.jit
 @no_type_check
 def _query_block(
-    start, end, query, grad, token, own, inside, low, size, log_sum, delta, lonely, result, sums,
+    start, end, query, grad, token, self_key, inside, low, size, log_sum, delta, self_only, result, sums,
     key, value, key_step, value_step, order, seen, places, orderings, ordering, scale, shortest, coefficients,
     shared_keys: tl.constexpr, first: tl.constexpr, deduplicate: tl.constexpr, attend_self: tl.constexpr,
     dim: tl.constexpr, wide: tl.constexpr, keys: tl.constexpr, precision: tl.constexpr, exact: tl.constexpr,
     product: tl.constexpr, count: tl.constexpr, transform: tl.constexpr,
 ):  # fmt: skip
-    """What one block of keys adds to the gradient of a tile of queries, but for the scale, and to the coefficients'."""
+    """The gradients of a tile of queries, without the scale, and of the coefficients after one more block of keys."""
     other, here, key_tile, inverse, score, met = block_of(
-        start, end, query, token, own, inside, low, size, lonely,
+        start, end, query, token, self_key, inside, low, size, self_only,
         key, key_step, order, seen, places, orderings, ordering, scale, shortest,
         shared_keys, first, deduplicate, attend_self, dim, wide, keys, precision, exact, product,
     )  # fmt: skip
     value_tile = rows(value, other, value_step, here, dim, wide, product)
     grad_weight = tl.dot(grad, tl.trans(value_tile), input_precision=precision, out_dtype=exact)
     _, grad_score, sums = _through_softmax(
-        score, met, grad_weight, log_sum, delta, lonely, sums, coefficients, count, transform
+        score, met, grad_weight, log_sum, delta, self_only, sums, coefficients, count, transform
     )
     if shared_keys:
         grad_score *= inverse[None, :]
@@ -80,7 +82,7 @@ def _query_block(
 @no_type_check
 def backward_queries(
     query, key, value, output, grad_output, grad_query, log_sum, delta, running, grad_coefficients,
-    query_order, key_order, seen, places, own,
+    query_order, key_order, seen, places, self_key,
     query_batch, query_head, query_step, key_batch, key_head, key_step, value_batch, value_head, value_step,
     output_batch, output_head, output_step, grad_batch, grad_head, grad_step,
     result_batch, result_head, result_step, row_batch, row_head, key_row_batch, key_row_head,
@@ -91,12 +93,12 @@ def backward_queries(
     tile: tl.constexpr, keys: tl.constexpr, precision: tl.constexpr, exact: tl.constexpr, product: tl.constexpr,
     count: tl.constexpr, transform: tl.constexpr,
 ):  # fmt: skip
-    """As `forward`, for the gradient of the queries; the `first` ordering leaves `delta` for everyone.
+    """As `forward`, for the gradient of the queries; the `first` ordering stores `delta` for all later launches.
 
     Args:
-        running: keeps the gradient between orderings, and at the end where `shared_keys` are still to be added.
-        grad_coefficients: `[batch * heads, all_tiles, count]`, what each tile finds for the coefficients of its head,
-            the tiles of all orderings side by side; `tiles_before` are those of the orderings before.
+        running: the gradient between orderings, and after the last one if that of `shared_keys` is still to be added.
+        grad_coefficients: `[batch * heads, all_tiles, count]`, the part of each tile in the gradient of its head's
+            coefficients, tiles of all orderings side by side; `tiles_before` are those of the orderings before.
     """
     program = tl.program_id(0).to(tl.int64)
     part, pair, item, head, row, key_row = workplace(
@@ -111,7 +113,7 @@ def backward_queries(
         coefficients += head * count
     token, inside, low, size, tile_of_queries, itself = tile_of(
         query + item * query_batch + head * query_head, query_step,
-        query_order + (row * orderings + ordering) * queries, seen, own + row * queries,
+        query_order + (row * orderings + ordering) * queries, seen, self_key + row * queries,
         part * tile + tl.arange(0, tile), queries, orderings, ordering,
         one_row, attend_self, dim, wide, product,
     )  # fmt: skip
@@ -127,7 +129,7 @@ def backward_queries(
     else:
         deltas = tl.load(delta + pair * queries + token, mask=inside, other=0.0)
         result = rows(running + pair * queries * dim, token, dim, inside, dim, wide, exact)
-    lonely = log_sums == float("-inf")
+    self_only = log_sums == float("-inf")
     scale = exact_scale(scale_high, scale_low, exact)
     exponent_scale = scale * to_base_2(transform)
     sums = tl.zeros((MOST_COEFFICIENTS,), exact)
@@ -137,7 +139,7 @@ def backward_queries(
     if one_row:
         for begin in range(start, end, keys):
             added, sums = _query_block(
-                begin, end, tile_of_queries, grad, token, itself, inside, low, size, log_sums, deltas, lonely, added,
+                begin, end, tile_of_queries, grad, token, itself, inside, low, size, log_sums, deltas, self_only, added,
                 sums,
                 key, value, key_step, value_step, key_order, seen, places, orderings, ordering,
                 exponent_scale, shortest, coefficients,
@@ -147,7 +149,7 @@ def backward_queries(
     else:
         while start < end:
             added, sums = _query_block(
-                start, end, tile_of_queries, grad, token, itself, inside, low, size, log_sums, deltas, lonely, added,
+                start, end, tile_of_queries, grad, token, itself, inside, low, size, log_sums, deltas, self_only, added,
                 sums,
                 key, value, key_step, value_step, key_order, seen, places, orderings, ordering,
                 exponent_scale, shortest, coefficients,
@@ -170,7 +172,7 @@ def backward_queries(
 def backward_keys(
     query, key, value, grad_output, grad_query, grad_key, grad_value, log_sum, delta,
     running_query, running_key, running_value,
-    query_order, key_order, seen, places, own, present, begins,
+    query_order, key_order, seen, places, self_key, present, begins,
     query_batch, query_head, query_step, key_batch, key_head, key_step, value_batch, value_head, value_step,
     grad_batch, grad_head, grad_step, to_query_batch, to_query_head, to_query_step,
     to_key_batch, to_key_head, to_key_step, to_value_batch, to_value_head, to_value_step,
@@ -186,11 +188,12 @@ def backward_keys(
     """One program a block of keys and head: the gradients of keys and values from the queries that see them.
 
     Args:
-        present: how many keys stand in each row.
-        begins: `[..., orderings, groups + 1]`, where each group of queries begins, where queries have a row of their
-            own. A query's group is its place among the keys, divided by `group`.
-        reach: the window, or one more than the length where that is less: a query stands no further from what it sees.
-        shared_keys: the gradient of the keys goes on through the division by their lengths, to `grad_query`.
+        present: the number of present keys in each row.
+        begins: `[..., orderings, groups + 1]`, where each group of queries begins, if queries are not in the keys' row.
+            A query's group is its place among the keys, divided by `group`.
+        reach: the window, or one more than the length if that is less: a bound of the distance, in places, between a
+            query and the keys it sees.
+        shared_keys: the gradient of the keys is taken through the division by their lengths, and added to `grad_query`.
     """
     program = tl.program_id(0).to(tl.int64)
     part, pair, item, head, row, key_row = workplace(
@@ -208,7 +211,7 @@ def backward_keys(
     seen += row * queries * orderings
     places += key_row * length * orderings
     query_order += (row * orderings + ordering) * queries
-    own += row * queries
+    self_key += row * queries
     query += item * query_batch + head * query_head
     grad_output += item * grad_batch + head * grad_head
     key += item * key_batch + head * key_head
@@ -220,7 +223,7 @@ def backward_keys(
     factor = tl.zeros((keys,), exact) + scale * to_base_2(transform)
     if shared_keys:
         factor *= inverse_lengths(key_tile, shortest, exact)
-    # A query at place p among the keys sees none before p - reach, and none from p + reach on (p, if causal).
+    # A query at place p among the keys sees no key before p - reach, and none from p + reach on (p, if causal).
     last_place = tl.minimum(first_place + keys, stand) - 1
     if one_row:
         begin = first_place
@@ -239,23 +242,23 @@ def backward_keys(
     grad_values = tl.zeros((keys, wide), exact)
     for start in range(begin, end, tile):
         token, inside, low, size, tile_of_queries, itself = tile_of(
-            query, query_step, query_order, seen, own, start + tl.arange(0, tile), end, orderings, ordering,
+            query, query_step, query_order, seen, self_key, start + tl.arange(0, tile), end, orderings, ordering,
             one_row, attend_self, dim, wide, product,
         )  # fmt: skip
         grad = rows(grad_output, token, grad_step, size > 0, dim, wide, product)
         log_sums = tl.load(log_sum + token, mask=inside, other=float("inf"))
         deltas = tl.load(delta + token, mask=inside, other=0.0)
-        lonely = log_sums == float("-inf")
+        self_only = log_sums == float("-inf")
         score = tl.dot(tile_of_queries, tl.trans(key_tile), input_precision=precision, out_dtype=exact)
         score *= factor[None, :]
         met = pairs(
-            low, size, place, token, other, itself, lonely, seen, places, orderings, ordering, inside, here,
+            low, size, place, token, other, itself, self_only, seen, places, orderings, ordering, inside, here,
             first, deduplicate, attend_self,
         )  # fmt: skip
         grad_weight = tl.dot(grad, tl.trans(value_tile), input_precision=precision, out_dtype=exact)
-        # The coefficients' gradient was found with that of the queries.
+        # `backward_queries` computes the gradient of the coefficients; these sums are thrown away.
         weight, grad_score, _ = _through_softmax(
-            score, met, grad_weight, log_sums, deltas, lonely, tl.zeros((MOST_COEFFICIENTS,), exact),
+            score, met, grad_weight, log_sums, deltas, self_only, tl.zeros((MOST_COEFFICIENTS,), exact),
             coefficients, count, transform,
         )  # fmt: skip
         grad_values += tl.dot(tl.trans(weight.to(grad.dtype)), grad, input_precision=precision, out_dtype=exact)
@@ -281,7 +284,7 @@ def backward_keys(
             inverse = inverse_lengths(vector, shortest, exact)
             unit = vector * inverse[:, None]
             along = tl.sum(unit * grad_keys, 1)
-            # A vector that counts as longer than it is is merely multiplied; its inverse is that of `shortest`.
+            # A vector shorter than `shortest` is divided by this constant, whatever its direction.
             along = tl.where(inverse * shortest < 0.999999, along, 0.0)
             grad_keys = (grad_keys - along[:, None] * unit) * inverse[:, None]
             grad_keys += rows(running_query + kept, other, dim, inside_keys, dim, wide, exact)

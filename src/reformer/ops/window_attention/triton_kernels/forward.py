@@ -11,8 +11,8 @@ from reformer.ops.window_attention.triton_kernels.tiles import (
     block_of,
     exact_scale,
     put,
+    range_of,
     rows,
-    stretch,
     tile_of,
     to_base_2,
     workplace,
@@ -23,16 +23,16 @@ from reformer.ops.window_attention.triton_kernels.transforms import transformed
 @triton.jit
 @no_type_check
 def _block(
-    start, end, query, token, own, inside, low, size, largest, total, result,
+    start, end, query, token, self_key, inside, low, size, largest, total, result,
     key, value, key_step, value_step, order, seen, places, orderings, ordering, scale, shortest, coefficients,
     shared_keys: tl.constexpr, first: tl.constexpr, deduplicate: tl.constexpr, attend_self: tl.constexpr,
     dim: tl.constexpr, wide: tl.constexpr, keys: tl.constexpr, precision: tl.constexpr, exact: tl.constexpr,
     product: tl.constexpr, count: tl.constexpr, transform: tl.constexpr,
 ):  # fmt: skip
-    """One block of keys into the running maximum, sum and result of a tile of queries."""
-    lonely = tl.zeros_like(low) != 0
+    """The running maximum, sum and result of a tile of queries after one more block of keys."""
+    self_only = tl.zeros_like(low) != 0
     other, here, _, _, score, met = block_of(
-        start, end, query, token, own, inside, low, size, lonely,
+        start, end, query, token, self_key, inside, low, size, self_only,
         key, key_step, order, seen, places, orderings, ordering, scale, shortest,
         shared_keys, first, deduplicate, attend_self, dim, wide, keys, precision, exact, product,
     )  # fmt: skip
@@ -40,7 +40,7 @@ def _block(
         score = transformed(score, coefficients, count, transform) * LOG2_E
     score = tl.where(met, score, float("-inf"))
     now = tl.maximum(largest, tl.max(score, 1))
-    # Where nothing was seen yet, minus infinity from minus infinity would be no number.
+    # Where nothing is seen yet, minus infinity minus itself is NaN.
     base = tl.where(now == float("-inf"), 0.0, now)
     weight = tl.exp2(score - base[:, None])
     fade = tl.exp2(largest - base)
@@ -54,7 +54,7 @@ def _block(
 @triton.jit
 @no_type_check
 def forward(
-    query, key, value, output, log_sum, running, query_order, key_order, seen, places, own,
+    query, key, value, output, log_sum, running, query_order, key_order, seen, places, self_key,
     query_batch, query_head, query_step, key_batch, key_head, key_step, value_batch, value_head, value_step,
     output_batch, output_head, output_step, row_batch, row_head, key_row_batch, key_row_head,
     heads, queries, length, orderings, ordering, tiles, scale_high, scale_low, shortest, coefficients,
@@ -63,22 +63,21 @@ def forward(
     tile: tl.constexpr, keys: tl.constexpr, precision: tl.constexpr, exact: tl.constexpr, product: tl.constexpr,
     count: tl.constexpr, transform: tl.constexpr,
 ):  # fmt: skip
-    """Go on from the running output and log-sum-exp of the orderings before, and leave them for the next.
+    """Add one ordering to the running output and log-sum-exp of the orderings before (equation 12).
 
     Args:
         query, key, value, output: steps between batch items, heads and tokens; components are contiguous.
-        log_sum: `[batch, heads, queries]`, to base 2. At the end `inf` where nothing was seen, and `-inf` where a
-            token saw only itself.
+        log_sum: `[batch, heads, queries]`, to base 2. After the last ordering `inf` for a query that sees nothing, and
+            `-inf` for one that sees only itself.
         running: `[batch, heads, queries, dim]` in the accumulators' dtype; output is written by the `last` ordering.
         query_order, key_order: int32 `[..., orderings, queries or length]`: the tokens of each row.
-        seen, places, own: see `seeing`.
-        row_batch, ..., key_row_head: how many batch-and-head pairs of orders lie between batch items and heads.
+        seen, places, self_key: see `ranges`.
+        row_batch, ..., key_row_head: strides of batch and heads in rows, one for each pair of batch item and head.
         one_row: queries are keys and stand in the keys' row.
         shared_keys: keys are the queries, to be divided by their lengths.
-        precision: of products of float32. exact: the dtype of sums.
-        product: the dtype of what is multiplied.
-        coefficients: `[heads, count]` in the accumulators' dtype, if scores are transformed. transform: by what, 0 for
-            nothing.
+        precision: of products of float32. exact: the dtype of sums. product: the dtype of factors.
+        coefficients: `[heads, count]` in the accumulators' dtype. transform: the number of the score transform, 0 for
+            none.
     """
     program = tl.program_id(0).to(tl.int64)
     part, pair, item, head, row, key_row = workplace(
@@ -93,7 +92,7 @@ def forward(
         coefficients += head * count
     token, inside, low, size, tile_of_queries, itself = tile_of(
         query + item * query_batch + head * query_head, query_step,
-        query_order + (row * orderings + ordering) * queries, seen, own + row * queries,
+        query_order + (row * orderings + ordering) * queries, seen, self_key + row * queries,
         part * tile + tl.arange(0, tile), queries, orderings, ordering,
         one_row, attend_self, dim, wide, product,
     )  # fmt: skip
@@ -128,30 +127,30 @@ def forward(
                 shared_keys, first, deduplicate, attend_self, dim, wide, keys, precision, exact, product,
                 count, transform,
             )  # fmt: skip
-            # Queries that stand far apart leave keys between them that nobody of this tile sees.
+            # Between queries that stand far apart are keys that no query of this tile sees.
             start += keys
             start = tl.min(tl.where((size > 0) & (low + size > start), tl.maximum(low, start), length), 0)
-    # Not "above 0", because a sum that is no number has to reach the result.
+    # `total > 0` would turn a NaN, which fails every comparison, into a query that sees nothing.
     empty = total == 0
     result = result / tl.where(empty, 1.0, total)[:, None]
-    found = tl.where(empty, float("-inf"), largest + tl.log2(tl.where(empty, 1.0, total)))
+    new_log_sum = tl.where(empty, float("-inf"), largest + tl.log2(tl.where(empty, 1.0, total)))
     if last:
-        lonely = empty & inside
+        self_only = empty & inside
         if attend_self:
-            lonely = empty & (token < 0)
+            self_only = empty & (token < 0)
         elif one_row:
             present = size
             for each in range(orderings):
-                _, there = stretch(seen, token * orderings + each, inside)
+                _, there = range_of(seen, token * orderings + each, inside)
                 present = tl.maximum(present, there)
-            lonely &= present > 0
+            self_only &= present > 0
         else:
-            lonely &= itself >= 0
-        found = tl.where(empty & (lonely == 0), float("inf"), found)
+            self_only &= itself >= 0
+        new_log_sum = tl.where(empty & (self_only == 0), float("inf"), new_log_sum)
         if not attend_self:
-            if tl.max(lonely.to(tl.int32), 0) > 0:
-                result += rows(value, itself, value_step, lonely, dim, wide, product).to(exact)
+            if tl.max(self_only.to(tl.int32), 0) > 0:
+                result += rows(value, itself, value_step, self_only, dim, wide, product).to(exact)
         put(output + item * output_batch + head * output_head, token, output_step, inside, result, dim, wide)
     else:
         put(running, token, dim, inside, result, dim, wide)
-    tl.store(log_sum + token, found, mask=inside)
+    tl.store(log_sum + token, new_log_sum, mask=inside)

@@ -1,8 +1,8 @@
-"""Kernels that turn slots and windows into stretches of the sorted row: `docs/math.md`, 18.
+"""Kernels that turn slots and windows into ranges of places in the sorted row (`docs/math.md`, 18).
 
-In a row sorted by slot the keys near to a query are one stretch of places. From here on nothing asks for slots, for
-windows or for a direction any more: key `j` at place `p` is near to query `i` if `p - low(i)`, unsigned, is below
-`size(i)`. Both are kept in one 64-bit number; an absent query has size 0, an absent key place -1.
+In a row sorted by slot the keys near to a query are one range of places. Later kernels need neither slots nor windows
+nor the direction: key `j` at place `p` is near to query `i` if `p - low(i)`, unsigned, is below `size(i)`. Both are
+packed into one 64-bit number; an absent query has size 0, an absent key place -1.
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
@@ -16,7 +16,7 @@ import triton.language as tl
 @triton.jit
 @no_type_check
 def _first_from(in_order, target, low, high, steps):
-    """The first place from `low` on, `high` at most, whose slot is not below the target."""
+    """The first place from `low` on whose slot is not below the target, `high` at most, by bisection."""
     for _ in range(steps):
         between = low + (high - low) // 2
         searching = low < high
@@ -38,12 +38,12 @@ def see_keys(
     order, in_order, present, seen, places, length, orderings, begin, count, window, reach, steps, blocks,
     causal: tl.constexpr, several: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """One program a row of one window and block of places: what each key sees as a query.
+    """One program a row of one window and block of places: the range that each key sees as a query.
 
     Args:
         begin, count: the orderings that have this window.
-        reach: the window, or one more than the length where that is less.
-        steps: how often `reach` can be halved.
+        reach: the window, or one more than the length if that is less.
+        steps: of the bisection, as many as `reach` has bits.
         places: int32 `[..., length, orderings]`, each key's place, for `several` orderings.
     """
     program = tl.program_id(0).to(tl.int64)
@@ -70,7 +70,7 @@ def see_keys(
 @triton.jit
 @no_type_check
 def find_places(order, present, places, length, orderings, blocks, block: tl.constexpr):
-    """One program a row and block of places: where each key stands, -1 if it is absent."""
+    """One program a row and block of places: the place of each key, -1 if it is absent."""
     program = tl.program_id(0).to(tl.int64)
     row = program // blocks
     at = ((program % blocks) * block + tl.arange(0, block)).to(tl.int32)
@@ -83,19 +83,19 @@ def find_places(order, present, places, length, orderings, blocks, block: tl.con
 @triton.jit
 @no_type_check
 def see_queries(
-    slots, order, in_order, present, seen, own, groups, queries, length, heads, orderings, begin, count,
+    slots, order, in_order, present, seen, self_key, groups, queries, length, heads, orderings, begin, count,
     batch_step, head_step, ordering_step, token_step, key_batch, key_head,
     window, reach, steps, all_steps, group, absent_group, blocks,
-    causal: tl.constexpr, with_own: tl.constexpr, block: tl.constexpr,
+    causal: tl.constexpr, with_self_key: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """One program a pair of batch item and head and block of queries: what each query sees of the keys' rows.
+    """One program a pair of batch item and head and block of queries: the range of the keys' row that each query sees.
 
     Args:
         seen: int64 `[batch, heads, queries, orderings]`.
-        own: int32 `[batch, heads, queries]`, the key at the query's own slot, for `with_own`.
-        groups: int32 `[batch, heads, orderings, queries]`, how many `group`s of keys stand before the query;
-            `absent_group` for none. Sorted by these, neighbouring queries see nearly the same keys.
-        key_batch, key_head: how many rows of keys lie between batch items and heads; 0 where they share one.
+        self_key: int32 `[batch, heads, queries]`, the key at the query's own slot, for `with_self_key`.
+        groups: int32 `[batch, heads, orderings, queries]`, the query's place among the keys divided by `group`, or
+            `absent_group`. Sorted by these, neighbouring queries see nearly the same keys.
+        key_batch, key_head: strides of batch and heads in rows of keys; 0 where they share one.
     """
     program = tl.program_id(0).to(tl.int64)
     pair = program // blocks
@@ -120,8 +120,8 @@ def see_queries(
         tl.store(seen + to, tl.where(real, _pack(low, high), 0), mask=inside)
         to = (pair * orderings + ordering) * queries + token
         tl.store(groups + to, tl.where(real, upto // group, absent_group), mask=inside)
-        if with_own:
-            found = real & (upto > 0)
-            found &= tl.load(here + upto - 1, mask=found, other=-1) == slot
-            key = tl.load(order + row * length + upto - 1, mask=found, other=-1)
-            tl.store(own + pair * queries + token, key, mask=found)
+        if with_self_key:
+            is_key = real & (upto > 0)
+            is_key &= tl.load(here + upto - 1, mask=is_key, other=-1) == slot
+            key = tl.load(order + row * length + upto - 1, mask=is_key, other=-1)
+            tl.store(self_key + pair * queries + token, key, mask=is_key)

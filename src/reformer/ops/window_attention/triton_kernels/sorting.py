@@ -1,9 +1,9 @@
 """Kernels that sort keys by slot, by counting: `docs/math.md`, 17.
 
-Slots of our orderings are dense: in each bucket the ranks that occur follow each other. Then a key's place is where its
-bucket begins plus its rank less the bucket's least, and no key is compared with another. `bounds` finds each bucket's
-ranks, `add_up` and `begin` where it begins, `place` stores. Slots with gaps mark their row as odd, on the device, and
-`sort_odd` sorts that row bit by bit, so any slots are served without the host ever waiting for an answer.
+Slots of hash rounds and positions are dense: in each bucket the ranks that occur are consecutive. A key's place is then
+the beginning of its bucket plus its rank minus the bucket's least rank, and no key is compared with another. `bounds`
+finds each bucket's ranks, `add_up` and `begin` its beginning, and `place` stores. Slots with gaps mark their row as
+irregular, on the device, and `sort_irregular` sorts such a row bit by bit, so that the host never waits for an answer.
 """
 
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
@@ -12,12 +12,12 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from reformer.ops.orderings import BUCKET_STRIDE
+from reformer.ops.orderings.layout import BUCKET_STRIDE
 
 RANK_BITS = tl.constexpr(BUCKET_STRIDE.bit_length() - 1)
 RANK_MASK = tl.constexpr(BUCKET_STRIDE - 1)
 NO_RANK = tl.constexpr(2**31 - 1)
-"""What `low` begins with; ranks from here on make a row odd."""
+"""The initial value of `low`; ranks from here on make a row irregular."""
 ABSENT = tl.constexpr(2**63 - 1)
 """Stands for the slot of an absent key, behind every other."""
 
@@ -34,11 +34,11 @@ def _slot(slots, row, heads, orderings, batch_step, head_step, ordering_step, to
 @triton.jit
 @no_type_check
 def bounds(
-    slots, low, high, present, odd, length, heads, orderings, batch_step, head_step, ordering_step, token_step,
+    slots, low, high, present, irregular, length, heads, orderings, batch_step, head_step, ordering_step, token_step,
     kinds, blocks, block: tl.constexpr,
 ):  # fmt: skip
-    """One program a row and block of keys: each bucket's least and greatest rank, how many keys are present, and
-    whether the row is odd."""
+    """One program a row and block of keys: each bucket's least and greatest rank, the number of present keys, and
+    whether the row is irregular."""
     program = tl.program_id(0).to(tl.int64)
     row = program // blocks
     token = (program % blocks) * block + tl.arange(0, block)
@@ -51,11 +51,11 @@ def bounds(
     tl.atomic_add(present + row, tl.sum(real.to(tl.int32), 0), sem="relaxed")
     strange = tl.sum((real & (fits == 0)).to(tl.int32), 0)
     if strange > 0:
-        tl.store(odd + row, 1)
+        tl.store(irregular + row, 1)
     least = tl.min(tl.where(fits, bucket, kinds), 0)
     greatest = tl.max(tl.where(fits, bucket, -1), 0)
     if least == greatest:
-        # One bucket, as in the position ordering: all at one address would wait for each other.
+        # All atomic operations of a block on one address, as in the position ordering, would wait for each other.
         tl.atomic_min(low + row * kinds + least, tl.min(tl.where(fits, rank, NO_RANK), 0), sem="relaxed")
         tl.atomic_max(high + row * kinds + least, tl.max(tl.where(fits, rank, -1), 0), sem="relaxed")
     else:
@@ -74,7 +74,7 @@ def _extent(low, high, at, inside):
 @triton.jit
 @no_type_check
 def add_up(low, high, sums, kinds, blocks, block: tl.constexpr):
-    """One program a row and block of buckets: how many places they need together."""
+    """One program a row and block of buckets: the number of places of all of them."""
     program = tl.program_id(0).to(tl.int64)
     bucket = (program % blocks) * block + tl.arange(0, block)
     _, extent = _extent(low, high, (program // blocks) * kinds + bucket, bucket < kinds)
@@ -83,8 +83,8 @@ def add_up(low, high, sums, kinds, blocks, block: tl.constexpr):
 
 @triton.jit
 @no_type_check
-def begin(low, high, sums, present, odd, kinds, blocks, block: tl.constexpr, wide_blocks: tl.constexpr):
-    """One program a row and block of buckets: `low` becomes what a rank is added to for a place in the row."""
+def begin(low, high, sums, present, irregular, kinds, blocks, block: tl.constexpr, wide_blocks: tl.constexpr):
+    """One program a row and block of buckets: `low` becomes the number that a rank is added to for its place."""
     program = tl.program_id(0).to(tl.int64)
     row, part = program // blocks, program % blocks
     others = tl.arange(0, wide_blocks)
@@ -96,22 +96,23 @@ def begin(low, high, sums, present, odd, kinds, blocks, block: tl.constexpr, wid
     tl.store(low + row * kinds + bucket, (first - least).to(tl.int32), mask=bucket < kinds)
     if part == 0:
         if tl.sum(sizes, 0) != tl.load(present + row):
-            tl.store(odd + row, 1)
+            tl.store(irregular + row, 1)
 
 
 @triton.jit
 @no_type_check
 def place(
-    slots, low, present, absent, odd, order, in_order, length, heads, orderings,
+    slots, low, present, absent, irregular, order, in_order, length, heads, orderings,
     batch_step, head_step, ordering_step, token_step, kinds, blocks, block: tl.constexpr,
 ):  # fmt: skip
-    """One program a row and block of keys: each to its place in `order`, its slot to `in_order`, absent ones behind.
+    """One program a row and block of keys: store each key at its place in `order`, its slot in `in_order`, absent keys
+    behind all others.
 
-    In which order absent ones stand is left to chance; nothing depends on it.
+    The order of absent keys depends on which program comes first; no result depends on it.
     """
     program = tl.program_id(0).to(tl.int64)
     row = program // blocks
-    if tl.load(odd + row) == 0:
+    if tl.load(irregular + row) == 0:
         token = (program % blocks) * block + tl.arange(0, block)
         inside = token < length
         slot = _slot(slots, row, heads, orderings, batch_step, head_step, ordering_step, token_step, token, inside)
@@ -136,17 +137,17 @@ def _ranked(
 
 @triton.jit
 @no_type_check
-def sort_odd(
-    slots, odd, order, in_order, scratch, length, heads, orderings,
+def sort_irregular(
+    slots, irregular, order, in_order, scratch, length, heads, orderings,
     batch_step, head_step, ordering_step, token_step, block: tl.constexpr,
 ):  # fmt: skip
-    """One program a row, which does nothing unless the row is odd: a stable sort, one bit of the slots at a time.
+    """One program a row, which returns at once unless the row is irregular: a stable sort, bit by bit.
 
     Args:
-        scratch: the memory of `in_order` as int32: two orders fit in, until the last step writes slots there.
+        scratch: the memory of `in_order` as int32, with space for two orders until the last step stores slots there.
     """
     row = tl.program_id(0).to(tl.int64)
-    if tl.load(odd + row) != 0:
+    if tl.load(irregular + row) != 0:
         scratch += row * 2 * length
         every, any_ = tl.full((block,), ABSENT, tl.int64), tl.zeros((block,), tl.int64)
         for start in range(0, length, block):

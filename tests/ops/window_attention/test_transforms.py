@@ -6,26 +6,17 @@ import torch
 from reformer.ops import (
     Polynomial,
     Sinh,
-    gpu,
     hash_slots,
-    native,
     position_slots,
     random_rotations,
     shared_window_attention,
     unit_vectors,
     window_attention,
 )
-from reformer.ops.window_attention import BACKENDS
-from reformer.ops.window_attention.transforms import HELD
+from reformer.ops.window_attention.transforms import SINH_CLAMP
 
-from .cases import far_apart, vectors
+from ..cases import ALL, FAST, MISSING, far_apart, vectors
 
-MISSING = {"cpu": native.VARIANT if native.LIBRARY is None else None, "triton": gpu.refusal(torch.empty(0))}
-FAST = [
-    pytest.param(name, marks=pytest.mark.skipif(MISSING.get(name) is not None, reason=str(MISSING.get(name))))
-    for name in BACKENDS
-    if name != "reference"
-]
 KINDS = {
     "polynomial": (Polynomial, [[0.3, -0.1, 0.02], [0.0, 0.0, 0.0], [-0.2, 0.1, 0.0]]),
     "sinh": (Sinh, [[0.8], [0.0], [-0.4]]),
@@ -67,7 +58,7 @@ def test_every_backend_is_the_definition(transform, coefficients, backend, share
     assert (found[-1] - of_coefficients).abs().max() < bound * (1 + of_coefficients.abs().max())
 
 
-@pytest.mark.skipif(native.LIBRARY is None, reason=native.VARIANT)
+@pytest.mark.skipif(MISSING.get("cpu", "there is no such backend") is not None, reason="needs the cpu backend")
 @every_kind
 def test_threads_that_share_a_head_find_its_coefficients_together(transform, coefficients):
     found = []
@@ -102,17 +93,17 @@ def test_coefficients_of_zero_change_nothing(transform, backend):
     assert (found - plain).abs().max() < 1e-12
 
 
-@pytest.mark.parametrize("backend", ["reference", *FAST])
+@pytest.mark.parametrize("backend", ALL)
 def test_scores_far_out_overflow_nowhere(backend):
     kappa = [[0.5], [4.0], [-0.5]]
     found = _run(Sinh, kappa, backend, torch.float32, scale=50.0, length=40)
     assert all(tensor.isfinite().all() for tensor in found)
-    at_the_end = Sinh.value(torch.tensor([HELD / 4, 1e9]), torch.tensor([4.0]))
+    at_the_end = Sinh.value(torch.tensor([SINH_CLAMP / 4, 1e9]), torch.tensor([4.0]))
     assert at_the_end[0] == at_the_end[1]
 
 
 @every_kind
-@pytest.mark.parametrize("backend", ["reference", *FAST])
+@pytest.mark.parametrize("backend", ALL)
 def test_absent_tokens_may_hold_anything(transform, coefficients, backend):
     mask = torch.rand(2, 40) < 0.6
     x = vectors(2, 3, 40, 8)

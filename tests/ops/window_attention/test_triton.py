@@ -1,24 +1,19 @@
-"""What is the `triton` backend's own; what all backends must do stands in `test_window_attention`."""
+"""Properties of the `triton` backend alone; those of all backends are in `test_dispatch`."""
 
-import json
 import subprocess
 import sys
-from importlib import import_module
 
 import pytest
 import torch
 
-from reformer.errors import ReformerError
-from reformer.ops import backend_status, gpu, position_slots, window_attention
+from reformer.ops import gpu, position_slots, window_attention
 from reformer.ops.window_attention import REFUSALS
-from reformer.ops.window_attention import triton_rows as arrangement
-from reformer.ops.window_attention import triton_tiles as tiling
 
-from .cases import Case, far_apart, vectors
+from ..cases import Case, far_apart, vectors
 
-backend = import_module("reformer.ops.window_attention.triton")
+triton = pytest.importorskip("reformer.ops.window_attention.triton")
 
-REFUSED = gpu.refusal(torch.empty(0))
+REFUSED = gpu.why_unsupported(torch.empty(0))
 
 runs = pytest.mark.skipif(REFUSED is not None, reason=str(REFUSED))
 
@@ -63,8 +58,8 @@ def test_half_precision():
 
 def test_products_of_float32_keep_their_digits_unless_asked_otherwise(monkeypatch):
     asked, before = [], torch.backends.cuda.matmul.fp32_precision
-    monkeypatch.setattr(backend, "_arrange", lambda *given: ())
-    monkeypatch.setattr(backend, "_forward", lambda *given: asked.append(given[-3]) or given[:1])
+    monkeypatch.setattr(triton, "_arrange", lambda *given: ())
+    monkeypatch.setattr(triton, "_forward", lambda *given: asked.append(given[-3]) or given[:1])
     monkeypatch.setitem(REFUSALS, "triton", lambda query, key: None)
     x, slots = torch.randn(1, 1, 4, 8), torch.arange(4)[None, None, None]
     function = getattr(window_attention, "__wrapped__", window_attention)
@@ -75,17 +70,6 @@ def test_products_of_float32_keep_their_digits_unless_asked_otherwise(monkeypatc
     finally:
         torch.backends.cuda.matmul.fp32_precision = before
     assert asked == ["tf32x3", "tf32", "tf32x3"]
-
-
-@runs
-@pytest.mark.parametrize("slots", [[3, 0, 2, 1], [7, 1 << 41, -1, 8], [5 << 55, 3, (5 << 55) + 1, -1]])
-def test_any_slots_are_sorted_dense_or_not(slots):
-    slots = torch.tensor(slots)[None, None, None]
-    order, in_order, present = arrangement._sorted(slots)
-    expected = slots.masked_fill(slots < 0, 2**63 - 1).sort(-1)
-    assert torch.equal(in_order, expected.values)
-    assert torch.equal(order.long(), expected.indices)
-    assert present.item() == (slots >= 0).sum()
 
 
 @runs
@@ -122,61 +106,7 @@ def test_what_does_not_fit_is_refused_with_the_reason():
     assert "the dtype is torch.float8_e5m2" in str(REFUSALS["triton"](odd, odd))
 
 
-def test_the_status_says_why_not(monkeypatch):
-    monkeypatch.setattr(gpu, "unavailable", lambda: "there is none")
-    assert backend_status()["triton"] == "not available: there is none"
-    assert gpu.refusal(torch.empty(1)) == "there is none"
+def test_where_no_kernel_runs_the_error_says_why(monkeypatch):
+    monkeypatch.setattr(gpu, "why_unavailable", lambda: "there is none")
     with pytest.raises(ValueError, match="backend='triton' cannot serve this call: there is none"):
         Case(*[vectors(1, 1, 2, 4)] * 3, torch.arange(2)[None, None, None], None, {"window": 1}).run("triton")
-
-
-def test_without_a_gpu_the_reason_is_told(monkeypatch):
-    monkeypatch.setattr(gpu, "INTERPRETED", False)
-    monkeypatch.setattr(gpu, "MISSING", None)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert "torch sees no GPU" in str(gpu.unavailable())
-    monkeypatch.setattr(gpu, "MISSING", "triton is not installed")
-    assert gpu.unavailable() == "triton is not installed"
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
-@pytest.mark.parametrize("head_dim", [1, 16, 80, 256])
-def test_candidates_begin_with_the_default_and_are_few(dtype, head_dim):
-    query = torch.empty(1, 1, 1, head_dim, dtype=dtype)
-    for kernel in ("forward", "backward_queries", "backward_keys"):
-        found = tiling.candidates(kernel, query, 64)
-        assert found[0] == tiling.tiling(kernel, query, 64)
-        assert len(found) <= 16
-        assert len(set(found)) == len(found)
-
-
-@pytest.fixture
-def tiles(tmp_path, monkeypatch):
-    monkeypatch.setenv(tiling.FILE, str(tmp_path / "tiles.json"))
-    tiling._measured.cache_clear()
-    yield tmp_path / "tiles.json"
-    tiling._measured.cache_clear()
-
-
-def test_the_fastest_tiling_is_kept(tiles):
-    query = torch.empty(1, 1, 1, 64)
-    asked = []
-
-    def seconds():
-        asked.append(tiling.tiling("forward", query, 64))
-        if len(asked) == 2:
-            raise type("OutOfResources", (Exception,), {})
-        return 1.0 if len(asked) == 4 else 2.0
-
-    best = tiling.tune("forward", query, 64, seconds)
-    assert asked == tiling.candidates("forward", query, 64)
-    assert best == asked[3]
-    tiling._measured.cache_clear()
-    assert tiling.tiling("forward", query, 64) == best
-    assert tiling.tiling("forward", query, 256) == tiling.default("forward", query, 256)
-
-
-def test_a_file_of_tilings_that_cannot_be_read_is_named(tiles):
-    tiles.write_text(json.dumps({tiling._card(): {"forward": {"tile": 1}}}))
-    with pytest.raises(ReformerError, match=r"REFORMER_TRITON_TILES=.*tiles.json: expected the JSON"):
-        tiling.tiling("forward", torch.empty(1, 1, 1, 64), 64)
