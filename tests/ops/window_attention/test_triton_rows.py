@@ -44,7 +44,7 @@ def test_the_range_of_a_query_is_what_its_window_reaches(causal):
 def test_queries_that_are_not_in_the_keys_row_are_sorted_by_group_and_know_their_own_key():
     keys, queries = torch.randperm(150)[None, None, None], torch.randint(0, 200, (1, 1, 1, 40))
     arranged = triton_rows.arrange(queries, keys, [9], False, True)
-    places = keys.sort(-1).values.searchsorted(queries, right=True)[0, 0, 0]
+    places = torch.searchsorted(keys.sort(-1).values, queries, right=True)[0, 0, 0]
     groups = (places // triton_rows.GROUP)[arranged.query_order[0, 0, 0].long()]
     assert torch.equal(groups, groups.sort().values)
     for query, slot in enumerate(queries.flatten().tolist()):

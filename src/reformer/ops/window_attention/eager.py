@@ -21,18 +21,20 @@ from reformer.ops.unit_vectors import SHORTEST
 from reformer.ops.window_attention.eager_rows import Places, Row, Seen, lay_out, self_keys
 from reformer.ops.window_attention.transforms import ScoreTransform
 
+Queries = Float[Tensor, "batch heads queries head_dim"]
+Keys = Float[Tensor, "batch heads length head_dim"]
+Coefficients = Float[Tensor, "heads count"]
+
 MASK_BIAS = 1e30
 """Subtracted from the score of a masked pair. Finite, because a product of infinity and the mask's zeros is NaN."""
 
 
-def why_unsupported(
-    query: Float[Tensor, "batch heads queries head_dim"], key: Float[Tensor, "batch heads length head_dim"]
-) -> str | None:
+def why_unsupported(query: Queries, key: Keys) -> str | None:
     """None: PyTorch computes any call."""
     return None
 
 
-def serves(query: Float[Tensor, "batch heads queries head_dim"]) -> bool:
+def serves(query: Queries) -> bool:
     """True: chosen where no kernel is."""
     return True
 
@@ -70,13 +72,13 @@ class _EagerWindowAttention(torch.autograd.Function):
     @_without_autocast
     def forward(
         ctx: Any,
-        query: Float[Tensor, "batch heads queries head_dim"],
-        key: Float[Tensor, "batch heads length head_dim"] | None,
-        value: Float[Tensor, "batch heads length head_dim"],
-        coefficients: Float[Tensor, "heads count"] | None,
+        query: Queries,
+        key: Keys | None,
+        value: Keys,
+        coefficients: Coefficients | None,
         plan: _Plan,
         self_key: Int[Tensor, "sequences queries"] | None,
-    ) -> Float[Tensor, "batch heads queries head_dim"]:
+    ) -> Queries:
         output, total, log_sum = _forward(query, key, value, coefficients, plan)
         self_only = None
         if self_key is not None:
@@ -102,9 +104,9 @@ class _EagerWindowAttention(torch.autograd.Function):
 
 def _sorted_vectors(
     row: Row,
-    query: Float[Tensor, "batch heads queries head_dim"],
-    key: Float[Tensor, "batch heads length head_dim"] | None,
-    value: Float[Tensor, "batch heads length head_dim"],
+    query: Queries,
+    key: Keys | None,
+    value: Keys,
     dtype: torch.dtype,
 ) -> tuple[
     Float[Tensor, "query_places head_dim"],
@@ -123,9 +125,7 @@ def _sorted_vectors(
     return both[row.keys.before :], keys, values, inverse
 
 
-def _of_queries(
-    row: Row, coefficients: Float[Tensor, "heads count"], dtype: torch.dtype
-) -> Float[Tensor, "query_places count"]:
+def _of_queries(row: Row, coefficients: Coefficients, dtype: torch.dtype) -> Float[Tensor, "query_places count"]:
     """The coefficients of the head of every query of a row."""
     sequences, places = row.queries.tokens.shape
     of_sequences = coefficients.to(dtype).repeat(sequences // len(coefficients), 1)
@@ -133,13 +133,13 @@ def _of_queries(
 
 
 def _forward(
-    query: Float[Tensor, "batch heads queries head_dim"],
-    key: Float[Tensor, "batch heads length head_dim"] | None,
-    value: Float[Tensor, "batch heads length head_dim"],
-    coefficients: Float[Tensor, "heads count"] | None,
+    query: Queries,
+    key: Keys | None,
+    value: Keys,
+    coefficients: Coefficients | None,
     plan: _Plan,
 ) -> tuple[
-    Float[Tensor, "batch heads queries head_dim"],
+    Queries,
     Float[Tensor, "sequences queries"],
     Float[Tensor, "sequences queries"],
 ]:
@@ -191,20 +191,15 @@ def _forward(
 
 
 def _backward(
-    query: Float[Tensor, "batch heads queries head_dim"],
-    key: Float[Tensor, "batch heads length head_dim"] | None,
-    value: Float[Tensor, "batch heads length head_dim"],
-    coefficients: Float[Tensor, "heads count"] | None,
-    output: Float[Tensor, "batch heads queries head_dim"],
+    query: Queries,
+    key: Keys | None,
+    value: Keys,
+    coefficients: Coefficients | None,
+    output: Queries,
     log_sum: Float[Tensor, "sequences queries"],
-    grad_output: Float[Tensor, "batch heads queries head_dim"],
+    grad_output: Queries,
     plan: _Plan,
-) -> tuple[
-    Float[Tensor, "batch heads queries head_dim"],
-    Float[Tensor, "batch heads length head_dim"] | None,
-    Float[Tensor, "batch heads length head_dim"],
-    Float[Tensor, "heads count"] | None,
-]:
+) -> tuple[Queries, Keys | None, Keys, Coefficients | None]:
     """The gradients of query, key, value and coefficients (equation 13); without a key, the query's holds the key's."""
     dtype = torch.promote_types(query.dtype, torch.float32)
     min_exponent = _min_exponent(dtype)
@@ -256,13 +251,12 @@ def _backward(
     assert earlier is not None
     if grad_coefficients is not None and coefficients is not None:
         grad_coefficients = grad_coefficients.to(coefficients.dtype)
-    grad_value = earlier.keys.unsort(grad_v, value)
-    if key is not None:
-        return earlier.queries.unsort(grad_q, query), earlier.keys.unsort(grad_k, key), grad_value, grad_coefficients
-    assert inverse is not None
-    grad_vectors = _through_unit_length(k, grad_k, inverse)
-    grad_vectors[earlier.keys.before :][: earlier.queries.size] += grad_q[: earlier.queries.size]
-    return earlier.keys.unsort(grad_vectors, query), None, grad_value, grad_coefficients
+    if inverse is None:
+        grad_query = earlier.queries.unsort(grad_q, query)
+        grad_key = None if key is None else earlier.keys.unsort(grad_k, key)
+    else:
+        grad_query, grad_key = earlier.keys.unsort(_joined(earlier, k, grad_k, grad_q, inverse), query), None
+    return grad_query, grad_key, earlier.keys.unsort(grad_v, value), grad_coefficients
 
 
 def _carried(
@@ -277,16 +271,20 @@ def _carried(
     return vectors.new_zeros(places.size + 1, vectors.shape[1])
 
 
-def _through_unit_length(
-    keys: Float[Tensor, "places head_dim"],
-    gradient: Float[Tensor, "places head_dim"],
-    inverse: Float[Tensor, "places 1"],
-) -> Float[Tensor, "places head_dim"]:
-    """In place, the gradient of keys of unit length becomes that of the vectors they are computed from."""
-    along = torch.linalg.vecdot(keys, gradient)[:, None]
+def _joined(
+    row: Row,
+    keys: Float[Tensor, "key_places head_dim"],
+    grad_keys: Float[Tensor, "key_places head_dim"],
+    grad_queries: Float[Tensor, "query_places head_dim"],
+    inverse: Float[Tensor, "key_places 1"],
+) -> Float[Tensor, "key_places head_dim"]:
+    """In place of the gradient of keys of unit length: that of the queries that make them, plus the queries' own."""
+    along = torch.linalg.vecdot(keys, grad_keys)[:, None]
     # A vector shorter than `SHORTEST` is divided by this constant, whatever its direction; `inverse` is then rounded.
     along.masked_fill_(inverse * SHORTEST > 0.999999, 0)
-    return gradient.addcmul_(keys, along, value=-1).mul_(inverse)
+    gradient = grad_keys.addcmul_(keys, along, value=-1).mul_(inverse)
+    gradient[row.keys.before :][: row.queries.size] += grad_queries[: row.queries.size]
+    return gradient
 
 
 def _products(
@@ -305,7 +303,7 @@ def _by_token(numbers: Float[Tensor, "sequences queries"], fill: float) -> Float
 def _self_only(
     self_key: Int[Tensor, "sequences queries"],
     total: Float[Tensor, "sequences queries"],
-    value: Float[Tensor, "batch heads length head_dim"],
+    value: Keys,
 ) -> tuple[tuple[Int[Tensor, " self_only"], ...], tuple[Int[Tensor, " self_only"], ...]]:
     """Indices, `(batch, head, token)`, of the queries that see nothing but are keys, and of these keys."""
     heads = value.shape[1]
@@ -315,9 +313,9 @@ def _self_only(
 
 
 def attend(
-    query: Float[Tensor, "batch heads queries head_dim"],
-    key: Float[Tensor, "batch heads length head_dim"] | None,
-    value: Float[Tensor, "batch heads length head_dim"],
+    query: Queries,
+    key: Keys | None,
+    value: Keys,
     query_slots: Int[Tensor, "#batch #heads orderings queries"],
     key_slots: Int[Tensor, "#batch #heads orderings length"],
     *,
@@ -327,7 +325,7 @@ def attend(
     deduplicate: bool,
     scale: float,
     transform: ScoreTransform | None = None,
-) -> Float[Tensor, "batch heads queries head_dim"]:
+) -> Queries:
     """See `window_attention`, which checks the arguments; without a key, keys are `unit_vectors(query)`."""
     batch, heads = query.shape[:2]
     shared = query_slots is key_slots
