@@ -74,6 +74,14 @@ def test_bad_files_and_rows_are_named_and_the_others_are_answered(run, tmp_path)
     assert len(result.stdout.splitlines()) == 12
 
 
+def test_evaluate_names_a_row_that_cannot_be_read(run, tmp_path):
+    path = write_series(tmp_path / "other.csv", 200)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("tomorrow,1,2\n")
+    with pytest.raises(DataError, match=r"other\.csv:\d+: "):
+        load_run(run / "run").processor.read(str(path))
+
+
 def test_evaluate_takes_another_file(run, tmp_path):
     write_series(tmp_path / "other.csv", 300, seed=5)
     result = RUNNER.invoke(app, ["evaluate", str(run / "run"), str(tmp_path / "other.csv")])

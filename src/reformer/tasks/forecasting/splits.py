@@ -10,6 +10,7 @@ import numpy as np
 
 from reformer.data import DataError, Series, load_series, read_series
 from reformer.data.batching.series_windows import SeriesWindows
+from reformer.data.errors import OnError, raise_error
 from reformer.recipe import DataRecipe
 
 SERIES_FILE = "series.json"
@@ -30,7 +31,7 @@ class SeriesReader:
     season_errors: tuple[float, ...]
     """By how much each channel differs from itself a season before, on average; what MASE is measured in."""
 
-    def read(self, path: str, on_error: Any = None) -> Series:
+    def read(self, path: str, on_error: OnError = raise_error) -> Series:
         """The series of a file, in the run's channels.
 
         Raises:
