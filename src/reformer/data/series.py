@@ -1,4 +1,4 @@
-"""Series from a table: a row a step, a date, and the other columns that hold numbers."""
+"""`Series`: numbers of several channels on a grid of dates, and the features of a date."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Series:
 
     def dates_after(self, count: int) -> Dates:
         """The dates of the next steps."""
-        return _grid(self.dates[-1], self.step, self.unit, count + 1)[1:]
+        return date_grid(self.dates[-1], self.step, self.unit, count + 1)[1:]
 
     @property
     def cadence(self) -> str:
@@ -45,7 +45,12 @@ def time_features(dates: Dates) -> NDArray[np.float32]:
     return np.concatenate((np.sin(angles), np.cos(angles)), -1).astype(np.float32)
 
 
-def _grid(first: np.datetime64, step: int, unit: str, count: int) -> Dates:
+def date_grid(first: np.datetime64, step: int, unit: str, count: int) -> Dates:
+    """`[count]` dates from `first` on, each `step` seconds or, where `unit` is "M", months after the one before.
+
+    >>> date_grid(np.datetime64("2024-11-30T12:00:00"), 1, "M", 3).tolist()[-1].isoformat()
+    '2025-01-30T12:00:00'
+    """
     if unit == "s":
         return first + np.arange(count) * np.timedelta64(step, "s")
     month = first.astype("datetime64[M]")

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from reformer.data import IGNORED, DataError
 from reformer.data.batching.encoding import few_lengths
+from reformer.data.readers import check_utf8
 from reformer.errors import ReformerError
 
 
@@ -78,12 +79,5 @@ def wanted(text: str | None, source: str, what: str, column: str) -> str:
     """
     if text is None:
         raise DataError.at(source, f"this {what} has no {column}", "give it one, and check label_column")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise DataError.at(
-            source,
-            f"character {error.start} of the {column} is half of a surrogate pair, no character",
-            f"write the {column} in UTF-8",
-        ) from None
+    check_utf8(text, source, f"the {column}")
     return text

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reformer.data import DataError, read_series, time_features
+from reformer.data import DataError, read_series
 
 TABLE = "when,load,note,heat\n2024-01-01 00:00,1,a,NA\n2024-01-01 01:00,2,b,5\n2024-01-01 03:00,,c,6.5\n"
 
@@ -66,12 +66,3 @@ def test_a_row_that_cannot_be_used_is_named_and_left_out(tmp_path, rows, line, m
 def test_a_file_that_is_no_series_is_an_error(tmp_path, text, options, message):
     with pytest.raises(DataError, match=message):
         read_series(_write(tmp_path, text), **options)
-
-
-def test_time_features_turn_with_the_day_and_the_week():
-    hours = np.datetime64("2024-03-04T00:00:00", "s") + np.arange(24 * 8) * np.timedelta64(3600, "s")
-    features = time_features(hours)
-    assert features.shape == (192, 6)
-    assert np.allclose(features[0, [0, 1]], 0, atol=1e-6)  # midnight, on a Monday
-    assert np.allclose(features[24:, 0], features[:-24, 0], atol=1e-5)
-    assert np.allclose(features[168:, 1], features[:24, 1], atol=1e-5)

@@ -35,6 +35,12 @@ def test_a_wrong_column_lists_those_there_are(tmp_path, header, options, problem
         list(read_documents(tmp_path / "a.csv", on_error=lambda error: None, **options))
 
 
+def test_a_wrong_column_is_told_at_the_header_s_own_line(tmp_path):
+    (tmp_path / "a.csv").write_text("\n\nbody\na\n")
+    with pytest.raises(DataError, match=r"a\.csv:3: there is no column 'text'"):
+        list(read_documents(tmp_path / "a.csv"))
+
+
 @pytest.mark.parametrize(
     ("row", "problem"),
     [

@@ -154,7 +154,7 @@ def test_labels_that_belong_to_other_images_are_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("path,label\n", r"images.csv:1: there is no one column 'file'"),
+        ("path,label\n", r"images.csv:1: there is no column 'file'"),
         ("file,label\n0.png,\n", "images.csv:2: the column 'label' is empty"),
     ],
 )

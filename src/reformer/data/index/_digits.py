@@ -14,7 +14,7 @@ def load_digits(*, captions: bool = False) -> dict[str, list[Image]]:
     with `captions` a sentence about it.
 
     >>> load_digits(captions=True)["train"][0].label
-    '手写的数字五，是单数。'
+    '手写的数字六，是双数。'
     """
     from sklearn.datasets import load_digits as load
 

@@ -1,12 +1,14 @@
-"""Readers of files of documents, one format a file."""
+"""Readers of documents, questions, images and series from files."""
 
 from reformer.data.readers._documents import FORMATS, read_documents
 from reformer.data.readers._images import read_images
 from reformer.data.readers._questions import read_questions
+from reformer.data.readers._record import check_utf8
 from reformer.data.readers._series import read_series
 
 __all__ = [
     "FORMATS",
+    "check_utf8",
     "read_documents",
     "read_images",
     "read_questions",

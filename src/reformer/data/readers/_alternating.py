@@ -1,10 +1,10 @@
 """A label, its sentence, the next label, its sentence: separated by white space, on one line or on many."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from reformer.data.documents import Document
-from reformer.data.errors import DataError
+from reformer.data.errors import DataError, OnError
 from reformer.data.readers._record import checked_document
 from reformer.data.readers._source import Source
 
@@ -14,7 +14,7 @@ _SPACES = (b" ", b"\t", b"\r", b"\n", b"\f", b"\v")
 _CHUNK = 1 << 16
 
 
-def read_alternating(source: Source, report: Callable[[DataError], object]) -> Iterator[Document]:
+def read_alternating(source: Source, on_error: OnError) -> Iterator[Document]:
     """A document a pair; a label and its sentence stand on one line."""
     label: tuple[bytes, int] | None = None
     pairs = 0
@@ -22,7 +22,7 @@ def read_alternating(source: Source, report: Callable[[DataError], object]) -> I
     for token, offset in _tokens(source):
         if token == b"\n":
             if label is not None:
-                report(_alone(source, label))
+                on_error(_alone(source, label))
                 label = None
             source.line += 1
             pairs = 0
@@ -39,12 +39,12 @@ def read_alternating(source: Source, report: Callable[[DataError], object]) -> I
                     label=source.decode(*label),
                 )
             except DataError as error:
-                report(error)
+                on_error(error)
             else:
                 yield document
             label = None
     if label is not None:
-        report(_alone(source, label))
+        on_error(_alone(source, label))
 
 
 def _alone(source: Source, label: tuple[bytes, int]) -> DataError:

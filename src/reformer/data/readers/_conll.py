@@ -1,10 +1,10 @@
 """CoNLL: a word or character and its BIO tag a line, a blank line between sentences."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from reformer.data.documents import Document, Span
-from reformer.data.errors import DataError
+from reformer.data.errors import DataError, OnError
 from reformer.data.readers._record import checked_document
 from reformer.data.readers._source import Source, UnreadableFileError
 
@@ -14,7 +14,7 @@ _CJK = re.compile("[\u2e80-\u312f\u31a0-\u9fff\uf900-\ufaff\uff00-\uffef\U000200
 _ASCII_WORD = re.compile("[A-Za-z0-9]")
 
 
-def read_conll(source: Source, report: Callable[[DataError], object], *, strict: bool = False) -> Iterator[Document]:
+def read_conll(source: Source, on_error: OnError, *, strict: bool = False) -> Iterator[Document]:
     """A document a sentence.
 
     An `I-X` that follows no X begins an entity, as in IOB1; so files in IOB1 and in IOB2 are both read as meant.
@@ -29,19 +29,19 @@ def read_conll(source: Source, report: Callable[[DataError], object], *, strict:
             line = next(source)
         except StopIteration:
             if words:
-                yield from _sentence(source, first_line, words, tags, report, strict)
+                yield from _sentence(source, first_line, words, tags, on_error, strict)
             return
         except UnreadableFileError:
             raise
         except DataError as error:
             # One report a sentence: what is wrong later in it is most often wrong for the same reason.
             if not skipping:
-                report(error)
+                on_error(error)
             skipping, words, tags = True, [], []
             continue
         if not line.strip(" \t\r\n") or line.startswith("-DOCSTART-"):
             if words:
-                yield from _sentence(source, first_line, words, tags, report, strict)
+                yield from _sentence(source, first_line, words, tags, on_error, strict)
             skipping, words, tags = False, [], []
             continue
         if skipping:
@@ -49,7 +49,7 @@ def read_conll(source: Source, report: Callable[[DataError], object], *, strict:
         try:
             word, tag = _word_and_tag(source, line)
         except DataError as error:
-            report(error)
+            on_error(error)
             skipping, words, tags = True, [], []
             continue
         if not words:
@@ -80,7 +80,7 @@ def _sentence(
     first_line: int,
     words: list[str],
     tags: list[str],
-    report: Callable[[DataError], object],
+    on_error: OnError,
     strict: bool,
 ) -> Iterator[Document]:
     text, starts = _write_out(words)
@@ -98,7 +98,7 @@ def _sentence(
     try:
         document = checked_document(source, first_line, text, spans=spans)
     except DataError as error:
-        report(error)
+        on_error(error)
     else:
         yield document
 

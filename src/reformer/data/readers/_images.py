@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from reformer.data.errors import DataError, OnError, raise_error
 from reformer.data.images import Image
 from reformer.data.readers._source import Source
-from reformer.data.readers._table import table_rows
+from reformer.data.readers._table import column_index, table_rows
 
 _UNSIGNED_BYTES = 8
 _IMAGES, _LABELS = "images-idx3", "labels-idx1"
@@ -77,23 +77,16 @@ def _idx_array(path: str, dimensions: int) -> NDArray[np.uint8]:
 def _read_table(path: str, label_column: str | None, on_error: OnError) -> Iterator[Image]:
     with Source(path) as source:
         rows = table_rows(source, "\t" if ".tsv" in path.lower() else ",", on_error)
-        _, header = next(rows, (0, []))
-        wanted = ["file"] if label_column is None else ["file", label_column]
-        for column in wanted:
-            if header.count(column) != 1:
-                problem = f"there is no one column {column!r}; the columns are {', '.join(map(repr, header))}"
-                raise DataError(path, 1, problem, "name the column of the image files 'file', and each column once")
+        header_line, header = next(rows, (1, []))
+        file_index = column_index(source, header, "file", header_line)
+        label_index = None if label_column is None else column_index(source, header, label_column, header_line)
         for line, cells in rows:
             try:
-                if len(cells) != len(header):
-                    problem = f"the row has {len(cells)} cells, and the first line names {len(header)} columns"
-                    raise DataError(path, line, problem, "give every row a cell for each column")
-                named = dict(zip(header, cells, strict=True))
-                label = None if label_column is None else named[label_column].strip()
+                label = None if label_index is None else cells[label_index].strip()
                 if label == "":
-                    raise DataError(path, line, f"the column {label_column!r} is empty", "give the image a label")
-                file = os.path.join(os.path.dirname(path), named["file"])
-                yield Image(_pixels(file, path, line), named["file"], label, f"{path}:{line}")
+                    raise source.error(f"the column {label_column!r} is empty", "give the image a label", line)
+                file = os.path.join(os.path.dirname(path), cells[file_index])
+                yield Image(_pixels(file, path, line), cells[file_index], label, f"{path}:{line}")
             except DataError as error:
                 on_error(error)
 

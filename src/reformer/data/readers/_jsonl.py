@@ -1,19 +1,17 @@
 """JSONL: an object a line, with a text and a class or spans."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from reformer.data.documents import Document, Span
-from reformer.data.errors import DataError
+from reformer.data.errors import DataError, OnError
 from reformer.data.readers._record import checked_document
 from reformer.data.readers._source import Source, UnreadableFileError
 
 _EXAMPLE = 'one object a line, such as {"text": "...", "label": "..."}'
 
 
-def read_jsonl(
-    source: Source, text_column: str, label_column: str | None, report: Callable[[DataError], object]
-) -> Iterator[Document]:
+def read_jsonl(source: Source, text_column: str, label_column: str | None, on_error: OnError) -> Iterator[Document]:
     while True:
         try:
             line = next(source)
@@ -25,7 +23,7 @@ def read_jsonl(
         except UnreadableFileError:
             raise
         except DataError as error:
-            report(error)
+            on_error(error)
         else:
             yield document
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from reformer.data.errors import DataError, OnError, raise_error
 from reformer.data.questions import Question
+from reformer.data.readers._record import check_utf8
 from reformer.data.readers._source import Source, UnreadableFileError
 
 _SHAPE = '{"question": "...", "context": "...", "answers": {"text": ["..."], "answer_start": [17]}}'
@@ -108,14 +109,7 @@ def _text(place: str, record: dict[str, Any], field: str) -> str:
     if not isinstance(text, str) or not text.strip():
         found = "empty" if isinstance(text, str) else "no string"
         raise DataError.at(place, f"the field {field!r} is {found}", "give it a text, or delete the record")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise DataError.at(
-            place,
-            f"character {error.start} of the field {field!r} is half of a surrogate pair, no character",
-            "write the text in UTF-8, or the pair as two \\u escapes",
-        ) from None
+    check_utf8(text, place, f"the field {field!r}")
     return text
 
 

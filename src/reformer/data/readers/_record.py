@@ -3,7 +3,25 @@
 from collections.abc import Iterable
 
 from reformer.data.documents import Document, Span, span_problem
+from reformer.data.errors import DataError
 from reformer.data.readers._source import Source
+
+
+def check_utf8(text: str, place: str, field: str) -> None:
+    """Raise a `DataError` at `place` where `text`, which is `field` of a record, cannot be written as UTF-8.
+
+    JSON can spell half of a surrogate pair, and no tokenizer takes it.
+    """
+    if text.isascii():
+        return
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError.at(
+            place,
+            f"character {error.start} of {field} is half of a surrogate pair, no character",
+            "write it in UTF-8, or the pair as two \\u escapes",
+        ) from None
 
 
 def checked_document(
@@ -18,15 +36,8 @@ def checked_document(
     """The document of the record that begins at `line`; `DataError` when it has no text or its spans are wrong."""
     if not text.strip():
         raise source.error("empty text", "give the record a text, or delete it", line)
-    if not text.isascii():
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise source.error(
-                f"character {error.start} of the text is half of a surrogate pair, no character",
-                "write the text in UTF-8, or the pair as two \\u escapes",
-                line,
-            ) from None
+    place = f"{source.path}:{line}"
+    check_utf8(text, place, "the text")
     ordered = None
     if spans is not None:
         ordered = tuple(sorted(spans, key=lambda span: (span.start, span.end)))
@@ -35,4 +46,4 @@ def checked_document(
             raise source.error(
                 problem, "correct the spans: 0 <= start < end <= length, in characters, none over another", line
             )
-    return Document(text, id or f"{source.name}:{line}", label, ordered, f"{source.path}:{line}")
+    return Document(text, id or f"{source.name}:{line}", label, ordered, place)

@@ -10,8 +10,8 @@ import numpy as np
 
 from reformer.data.errors import DataError, OnError, raise_error
 from reformer.data.readers._source import Source
-from reformer.data.readers._table import table_rows
-from reformer.data.series import Dates, Series, _grid
+from reformer.data.readers._table import column_index, table_rows
+from reformer.data.series import Dates, Series, date_grid
 
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?"})
 """Cells, in lower case, that say that nothing was observed."""
@@ -38,7 +38,7 @@ def read_series(
         date_columns: one column of dates in ISO form, or several with year, month, day, hour, minute. None: the first
             column whose first cell is such a date.
         columns: what to read. None: every other column that begins with a number.
-        on_error: where a row goes that cannot be used, as an error that names its line. None: it is raised.
+        on_error: called with the error of a row that cannot be used, which names its line; the row is left out.
 
     Raises:
         DataError: file, line and remedy for whatever is wrong; with `on_error`, for the file as a whole alone.
@@ -49,11 +49,10 @@ def read_series(
         if len(rows) < 3:
             raise DataError(name, None, "there are no two rows below the first line", "give a series of some length")
         (_, header), rows = rows[0], rows[1:]
-        kept = [row for row in rows if _fits(name, row, header, on_error)]
-        date_indices = _date_indices(name, header, kept, date_columns)
-        chosen = _value_indices(name, header, kept, date_indices, columns)
+        date_indices = _date_indices(source, header, rows, date_columns)
+        chosen = _value_indices(source, header, rows, date_indices, columns)
     dates, lines, values = [], [], []
-    for line, cells in kept:
+    for line, cells in rows:
         try:
             dates.append(_date([cells[index] for index in date_indices]))
         except ValueError as error:
@@ -64,20 +63,11 @@ def read_series(
     return _on_grid(name, [header[i] for i in chosen], dates, lines, values, on_error)
 
 
-def _fits(name: str, row: tuple[int, list[str]], header: list[str], on_error: OnError) -> bool:
-    line, cells = row
-    if len(cells) == len(header):
-        return True
-    problem = f"the row has {len(cells)} cells, and the first line names {len(header)} columns"
-    on_error(DataError(name, line, problem, "give every row a cell for each column"))
-    return False
-
-
 def _date_indices(
-    name: str, header: list[str], rows: list[tuple[int, list[str]]], chosen: Sequence[str] | None
+    source: Source, header: list[str], rows: list[tuple[int, list[str]]], columns: Sequence[str] | None
 ) -> list[int]:
-    if chosen is not None:
-        return [_index(name, header, column) for column in chosen]
+    if columns is not None:
+        return [column_index(source, header, column) for column in columns]
     for index in range(len(header)):
         try:
             _date([rows[0][1][index]])
@@ -85,49 +75,46 @@ def _date_indices(
             continue
         return [index]
     raise DataError(
-        name, None, f"none of the columns {', '.join(map(repr, header))} begins with a date", f"{_ISO}, or name it"
+        source.path,
+        None,
+        f"none of the columns {', '.join(map(repr, header))} begins with a date",
+        f"{_ISO}, or name it",
     )
 
 
 def _value_indices(
-    name: str,
+    source: Source,
     header: list[str],
     rows: list[tuple[int, list[str]]],
     dates: list[int],
-    chosen: Sequence[str] | None,
+    columns: Sequence[str] | None,
 ) -> list[int]:
-    if chosen is not None:
-        return [_index(name, header, column) for column in chosen]
-    found = []
+    if columns is not None:
+        return [column_index(source, header, column) for column in columns]
+    indices = []
     for index in range(len(header)):
         first = next((cells[index] for _, cells in rows if cells[index].strip().lower() not in MISSING), "")
         if index not in dates and _is_number(first):
-            found.append(index)
-    if not found:
-        raise DataError(name, None, "no column but the date's begins with a number", "give at least one of numbers")
-    return found
-
-
-def _index(name: str, header: list[str], column: str) -> int:
-    if header.count(column) == 1:
-        return header.index(column)
-    how_many = "no" if column not in header else "more than one"
-    problem = f"there is {how_many} column {column!r}; the columns are {', '.join(map(repr, header))}"
-    raise DataError(name, 1, problem, "name the columns to read, each once in the first line")
+            indices.append(index)
+    if not indices:
+        raise DataError(
+            source.path, None, "no column but the date's begins with a number", "give at least one of numbers"
+        )
+    return indices
 
 
 def _date(cells: list[str]) -> np.datetime64:
     if len(cells) > 1:
         numbers = [int(cell) for cell in cells]
-        found = datetime(*numbers, *[1] * (3 - len(numbers)))  # pyright: ignore[reportArgumentType]
+        date = datetime(*numbers, *[1] * (3 - len(numbers)))  # pyright: ignore[reportArgumentType]
     else:
         cell = cells[0].strip()
         if len(cell) < len("2024-01-01"):
             raise ValueError(repr(cell))
-        found = datetime.fromisoformat(cell.replace("/", "-"))
-    if found.tzinfo is not None:
-        found = found.astimezone(UTC).replace(tzinfo=None)
-    return np.datetime64(found, "s")
+        date = datetime.fromisoformat(cell.replace("/", "-"))
+    if date.tzinfo is not None:
+        date = date.astimezone(UTC).replace(tzinfo=None)
+    return np.datetime64(date, "s")
 
 
 def _is_number(cell: str) -> bool:
@@ -184,7 +171,7 @@ def _on_grid(
     empty = [column for column, found in zip(columns, filled.T, strict=True) if np.isnan(found).all()]
     if empty:
         raise DataError(name, None, f"there is no number in {', '.join(map(repr, empty))}", "name the columns to read")
-    return Series(Path(name).name, tuple(columns), _grid(grid[0], step, unit, rows[-1] + 1), filled, step, unit)
+    return Series(Path(name).name, tuple(columns), date_grid(grid[0], step, unit, rows[-1] + 1), filled, step, unit)
 
 
 def _step(dates: Dates) -> tuple[int, str]:

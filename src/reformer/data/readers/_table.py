@@ -2,11 +2,11 @@
 
 import csv
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from reformer.data.documents import Document
-from reformer.data.errors import DataError
+from reformer.data.errors import DataError, OnError
 from reformer.data.readers._record import checked_document
 from reformer.data.readers._source import Source, UnreadableFileError
 
@@ -20,40 +20,38 @@ def read_table(
     delimiter: str,
     text_column: str,
     label_column: str | None,
-    report: Callable[[DataError], object],
+    on_error: OnError,
 ) -> Iterator[Document]:
-    rows = table_rows(source, delimiter, report)
-    _, header = next(rows, (0, None))
+    rows = table_rows(source, delimiter, on_error)
+    header_line, header = next(rows, (0, None))
     if header is None:
         return
-    text_index = _index(source, header, text_column)
-    label_index = None if label_column is None else _index(source, header, label_column)
+    text_index = column_index(source, header, text_column, header_line)
+    label_index = None if label_column is None else column_index(source, header, label_column, header_line)
     id_index = header.index("id") if header.count("id") == 1 else None
     for line, cells in rows:
         try:
-            if len(cells) != len(header):
-                raise source.error(
-                    f"the row has {len(cells)} cells, and the first line names {len(header)} columns",
-                    'put cells that hold the separator or a line break in double quotes, and write " as ""',
-                    line,
-                )
             label = None if label_index is None else cells[label_index].strip()
             if label == "":
                 raise source.error(f"the column {label_column!r} is empty", "give the row a label, or delete it", line)
             identity = None if id_index is None else cells[id_index]
             document = checked_document(source, line, cells[text_index], id=identity, label=label)
         except DataError as error:
-            report(error)
+            on_error(error)
         else:
             yield document
 
 
-def table_rows(
-    source: Source, delimiter: str, report: Callable[[DataError], object]
-) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with the line it begins on; without the first, nothing can be read."""
+def table_rows(source: Source, delimiter: str, on_error: OnError) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not blank, each with the line it begins on; the first names the columns.
+
+    A row that is broken, or has another number of cells than the first, goes to `on_error`.
+
+    Raises:
+        DataError: the first row is broken, so that no other can be read.
+    """
     rows = csv.reader(source, delimiter=delimiter, strict=True)
-    header_found = False
+    columns: int | None = None
     while True:
         line = source.line + 1
         try:
@@ -67,13 +65,19 @@ def table_rows(
             if isinstance(error, csv.Error):
                 remedy = 'close every double quote, and write " inside of a cell as ""'
                 error = source.error(f"broken row ({error})", remedy, line)
-            if not header_found:
+            if columns is None:
                 raise error from None
-            report(error)
+            on_error(error)
         else:
-            if cells:
-                header_found = True
+            if not cells:
+                continue
+            columns = len(cells) if columns is None else columns
+            if len(cells) == columns:
                 yield line, cells
+            else:
+                problem = f"the row has {len(cells)} cells, and the first line names {columns} columns"
+                remedy = "give every row a cell for each column, in double quotes where it holds the separator"
+                on_error(source.error(problem, remedy, line))
 
 
 @contextmanager
@@ -92,11 +96,17 @@ def _long_cells() -> Iterator[None]:
             csv.field_size_limit(before)
 
 
-def _index(source: Source, header: list[str], column: str) -> int:
+def column_index(source: Source, header: list[str], column: str, line: int = 1) -> int:
+    """The place of a column among those that the header, on that line, names.
+
+    Raises:
+        DataError: there is no such column, or more than one.
+    """
     if header.count(column) == 1:
         return header.index(column)
     problem = "there is no column" if column not in header else "there is more than one column"
     raise source.error(
         f"{problem} {column!r}; the columns are {', '.join(map(repr, header))}",
         "name the column to read, and name it once in the first line",
+        line=line,
     )
