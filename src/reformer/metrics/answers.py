@@ -1,10 +1,11 @@
-"""How near answers are to those that were asked for: whole, and by the tokens they share."""
+"""Exact match and F1 of answers to questions."""
 
 import re
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float64
 
 ARTICLES = frozenset({"a", "an", "the"})
 _UNSPACED = "[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
@@ -13,8 +14,8 @@ _TOKEN = re.compile(f"(?=[^\\W_]){_UNSPACED}|(?:(?!{_UNSPACED})[^\\W_])+")
 
 
 def answer_tokens(text: str) -> list[str]:
-    """What of an answer counts: Chinese characters one by one, other words, in lower case, without English articles,
-    punctuation and white space; the text itself where nothing else is in it.
+    """The tokens of an answer that are compared: Chinese characters one by one, other words, in lower case, without
+    English articles, punctuation and white space; the text itself where nothing else is in it.
 
     >>> answer_tokens("The 2008 北京 Games!")
     ['2008', '北', '京', 'games']
@@ -24,35 +25,36 @@ def answer_tokens(text: str) -> list[str]:
 
 
 class AnswerMetric:
-    """SQuAD's two measures, kept as counts that add up over batches and processes.
+    """SQuAD's exact match and F1, kept as counts that add up over batches and processes.
 
-    Of several answers that were asked for, the nearest counts. A question without an answer is answered right by none.
+    Of several references the nearest counts. For a question without an answer, no answer is the right one.
     Source: Rajpurkar et al. 2016 and 2018; for Chinese the tokens are characters, as Cui et al. 2019 have it.
     """
 
     def __init__(self) -> None:
-        # Right whole, summed F1, all; of those without an answer: right, all.
-        self.counts = np.zeros(5, dtype=np.float64)
+        # Exact matches, summed F1, questions; of those without an answer: exact matches, questions.
+        self.counts: Float64[np.ndarray, 5] = np.zeros(5, dtype=np.float64)
 
-    def update(self, found: str | None, asked: Sequence[str]) -> None:
-        """Count one answer, None for none, against those that were asked for, of which there may be none."""
-        mine = answer_tokens(found or "")
-        each = [(mine == theirs, _overlap(mine, theirs)) for theirs in map(answer_tokens, asked or [""])]
-        exact, shared = max(right for right, _ in each), max(f1 for _, f1 in each)
-        self.counts += (exact, shared, 1, exact and not asked, not asked)
+    def update(self, prediction: str | None, references: Sequence[str]) -> None:
+        """Count one prediction, None for no answer, against its references, none for a question without an answer."""
+        predicted = answer_tokens(prediction or "")
+        accepted = [answer_tokens(reference) for reference in references or [""]]
+        exact = predicted in accepted
+        f1 = max(_f1(predicted, tokens) for tokens in accepted)
+        self.counts += (exact, f1, 1, exact and not references, not references)
 
     def result(self) -> dict[str, float]:
         """`f1` and `exact_match`, 0 to 1, over how many `questions`; where some have no answer, the part of those that
         were left without one is `no_answer_accuracy`."""
-        exact, shared, questions, right, unanswerable = self.counts.tolist()
-        found = {"f1": shared / max(questions, 1), "exact_match": exact / max(questions, 1)}
+        exact, f1, questions, rejected, unanswerable = self.counts.tolist()
+        values: dict[str, float] = {"f1": f1 / max(questions, 1), "exact_match": exact / max(questions, 1)}
         if unanswerable:
-            found["no_answer_accuracy"] = right / unanswerable
-        return found | {"questions": int(questions)}
+            values["no_answer_accuracy"] = rejected / unanswerable
+        return values | {"questions": int(questions)}
 
 
-def _overlap(mine: list[str], theirs: list[str]) -> float:
-    if not mine or not theirs:
-        return float(mine == theirs)
-    both = (Counter(mine) & Counter(theirs)).total()
-    return 2 * both / (len(mine) + len(theirs))
+def _f1(predicted: list[str], reference: list[str]) -> float:
+    if not predicted or not reference:
+        return float(predicted == reference)
+    shared = (Counter(predicted) & Counter(reference)).total()
+    return 2 * shared / (len(predicted) + len(reference))

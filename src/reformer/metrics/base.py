@@ -1,15 +1,20 @@
 """Base class of metrics: counts that add up over batches and processes."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
-from numpy.typing import NDArray
+from jaxtyping import Num
+from numpy import ndarray
 
 
 class Metric(Protocol):
-    """Counts, which add up over batches and processes, and what follows from them."""
+    """Counts of what was predicted, and the values that follow from them.
 
-    counts: NDArray[Any]
+    A batch is counted by adding to `counts`. The counts of several batches, or of several processes, are their sum;
+    the values are computed from the sum alone, so they do not depend on how the records were divided.
+    """
+
+    counts: Num[ndarray, "..."]
 
     def result(self) -> dict[str, float]:
-        """The measures by name."""
+        """The values by name."""
         ...

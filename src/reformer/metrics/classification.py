@@ -3,11 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int, Int64
 
 from reformer.data import IGNORED, Span
-
-Integers = NDArray[np.integer]
 
 
 class EntityMetric:
@@ -18,31 +16,35 @@ class EntityMetric:
     """
 
     def __init__(self, labels: Sequence[str], types: Sequence[str] | None = None):
-        """Of `labels`, "O", "B-X" and "I-X", only the entities of these `types` count; of all if None."""
-        # Every type there is, numbered, and those that count.
+        """
+        Args:
+            labels: the tags' names: "O", "B-X" and "I-X".
+            types: the entity types that count; all of them if None.
+        """
+        # The numbers of all types; `type_ids` has those that count.
         self.known = {name: number for number, name in enumerate(sorted({label[2:] for label in labels} - {""}))}
         self.types = sorted(self.known if types is None else types)
         self.type_ids = {name: index for index, name in enumerate(self.types)}
         self._begins = np.array([label.startswith("B-") and label[2:] in self.type_ids for label in labels])
         self._type = np.array([self.type_ids.get(label[2:], -1) for label in labels])
-        # For each type: predicted rightly, predicted, there.
-        self.counts = np.zeros((len(self.types), 3), dtype=np.int64)
+        # For each type: true positives, predicted entities, true entities.
+        self.counts: Int64[np.ndarray, "types 3"] = np.zeros((len(self.types), 3), dtype=np.int64)
 
-    def update(self, predictions: Integers, labels: Integers) -> None:
-        """Count a batch of tags, `[batch, length]`; places labelled -100 are left out of both."""
-        predicted, true = [], []
+    def update(self, predictions: Int[np.ndarray, "batch length"], labels: Int[np.ndarray, "batch length"]) -> None:
+        """Count a batch of tags; places labelled `IGNORED` are left out of both."""
+        predicted_rows, true_rows = [], []
         for predicted_row, true_row in zip(predictions, labels, strict=True):
-            kept = true_row != IGNORED
-            predicted.append(predicted_row[kept])
-            true.append(true_row[kept])
-        found, there = self._entities(predicted), self._entities(true)
-        for column, entities in enumerate((np.intersect1d(found, there), found, there)):
+            tagged = true_row != IGNORED
+            predicted_rows.append(predicted_row[tagged])
+            true_rows.append(true_row[tagged])
+        predicted, true = self._entities(predicted_rows), self._entities(true_rows)
+        for column, entities in enumerate((np.intersect1d(predicted, true), predicted, true)):
             self.counts[:, column] += np.bincount(entities % len(self.types), minlength=len(self.types))
 
     def update_spans(self, predicted: Iterable[Span], true: Iterable[Span]) -> None:
         """Count one document by its characters: an entity is right when start, end and type are."""
-        found, there = set(predicted), set(true)
-        for column, spans in enumerate((found & there, found, there)):
+        predicted, true = set(predicted), set(true)
+        for column, spans in enumerate((predicted & true, predicted, true)):
             for span in spans:
                 if span.label in self.type_ids:
                     self.counts[self.type_ids[span.label], column] += 1
@@ -55,7 +57,7 @@ class EntityMetric:
             metrics[f"{name}_f1"] = _rates(counts)[2]
         return metrics
 
-    def _entities(self, rows: Sequence[Integers]) -> Integers:
+    def _entities(self, rows: Sequence[Int[np.ndarray, " _"]]) -> Int64[np.ndarray, " entities"]:
         """One number for each entity, which two entities share only if place and type are the same."""
         length = sum(len(row) + 1 for row in rows)
         # A gap after each row ends the entity that reaches the row's end.
@@ -74,15 +76,15 @@ class EntityMetric:
 
 
 class ClassMetric:
-    """Accuracy and the unweighted mean of the classes' F1, from a table of what was taken for what."""
+    """Accuracy and macro F1, the unweighted mean of the classes' F1, from a confusion matrix."""
 
     def __init__(self, labels: Sequence[str]):
         self.labels = list(labels)
-        # Rows are true, columns predicted.
-        self.counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
+        # The confusion matrix: rows are true classes, columns predicted ones.
+        self.counts: Int64[np.ndarray, "classes classes"] = np.zeros((len(labels), len(labels)), dtype=np.int64)
 
-    def update(self, predictions: Integers, labels: Integers) -> None:
-        """Count a batch of classes, `[batch]`."""
+    def update(self, predictions: Int[np.ndarray, " batch"], labels: Int[np.ndarray, " batch"]) -> None:
+        """Count a batch of classes."""
         np.add.at(self.counts, (labels, predictions), 1)
 
     def result(self) -> dict[str, float]:
@@ -98,11 +100,11 @@ class ClassMetric:
         }
 
 
-def _rates(counts: Integers) -> tuple[float, float, float]:
-    """Precision, recall and F1 of (right, predicted, there); what would divide by zero is zero."""
-    right, predicted, there = counts.tolist()
+def _rates(counts: Int64[np.ndarray, "3"]) -> tuple[float, float, float]:
+    """Precision, recall and F1 of (true positives, predicted, true); a quotient with 0 below is 0."""
+    right, predicted, true = counts.tolist()
     return (
         right / predicted if predicted else 0.0,
-        right / there if there else 0.0,
-        2 * right / (predicted + there) if predicted + there else 0.0,
+        right / true if true else 0.0,
+        2 * right / (predicted + true) if predicted + true else 0.0,
     )

@@ -4,52 +4,56 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Float64
 
 
 class ForecastMetric:
-    """How far forecasts are from what came: errors in the series' own units, and beside those of the last season.
+    """Errors of forecasts: MAE and RMSE in the series' own units, MASE relative to repeating the last season, and the
+    coverage of the interval between the outermost quantiles.
 
     Args:
         columns: the channels' names.
-        season_errors: by how much each channel differs from itself a season before, on average over what was learned
+        season_errors: each channel's mean absolute difference from its value a season before, over the training part
             (Hyndman and Koehler 2006): MASE 1 is as good as repeating the last season was there.
-        quantiles: the levels that are foretold, in order.
+        quantiles: the predicted levels, in order.
     """
 
     def __init__(self, columns: Sequence[str], season_errors: Sequence[float], quantiles: Sequence[float] = ()):
         self._columns, self._scale, self._levels = columns, np.array(season_errors), list(quantiles)
-        # For each channel: how many steps, absolute and squared errors, those between the outermost quantiles.
-        self.counts = np.zeros((len(columns), 4), dtype=np.float64)
+        # For each channel: observed steps, summed absolute and squared errors, steps inside the interval.
+        self.counts: Float64[np.ndarray, "channels 4"] = np.zeros((len(columns), 4), dtype=np.float64)
 
     def update(
-        self, found: NDArray[np.floating], known: NDArray[np.floating], quantiles: NDArray[np.floating] | None = None
+        self,
+        predictions: Float[np.ndarray, "batch horizon channels"],
+        values: Float[np.ndarray, "batch horizon channels"],
+        quantiles: Float[np.ndarray, "batch horizon channels levels"] | None = None,
     ) -> None:
-        """Count forecasts, `[batch, horizon, channels]`, against what is known, NaN where nothing is."""
-        there = np.isfinite(known)
-        error = np.where(there, found - known, 0).astype(np.float64)
-        inside = np.zeros_like(there)
+        """Count forecasts against the observed values, NaN where nothing was observed."""
+        observed = np.isfinite(values)
+        error = np.where(observed, predictions - values, 0).astype(np.float64)
+        inside = np.zeros_like(observed)
         if quantiles is not None:
-            inside = there & (quantiles[..., 0] <= known) & (known <= quantiles[..., -1])
-        for column, counted in enumerate((there, np.abs(error), error**2, inside)):
-            self.counts[:, column] += counted.sum((0, 1))
+            inside = observed & (quantiles[..., 0] <= values) & (values <= quantiles[..., -1])
+        for column, terms in enumerate((observed, np.abs(error), error**2, inside)):
+            self.counts[:, column] += terms.sum((0, 1))
 
     def result(self) -> dict[str, float]:
-        """`mase`, `mae` and `rmse`, means over the channels; with several quantiles `coverage`, the part of what came
-        that lies between the outermost; of several channels each `COLUMN_mase`."""
+        """`mase`, `mae` and `rmse`, means over the channels; with several quantiles `coverage`, the fraction of the
+        observed values that lies between the outermost; of several channels each `COLUMN_mase`."""
         steps, absolute, squared, inside = self.counts.T
         with np.errstate(divide="ignore", invalid="ignore"):
             mae, rmse = absolute / steps, np.sqrt(squared / steps)
         mase = mae / self._scale
-        measures = {"mase": _mean(mase), "mae": _mean(mae), "rmse": _mean(rmse)}
+        metrics = {"mase": _mean(mase), "mae": _mean(mae), "rmse": _mean(rmse)}
         if len(self._levels) > 1:
-            measures["coverage"] = float(inside.sum() / max(steps.sum(), 1))
+            metrics["coverage"] = float(inside.sum() / max(steps.sum(), 1))
         if len(self._columns) > 1:
-            measures |= {f"{name}_mase": float(value) for name, value in zip(self._columns, mase, strict=True)}
-        return measures
+            metrics |= {f"{name}_mase": float(value) for name, value in zip(self._columns, mase, strict=True)}
+        return metrics
 
 
-def _mean(values: NDArray[np.floating]) -> float:
-    """The mean of what could be measured."""
-    found = values[np.isfinite(values)]
-    return float(found.mean()) if len(found) else math.nan
+def _mean(values: Float[np.ndarray, " channels"]) -> float:
+    """The mean over the channels that have a finite value, NaN where none has."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else math.nan

@@ -3,19 +3,20 @@
 import math
 
 import numpy as np
+from jaxtyping import Float64
 
 
 class TextMetric:
-    """How well a text was foreseen: bits for each of its bytes, and perplexity over its tokens.
+    """Bits per byte of a text, and perplexity over its tokens.
 
     Args:
-        bytes_per_token: of the whole text, so that measures do not depend on what a token is.
+        bytes_per_token: of the whole text, so that bits per byte do not depend on the tokenizer.
     """
 
     def __init__(self, bytes_per_token: float):
         self._bytes_per_token = bytes_per_token
-        # The sum of the tokens' losses, in nats, and how many they are.
-        self.counts = np.zeros(2, dtype=np.float64)
+        # The sum of the tokens' losses, in nats, and the number of tokens.
+        self.counts: Float64[np.ndarray, 2] = np.zeros(2, dtype=np.float64)
 
     def update(self, loss: float, tokens: int) -> None:
         """Count a batch by its summed loss."""
@@ -33,11 +34,11 @@ class TextMetric:
 
 
 class HiddenTokenMetric:
-    """How well hidden tokens were found again: perplexity over them, and how many were the likeliest guess."""
+    """Perplexity over masked tokens, and the accuracy of the most probable token."""
 
     def __init__(self) -> None:
-        # The sum of the hidden tokens' losses, in nats, how many were guessed rightly, and how many they are.
-        self.counts = np.zeros(3, dtype=np.float64)
+        # The sum of the masked tokens' losses, in nats, correct predictions, and masked tokens.
+        self.counts: Float64[np.ndarray, 3] = np.zeros(3, dtype=np.float64)
 
     def update(self, loss: float, right: int, hidden: int) -> None:
         """Count a batch by its summed loss."""
@@ -59,5 +60,5 @@ def bits_per_byte(loss: float, bytes_per_token: float) -> float:
 
 
 def perplexity(loss: float) -> float:
-    """The exponential of a mean loss; infinite where that is too large for a number."""
+    """The exponential of a mean loss; infinity where a float cannot hold it, and for NaN."""
     return math.exp(loss) if loss < 709 else math.inf
