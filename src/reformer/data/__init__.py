@@ -1,4 +1,4 @@
-"""Files in, documents with exact character offsets out; tokenizers and labels that keep the offsets."""
+"""Data: readers of files, data sets, and tokenizers and labels that keep exact character offsets."""
 
 from reformer.data.cache import cache_folder
 from reformer.data.documents import Document, Span, drop_duplicates, join_documents, span_problem
@@ -11,17 +11,14 @@ from reformer.data.index import (
     fetch,
     load,
     load_cloze,
+    load_digits,
     load_series,
     load_source,
+    load_texts,
 )
-from reformer.data.index._digits import load_digits
-from reformer.data.index._enwik8 import load_texts
 from reformer.data.labels import IGNORED, bio_labels, decode_spans, label_id, token_tags
 from reformer.data.questions import Question
-from reformer.data.readers import FORMATS, read_documents
-from reformer.data.readers._images import read_images
-from reformer.data.readers._questions import read_questions
-from reformer.data.readers._series import read_series
+from reformer.data.readers import FORMATS, read_documents, read_images, read_questions, read_series
 from reformer.data.series import Series, time_features
 from reformer.data.texts import Stretch, find_text, open_text, read_bytes, split_text, text_pieces
 from reformer.data.token_ids import TokenIds, encode_piece, token_ids

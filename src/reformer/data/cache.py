@@ -41,8 +41,8 @@ def new_cache_file(path: Path) -> Iterator[IO[bytes]]:
 
 def file_key(path: Path) -> str:
     """A name for a file as it is now; it changes with its place, its size and its time of change."""
-    found = path.stat()
-    return hashlib.sha256(f"{path.resolve()}\0{found.st_size}\0{found.st_mtime_ns}".encode()).hexdigest()[:24]
+    status = path.stat()
+    return hashlib.sha256(f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}".encode()).hexdigest()[:24]
 
 
 def cache_folder() -> Path:

@@ -1,4 +1,4 @@
-"""`DataError`, which names the place and the remedy, and what readers do with one."""
+"""`DataError`, which names place and remedy, and its handlers."""
 
 import os
 from collections.abc import Callable
@@ -42,7 +42,7 @@ class DataError(ReformerError):
 
 
 OnError = Callable[[DataError], object]
-"""What is done about a record that cannot be read or answered; `raise_error` ends at the first."""
+"""A handler of the error of a record that cannot be read or answered; `raise_error` ends at the first."""
 
 
 def raise_error(error: DataError) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Images from IDX files, from image files, or from a table that names image files and their labels."""
+"""`Image`: pixels with a label."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Image:
-    """Pixels, `[channels, height, width]` from 0 to 1, and what is known of them."""
+    """Pixels, `[channels, height, width]` from 0 to 1, with an id and, if it is known, a label."""
 
     pixels: NDArray[np.float32]
     id: str

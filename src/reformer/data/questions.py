@@ -1,4 +1,4 @@
-"""Questions about documents with their answers, from files in the form of SQuAD."""
+"""`Question`: a question about a document, with the places of its answers."""
 
 from dataclasses import dataclass
 

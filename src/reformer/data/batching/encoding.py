@@ -1,4 +1,4 @@
-"""Documents as numbers: tokenised once, padded batch by batch."""
+"""Token ids of documents: tokenised once, padded batch by batch."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A document's token ids and what the model should say of them."""
+    """A document's token ids and its target."""
 
     ids: np.ndarray
     target: np.ndarray
@@ -82,7 +82,7 @@ def _length_problem(document: Document, length: int, longest: int) -> DataError 
 
 
 class Examples(Dataset[Example]):
-    """Documents to learn from or to measure on, as token ids and targets in memory (a few bytes a token)."""
+    """Documents for training or evaluation, as token ids and targets in memory (a few bytes a token)."""
 
     def __init__(
         self,
@@ -91,8 +91,8 @@ class Examples(Dataset[Example]):
         target: Target,
         longest: int,
     ):
-        """`target` says what the model should say of a document; its `DataError` is raised, as is that of the first
-        document that is too long."""
+        """`target` makes the target of a document; its `DataError` is raised, as is that of the first document that
+        is too long."""
         self._examples = []
         for encoded in encode(documents, tokenizer, longest):
             if isinstance(encoded, DataError):

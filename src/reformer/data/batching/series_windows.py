@@ -14,23 +14,24 @@ from reformer.data.series import Series, time_features
 
 
 class SeriesWindows(Dataset[dict[str, NDArray[np.float32]]]):
-    """Forecasts to make: an item's index is that of its first step to foretell, in `origins`.
+    """Windows of a series: `context` steps and the `horizon` steps after them; an item's index is a place in `origins`.
 
     Args:
-        series: what is known, before and after.
-        context: how many steps a forecast is made from; where there are fewer, NaNs stand before them.
-        horizon: how many steps it foretells.
-        first, last: between which steps what is foretold has to lie.
-        every: the distance of two forecasts.
+        series: the series, with the values of the horizon.
+        context: the number of steps before the forecast; where there are fewer, NaN stands before them.
+        horizon: the number of predicted steps.
+        first, last: the bounds of the predicted steps.
+        every: the number of steps from one forecast to the next.
     """
 
     def __init__(self, series: Series, context: int, horizon: int, first: int, last: int, every: int = 1) -> None:
         self.series, self.context, self.horizon = series, context, horizon
-        # As much has to be known as is asked.
+        # With fewer steps before it than it predicts, a forecast would be made from little but padding.
         origins = np.arange(max(first, horizon), last - horizon + 1, every)
-        known = np.isfinite(series.values).any(axis=-1).astype(bool)
-        some = [known[at : at + horizon].any() and known[max(0, at - context) : at].any() for at in origins]
-        self.origins = origins[np.array(some, dtype=bool)]
+        observed = np.isfinite(series.values).any(axis=-1).astype(bool)
+        usable = [observed[at : at + horizon].any() and observed[max(0, at - context) : at].any() for at in origins]
+        self.origins = origins[np.array(usable, dtype=bool)]
+        """The first predicted step of each window."""
         self._features = time_features(np.append(series.dates, series.dates_after(horizon)))
         self._values = series.values.astype(np.float32)
 
@@ -42,13 +43,13 @@ class SeriesWindows(Dataset[dict[str, NDArray[np.float32]]]):
         return self.window(at) | {"labels": self._values[at : at + self.horizon]}
 
     def with_context(self, context: int) -> Self:
-        """The same forecasts, made from so many steps."""
+        """The same forecasts from a context of so many steps."""
         other = copy.copy(self)
         other.context = context
         return other
 
     def window(self, at: int) -> dict[str, NDArray[np.float32]]:
-        """What a forecast from step `at` on is made from."""
+        """The model's inputs for a forecast from step `at` on."""
         missing, begin = max(0, self.context - at), max(0, at - self.context)
         return {
             "values": np.pad(self._values[begin:at], ((missing, 0), (0, 0)), constant_values=np.nan),

