@@ -17,8 +17,8 @@ from reformer.inference import scoring as score_module
 from reformer.inference.scoring import InterruptedScoreError, find_texts, score
 from reformer.inference.token_scores import Reader
 from reformer.models import ReformerConfig, ReformerForCausalLM
-from reformer.recipe import Recipe
 from reformer.tasks.base import Run
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.tasks.registry import TASKS
 from tests.tiny import MODEL, language_recipe, write_text
 
@@ -31,7 +31,7 @@ def _run(folder, tokenizer, **fields) -> Run:
     (folder / "run").mkdir()
     model.save_pretrained(folder / "run")
     tokenizer.save_pretrained(folder / "run")
-    recipe = Recipe.model_validate(language_recipe(folder))
+    recipe = checked_recipe(language_recipe(folder))
     return Run(folder / "run", recipe, TASKS["language-modelling"], model, tokenizer)  # pyright: ignore
 
 

@@ -12,10 +12,11 @@ from reformer.data import character_tokenizer
 from reformer.errors import ReformerError
 from reformer.finetuning import FinetuningError
 from reformer.models import ReformerConfig, ReformerForMaskedLM
-from reformer.recipe import Recipe
+from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.base import PredictingTask, PredictOptions
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import InterruptedRunError, train
 from reformer.training.trainer import CountingTrainer
 from tests.tiny import MODEL, language_recipe, ner_recipe, reviews_recipe
@@ -26,13 +27,13 @@ QUIET = Console(quiet=True)
 def _from(start, tables: dict, **model: object) -> Recipe:
     """The recipe, started from a model instead of with one of its own."""
     without = {name: table for name, table in tables.items() if name != "tokenizer"}
-    return Recipe.model_validate(without | {"model": model, "finetune": {"start_from": str(start)}})
+    return checked_recipe(without | {"model": model, "finetune": {"start_from": str(start)}})
 
 
 @pytest.fixture(scope="module")
 def labeller(tmp_path_factory):
     folder = tmp_path_factory.mktemp("labeller")
-    train(Recipe.model_validate(ner_recipe(folder, max_steps=40)), folder / "run", console=QUIET)
+    train(checked_recipe(ner_recipe(folder, max_steps=40)), folder / "run", console=QUIET)
     return folder / "run"
 
 
@@ -67,7 +68,7 @@ def test_a_classifier_from_a_labeller_has_a_new_head(labeller, tmp_path, capsys)
 
 
 def test_a_classifier_from_a_language_model(tmp_path):
-    train(Recipe.model_validate(language_recipe(tmp_path, max_steps=2)), tmp_path / "text", console=QUIET)
+    train(checked_recipe(language_recipe(tmp_path, max_steps=2)), tmp_path / "text", console=QUIET)
     metrics = train(_from(tmp_path / "text", reviews_recipe(tmp_path)), tmp_path / "run", console=QUIET)
     assert metrics["start"]["dropped"] == ["lm_head.bias", "lm_head.weight"]
     assert metrics["validation"]["accuracy"] == 1.0
@@ -98,7 +99,7 @@ def test_a_labeller_from_a_masked_language_model_that_is_no_run(tmp_path):
 def test_longer_sequences_than_the_start_reads_are_refused(tmp_path):
     tables = language_recipe(tmp_path, max_steps=2)
     tables["model"] |= {"max_position_embeddings": 128}
-    train(Recipe.model_validate(tables), tmp_path / "text", console=QUIET)
+    train(checked_recipe(tables), tmp_path / "text", console=QUIET)
     tables["data"]["sequence_length"] = 256
     with pytest.raises(ReformerError, match=r"sequence_length = 256: the model reads at most 128"):
         train(_from(tmp_path / "text", tables), tmp_path / "run", console=QUIET)
@@ -145,15 +146,15 @@ def test_another_tokenizer_than_that_of_the_start_is_refused(labeller, tmp_path,
         "finetune": {"start_from": str(labeller)},
     }
     if same:
-        train(Recipe.model_validate(tables), tmp_path / "run", console=QUIET)
+        train(checked_recipe(tables), tmp_path / "run", console=QUIET)
         return
     with pytest.raises(FinetuningError, match=r"\[tokenizer\] kind = .* is another tokenizer than that of .*run"):
-        train(Recipe.model_validate(tables), tmp_path / "run", console=QUIET)
+        train(checked_recipe(tables), tmp_path / "run", console=QUIET)
 
 
 def test_a_tokenizer_of_no_start_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r'tokenizer\.kind = "start": there is no start; give finetune\.start_from'):
-        Recipe.model_validate(ner_recipe(tmp_path) | {"tokenizer": {"kind": "start"}})
+    with pytest.raises(RecipeError, match=r'tokenizer\.kind = "start": there is no start; give finetune\.start_from'):
+        checked_recipe(ner_recipe(tmp_path) | {"tokenizer": {"kind": "start"}})
 
 
 def test_the_recipe_of_a_fine_tuning_is_read_back_the_same(labeller, tmp_path):
@@ -183,7 +184,7 @@ def test_what_is_frozen_keeps_its_weights_and_has_no_state(labeller, tmp_path, m
 
 
 def test_auto_opens_layers_while_the_score_improves_and_stops(labeller, tmp_path, capsys, interrupt_at):
-    tables = reviews_recipe(tmp_path, epochs=40, learning_rate=2e-3, evaluations=40)
+    tables = reviews_recipe(tmp_path, epochs=40, learning_rate=2e-3, num_evaluations=40)
     recipe = _from(labeller, tables)
     recipe = recipe.model_copy(update={"finetune": recipe.finetune.model_copy(update={"freeze": "auto"})})
     metrics = train(recipe, tmp_path / "run")
@@ -202,16 +203,16 @@ def test_auto_opens_layers_while_the_score_improves_and_stops(labeller, tmp_path
 
 
 def test_freezing_needs_a_start(tmp_path):
-    with pytest.raises(ValueError, match="freeze: there is no trained model to do this with; give start_from"):
-        Recipe.model_validate(ner_recipe(tmp_path) | {"finetune": {"freeze": ["0"]}})
+    with pytest.raises(RecipeError, match="freeze: there is no trained model to do this with; give start_from"):
+        checked_recipe(ner_recipe(tmp_path) | {"finetune": {"freeze": ["0"]}})
 
 
 def _altered(start, tables: dict, **finetune: object) -> Recipe:
-    return Recipe.model_validate(tables | {"model": {}, "finetune": {"start_from": str(start), **finetune}})
+    return checked_recipe(tables | {"model": {}, "finetune": {"start_from": str(start), **finetune}})
 
 
 def test_a_trimmed_labeller_tells_what_each_layer_is_worth(labeller, tmp_path, capsys):
-    recipe = _altered(labeller, ner_recipe(tmp_path, max_steps=20), trim_layers=1)
+    recipe = _altered(labeller, ner_recipe(tmp_path, max_steps=20), prune_layers=1)
     metrics = train(recipe, tmp_path / "run")
     told = metrics["start"]
     assert len(told["kept"]) == 1
@@ -221,7 +222,7 @@ def test_a_trimmed_labeller_tells_what_each_layer_is_worth(labeller, tmp_path, c
     assert all(f"layer {number}: without it f1" in said for number in (0, 1))
     assert load_run(tmp_path / "run").model.config.num_hidden_layers == 1
     assert metrics["training"]["weights"] < json.loads((labeller / "metrics.json").read_text())["training"]["weights"]
-    kept = _altered(labeller, ner_recipe(tmp_path, max_steps=1), trim_tolerance=0.0)
+    kept = _altered(labeller, ner_recipe(tmp_path, max_steps=1), prune_tolerance=0.0)
     assert train(kept, tmp_path / "kept", console=QUIET)["start"]["trimmed_score"] >= told["score"]
 
 
@@ -241,7 +242,7 @@ def test_a_wider_labeller_of_fewer_layers_resumes(labeller, tmp_path, interrupt_
 def test_layers_share_on_request(tmp_path):
     tables = ner_recipe(tmp_path, max_steps=4)
     tables["model"] |= {"attention_layers": ["local"] * 4}
-    train(Recipe.model_validate(tables), tmp_path / "first", console=QUIET)
+    train(checked_recipe(tables), tmp_path / "first", console=QUIET)
     metrics = train(_altered(tmp_path / "first", tables, distinct_layers=2), tmp_path / "run", console=QUIET)
     assert metrics["start"]["distinct_layers"] == 2
     assert load_run(tmp_path / "run").model.config.num_distinct_layers == 2
@@ -251,12 +252,12 @@ def test_a_head_that_has_learned_nothing_cannot_tell_what_a_layer_is_worth(label
     tables = reviews_recipe(tmp_path)
     del tables["tokenizer"]
     with pytest.raises(FinetuningError, match=r"classifier\.bias, classifier\.weight are new .*by keep_layers"):
-        train(_altered(labeller, tables, trim_layers=1), tmp_path / "run", console=QUIET)
+        train(_altered(labeller, tables, prune_layers=1), tmp_path / "run", console=QUIET)
 
 
 def test_which_layers_go_is_said_in_one_way(labeller, tmp_path):
-    with pytest.raises(ValueError, match="keep_layers and trim_layers say each which layers go; give one of them"):
-        _altered(labeller, ner_recipe(tmp_path), keep_layers=[0], trim_layers=1)
+    with pytest.raises(RecipeError, match="keep_layers and prune_layers say each which layers go; give one of them"):
+        _altered(labeller, ner_recipe(tmp_path), keep_layers=[0], prune_layers=1)
 
 
 def test_a_run_by_lora_keeps_an_adapter_that_every_command_loads(labeller, tmp_path, capsys):
@@ -304,7 +305,7 @@ def test_a_run_by_lora_resumes(labeller, tmp_path, interrupt_at):
     ],
 )
 def test_what_does_not_go_with_lora_is_refused(labeller, tmp_path, finetune, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(RecipeError, match=message):
         _altered(labeller, ner_recipe(tmp_path), **finetune)
 
 
@@ -315,7 +316,7 @@ def test_a_trimmed_model_by_lora_is_kept_whole(labeller, tmp_path):
 
 
 def test_a_labeller_without_some_heads_tells_what_each_is_worth(labeller, tmp_path, capsys):
-    metrics = train(_altered(labeller, ner_recipe(tmp_path, max_steps=20), trim_heads=1), tmp_path / "run")
+    metrics = train(_altered(labeller, ner_recipe(tmp_path, max_steps=20), prune_heads=1), tmp_path / "run")
     told = metrics["start"]
     assert [len(heads) for heads in told["kept_heads"]] == [1, 1]
     assert told["score"] == json.loads((labeller / "metrics.json").read_text())["validation"]["f1"]
@@ -324,5 +325,5 @@ def test_a_labeller_without_some_heads_tells_what_each_is_worth(labeller, tmp_pa
     assert all(sorted(kind == "none" for kind in layer) == [False, True] for layer in kinds)
     named = _altered(labeller, ner_recipe(tmp_path, max_steps=1), keep_heads=[[1], [0, 1]])
     assert train(named, tmp_path / "named", console=QUIET)["start"]["kept_heads"] == [[1], [0, 1]]
-    with pytest.raises(ValueError, match="trim_heads and trim_heads_tolerance say each which heads go"):
-        _altered(labeller, ner_recipe(tmp_path), trim_heads=1, trim_heads_tolerance=0.1)
+    with pytest.raises(RecipeError, match="prune_heads and prune_heads_tolerance say each which heads go"):
+        _altered(labeller, ner_recipe(tmp_path), prune_heads=1, prune_heads_tolerance=0.1)

@@ -5,7 +5,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from reformer.recipe import Recipe
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import InterruptedRunError, train
 from tests.tiny import language_recipe, masked_recipe, pairs_recipe, reviews_recipe, series_recipe
 
@@ -15,7 +15,7 @@ QUIET = Console(quiet=True)
 @pytest.mark.parametrize("tables", [language_recipe, masked_recipe, pairs_recipe, reviews_recipe, series_recipe])
 def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at, monkeypatch, tables):
     monkeypatch.setenv("REFORMER_CACHE", str(tmp_path / "cache"))
-    recipe = Recipe.model_validate(tables(tmp_path, max_steps=8, evaluations=2))
+    recipe = checked_recipe(tables(tmp_path, max_steps=8, num_evaluations=2))
     whole = train(recipe, tmp_path / "whole", console=QUIET)
     assert whole["training"]["steps"] > 7
     interrupt_at(5)

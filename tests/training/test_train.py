@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 
 from reformer.data import DataError, read_documents
 from reformer.ops import native
-from reformer.recipe import Recipe
 from reformer.runs.folder import RunError
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import write_recipe
 from reformer.tasks.documents.task import evaluate
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.callbacks import freed_memory as kept_memory
 from reformer.training.train import InterruptedRunError, train
 from reformer.training.trainer import DivergedError
@@ -28,7 +28,7 @@ QUIET = Console(quiet=True)
 
 
 def _recipe(tables: dict) -> Recipe:
-    return Recipe.model_validate(tables)
+    return checked_recipe(tables)
 
 
 def test_a_labeller_learns_and_leaves_a_whole_folder(tmp_path):
@@ -63,7 +63,7 @@ def test_a_classifier_learns_by_epochs(tmp_path):
     assert metrics["test"] is None
 
 
-@pytest.mark.parametrize("options", [{}, {"average_decay": 0.9}])
+@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9}])
 def test_the_kept_weights_are_the_best_ones(tmp_path, options):
     metrics = train(_recipe(ner_recipe(tmp_path, **options)), tmp_path / "run", console=QUIET)
     recipe, run = load_run(tmp_path / "run").recipe, load_run(tmp_path / "run")
@@ -73,7 +73,7 @@ def test_the_kept_weights_are_the_best_ones(tmp_path, options):
     assert again["f1"] == metrics["validation"]["f1"]
 
 
-@pytest.mark.parametrize("options", [{}, {"gradient_accumulation": 2}, {"average_decay": 0.9}])
+@pytest.mark.parametrize("options", [{}, {"gradient_accumulation": 2}, {"ema_decay": 0.9}])
 @pytest.mark.parametrize("step", [4, 7])
 def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at, monkeypatch, step, options):
     recipe = _recipe(ner_recipe(tmp_path, **options))
@@ -110,7 +110,7 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at, monkey
 
 @pytest.mark.parametrize(("begun", "elsewhere"), [("bfloat16", "float32"), ("float32", "bfloat16")])
 def test_a_run_takes_what_its_machine_is_fastest_in_and_keeps_it(tmp_path, interrupt_at, monkeypatch, begun, elsewhere):
-    recipe = _recipe(ner_recipe(tmp_path, precision="auto", max_steps=4, evaluations=1))
+    recipe = _recipe(ner_recipe(tmp_path, precision="auto", max_steps=4, num_evaluations=1))
     shown = StringIO()
     with monkeypatch.context() as patch:
         patch.setattr(native, "multiplies_bfloat16", lambda: begun == "bfloat16")
@@ -136,7 +136,7 @@ def test_a_run_keeps_large_freed_memory_until_it_ends(tmp_path, monkeypatch):
     monkeypatch.setattr(kept_memory.FreedMemory, "release", lambda self: ended.append(self))
     monkeypatch.setattr(kept_memory, "_keep", lambda: True)
     shown = StringIO()
-    recipe = _recipe(ner_recipe(tmp_path, max_steps=2, evaluations=1))
+    recipe = _recipe(ner_recipe(tmp_path, max_steps=2, num_evaluations=1))
     metrics = train(recipe, tmp_path / "run", console=Console(file=shown, width=400))
     [size] = sizes
     assert 0 < size < 4 * recipe.model["hidden_size"] * metrics["training"]["tokens"]
@@ -191,7 +191,7 @@ def test_a_run_is_not_written_over_unasked(tmp_path):
 
 
 def test_the_clock_ends_a_run(tmp_path):
-    recipe = _recipe(ner_recipe(tmp_path, max_steps=None, max_minutes=0.02, evaluations=2))
+    recipe = _recipe(ner_recipe(tmp_path, max_steps=None, max_minutes=0.02, num_evaluations=2))
     metrics = train(recipe, tmp_path / "run", console=QUIET)
     assert 0.02 <= metrics["training"]["minutes"] < 0.2
     assert metrics["training"]["steps"] >= 1
@@ -199,13 +199,22 @@ def test_the_clock_ends_a_run(tmp_path):
 
 def test_early_stopping_ends_a_run_that_gains_nothing(tmp_path):
     # Without learning no evaluation is better than the first.
-    recipe = _recipe(ner_recipe(tmp_path, max_steps=60, evaluations=30, learning_rate=1e-12, early_stopping_patience=2))
+    recipe = _recipe(
+        ner_recipe(tmp_path, max_steps=60, num_evaluations=30, learning_rate=1e-12, early_stopping_patience=2)
+    )
     assert train(recipe, tmp_path / "run", console=QUIET)["training"]["steps"] == 6
 
 
 def test_the_options_of_a_run_reach_it(tmp_path):
     tables = ner_recipe(
-        tmp_path, max_steps=2, precision="bfloat16", num_threads=1, clip=0.0, weight_decay=0.0, log_steps=1, seed=5
+        tmp_path,
+        max_steps=2,
+        precision="bfloat16",
+        num_threads=1,
+        max_grad_norm=0.0,
+        weight_decay=0.0,
+        logging_steps=1,
+        seed=5,
     )
     tables["tokenizer"] = {"kind": "character", "vocab_size": 270, "min_frequency": 2}
     tables["data"]["separator"] = "\n\n"
@@ -260,7 +269,7 @@ def test_one_label_is_nothing_to_learn(tmp_path):
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
-    recipe = _recipe(ner_recipe(tmp_path, learning_rate=1e30, clip=0.0, log_steps=1, warmup_ratio=0.0))
+    recipe = _recipe(ner_recipe(tmp_path, learning_rate=1e30, max_grad_norm=0.0, logging_steps=1, warmup_ratio=0.0))
     with pytest.raises(DivergedError, match=r"the loss is (nan|inf) at step \d+; lower training\.learning_rate"):
         train(recipe, tmp_path / "run", console=QUIET)
 
@@ -274,9 +283,9 @@ def test_measuring_reads_a_validation_file(tmp_path):
 
 
 def test_rare_groups_are_counted_before_the_first_step_and_kept(tmp_path):
-    tables = ner_recipe(tmp_path, max_steps=3, evaluations=1)
+    tables = ner_recipe(tmp_path, max_steps=3, num_evaluations=1)
     tables["model"] |= {"ngram_sizes": [2], "ngram_rows": 4099, "ngram_width": 4, "ngram_min_frequency": 3}
-    train(Recipe.model_validate(tables), tmp_path / "run", console=QUIET)
+    train(checked_recipe(tables), tmp_path / "run", console=QUIET)
     frequent = load_run(tmp_path / "run").model.base_model.ngrams.frequent
     # The few words of the sentences give a few dozen pairs, names among them that come up less than three times.
     assert 10 < int(frequent.sum()) < 200

@@ -18,7 +18,7 @@ from reformer.finetuning import (
 from reformer.models import ReformerConfig, ReformerModel
 from reformer.recipe import FinetuneRecipe, Recipe, TrainingRecipe
 from reformer.runs.folder import START
-from reformer.tasks.base import Task, TaskData, held_out_metric
+from reformer.tasks.base import Task, TaskData
 from reformer.tasks.model_setup import PretrainedStart, read_start
 from reformer.training.lora_training import base_changes
 from reformer.training.resume import kept_start
@@ -43,7 +43,7 @@ def altered(
     told: dict[str, Any] = {}
     measuring = [
         name
-        for name in ("trim_layers", "trim_tolerance", "trim_heads", "trim_heads_tolerance")
+        for name in ("prune_layers", "prune_tolerance", "prune_heads", "prune_heads_tolerance")
         if getattr(recipe, name) is not None
     ]
     if measuring and new:
@@ -54,17 +54,17 @@ def altered(
         )
 
     def measure(each: PreTrainedModel) -> float:
-        return held_out_metric(each.eval(), task, data, training)
+        return data.evaluate(each.eval(), data.validation, training).result()[task.best_metric]
 
     if recipe.keep_layers is not None:
         model = keep_layers(model, recipe.keep_layers)
         told["kept"] = recipe.keep_layers
-    if recipe.trim_layers is not None or recipe.trim_tolerance is not None:
+    if recipe.prune_layers is not None or recipe.prune_tolerance is not None:
         found = prune_layers(
             model.eval(),
             measure,
-            count=recipe.trim_layers,
-            tolerance=recipe.trim_tolerance,
+            count=recipe.prune_layers,
+            tolerance=recipe.prune_tolerance,
             greater_is_better=task.greater_is_better,
         )
         model = found.model
@@ -73,12 +73,12 @@ def altered(
     if recipe.keep_heads is not None:
         model = keep_heads(model, recipe.keep_heads)
         told["kept_heads"] = recipe.keep_heads
-    if recipe.trim_heads is not None or recipe.trim_heads_tolerance is not None:
+    if recipe.prune_heads is not None or recipe.prune_heads_tolerance is not None:
         fewer = prune_heads(
             model.eval(),
             measure,
-            count=recipe.trim_heads,
-            tolerance=recipe.trim_heads_tolerance,
+            count=recipe.prune_heads,
+            tolerance=recipe.prune_heads_tolerance,
             greater_is_better=task.greater_is_better,
         )
         model = fewer.model

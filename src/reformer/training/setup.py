@@ -29,8 +29,8 @@ def _arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         learning_rate=chosen.learning_rate,
         weight_decay=chosen.weight_decay,
         gradient_accumulation_steps=chosen.gradient_accumulation,
-        max_grad_norm=chosen.clip,
-        logging_steps=chosen.log_steps,
+        max_grad_norm=chosen.max_grad_norm,
+        logging_steps=chosen.logging_steps,
         logging_nan_inf_filter=False,
         # `ScheduleCallback` asks for evaluations and checkpoints; these let Trainer keep the best of them.
         eval_strategy="steps",
@@ -62,7 +62,7 @@ def _trainer(
     recipe: Recipe, arguments: TrainingArguments, model: PreTrainedModel, data: TaskData
 ) -> tuple[CountingTrainer, ScheduleCallback]:
     chosen = recipe.training
-    schedule = Schedule(chosen.max_steps or NO_LIMIT, chosen.max_minutes, chosen.warmup_ratio, chosen.evaluations)
+    schedule = Schedule(chosen.max_steps or NO_LIMIT, chosen.max_minutes, chosen.warmup_ratio, chosen.num_evaluations)
     trainer = CountingTrainer(model=model, args=arguments, recipe=chosen, data=data, schedule=schedule)
     if chosen.epochs is not None:
         schedule.max_steps = min(schedule.max_steps, math.ceil(chosen.epochs * trainer.steps_in_epoch))

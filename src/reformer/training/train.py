@@ -16,6 +16,7 @@ from reformer.models.progress_bars import no_progress_bars
 from reformer.recipe import Recipe
 from reformer.runs.folder import CHECKPOINTS, CURVE, LOGS, START, check_free, make_folder, save_model, write_metrics
 from reformer.tasks.base import Run
+from reformer.tasks.recipe_checks import check
 from reformer.tasks.registry import TASKS
 from reformer.training.callbacks.averaging import WeightAverage
 from reformer.training.callbacks.freed_memory import FreedMemory
@@ -61,12 +62,14 @@ def train(
     checkpoint only tensors and plain numbers are read: nothing in it can run code.
 
     Raises:
+        RecipeError: the recipe's task cannot use it.
         RunError: `output` is in use, or there is nothing to resume.
         FinetuningError: the recipe starts from a model that is not there or does not fit.
         DataError: something in the data is wrong.
         DivergedError: the loss is no number any more; the checkpoints stay.
         InterruptedRunError: Ctrl-C or a termination request; the checkpoint is saved.
     """
+    check(recipe)
     folder, console = Path(output), console or Console(stderr=True)
     checkpoint = None
     if resume:
@@ -117,8 +120,8 @@ def train(
     if frozen == "auto":
         unfreezing = GradualUnfreezing(model, task.best_metric, task.greater_is_better, console)
         trainer.add_callback(unfreezing)
-    if recipe.training.average_decay is not None:
-        trainer.average = WeightAverage(model, recipe.training.average_decay, checkpoint)
+    if recipe.training.ema_decay is not None:
+        trainer.average = WeightAverage(model, recipe.training.ema_decay, checkpoint)
         trainer.add_callback(trainer.average)
     kept_memory = FreedMemory(model, console)
     trainer.add_callback(kept_memory)
