@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from reformer.data import DataError, read_documents
 from reformer.ops import native
+from reformer.recipe import Recipe
 from reformer.runs.folder import RunError
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import write_recipe
