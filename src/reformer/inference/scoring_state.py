@@ -75,7 +75,7 @@ def read_state(path: Path, run: str, piece: int) -> ScoreState:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if numbers.pop("layout") != LAYOUT:
             raise ValueError
-        # Version 0.1.0 wrote this name, and without the new one its states could not be continued.
+        # Earlier versions wrote this name; without the new one their states could not be continued.
         if numbers["totals"] and "foretold" in numbers["totals"]:
             numbers["totals"]["predicted"] = numbers["totals"].pop("foretold")
         state = ScoreState(**numbers, tensors=tensors)
