@@ -1,4 +1,4 @@
-"""Train a forecaster from Python on a made-up series, and see the next day with its uncertainty."""
+"""Train a forecaster from Python on a made-up series, and predict the next day with quantiles."""
 
 import math
 import random
@@ -6,17 +6,15 @@ import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from reformer.runs.loading import load_run
-from reformer.runs.recipe_file import read_recipe
+from reformer import load_run, read_recipe, train
 from reformer.tasks.base import PredictOptions
-from reformer.training.train import train
 
 RECIPE = """
 [data]
 train = "{folder}/visitors.csv"
 context_length = 240
-horizon = 24
-season = 24
+prediction_length = 24
+season_length = 24
 validation_fraction = 0.1
 test_fraction = 0.2
 
@@ -36,7 +34,7 @@ task = "forecasting"
 max_steps = 60
 batch_size = 32
 learning_rate = 1e-2
-evaluations = 2
+num_evaluations = 2
 num_threads = 1
 """
 
@@ -58,10 +56,10 @@ def main() -> None:
         write_visitors(folder / "visitors.csv", 40)
         (folder / "recipe.toml").write_text(RECIPE.format(folder=folder), encoding="utf-8")
         metrics = train(read_recipe(folder / "recipe.toml"), folder / "run")
-        print(f"error on the last days, beside that of repeating the day before: {metrics['test']['mase']:.2f}")
+        print(f"error on the last days, divided by that of repeating the day before: {metrics['test']['mase']:.2f}")
 
         run = load_run(folder / "run")
-        for step in run.task.answers(run, [str(folder / "visitors.csv")], PredictOptions(), print):
+        for step in run.task.predict(run, [str(folder / "visitors.csv")], PredictOptions(), print):
             print(f"{step['date']}  {step['visitors']:4.0f} visitors ({step['visitors 0.1']:.0f} to", end=" ")
             print(f"{step['visitors 0.9']:.0f})")
 

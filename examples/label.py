@@ -1,14 +1,12 @@
-"""Train a labeller from Python on a few made-up sentences, and read the spans it finds in new ones."""
+"""Train an entity labeller from Python on made-up sentences, and print the spans it predicts in new ones."""
 
 import random
 import tempfile
 from pathlib import Path
 
+from reformer import load_run, read_recipe, train
 from reformer.data import Document
-from reformer.runs.loading import load_run
-from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.documents.task import predict
-from reformer.training.train import train
 
 RECIPE = """
 [data]
@@ -29,7 +27,7 @@ task = "token-classification"
 epochs = 10
 batch_size = 16
 learning_rate = 1e-2
-evaluations = 2
+num_evaluations = 2
 num_threads = 1
 """
 
@@ -38,7 +36,7 @@ SENTENCES = ["我昨天到{}去了", "{}今天下雨", "从{}来的火车晚点"
 
 
 def write_sentences(path: Path, count: int) -> None:
-    """A character and its tag a line, a blank line after each sentence."""
+    """A character and its tag per line, a blank line after each sentence."""
     with path.open("w", encoding="utf-8") as file:
         for _ in range(count):
             before, found, after = random.choice(SENTENCES).partition("{}")
