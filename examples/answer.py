@@ -1,4 +1,4 @@
-"""Train a reader from Python on made-up documents, and ask it about one that it has never seen."""
+"""Train question answering from Python on made-up documents, and ask about a new one."""
 
 import json
 import random
@@ -26,7 +26,7 @@ position_embedding_type = "axial"
 axial_pos_shape = [32, 8]
 axial_pos_embds_dim = [16, 16]
 max_position_embeddings = 256
-# To find a word again, attention has to be sharp, and it is so sooner where the first weights are large.
+# To find a word again, attention has to be sharp, and large initial weights make it so earlier.
 initializer_range = 0.125
 
 [training]
@@ -51,7 +51,7 @@ def make_question() -> tuple[str, str, str | None]:
 
 
 def write_questions(path: Path, count: int) -> None:
-    """Questions in the form of SQuAD, one a line."""
+    """Questions in SQuAD's form, one per line."""
     with path.open("w", encoding="utf-8") as file:
         for _ in range(count):
             question, document, answer = make_question()
@@ -68,7 +68,7 @@ def main() -> None:
         write_questions(folder / "held-out.jsonl", 40)
         (folder / "recipe.toml").write_text(RECIPE.format(folder=folder), encoding="utf-8")
         metrics = train(read_recipe(folder / "recipe.toml"), folder / "run")
-        print(f"held-out answers right to the last character: {metrics['validation']['exact_match']:.0%}")
+        print(f"held-out answers correct to the last character: {metrics['validation']['exact_match']:.0%}")
 
         document = "李有35个枣。赵有71个桃。王有28个瓜。周有94个梨。"
         questions = [Question(text, document, id=text) for text in ("王？", "赵？", "孙？")]

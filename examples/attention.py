@@ -1,4 +1,4 @@
-"""LSH attention by itself: what sees what, and that the fast form is the definition."""
+"""LSH attention alone: which tokens a token sees, and that the fast backend gives what the definition gives."""
 
 import torch
 
@@ -26,7 +26,7 @@ def main() -> None:
 
     fast = window_attention(vectors, vectors, vectors, slots, **options)
     defined = window_attention(vectors, vectors, vectors, slots, **options, backend="reference")
-    print(f"fast form and definition differ by {(fast - defined).abs().max():.0e}")
+    print(f"fast backend and definition differ by {(fast - defined).abs().max():.0e}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train a writer of captions from Python on a made-up folder of images, and let it describe one it has never seen."""
+"""Train an image captioner from Python on a made-up folder of images, and caption a new one."""
 
 import random
 import tempfile
@@ -47,7 +47,7 @@ def draw(path: Path, colour: str, place: str) -> None:
 
 
 def write_folder(folder: Path, count: int) -> None:
-    """Images, and a table that says of each what it shows."""
+    """Images, and a table with a caption for each."""
     lines = ["file,caption"]
     for number in range(count):
         colour, place = random.choice(list(COLOURS)), random.choice(list(PLACES))
@@ -63,11 +63,11 @@ def main() -> None:
         write_folder(folder, 300)
         (folder / "recipe.toml").write_text(RECIPE.format(folder=folder), encoding="utf-8")
         metrics = train(read_recipe(folder / "recipe.toml"), folder / "run")
-        print(f"held-out captions right to the last character: {metrics['validation']['exact_match']:.0%}")
+        print(f"held-out captions correct to the last character: {metrics['validation']['exact_match']:.0%}")
 
         draw(folder / "new.png", "蓝", "左")
         run = load_run(folder / "run")
-        for answer in run.task.answers(run, [str(folder / "new.png")], PredictOptions(), print):
+        for answer in run.task.predict(run, [str(folder / "new.png")], PredictOptions(), print):
             print(answer["id"], answer["caption"])
 
 

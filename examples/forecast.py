@@ -1,4 +1,4 @@
-"""Train a forecaster from Python on a made-up series, and see the next day with its uncertainty."""
+"""Train a forecaster from Python on a made-up series, and predict the next day with quantiles."""
 
 import math
 import random
@@ -56,10 +56,10 @@ def main() -> None:
         write_visitors(folder / "visitors.csv", 40)
         (folder / "recipe.toml").write_text(RECIPE.format(folder=folder), encoding="utf-8")
         metrics = train(read_recipe(folder / "recipe.toml"), folder / "run")
-        print(f"error on the last days, beside that of repeating the day before: {metrics['test']['mase']:.2f}")
+        print(f"error on the last days, divided by that of repeating the day before: {metrics['test']['mase']:.2f}")
 
         run = load_run(folder / "run")
-        for step in run.task.answers(run, [str(folder / "visitors.csv")], PredictOptions(), print):
+        for step in run.task.predict(run, [str(folder / "visitors.csv")], PredictOptions(), print):
             print(f"{step['date']}  {step['visitors']:4.0f} visitors ({step['visitors 0.1']:.0f} to", end=" ")
             print(f"{step['visitors 0.9']:.0f})")
 

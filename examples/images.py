@@ -1,4 +1,4 @@
-"""Train a classifier of handwritten digits from Python, every pixel a token, and ask it about one."""
+"""Train a classifier of handwritten digits from Python, every pixel a token, and classify one."""
 
 import tempfile
 from pathlib import Path

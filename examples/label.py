@@ -1,4 +1,4 @@
-"""Train a labeller from Python on a few made-up sentences, and read the spans it finds in new ones."""
+"""Train an entity labeller from Python on made-up sentences, and print the spans it predicts in new ones."""
 
 import random
 import tempfile
@@ -36,7 +36,7 @@ SENTENCES = ["我昨天到{}去了", "{}今天下雨", "从{}来的火车晚点"
 
 
 def write_sentences(path: Path, count: int) -> None:
-    """A character and its tag a line, a blank line after each sentence."""
+    """A character and its tag per line, a blank line after each sentence."""
     with path.open("w", encoding="utf-8") as file:
         for _ in range(count):
             before, found, after = random.choice(SENTENCES).partition("{}")

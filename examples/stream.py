@@ -1,4 +1,4 @@
-"""A causal model reads a sequence in pieces: the same numbers as at once, and a state that does not grow."""
+"""A causal model reads a sequence in pieces: the same logits as at once, and a state of constant size."""
 
 import torch
 

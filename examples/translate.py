@@ -1,4 +1,4 @@
-"""Train an encoder-decoder from Python on a few made-up pairs, and let it write numbers that it has never seen."""
+"""Train an encoder-decoder from Python on made-up pairs, and read out numbers that are not among them."""
 
 import random
 import tempfile
