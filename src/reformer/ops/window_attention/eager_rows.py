@@ -249,8 +249,8 @@ def lay_out(
     absent = queries == FAR
     start = None
     if not shared:
-        # If the windows of a tile began in several blocks, its keys would not be one run of `span` blocks. Absent queries
-        # have a place too: without one, the results that earlier orderings left for them would be lost.
+        # If the windows of a tile began in several blocks, its keys would not be one run of `span` blocks. Absent
+        # queries have a place too: without one, the results that earlier orderings left for them would be lost.
         starts = (first // tile).clamp_max(blocks - 1)
         places, start = _tiles_by_start(starts, tile, blocks)
         query_order, first, end, absent = (
