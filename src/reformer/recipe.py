@@ -1,10 +1,10 @@
-"""A recipe: every choice of one training run, checked before anything is read or computed."""
+"""Recipe of a training run: immutable tables of every choice, with the checks that need no knowledge of tasks."""
 
 import difflib
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from reformer.errors import ReformerError
 
@@ -13,14 +13,15 @@ AtLeastOne = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class _Table(BaseModel):
+class _Table(BaseModel, frozen=True, extra="forbid", strict=True):
     """One table of the file: no field is unknown, none is converted, none changes later."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    deprecated_names: ClassVar[Mapping[str, str]] = {}
+    """Fields by the name that earlier versions gave them; recipes may still use it."""
 
 
-class DataRecipe(_Table):
-    """Where the documents come from, and how long they are."""
+class DataRecipe(_Table, frozen=True):
+    """Files or data set of a run. A task whose data have more to say about adds its fields in a subclass."""
 
     source: str | None = Field(None, description="a data set of `reformer data list`, as `index:people-daily`")
     train: str | None = Field(
@@ -28,58 +29,19 @@ class DataRecipe(_Table):
     )
     validation: str | None = Field(None, description="a file to choose the best weights with")
     test: str | None = Field(None, description="a file to report on at the end")
-    format: str | None = Field(None, description="the files' format, if their names do not tell it")
-    text_column: str | None = Field(
-        None,
-        description="the column of a table, or the field of JSONL, that has the text; none: text, of pairs: source",
-    )
-    label_column: str | None = Field(None, description="the one that has the label; none: label, of pairs: target")
-    max_length: AtLeastOne | None = Field(
-        None,
-        description="join neighbouring texts to documents of at most so many characters; none: do not join, of a "
-        "cloze to pages of 4,000",
-    )
-    separator: str = Field("\n", description="what stands between joined texts")
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.05,
-        description="how much of the training documents, or of the text's end, to hold out when there is no "
+        description="how much of the training data, or of a text's or a series' end, to hold out when there is no "
         "validation file",
     )
-
-    sequence_length: Annotated[int, Field(ge=2)] | None = Field(
-        None, description="for language models: cut running text into sequences of so many tokens"
-    )
-    measure_tokens: AtLeastOne | None = Field(
-        None,
-        description="for language models: measure on about so many tokens of the validation text and of the test "
-        "text, spread over them evenly; none: on all",
-    )
-
-    date_columns: list[str] | None = Field(
-        None,
-        description="for forecasting: the column of dates, or those of year, month, day, hour, minute; none: the first "
-        "that begins with a date",
-    )
-    columns: list[str] | None = Field(
-        None, description="for forecasting: the columns to foretell; none: all that begin with a number"
-    )
-    context_length: AtLeastOne | None = Field(None, description="for forecasting: from how many steps to foretell")
-    horizon: AtLeastOne | None = Field(None, description="for forecasting: how many steps to foretell")
-    season: AtLeastOne | None = Field(
-        None,
-        description="for forecasting: after how many steps a series is like itself, such as 24 for hours; errors are "
-        "measured against repeating the last season; none: 1, the last value",
-    )
-    test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="for forecasting: how much of the series' end to report on; none: nothing, or the test file"
-    )
+    separator: str = Field("\n", description="what stands between joined texts")
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
         if (self.source is None) == (self.train is None):
             raise ValueError("expected either source or train")
         fields = ("validation", "test", "format", "text_column", "label_column")
-        files = [name for name in fields if getattr(self, name) is not None]
+        files = [name for name in fields if getattr(self, name, None) is not None]
         if self.source is not None and files:
             raise ValueError(f"a source has its own split and format; leave out {', '.join(files)}")
         if self.source is not None and not self.source.startswith("index:"):
@@ -90,8 +52,8 @@ class DataRecipe(_Table):
 FROM_START = "start"
 
 
-class TokenizerRecipe(_Table):
-    """What a token is."""
+class TokenizerRecipe(_Table, frozen=True):
+    """Tokenizer of a task that reads or writes texts."""
 
     kind: str = Field(
         "character",
@@ -111,15 +73,22 @@ class TokenizerRecipe(_Table):
         return self
 
 
-WHICH_GO = {
-    "layers": ("keep_layers", "trim_layers", "trim_tolerance"),
-    "heads": ("keep_heads", "trim_heads", "trim_heads_tolerance"),
+PRUNING = {
+    "layers": ("keep_layers", "prune_layers", "prune_tolerance"),
+    "heads": ("keep_heads", "prune_heads", "prune_heads_tolerance"),
 }
-"""What can be trimmed, and the fields that say it, of which a recipe gives one."""
+"""Parts of a model that can be pruned, and the fields that say which ones go, of which a recipe gives one."""
 
 
-class FinetuneRecipe(_Table):
-    """How the run begins with a trained model instead of a fresh one."""
+class FinetuneRecipe(_Table, frozen=True):
+    """Warm start: the trained model that a run begins with instead of a fresh one, and what is changed in it."""
+
+    deprecated_names: ClassVar[Mapping[str, str]] = {
+        "trim_layers": "prune_layers",
+        "trim_tolerance": "prune_tolerance",
+        "trim_heads": "prune_heads",
+        "trim_heads_tolerance": "prune_heads_tolerance",
+    }
 
     start_from: str | None = Field(
         None,
@@ -128,7 +97,7 @@ class FinetuneRecipe(_Table):
     )
     freeze: list[str] | Literal["auto"] | None = Field(
         None,
-        description="what keeps its weights: embeddings, layers as 0 or 0-3 from the bottom (encoder.0-3 of an "
+        description="the weights that do not learn: embeddings, layers as 0 or 0-3 from the bottom (encoder.0-3 of an "
         "encoder-decoder), patterns of parameters' names; auto: begin with the head alone, and let the next lower "
         "layer learn while the score improves",
     )
@@ -136,23 +105,28 @@ class FinetuneRecipe(_Table):
     keep_layers: list[int] | None = Field(
         None, description="go on with these layers alone, counted from 0 at the bottom"
     )
-    trim_layers: AtLeastOne | None = Field(
-        None, description="go on with so many layers: one after the other goes, each time the one that is missed least"
+    prune_layers: AtLeastOne | None = Field(
+        None,
+        description="prune to so many layers, one at a time: each time the one without which the validation score is "
+        "best",
     )
-    trim_tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
-        None, description="let layers go for as long as the held-out score falls by no more than this"
+    prune_tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="prune layers for as long as the validation score falls by no more than this"
     )
     keep_heads: list[list[int]] | None = Field(
         None, description="for each layer, the heads to go on with, counted from 0; [] for one that is no attention"
     )
-    trim_heads: AtLeastOne | None = Field(
-        None, description="go on with so many heads a layer: those go that are missed least when they alone are skipped"
+    prune_heads: AtLeastOne | None = Field(
+        None,
+        description="prune to so many heads a layer: those go without which, each skipped alone, the validation score "
+        "falls least",
     )
-    trim_heads_tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
-        None, description="let heads go for as long as the held-out score falls by no more than this"
+    prune_heads_tolerance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = Field(
+        None, description="prune heads for as long as the validation score falls by no more than this"
     )
     distinct_layers: AtLeastOne | None = Field(
-        None, description="let the layers share so many layers' weights, each the mean of those it replaces"
+        None,
+        description="share weights between layers: so many different ones stay, each the mean of those it replaces",
     )
     hidden_size: AtLeastOne | None = Field(
         None, description="widen the model to this multiple of its hidden width; its function is at first the same"
@@ -160,7 +134,7 @@ class FinetuneRecipe(_Table):
 
     lora_rank: AtLeastOne | None = Field(
         None,
-        description="freeze all that is trained, and learn products of two matrices, so narrow, beside projections; "
+        description="freeze the trained weights and learn low-rank products of this rank beside projections (LoRA); "
         "the run keeps these alone, as an adapter of the model it starts from",
     )
     lora_alpha: Positive | None = Field(None, description="the scale of these products; none: twice the rank")
@@ -176,10 +150,10 @@ class FinetuneRecipe(_Table):
         given = [name for name, value in self if value is not None and name != "start_from"]
         if self.start_from is None and given:
             raise ValueError(f"{', '.join(given)}: there is no trained model to do this with; give start_from")
-        for what, names in WHICH_GO.items():
+        for part, names in PRUNING.items():
             ways = [name for name in names if name in given]
             if len(ways) > 1:
-                raise ValueError(f"{' and '.join(ways)} say each which {what} go; give one of them")
+                raise ValueError(f"{' and '.join(ways)} say each which {part} go; give one of them")
         self._check_lora(given)
         return self
 
@@ -197,8 +171,15 @@ class FinetuneRecipe(_Table):
             )
 
 
-class TrainingRecipe(_Table):
-    """What is learned, for how long, and how."""
+class TrainingRecipe(_Table, frozen=True):
+    """Training: task, duration, optimizer, evaluation. A task with choices of its own adds them in a subclass."""
+
+    deprecated_names: ClassVar[Mapping[str, str]] = {
+        "evaluations": "num_evaluations",
+        "clip": "max_grad_norm",
+        "log_steps": "logging_steps",
+        "average_decay": "ema_decay",
+    }
 
     task: str = Field(description="a name in reformer.tasks.registry.TASKS")
     epochs: Positive | None = Field(None, description="end after so many passes over the training documents")
@@ -208,16 +189,20 @@ class TrainingRecipe(_Table):
     )
     learning_rate: Positive = Field(1e-3, description="the highest learning rate, met after the warm-up")
     warmup_ratio: Fraction = Field(0.05, description="the part of the run in which the learning rate rises")
-    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="AdamW's, on matrices alone")
-    head_lasso: Positive | None = Field(
-        None, description="shrink the output weights of each head at each step, down to zero, so strongly; none: do not"
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        0.01, description="weight decay of AdamW; biases and norms have none"
     )
-    layer_lasso: Positive | None = Field(None, description="the same for all that a layer writes with")
+    head_lasso: Positive | None = Field(
+        None,
+        description="strength of a group lasso that shrinks the output weights of each head, down to zero; none: no "
+        "lasso",
+    )
+    layer_lasso: Positive | None = Field(None, description="the same for all output weights of a layer")
     final_dropout: Fraction | None = Field(
-        None, description="let model.hidden_dropout_prob move straight to this over the run; none: it stays"
+        None, description="move model.hidden_dropout_prob linearly to this over the run; none: it stays"
     )
     dropout_until: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="drop out nothing hidden after this part of the run"
+        None, description="set model.hidden_dropout_prob to 0 after this part of the run"
     )
     batch_tokens: AtLeastOne | None = Field(
         16384,
@@ -225,44 +210,30 @@ class TrainingRecipe(_Table):
     )
     batch_size: AtLeastOne | None = Field(None, description="the most documents or sequences in a batch")
     gradient_accumulation: AtLeastOne = Field(1, description="batches to an optimizer step")
-    clip: Annotated[float, Field(ge=0)] = Field(1.0, description="the greatest norm of a gradient; 0: any")
-    average_decay: Fraction | None = Field(
-        None, description="measure and keep a running average of the weights, of which so much stays at each step"
+    max_grad_norm: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="gradients of a greater norm are scaled down to it; 0: none is"
     )
-    evaluations: AtLeastOne = Field(10, description="how often to measure and keep the weights, evenly over the run")
+    ema_decay: Fraction | None = Field(
+        None,
+        description="evaluate and keep an exponential moving average of the weights, with this decay a step; none: the "
+        "weights themselves",
+    )
+    num_evaluations: AtLeastOne = Field(
+        10, description="how often to evaluate and to save a checkpoint, evenly over the run"
+    )
     early_stopping_patience: AtLeastOne | None = Field(
         None, description="end after so many evaluations without a better one"
     )
-    mask_ratio: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="for masked-language-modelling: the part of the tokens that is hidden; none: 0.15"
+    logging_steps: AtLeastOne = Field(10, description="steps between two recorded losses")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        0, description="random seed of weights, order, dropout and split"
     )
-    answer_types: list[str] | None = Field(
-        None,
-        description="for token-classification: the types to answer with and to score; what else is tagged is learned "
-        "beside them, for what it tells about them; none: all",
-    )
-    recombination: Fraction | None = Field(
-        None,
-        description="for token-classification: the probability with which an entity becomes another of its length, "
-        "put together from the training documents' entities of its type, at each step anew",
-    )
-    recombined_types: list[str] | None = Field(None, description="the types to which that happens; none: all")
-    log_steps: AtLeastOne = Field(10, description="steps between two recorded losses")
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="of weights, order, dropout and split")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of the products in the model; auto: bfloat16 where the machine multiplies it natively"
+        "auto",
+        description="precision of matrix products in the model; auto: bfloat16 where it is multiplied natively",
     )
     device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
     num_threads: AtLeastOne | None = Field(None, description="threads to compute with; none: PyTorch's choice")
-
-    @field_validator("task")
-    @classmethod
-    def _known_task(cls, task: str) -> str:
-        from reformer.tasks.registry import TASKS
-
-        if task not in TASKS:
-            raise ValueError(f"expected one of {', '.join(TASKS)}")
-        return task
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
@@ -270,13 +241,16 @@ class TrainingRecipe(_Table):
             raise ValueError("nothing says when to end; give epochs, max_steps or max_minutes")
         if self.batch_tokens is None and self.batch_size is None:
             raise ValueError("nothing bounds a batch; give batch_tokens or batch_size")
-        if self.average_decay is not None and (self.head_lasso is not None or self.layer_lasso is not None):
-            raise ValueError("average_decay with head_lasso or layer_lasso: an average of weights has no zeros")
+        if self.ema_decay is not None and (self.head_lasso is not None or self.layer_lasso is not None):
+            raise ValueError("ema_decay with head_lasso or layer_lasso: an average of weights has no zeros")
         return self
 
 
-class Recipe(_Table):
-    """A whole run. `model` holds fields of `ReformerConfig`, but for those that data and tokenizer decide."""
+class Recipe(_Table, frozen=True):
+    """All tables of a run. `model` holds fields of `ReformerConfig`, but for those that data and tokenizer decide.
+
+    A task with fields of its own has a subclass, `Task.recipe_type`, which `read_recipe` and `checked_recipe` make.
+    """
 
     data: DataRecipe
     tokenizer: TokenizerRecipe = Field(default_factory=lambda: TokenizerRecipe.model_validate({}))
@@ -284,42 +258,35 @@ class Recipe(_Table):
     finetune: FinetuneRecipe = Field(default_factory=lambda: FinetuneRecipe.model_validate({}))
     training: TrainingRecipe
 
-    @model_validator(mode="before")
-    @classmethod
-    def _tokenizer_of_the_start(cls, tables: Any) -> Any:
-        from reformer.tasks.registry import TASKS
-
-        match tables:
-            case {"finetune": {"start_from": str()}, "training": {"task": str(task)}} if "tokenizer" not in tables:
-                of_texts = task in TASKS and TASKS[task].processor_file == "tokenizer.json"
-                return tables | {"tokenizer": {"kind": FROM_START}} if of_texts else tables
-        return tables
-
     @model_validator(mode="after")
     def _start_is_named(self) -> Self:
         if self.tokenizer.kind == FROM_START and self.finetune.start_from is None:
             raise ValueError(f'tokenizer.kind = "{FROM_START}": there is no start; give finetune.start_from')
         return self
 
-    @model_validator(mode="after")
-    def _as_the_task_needs(self) -> Self:
-        from reformer.tasks.registry import TASKS
 
-        task = TASKS[self.training.task]
-        for field in sorted(frozenset().union(*(other.recipe_fields for other in TASKS.values())) - task.recipe_fields):
-            table, _, name = field.partition(".")
-            if dict(getattr(self, table)).get(name) is not None:
-                knowing = " and ".join(known for known, other in TASKS.items() if field in other.recipe_fields)
-                raise ValueError(f"{field} is for {knowing}; leave it out for {self.training.task}")
-        task.check_recipe(self)
-        return self
+def table_types(recipe_type: type[Recipe]) -> dict[str, type[_Table]]:
+    """The tables that have fields of their own, by name: all but `model`."""
+    annotations = {name: field.annotation for name, field in recipe_type.model_fields.items()}
+    return {name: kind for name, kind in annotations.items() if isinstance(kind, type) and issubclass(kind, _Table)}
+
+
+def deprecated_fields(recipe_type: type[Recipe]) -> dict[tuple[str, str], str]:
+    """Today's name of each field that had another one, by its table and that other name."""
+    return {
+        (table, old): new
+        for table, kind in table_types(recipe_type).items()
+        for parent in kind.__mro__
+        for old, new in vars(parent).get("deprecated_names", {}).items()
+    }
 
 
 class RecipeError(ReformerError):
     """A recipe that cannot be read, or that asks for what does not exist."""
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the known one that is spelt most like it, or all of them."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from reformer.cli import app
 from reformer.data import read_documents
-from reformer.recipe import Recipe
 from reformer.runs.recipe_file import write_recipe
+from reformer.tasks.recipe_checks import checked_recipe
 from tests.tiny import ner_recipe, reviews_recipe, write_conll
 
 RUNNER = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"})
@@ -28,7 +28,7 @@ def reformer(*arguments: object, status: int = 0):
 
 
 def _written(tables: dict, path):
-    write_recipe(Recipe.model_validate(tables), path)
+    write_recipe(checked_recipe(tables), path)
     return path
 
 
@@ -38,7 +38,7 @@ def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     for name, tables in (("ner", ner_recipe(folder, max_steps=40)), ("reviews", reviews_recipe(folder))):
         recipe = _written(tables, folder / f"{name}.toml")
-        reformer("train", recipe, "--output", folder / name, "--set", "training.log_steps=1")
+        reformer("train", recipe, "--output", folder / name, "--set", "training.logging_steps=1")
     return folder
 
 

@@ -19,7 +19,7 @@ LENGTH, MOST_MEGABYTES = 100_000, 3000
 
 @pytest.mark.slow
 def test_it_needs_less_than_three_gigabytes(tmp_path):
-    tables = ner_recipe(tmp_path, max_steps=2, evaluations=1)
+    tables = ner_recipe(tmp_path, max_steps=2, num_evaluations=1)
     tables["model"] = dict(read_recipe(RECIPE).model)
     reformer("train", _written(tables, tmp_path / "ner.toml"), "--output", tmp_path / "ner")
     pick = random.Random(0)

@@ -23,8 +23,8 @@ from transformers import (
 
 from reformer.finetuning import Adapter, Base, add_lora, load_pretrained, transfer
 from reformer.models import ReformerModel, alignment
-from reformer.recipe import Recipe
 from reformer.runs.loading import load_run
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import InterruptedRunError, train
 from tests.contract.models import HEADS, every_head, outputs, random_ids
 from tests.tiny import ner_recipe
@@ -106,9 +106,9 @@ def test_a_transferred_model_and_a_merged_adapter_are_aligned(tmp_path):
     assert not _unaligned(load_pretrained(str(tmp_path / "adapter")))
 
 
-@pytest.mark.parametrize("options", [{}, {"average_decay": 0.9}])
+@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9}])
 def test_a_resumed_model_and_the_best_one_are_aligned(tmp_path, interrupt_at, monkeypatch, options):
-    recipe = Recipe.model_validate(ner_recipe(tmp_path, **options))
+    recipe = checked_recipe(ner_recipe(tmp_path, **options))
     interrupt_at(5)
     with pytest.raises(InterruptedRunError):
         train(recipe, tmp_path / "run", console=QUIET)

@@ -4,8 +4,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from reformer.models import ReformerConfig, ReformerForCausalLM
-from reformer.recipe import Recipe
 from reformer.tasks.base import Run
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.tasks.registry import TASKS
 from tests.tiny import MODEL, language_recipe
 
@@ -18,7 +18,7 @@ def untrained_run(folder, tokenizer, **fields) -> Run:
     (folder / "run").mkdir()
     model.save_pretrained(folder / "run")
     tokenizer.save_pretrained(folder / "run")
-    recipe = Recipe.model_validate(language_recipe(folder))
+    recipe = checked_recipe(language_recipe(folder))
     return Run(folder / "run", recipe, TASKS["language-modelling"], model, tokenizer)  # pyright: ignore
 
 

@@ -3,8 +3,9 @@
 import pytest
 from pydantic import ValidationError
 
-from reformer.recipe import Recipe, RecipeError
+from reformer.recipe import RecipeError
 from reformer.runs.recipe_file import read_recipe, write_recipe
+from reformer.tasks.recipe_checks import checked_recipe
 
 GOOD = """
 [data]
@@ -140,5 +141,5 @@ def test_a_missing_recipe_and_a_folder_are_errors(tmp_path):
 
 def test_a_batch_has_to_be_bounded():
     tables = {"data": {"train": "a"}, "training": {"task": "token-classification", "epochs": 1, "batch_tokens": None}}
-    with pytest.raises(ValidationError, match="nothing bounds a batch"):
-        Recipe.model_validate(tables)
+    with pytest.raises(RecipeError, match="nothing bounds a batch"):
+        checked_recipe(tables)

@@ -5,15 +5,15 @@ import json
 import math
 
 import pytest
-from pydantic import ValidationError
 from rich.console import Console
 
 from reformer.data import DataError
 from reformer.metrics.language import TextMetric
-from reformer.recipe import Recipe
+from reformer.recipe import RecipeError
 from reformer.runs.folder import RunError
 from reformer.runs.loading import load_run
 from reformer.tasks.documents.task import DocumentTask
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.tiny import language_recipe, ner_recipe, write_text
 
@@ -26,11 +26,11 @@ def _cache(tmp_path, monkeypatch):
 
 
 def _train(tables: dict, folder, **options):
-    return train(Recipe.model_validate(tables), folder, **{"console": QUIET, **options})
+    return train(checked_recipe(tables), folder, **{"console": QUIET, **options})
 
 
 def test_a_language_model_learns_and_keeps_its_best_weights(tmp_path):
-    tables = language_recipe(tmp_path, max_steps=40, log_steps=5)
+    tables = language_recipe(tmp_path, max_steps=40, logging_steps=5)
     tables["data"]["test"] = str(write_text(tmp_path / "test.txt", 700, seed=1))
     console = Console(record=True, width=200, file=io.StringIO())
     metrics = _train(tables, tmp_path / "run", console=console)
@@ -65,7 +65,7 @@ def test_the_best_is_the_least_bits(tmp_path, monkeypatch):
 def test_tokens_of_characters_are_measured_in_bytes_too(tmp_path):
     tables = language_recipe(tmp_path, max_steps=2, batch_tokens=None, batch_size=2)
     tables["tokenizer"] = {"kind": "character"}
-    tables["data"] |= {"measure_tokens": 100, "validation": str(write_text(tmp_path / "v.txt", 600, seed=2))}
+    tables["data"] |= {"eval_tokens": 100, "validation": str(write_text(tmp_path / "v.txt", 600, seed=2))}
     found = _train(tables, tmp_path / "run")["validation"]
     text = (tmp_path / "v.txt").read_text(encoding="utf-8")
     ratio = len(text.encode()) / len(text)
@@ -76,7 +76,7 @@ def test_tokens_of_characters_are_measured_in_bytes_too(tmp_path):
 @pytest.mark.parametrize(
     ("table", "field", "value", "message"),
     [
-        ("data", "sequence_length", None, r"data\.sequence_length has to be given for language-modelling"),
+        ("data", "sequence_length", None, r"data\.sequence_length = null: expected a valid integer"),
         ("data", "max_length", 100, r"data\.max_length is for token-classification .*; leave it out"),
         ("data", "sequence_length", 2**21, r"more than model\.max_position_embeddings = 1048576"),
         ("model", "is_decoder", False, "a language model must not read ahead"),
@@ -85,15 +85,22 @@ def test_tokens_of_characters_are_measured_in_bytes_too(tmp_path):
 def test_a_field_that_does_not_fit_the_task_is_named(tmp_path, table, field, value, message):
     tables = language_recipe(tmp_path)
     tables[table][field] = value
-    with pytest.raises(ValidationError, match=message):
-        Recipe.model_validate(tables)
+    with pytest.raises(RecipeError, match=message):
+        checked_recipe(tables)
+
+
+def test_a_sequence_length_has_to_be_given(tmp_path):
+    tables = language_recipe(tmp_path)
+    del tables["data"]["sequence_length"]
+    with pytest.raises(RecipeError, match=r"data\.sequence_length: this has to be given, such as 16384"):
+        checked_recipe(tables)
 
 
 def test_documents_have_no_sequence_length(tmp_path):
     tables = ner_recipe(tmp_path)
     tables["data"]["sequence_length"] = 100
-    with pytest.raises(ValidationError, match=r"data\.sequence_length is for language-modelling; leave it out for"):
-        Recipe.model_validate(tables)
+    with pytest.raises(RecipeError, match=r"data\.sequence_length is for language-modelling; leave it out for"):
+        checked_recipe(tables)
 
 
 def test_too_little_text_is_said(tmp_path):

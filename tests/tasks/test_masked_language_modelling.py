@@ -4,14 +4,14 @@ import io
 
 import pytest
 import torch
-from pydantic import ValidationError
 from rich.console import Console
 
 from reformer.data import byte_tokenizer
 from reformer.models import ReformerForMaskedLM
-from reformer.recipe import Recipe
+from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
 from reformer.tasks.masked_language_modelling import MaskedLanguageModelling, hide, hide_by_document
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.tiny import masked_recipe, ner_recipe
 
@@ -19,11 +19,11 @@ QUIET = Console(quiet=True)
 
 
 def _train(tables: dict, folder, **options):
-    return train(Recipe.model_validate(tables), folder, **{"console": QUIET, **options})
+    return train(checked_recipe(tables), folder, **{"console": QUIET, **options})
 
 
 def test_it_learns_what_is_hidden(tmp_path):
-    metrics = _train(masked_recipe(tmp_path, max_steps=60, mask_ratio=0.25), tmp_path / "run")
+    metrics = _train(masked_recipe(tmp_path, max_steps=60, mlm_probability=0.25), tmp_path / "run")
     # Drawn blindly, one of 261 tokens.
     assert metrics["test"]["perplexity"] < 40
     assert metrics["test"]["accuracy"] > 0.2
@@ -80,7 +80,7 @@ def test_a_document_hides_the_same_tokens_in_every_batch():
 
 
 def test_the_metric_does_not_depend_on_how_documents_are_batched(tmp_path):
-    recipe = Recipe.model_validate(masked_recipe(tmp_path, mask_ratio=0.25))
+    recipe = checked_recipe(masked_recipe(tmp_path, mlm_probability=0.25))
     data = MaskedLanguageModelling().load_data(recipe)
     torch.manual_seed(0)
     model = ReformerForMaskedLM(data.config).eval()
@@ -117,16 +117,16 @@ def test_labels_are_not_read_and_texts_are_joined(tmp_path):
         ("model", "classifier_crf", True, r"model\.classifier_crf is for token-classification;"),
         ("model", "classifier_pooling", "max", r"model\.classifier_pooling is for sequence-classification and image-"),
         ("model", "is_decoder", True, "reads both sides"),
-        ("training", "mask_ratio", 1.0, "less than 1"),
+        ("training", "mlm_probability", 1.0, "less than 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path, table, field, value, message):
     tables = masked_recipe(tmp_path)
     tables[table][field] = value
-    with pytest.raises(ValidationError, match=message):
-        Recipe.model_validate(tables)
+    with pytest.raises(RecipeError, match=message):
+        checked_recipe(tables)
 
 
 def test_other_tasks_hide_nothing(tmp_path):
-    with pytest.raises(ValidationError, match=r"training\.mask_ratio is for masked-language-modelling; leave it out"):
-        Recipe.model_validate(ner_recipe(tmp_path, mask_ratio=0.1))
+    with pytest.raises(RecipeError, match=r"training\.mlm_probability is for masked-language-modelling; leave it out"):
+        checked_recipe(ner_recipe(tmp_path, mlm_probability=0.1))

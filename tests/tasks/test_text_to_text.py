@@ -3,16 +3,16 @@
 import json
 
 import pytest
-from pydantic import ValidationError
 from rich.console import Console
 
 from reformer.data import DataError, Document
 from reformer.models import ReformerForConditionalGeneration
-from reformer.recipe import Recipe, RecipeError
+from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import read_recipe, write_recipe
 from reformer.tasks.base import PredictOptions
 from reformer.tasks.generation import TOKENS_FOR_EACH, TOKENS_TO_SPARE
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.tasks.text_to_text import evaluate_pairs, write_answers
 from reformer.training.train import train
 from tests.cli.test_cli import reformer
@@ -22,7 +22,7 @@ QUIET = Console(quiet=True)
 
 
 def _train(tables: dict, folder, **options):
-    return train(Recipe.model_validate(tables), folder, **{"console": QUIET, **options})
+    return train(checked_recipe(tables), folder, **{"console": QUIET, **options})
 
 
 @pytest.fixture(scope="module")
@@ -98,27 +98,27 @@ def test_a_target_that_is_too_long_is_named_before_training(tmp_path):
     ("table", "field", "value", "message"),
     [
         ("data", "max_length", 100, r"data\.max_length is for token-classification"),
-        ("training", "mask_ratio", 0.1, r"training\.mask_ratio is for masked-language-modelling"),
+        ("training", "mlm_probability", 0.1, r"training\.mlm_probability is for masked-language-modelling"),
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path, table, field, value, message):
     tables = pairs_recipe(tmp_path)
     tables[table][field] = value
-    with pytest.raises(ValidationError, match=message):
-        Recipe.model_validate(tables)
+    with pytest.raises(RecipeError, match=message):
+        checked_recipe(tables)
 
 
 def test_a_data_set_of_labelled_texts_is_refused(tmp_path):
     tables = pairs_recipe(tmp_path) | {"data": {"source": "index:people-daily"}}
-    with pytest.raises(ValidationError, match="no data set of the index has pairs"):
-        Recipe.model_validate(tables)
+    with pytest.raises(RecipeError, match="no data set of the index has pairs"):
+        checked_recipe(tables)
 
 
 def test_fields_of_the_decoder_are_for_pairs_alone(tmp_path):
     tables = pairs_recipe(tmp_path)
     for recipe, valid in ((tables, True), (reviews_recipe(tmp_path), False)):
         recipe["model"] = recipe["model"] | {"cross_attention_layers": ["full", "full"]}
-        write_recipe(Recipe.model_validate(recipe), tmp_path / "recipe.toml")
+        write_recipe(checked_recipe(recipe), tmp_path / "recipe.toml")
         if valid:
             read_recipe(tmp_path / "recipe.toml")
             continue

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from rich.console import Console
 
-from reformer.recipe import Recipe
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.schedule import ScheduleCallback
 from reformer.training.train import train
 from tests.tiny import ner_recipe
@@ -35,5 +35,5 @@ def interrupt_at(monkeypatch):
 def labeller(tmp_path_factory):
     """The folder of a trained labeller, to be read only."""
     folder = tmp_path_factory.mktemp("labeller")
-    train(Recipe.model_validate(ner_recipe(folder, max_steps=40)), folder / "run", console=Console(quiet=True))
+    train(checked_recipe(ner_recipe(folder, max_steps=40)), folder / "run", console=Console(quiet=True))
     return folder / "run"

@@ -11,9 +11,10 @@ from reformer.data import character_tokenizer
 from reformer.errors import ReformerError
 from reformer.finetuning import FinetuningError
 from reformer.models import ReformerConfig, ReformerForMaskedLM
-from reformer.recipe import Recipe
+from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import read_recipe
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import InterruptedRunError, train
 from reformer.training.trainer import CountingTrainer
 from tests.tiny import MODEL, language_recipe, ner_recipe, reviews_recipe
@@ -55,7 +56,7 @@ def test_a_classifier_from_a_labeller_has_a_new_head(labeller, tmp_path, capsys)
 
 
 def test_a_classifier_from_a_language_model(tmp_path):
-    train(Recipe.model_validate(language_recipe(tmp_path, max_steps=2)), tmp_path / "text", console=QUIET)
+    train(checked_recipe(language_recipe(tmp_path, max_steps=2)), tmp_path / "text", console=QUIET)
     metrics = train(recipe_from(tmp_path / "text", reviews_recipe(tmp_path)), tmp_path / "run", console=QUIET)
     assert metrics["start"]["dropped"] == ["lm_head.bias", "lm_head.weight"]
     assert metrics["validation"]["accuracy"] == 1.0
@@ -88,7 +89,7 @@ def test_a_labeller_from_a_masked_language_model_that_is_no_run(tmp_path):
 def test_longer_sequences_than_the_start_reads_are_refused(tmp_path):
     tables = language_recipe(tmp_path, max_steps=2)
     tables["model"] |= {"max_position_embeddings": 128}
-    train(Recipe.model_validate(tables), tmp_path / "text", console=QUIET)
+    train(checked_recipe(tables), tmp_path / "text", console=QUIET)
     tables["data"]["sequence_length"] = 256
     with pytest.raises(ReformerError, match=r"sequence_length = 256: the model reads at most 128"):
         train(recipe_from(tmp_path / "text", tables), tmp_path / "run", console=QUIET)
@@ -117,15 +118,15 @@ def test_another_tokenizer_than_that_of_the_start_is_refused(labeller, tmp_path,
         "finetune": {"start_from": str(labeller)},
     }
     if same:
-        train(Recipe.model_validate(tables), tmp_path / "run", console=QUIET)
+        train(checked_recipe(tables), tmp_path / "run", console=QUIET)
         return
     with pytest.raises(FinetuningError, match=r"\[tokenizer\] kind = .* is another tokenizer than that of .*run"):
-        train(Recipe.model_validate(tables), tmp_path / "run", console=QUIET)
+        train(checked_recipe(tables), tmp_path / "run", console=QUIET)
 
 
 def test_a_tokenizer_of_no_start_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r'tokenizer\.kind = "start": there is no start; give finetune\.start_from'):
-        Recipe.model_validate(ner_recipe(tmp_path) | {"tokenizer": {"kind": "start"}})
+    with pytest.raises(RecipeError, match=r'tokenizer\.kind = "start": there is no start; give finetune\.start_from'):
+        checked_recipe(ner_recipe(tmp_path) | {"tokenizer": {"kind": "start"}})
 
 
 def test_the_recipe_of_a_fine_tuning_is_read_back_the_same(labeller, tmp_path):
@@ -155,12 +156,12 @@ def test_what_is_frozen_keeps_its_weights_and_has_no_state(labeller, tmp_path, m
 
 
 def test_freezing_needs_a_start(tmp_path):
-    with pytest.raises(ValueError, match="freeze: there is no trained model to do this with; give start_from"):
-        Recipe.model_validate(ner_recipe(tmp_path) | {"finetune": {"freeze": ["0"]}})
+    with pytest.raises(RecipeError, match="freeze: there is no trained model to do this with; give start_from"):
+        checked_recipe(ner_recipe(tmp_path) | {"finetune": {"freeze": ["0"]}})
 
 
 def test_a_trimmed_labeller_tells_what_each_layer_is_worth(labeller, tmp_path, capsys):
-    recipe = recipe_altering(labeller, ner_recipe(tmp_path, max_steps=20), trim_layers=1)
+    recipe = recipe_altering(labeller, ner_recipe(tmp_path, max_steps=20), prune_layers=1)
     metrics = train(recipe, tmp_path / "run")
     start = metrics["start"]
     assert len(start["kept"]) == 1
@@ -170,7 +171,7 @@ def test_a_trimmed_labeller_tells_what_each_layer_is_worth(labeller, tmp_path, c
     assert all(f"layer {number}: without it f1" in said for number in (0, 1))
     assert load_run(tmp_path / "run").model.config.num_hidden_layers == 1
     assert metrics["training"]["weights"] < json.loads((labeller / "metrics.json").read_text())["training"]["weights"]
-    kept = recipe_altering(labeller, ner_recipe(tmp_path, max_steps=1), trim_tolerance=0.0)
+    kept = recipe_altering(labeller, ner_recipe(tmp_path, max_steps=1), prune_tolerance=0.0)
     assert train(kept, tmp_path / "kept", console=QUIET)["start"]["trimmed_score"] >= start["score"]
 
 
@@ -190,7 +191,7 @@ def test_a_wider_labeller_of_fewer_layers_resumes(labeller, tmp_path, interrupt_
 def test_layers_share_on_request(tmp_path):
     tables = ner_recipe(tmp_path, max_steps=4)
     tables["model"] |= {"attention_layers": ["local"] * 4}
-    train(Recipe.model_validate(tables), tmp_path / "first", console=QUIET)
+    train(checked_recipe(tables), tmp_path / "first", console=QUIET)
     metrics = train(recipe_altering(tmp_path / "first", tables, distinct_layers=2), tmp_path / "run", console=QUIET)
     assert metrics["start"]["distinct_layers"] == 2
     assert load_run(tmp_path / "run").model.config.num_distinct_layers == 2
@@ -200,16 +201,16 @@ def test_a_head_that_has_learned_nothing_cannot_tell_what_a_layer_is_worth(label
     tables = reviews_recipe(tmp_path)
     del tables["tokenizer"]
     with pytest.raises(FinetuningError, match=r"classifier\.bias, classifier\.weight are new .*by keep_layers"):
-        train(recipe_altering(labeller, tables, trim_layers=1), tmp_path / "run", console=QUIET)
+        train(recipe_altering(labeller, tables, prune_layers=1), tmp_path / "run", console=QUIET)
 
 
 def test_which_layers_go_is_said_in_one_way(labeller, tmp_path):
-    with pytest.raises(ValueError, match="keep_layers and trim_layers say each which layers go; give one of them"):
-        recipe_altering(labeller, ner_recipe(tmp_path), keep_layers=[0], trim_layers=1)
+    with pytest.raises(ValueError, match="keep_layers and prune_layers say each which layers go; give one of them"):
+        recipe_altering(labeller, ner_recipe(tmp_path), keep_layers=[0], prune_layers=1)
 
 
 def test_a_labeller_without_some_heads_tells_what_each_is_worth(labeller, tmp_path, capsys):
-    metrics = train(recipe_altering(labeller, ner_recipe(tmp_path, max_steps=20), trim_heads=1), tmp_path / "run")
+    metrics = train(recipe_altering(labeller, ner_recipe(tmp_path, max_steps=20), prune_heads=1), tmp_path / "run")
     start = metrics["start"]
     assert [len(heads) for heads in start["kept_heads"]] == [1, 1]
     assert start["score"] == json.loads((labeller / "metrics.json").read_text())["validation"]["f1"]
@@ -218,14 +219,14 @@ def test_a_labeller_without_some_heads_tells_what_each_is_worth(labeller, tmp_pa
     assert all(sorted(kind == "none" for kind in layer) == [False, True] for layer in kinds)
     named = recipe_altering(labeller, ner_recipe(tmp_path, max_steps=1), keep_heads=[[1], [0, 1]])
     assert train(named, tmp_path / "named", console=QUIET)["start"]["kept_heads"] == [[1], [0, 1]]
-    with pytest.raises(ValueError, match="trim_heads and trim_heads_tolerance say each which heads go"):
-        recipe_altering(labeller, ner_recipe(tmp_path), trim_heads=1, trim_heads_tolerance=0.1)
+    with pytest.raises(ValueError, match="prune_heads and prune_heads_tolerance say each which heads go"):
+        recipe_altering(labeller, ner_recipe(tmp_path), prune_heads=1, prune_heads_tolerance=0.1)
 
 
 def test_rare_groups_are_counted_before_the_first_step_and_kept(tmp_path):
-    tables = ner_recipe(tmp_path, max_steps=3, evaluations=1)
+    tables = ner_recipe(tmp_path, max_steps=3, num_evaluations=1)
     tables["model"] |= {"ngram_sizes": [2], "ngram_rows": 4099, "ngram_width": 4, "ngram_min_frequency": 3}
-    train(Recipe.model_validate(tables), tmp_path / "run", console=QUIET)
+    train(checked_recipe(tables), tmp_path / "run", console=QUIET)
     frequent = load_run(tmp_path / "run").model.base_model.ngrams.frequent
     # The few words of the sentences give a few dozen pairs, names among them that come up less than three times.
     assert 10 < int(frequent.sum()) < 200

@@ -8,8 +8,8 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from reformer.ops import native
-from reformer.recipe import Recipe
 from reformer.runs.loading import load_run
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import InterruptedRunError, train
 from tests.tiny import ner_recipe
 
@@ -18,7 +18,7 @@ QUIET = Console(quiet=True)
 
 @pytest.mark.parametrize(("begun", "elsewhere"), [("bfloat16", "float32"), ("float32", "bfloat16")])
 def test_a_run_takes_what_its_machine_is_fastest_in_and_keeps_it(tmp_path, interrupt_at, monkeypatch, begun, elsewhere):
-    recipe = Recipe.model_validate(ner_recipe(tmp_path, precision="auto", max_steps=4, evaluations=1))
+    recipe = checked_recipe(ner_recipe(tmp_path, precision="auto", max_steps=4, num_evaluations=1))
     shown = StringIO()
     with monkeypatch.context() as patch:
         patch.setattr(native, "multiplies_bfloat16", lambda: begun == "bfloat16")

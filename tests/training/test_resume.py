@@ -8,9 +8,9 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from reformer.recipe import Recipe
 from reformer.runs.folder import RunError
 from reformer.runs.loading import load_run
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import InterruptedRunError, train
 from tests.tiny import (
     language_recipe,
@@ -28,7 +28,7 @@ QUIET = Console(quiet=True)
 @pytest.mark.parametrize("tables", [language_recipe, masked_recipe, pairs_recipe, reviews_recipe, series_recipe])
 def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at, monkeypatch, tables):
     monkeypatch.setenv("REFORMER_CACHE", str(tmp_path / "cache"))
-    recipe = Recipe.model_validate(tables(tmp_path, max_steps=8, evaluations=2))
+    recipe = checked_recipe(tables(tmp_path, max_steps=8, num_evaluations=2))
     whole = train(recipe, tmp_path / "whole", console=QUIET)
     assert whole["training"]["steps"] > 7
     interrupt_at(5)
@@ -44,10 +44,10 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at, monkey
     assert whole["test"] == parts["test"]
 
 
-@pytest.mark.parametrize("options", [{}, {"gradient_accumulation": 2}, {"average_decay": 0.9}])
+@pytest.mark.parametrize("options", [{}, {"gradient_accumulation": 2}, {"ema_decay": 0.9}])
 @pytest.mark.parametrize("step", [4, 7])
 def test_a_labeller_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at, monkeypatch, step, options):
-    recipe = Recipe.model_validate(ner_recipe(tmp_path, **options))
+    recipe = checked_recipe(ner_recipe(tmp_path, **options))
     whole = train(recipe, tmp_path / "whole", console=QUIET)
     with monkeypatch.context():
         # Ctrl-C, and what a batch system sends.
@@ -82,13 +82,13 @@ def test_a_labeller_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt
 def test_another_recipe_or_a_finished_run_is_not_resumed(tmp_path, interrupt_at):
     tables = ner_recipe(tmp_path)
     with pytest.raises(RunError, match="there is no checkpoint to resume from"):
-        train(Recipe.model_validate(tables), tmp_path / "run", resume=True, console=QUIET)
+        train(checked_recipe(tables), tmp_path / "run", resume=True, console=QUIET)
     interrupt_at(3)
     with pytest.raises(InterruptedRunError):
-        train(Recipe.model_validate(tables), tmp_path / "run", console=QUIET)
+        train(checked_recipe(tables), tmp_path / "run", console=QUIET)
     tables["training"]["learning_rate"] = 1e-3
     with pytest.raises(RunError, match=r"training\.learning_rate was 0\.02 and is 0\.001"):
-        train(Recipe.model_validate(tables), tmp_path / "run", resume=True, console=QUIET)
+        train(checked_recipe(tables), tmp_path / "run", resume=True, console=QUIET)
 
 
 def test_a_resumed_run_does_not_read_its_start_again(labeller, tmp_path, interrupt_at):

@@ -12,8 +12,8 @@ from rich.console import Console
 from transformers.utils import logging
 
 from reformer.errors import ReformerError
-from reformer.recipe import Recipe
 from reformer.runs.loading import load_run
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.setup import build_trainer
 from reformer.training.train import train
 from reformer.training.trainer import DivergedError
@@ -23,7 +23,7 @@ QUIET = Console(quiet=True)
 
 
 def test_the_clock_ends_a_run(tmp_path):
-    recipe = Recipe.model_validate(ner_recipe(tmp_path, max_steps=None, max_minutes=0.02, evaluations=2))
+    recipe = checked_recipe(ner_recipe(tmp_path, max_steps=None, max_minutes=0.02, num_evaluations=2))
     metrics = train(recipe, tmp_path / "run", console=QUIET)
     assert 0.02 <= metrics["training"]["minutes"] < 0.2
     assert metrics["training"]["steps"] >= 1
@@ -31,19 +31,26 @@ def test_the_clock_ends_a_run(tmp_path):
 
 def test_early_stopping_ends_a_run_that_gains_nothing(tmp_path):
     # Without learning no evaluation is better than the first.
-    recipe = Recipe.model_validate(
-        ner_recipe(tmp_path, max_steps=60, evaluations=30, learning_rate=1e-12, early_stopping_patience=2)
+    recipe = checked_recipe(
+        ner_recipe(tmp_path, max_steps=60, num_evaluations=30, learning_rate=1e-12, early_stopping_patience=2)
     )
     assert train(recipe, tmp_path / "run", console=QUIET)["training"]["steps"] == 6
 
 
 def test_the_options_of_a_run_reach_it(tmp_path):
     tables = ner_recipe(
-        tmp_path, max_steps=2, precision="bfloat16", num_threads=2, clip=0.0, weight_decay=0.0, log_steps=1, seed=5
+        tmp_path,
+        max_steps=2,
+        precision="bfloat16",
+        num_threads=2,
+        max_grad_norm=0.0,
+        weight_decay=0.0,
+        logging_steps=1,
+        seed=5,
     )
     tables["tokenizer"] = {"kind": "character", "vocab_size": 270, "min_frequency": 2}
     tables["data"]["separator"] = "\n\n"
-    metrics = train(Recipe.model_validate(tables), tmp_path / "run", console=QUIET)
+    metrics = train(checked_recipe(tables), tmp_path / "run", console=QUIET)
     run = load_run(tmp_path / "run")
     assert run.model.config.vocab_size == len(run.tokenizer) <= 270
     assert metrics["training"]["threads"] == 2
@@ -62,7 +69,7 @@ def _process_state():
 @pytest.mark.parametrize("options", [{}, {"learning_rate": 1e30, "warmup_ratio": 0.0, "log_steps": 1}])
 def test_the_process_has_its_state_back_also_after_a_failure(tmp_path, options):
     before = _process_state()
-    recipe = Recipe.model_validate(ner_recipe(tmp_path, max_steps=3, num_threads=2, **options))
+    recipe = checked_recipe(ner_recipe(tmp_path, max_steps=3, num_threads=2, **options))
     with pytest.raises(DivergedError) if options else nullcontext():
         train(recipe, tmp_path / "run", console=QUIET)
     assert _process_state() == before
@@ -73,4 +80,4 @@ def test_layer_drop_runs_in_one_process(tmp_path):
     arguments: Any = SimpleNamespace(world_size=2)
     data: Any = None
     with pytest.raises(ReformerError, match=r"model\.layer_drop = 0\.5 runs in one process"):
-        build_trainer(Recipe.model_validate(ner_recipe(tmp_path)), arguments, model, data, tmp_path)
+        build_trainer(checked_recipe(ner_recipe(tmp_path)), arguments, model, data, tmp_path)

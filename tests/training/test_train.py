@@ -15,6 +15,7 @@ from reformer.recipe import Recipe
 from reformer.runs.folder import RunError
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import write_recipe
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.tiny import ner_recipe, reviews_recipe, write_conll
 
@@ -22,7 +23,7 @@ QUIET = Console(quiet=True)
 
 
 def _recipe(tables: dict) -> Recipe:
-    return Recipe.model_validate(tables)
+    return checked_recipe(tables)
 
 
 def test_a_labeller_learns_and_leaves_a_whole_folder(tmp_path):

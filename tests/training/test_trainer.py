@@ -3,10 +3,10 @@
 import pytest
 from rich.console import Console
 
-from reformer.recipe import Recipe
 from reformer.runs.loading import load_run
 from reformer.tasks.document_splits import load_splits
 from reformer.tasks.documents.task import DocumentTask, evaluate
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from reformer.training.trainer import DivergedError
 from tests.tiny import ner_recipe
@@ -14,15 +14,17 @@ from tests.tiny import ner_recipe
 QUIET = Console(quiet=True)
 
 
-@pytest.mark.parametrize("options", [{}, {"average_decay": 0.9}])
+@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9}])
 def test_the_kept_weights_are_the_best_ones(tmp_path, options):
-    metrics = train(Recipe.model_validate(ner_recipe(tmp_path, **options)), tmp_path / "run", console=QUIET)
+    metrics = train(checked_recipe(ner_recipe(tmp_path, **options)), tmp_path / "run", console=QUIET)
     recipe, run = load_run(tmp_path / "run").recipe, load_run(tmp_path / "run", DocumentTask)
     again = evaluate(run, load_splits(recipe.data, recipe.training.seed).validation)
     assert again["f1"] == metrics["validation"]["f1"]
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
-    recipe = Recipe.model_validate(ner_recipe(tmp_path, learning_rate=1e30, clip=0.0, log_steps=1, warmup_ratio=0.0))
+    recipe = checked_recipe(
+        ner_recipe(tmp_path, learning_rate=1e30, max_grad_norm=0.0, logging_steps=1, warmup_ratio=0.0)
+    )
     with pytest.raises(DivergedError, match=r"the loss is (nan|inf) at step \d+; lower training\.learning_rate"):
         train(recipe, tmp_path / "run", console=QUIET)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reformer.data import Document, Span
-    from reformer.tasks.documents.task import Answer
+    from reformer.tasks.documents.task import DocumentAnswer
 
 COLOURS = ("green", "magenta", "cyan", "yellow", "blue", "red")
 
@@ -47,7 +47,7 @@ def show(
     console = Console()
     console.print(f"{document.id}: {len(document.text):,} characters", style="bold", highlight=False)
     if answer.spans is not None:
-        known = document.spans and spans_of_types(document.spans, loaded.recipe.training.answer_types)
+        known = document.spans and spans_of_types(document.spans, loaded.task.entity_types(loaded.recipe))
         _show_entities(console, replace(document, spans=known), answer.spans)
     else:
         _show_class(console, document, answer)
@@ -80,7 +80,7 @@ def _list(console: "Console", title: str, document: "Document", spans: "Iterable
         console.print(f"{title}: {named}", highlight=False, markup=False, style="dim")
 
 
-def _show_class(console: "Console", document: "Document", answer: "Answer") -> None:
+def _show_class(console: "Console", document: "Document", answer: "DocumentAnswer") -> None:
     console.print(document.text, highlight=False, markup=False)
     for label, score in sorted((answer.scores or {}).items(), key=lambda pair: -pair[1]):
         chosen = "bold green" if label == answer.label else "dim"

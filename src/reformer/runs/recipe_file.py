@@ -1,16 +1,13 @@
-"""Recipes as TOML: reading with overrides, writing, and errors that name the file and the field."""
+"""Recipe file: TOML read with overrides and written, errors naming the file and the field."""
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from reformer.models.configuration.renamed_fields import with_new_names
-from reformer.recipe import Recipe, RecipeError, _nearest
-from reformer.tasks.recipe_checks import _check_model
+from reformer.recipe import Recipe, RecipeError
+from reformer.tasks.recipe_checks import checked_recipe, current_name, with_current_names
 
 
 def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -23,18 +20,15 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """
     path = Path(path)
     tables = _parse(path)
-    given = {}
-    for override in overrides:
-        given |= _override(tables, override)
-    if isinstance(tables.get("model"), dict):
-        tables["model"] = with_new_names(tables["model"])
     try:
-        recipe = Recipe.model_validate(tables)
-    except ValidationError as error:
-        problems = "\n".join(f"  {_problem(item, given)}" for item in error.errors())
-        raise RecipeError(f"{path}: this recipe cannot be used\n{problems}") from None
-    _check_model(path, recipe)
-    return recipe
+        # Before the overrides: each must find the field it replaces, whichever name either is given by.
+        tables = with_current_names(tables)
+        origins = {}
+        for override in overrides:
+            origins |= _override(tables, override)
+        return checked_recipe(tables, origins)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from None
 
 
 def write_recipe(recipe: Recipe, path: str | Path) -> None:
@@ -78,37 +72,6 @@ def _override(tables: dict[str, Any], override: str) -> dict[tuple[str, ...], st
     table = tables.setdefault(keys[0], {})
     if not isinstance(table, dict):
         raise RecipeError(f"--set {override}: {keys[0]} is a value in this recipe, not a table")
-    table[keys[1]] = value
-    return {keys: override}
-
-
-def _problem(item: Mapping[str, Any], overrides: Mapping[tuple[str, ...], str]) -> str:
-    """One line of what pydantic found: field, value, expectation."""
-    place = tuple(str(part) for part in item["loc"])
-    field = ".".join(place)
-    origin = f" (from --set {overrides[place]})" if place in overrides else ""
-    if item["type"] == "extra_forbidden":
-        return f"{field}: there is no such field{origin}{_nearest(place[-1], _fields(place[:-1]))}"
-    if item["type"] == "missing":
-        return f"{field}: this has to be given"
-    message = item["msg"].removeprefix("Value error, ")
-    if not place:
-        return message
-    if isinstance(item["input"], dict):
-        return f"[{field}] {message}"
-    message = message.replace("Input should be", "expected", 1)
-    return f"{field} = {_toml(item['input'])}: {message}{origin}"
-
-
-def _fields(place: tuple[str, ...]) -> list[str]:
-    table: Any = Recipe
-    for name in place:
-        table = table.model_fields[name].annotation
-    return list(table.model_fields) if isinstance(table, type) and issubclass(table, BaseModel) else []
-
-
-def _toml(value: Any) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False)
-    except TypeError:
-        return str(value)
+    field = current_name(*keys)
+    table[field] = value
+    return {(keys[0], field): f"--set {override}"}

@@ -22,34 +22,38 @@ from reformer.tasks.model_setup import PretrainedStart
 
 
 class Processor(Protocol):
-    """What turns a file's records to a model's input and is kept beside its weights: a tokenizer, for texts."""
+    """Reader of a file's records for a model, kept beside its weights: a tokenizer, for texts."""
 
     def save_pretrained(self, save_directory: Any) -> Any:
         """Write itself into the folder."""
         ...
 
 
-class TaskData(ABC):
-    """What one run learns from and is measured on: made by its task from the recipe.
+AnyDataset = TypeVar("AnyDataset", bound=Dataset[Any])
 
-    It has what the run keeps to read files with (`processor`, None where the configuration says enough), the model's
-    configuration, and what to learn from (`train`) and to choose the best weights with (`validation`); what to report
-    on at the end it keeps to itself.
+
+class TaskData(ABC, Generic[AnyDataset]):
+    """Training, validation and test data of one run, made by its task from the recipe.
+
+    `processor` is what the run keeps to read files with (None where the configuration says enough), `config` the
+    model's configuration. The test part is no attribute: `test_metrics` alone reads it.
     """
 
     processor: Processor | None
     config: ReformerConfig
-    train: Dataset[Any]
-    validation: Dataset[Any]
+    train: AnyDataset
+    validation: AnyDataset
 
-    def lengths(self, dataset: Any) -> Sequence[int]:
-        """How many tokens each example of `train` or `validation` has."""
-        return dataset.lengths
+    def lengths(self, dataset: AnyDataset) -> Sequence[int]:
+        """The number of tokens of each example of `train` or `validation`."""
+        lengths: Any = dataset
+        return lengths.lengths
 
     def batches(
-        self, dataset: Dataset[Any], recipe: TrainingRecipe, *, shuffle: bool, rank: int, world_size: int
+        self, dataset: AnyDataset, recipe: TrainingRecipe, *, shuffle: bool, rank: int, world_size: int
     ) -> Batches:
-        """What one process reads of `train` or `validation`, batch by batch: examples of about one length together."""
+        """Indices of `train` or `validation` that one process reads, batch by batch: examples of about one length
+        together."""
         return TokenBatches(
             self.lengths(dataset),
             batch_tokens=recipe.batch_tokens,
@@ -62,91 +66,104 @@ class TaskData(ABC):
 
     @abstractmethod
     def collate(self, examples: Sequence[Any]) -> dict[str, Tensor]:
-        """Examples to the tensors of a batch, `labels` among them."""
+        """The tensors of a batch of examples, `labels` among them."""
 
     def augment(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
-        """What a training step reads of a batch; whatever is drawn is drawn from `generator`, which the step seeds."""
+        """The batch as a training step reads it; random numbers are drawn from `generator`, which the step seeds."""
         return batch
 
     @abstractmethod
     def new_metric(self) -> Metric:
-        """An empty score for `validation`."""
+        """An empty metric for `validation`."""
 
     @abstractmethod
-    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
-        """Count a batch's outputs in the score; the summed loss, and over how many labels. Called without gradients."""
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], metric: Any) -> tuple[float, int]:
+        """Count a batch's outputs in the metric; the summed loss, and over how many labels. Called without gradients,
+        with a model in evaluation mode."""
+
+    def evaluate(self, model: PreTrainedModel, dataset: AnyDataset, recipe: TrainingRecipe) -> Metric:
+        """The metric of a model in evaluation mode over `validation` or another part of the data, in one process."""
+        batches = self.batches(dataset, recipe, shuffle=False, rank=0, world_size=1)
+        examples = (self.collate([dataset[index] for index in indices]) for indices in batches)
+        return evaluate_batches(model, examples, self.evaluate_batch, self.new_metric())
 
     @abstractmethod
     def test_metrics(self, run: Any) -> dict[str, float] | None:
-        """The trained model's scores on what the recipe names to report on; None if it names nothing."""
+        """The metrics of the trained model on the test part of the data; None if the recipe names none."""
 
     @abstractmethod
     def describe(self) -> Iterator[str]:
-        """Lines for whoever starts the run: how much there is to learn from, to choose with, to report on."""
+        """Lines for the console: the size of the training, validation and test part."""
 
-    def initialize(self, model: Any) -> None:  # noqa: B027, most weights begin at random
-        """Set those weights of a new model that the training part tells at once, before the first step, and keep those
-        from learning that this leaves no better place to go to."""
+    def initialize(self, model: Any) -> None:
+        """Set the weights of a fresh model that have a closed form in the training data, and freeze those of them that
+        gradient descent could only make worse. Called before the first step, when a run is resumed, too."""
 
     def format_loss(self, loss: float) -> str:
-        """How a training loss is shown while the model learns."""
+        """The training loss as the progress line shows it."""
         return f"loss {loss:.4f}"
 
 
 class Task(ABC):
-    """Something to learn. To add one, write its class and name it in `reformer.tasks.registry.TASKS`."""
+    """Task to learn. To add one, write its class and name it in `reformer.tasks.registry.TASKS`."""
 
     head: type[PreTrainedModel]
     best_metric: str
     greater_is_better = True
     model_fields: ClassVar[Mapping[str, Any]] = {}
     """Fields of the model's configuration that this task sets, whatever a recipe says."""
-    recipe_fields: frozenset[str] = frozenset()
-    """Fields of the recipe that this task knows and not every task does, as `data.max_length`."""
+    recipe_type: ClassVar[type[Recipe]] = Recipe
+    """The recipe's tables: a subclass of `Recipe` where the task has fields of its own."""
+    model_options: ClassVar[frozenset[str]] = frozenset()
+    """Fields of the model's configuration that not every head reads; set for another task, they are refused."""
     processor_file: str | None = "tokenizer.json"
     """By which file a run folder shows that it has the processor; None for a task without one."""
 
-    def check_recipe(self, recipe: Recipe) -> None:
-        """Raise `ValueError` if the recipe lacks a field that this task needs, or has a value that it cannot use.
-        Fields that only other tasks know are refused before."""
-        if self.processor_file != Task.processor_file and recipe.tokenizer != TokenizerRecipe.model_validate({}):
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether the processor is a tokenizer, which `[tokenizer]` says more about."""
+        return self.processor_file == Task.processor_file
+
+    def check_recipe(self, recipe: Any) -> None:
+        """Raise `ValueError` if values of the recipe, which is of `recipe_type`, do not go together for this task."""
+        if not self.has_tokenizer and recipe.tokenizer != TokenizerRecipe.model_validate({}):
             raise ValueError(f"[tokenizer] is for texts, and {recipe.training.task} reads none; leave it out")
 
     def load_processor(self, folder: Path) -> Processor | None:
-        """What `save_pretrained` has written into a run's folder."""
+        """The processor that `save_pretrained` has written into a run's folder."""
         return load_tokenizer(folder)
 
     @abstractmethod
-    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> TaskData:
-        """Read what the recipe names, for the model that the run starts from if there is one; a `DataError` where
-        something in it is wrong."""
+    def load_data(self, recipe: Any, start: PretrainedStart | None = None) -> TaskData:
+        """Read the data that the recipe, of `recipe_type`, names, for the model that the run starts from if there is
+        one; a `DataError` where something in it is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictOptions:
-    """How a command wants files read and answers given; None where nothing was said."""
+    """Options of a command that predicts or evaluates; None where nothing was said."""
 
     format: str | None = None
     text_column: str | None = None
     label_column: str | None = None
     split: str | None = None
-    """Of a data set, which part."""
+    """The part of a data set."""
     text: bool | None = None
-    """Whether to repeat the text in the answer; if nothing was said, yes."""
+    """Whether to repeat the text in the prediction; if nothing was said, yes."""
     pictures: Path | None = None
-    """A folder to draw the answers into."""
+    """A folder to draw the predictions into."""
     beams: int | None = None
-    """How many texts to follow at a time where one is written; if nothing was said, the likeliest token alone."""
+    """Width of the beam search where a text is generated; if nothing was said, greedy decoding."""
 
 
 class PredictingTask(Task):
-    """A task whose runs answer about the records of files: `reformer predict` and `reformer evaluate` need no more."""
+    """Task whose runs predict for the records of files: `reformer predict` and `reformer evaluate` need no more."""
 
     predict_options: frozenset[str] = frozenset()
     """The fields of `PredictOptions` that mean something to this task."""
 
     def check_options(self, name: str, options: PredictOptions) -> None:
-        """Raise `ReformerError` if something was asked for that means nothing to this task."""
+        """Raise `ReformerError` if an option is given that means nothing to this task."""
         for field in fields(options):
             if field.name not in self.predict_options and getattr(options, field.name) is not None:
                 option = field.name.replace("_", "-")
@@ -156,18 +173,18 @@ class PredictingTask(Task):
     def predict(
         self, run: Any, files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
-        """What the run says of each record of the files, in their order, as objects for JSON.
+        """The run's prediction for each record of the files, in their order, as objects for JSON.
 
-        What cannot be read or answered goes to `on_error` as an error that names its place, and the next one is read.
-        However large the files are, a bounded part of them is held.
+        A record that cannot be read or predicted goes to `on_error` as an error that names its place, and the next one
+        is read. However large the files are, a bounded part of them is held.
         """
 
     @abstractmethod
     def evaluate(self, run: Any, source: str, options: PredictOptions) -> dict[str, float]:
-        """The scores on a file whose answers are known, or on a data set's split.
+        """The metrics on a labelled file, or on a data set's split.
 
         Raises:
-            DataError: a record that cannot be read, or whose answer is not known.
+            DataError: a record that cannot be read, or that has no label.
         """
 
 
@@ -181,18 +198,20 @@ def read_files(files: Iterable[str], read: Callable[[str], Iterable[Any]], on_er
 
 
 AnyTask = TypeVar("AnyTask", bound=Task, covariant=True)
+AnyMetric = TypeVar("AnyMetric", bound=Metric)
 
 
 @dataclass(frozen=True)
 class Run(Generic[AnyTask]):
-    """A trained model with everything needed to use it."""
+    """Trained model with everything needed to use it."""
 
     folder: Path
-    recipe: Recipe
+    recipe: Any
+    """The run's `Recipe`, of the type that its task declares."""
     task: AnyTask
     model: PreTrainedModel
     processor: Any
-    """What reads files for the model, such as its tokenizer; None where it needs nothing but its configuration."""
+    """Reader of files for the model, such as its tokenizer; None where its configuration says enough."""
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -208,11 +227,32 @@ class Run(Generic[AnyTask]):
         return [names[index] for index in range(len(names))]
 
 
+def to_device(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """The batch with its tensors on the device."""
+    return {name: value.to(device) for name, value in batch.items()}
+
+
 @torch.no_grad()
-def held_out_metric(model: PreTrainedModel, task: Task, data: TaskData, training: TrainingRecipe) -> float:
-    """The task's score of a model in evaluation mode on what the best weights are chosen with."""
-    score, dataset = data.new_metric(), data.validation
-    for indices in data.batches(dataset, training, shuffle=False, rank=0, world_size=1):
-        batch = data.collate([dataset[index] for index in indices])
-        data.evaluate_batch(model, {name: value.to(model.device) for name, value in batch.items()}, score)
-    return score.result()[task.best_metric]
+def evaluate_batches(
+    model: PreTrainedModel,
+    batches: Iterable[Mapping[str, Tensor]],
+    evaluate_batch: Callable[[nn.Module, dict[str, Any], AnyMetric], object],
+    metric: AnyMetric,
+) -> AnyMetric:
+    """The metric, with all batches counted in it by `evaluate_batch`."""
+    for batch in batches:
+        evaluate_batch(model, to_device(batch, model.device), metric)
+    return metric
+
+
+def outputs_with_summed_loss(model: nn.Module, batch: Mapping[str, Any], **options: Any) -> Any:
+    """The model's outputs for a batch; its loss, as for a batch that counts as one item, is the sum over all labels."""
+    return model(**batch, num_items_in_batch=1, **options)
+
+
+def describe_splits(*, train: str, validation: str, test: str | None) -> Iterator[str]:
+    """Lines for the console from the size of each part of the data; None where there is no test part."""
+    yield f"learning from {train}"
+    yield f"choosing with {validation}"
+    if test is not None:
+        yield f"reporting on  {test}"

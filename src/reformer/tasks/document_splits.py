@@ -1,37 +1,64 @@
-"""The documents that a recipe names: to learn from, to choose the best weights with, to report on."""
+"""Training, validation and test documents that a recipe names."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pydantic import Field
+
 from reformer.data import Document, join_documents, load, load_source
 from reformer.data.batching.hold_out import hold_out
-from reformer.recipe import DataRecipe
+from reformer.recipe import AtLeastOne, DataRecipe
+
+
+class TextDataRecipe(DataRecipe, frozen=True):
+    """Data of a task that reads texts, of whose files this says how they are read."""
+
+    format: str | None = Field(None, description="the files' format, if their names do not tell it")
+    text_column: str | None = Field(
+        None, description="the column of a table, or the field of JSONL, that has the text; none: text"
+    )
+
+    @property
+    def columns(self) -> tuple[str, str | None]:
+        """The column that has the text, and the one that has the label; None where labels are not read."""
+        return self.text_column or "text", None
+
+    @property
+    def joined_length(self) -> int | None:
+        """The number of characters up to which neighbouring texts are joined; None: they are not."""
+        return None
+
+
+class JoinedTextDataRecipe(TextDataRecipe, frozen=True):
+    """Texts that may be joined to longer documents."""
+
+    max_length: AtLeastOne | None = Field(
+        None, description="join neighbouring texts to documents of at most so many characters; none: do not join"
+    )
+
+    @property
+    def joined_length(self) -> int | None:
+        return self.max_length
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Documents by what they are for; `test` is empty where the recipe names none."""
+    """Documents of each split; `test` is empty where the recipe names none."""
 
     train: list[Document]
     validation: list[Document]
     test: list[Document]
 
 
-def load_splits(recipe: DataRecipe, seed: int, *, labelled: bool = True) -> Splits:
-    """Read and join the documents; without documents for validation, hold out a part that the seed chooses.
-
-    With `labelled=False` nothing but their texts is read.
-    """
+def load_splits(recipe: TextDataRecipe, seed: int) -> Splits:
+    """Read and join the documents; without documents for validation, hold out a part that the seed chooses."""
     if recipe.source is not None:
         found = load(recipe.source.removeprefix("index:"))
         parts = {name: found.get(name, []) for name in ("train", "validation", "test")}
     else:
         paths = {"train": recipe.train, "validation": recipe.validation, "test": recipe.test}
-        parts = {
-            name: read_source(path, recipe, format=recipe.format, labelled=labelled) if path else []
-            for name, path in paths.items()
-        }
-    if not labelled:
+        parts = {name: read_source(path, recipe, format=recipe.format) if path else [] for name, path in paths.items()}
+    if recipe.columns[1] is None:
         parts = {name: map(_without_labels, documents) for name, documents in parts.items()}
     train, validation, test = (list(joined(parts[name], recipe)) for name in ("train", "validation", "test"))
     if not validation:
@@ -41,29 +68,29 @@ def load_splits(recipe: DataRecipe, seed: int, *, labelled: bool = True) -> Spli
 
 def read_source(
     source: str,
-    recipe: DataRecipe,
+    recipe: TextDataRecipe,
     *,
     split: str | None = None,
     format: str | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
-    labelled: bool = True,
 ) -> Iterator[Document]:
     """The documents of a file or of a data set's split; columns are the recipe's unless others are given."""
+    own_text, own_label = recipe.columns
     return load_source(
         source,
         split=split if source.startswith("index:") else None,
         format=format,
-        text_column=text_column or recipe.text_column or "text",
-        label_column=label_column or recipe.label_column or "label" if labelled else None,
+        text_column=text_column or own_text,
+        label_column=label_column or own_label,
     )
 
 
-def joined(documents: Iterable[Document], recipe: DataRecipe) -> Iterable[Document]:
+def joined(documents: Iterable[Document], recipe: TextDataRecipe) -> Iterable[Document]:
     """Neighbouring documents joined up to the recipe's length, if it has one."""
-    if recipe.max_length is None:
+    if recipe.joined_length is None:
         return documents
-    return join_documents(documents, recipe.max_length, recipe.separator)
+    return join_documents(documents, recipe.joined_length, recipe.separator)
 
 
 def _without_labels(document: Document) -> Document:

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 TOKENS_FOR_EACH, TOKENS_TO_SPARE = 6, 32
-"""At most so many tokens are written for each of the source's, and so many more: one that never ends ends there."""
+"""Bound on a text's tokens: so many for each of the source's, and so many more. A text without an end is cut there."""
 
 
 def generate_texts(
@@ -24,10 +24,10 @@ def generate_texts(
 
     Args:
         model: an encoder-decoder.
-        tokenizer: of what it writes.
+        tokenizer: of the texts that it generates.
         inputs: the sources, as `model.generate` takes them.
         lengths: how many tokens each source is.
-        beams: how many texts to follow at a time.
+        beams: the width of the beam search; 1: greedy decoding.
     """
     config = model.config
     bounds = (TOKENS_FOR_EACH * lengths + TOKENS_TO_SPARE).clamp_max(config.max_position_embeddings)

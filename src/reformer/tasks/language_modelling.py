@@ -1,12 +1,13 @@
-"""Language models: the next token of running text, measured in bits a byte."""
+"""Language modelling: the next token of running text, measured in bits a byte."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from pydantic import Field
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from reformer.data import (
     IGNORED,
@@ -23,51 +24,65 @@ from reformer.data.batching.text_windows import RandomWindows, Windows, WindowsI
 from reformer.data.batching.token_batches import Batches
 from reformer.errors import ReformerError
 from reformer.metrics.language import TextMetric, bits_per_byte
-from reformer.models import ReformerConfig, ReformerForCausalLM
-from reformer.recipe import DataRecipe, Recipe, TrainingRecipe
-from reformer.tasks.base import Task, TaskData
-from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
+from reformer.models import ReformerForCausalLM
+from reformer.recipe import AtLeastOne, DataRecipe, Recipe, TrainingRecipe
+from reformer.tasks.base import Run, Task, TaskData, describe_splits, evaluate_batches, outputs_with_summed_loss
+from reformer.tasks.model_setup import PretrainedStart, check_length, make_config, make_tokenizer
+
+
+class RunningTextDataRecipe(DataRecipe, frozen=True):
+    """Running text that is cut into sequences."""
+
+    deprecated_names: ClassVar[Mapping[str, str]] = {"measure_tokens": "eval_tokens"}
+
+    sequence_length: Annotated[int, Field(ge=2)] = Field(
+        description="cut running text into sequences of so many tokens", examples=[16384]
+    )
+    eval_tokens: AtLeastOne | None = Field(
+        None,
+        description="evaluate on about so many tokens of the validation text and of the test text, spread over them "
+        "evenly; none: on all",
+    )
+
+
+class LanguageRecipe(Recipe, frozen=True):
+    """Recipe of language modelling."""
+
+    data: RunningTextDataRecipe
 
 
 class LanguageModelling(Task):
-    """The next token from all before it, in running text of any size."""
+    """Causal language modelling: the next token from all before it, in running text of any size."""
 
     head = ReformerForCausalLM
     best_metric = "bits_per_byte"
     greater_is_better = False
-    recipe_fields = frozenset({"data.sequence_length", "data.measure_tokens"})
+    recipe_type = LanguageRecipe
 
-    def check_recipe(self, recipe: Recipe) -> None:
+    def check_recipe(self, recipe: LanguageRecipe) -> None:
         super().check_recipe(recipe)
-        length = recipe.data.sequence_length
-        if length is None:
-            raise ValueError("data.sequence_length has to be given for language-modelling, such as 16384")
         if recipe.model.get("is_decoder") is False:
             raise ValueError("model.is_decoder = false: a language model must not read ahead; leave it out")
-        longest = recipe.model.get("max_position_embeddings", ReformerConfig.max_position_embeddings)
-        if isinstance(longest, int) and length > longest:
-            raise ValueError(
-                f"data.sequence_length = {length}: more than model.max_position_embeddings = {longest}; raise that one"
-            )
+        length = recipe.data.sequence_length
+        check_length(recipe, length, f"data.sequence_length = {length}")
 
-    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> "TextData":
+    def load_data(self, recipe: LanguageRecipe, start: PretrainedStart | None = None) -> "TextData":
         return TextData(recipe, start)
 
 
-class TextData(TaskData):
+class TextData(TaskData[Windows]):
     """Running text that stays on disk, cut into sequences.
 
     Raises:
         DataError: a file that cannot be read or holds nothing.
     """
 
-    def __init__(self, recipe: Recipe, start: PretrainedStart | None = None) -> None:
+    def __init__(self, recipe: LanguageRecipe, start: PretrainedStart | None = None) -> None:
         texts = _texts(recipe.data)
         pieces = (text for stretch in texts["train"] for _, text in text_pieces(stretch))
         self.processor = make_tokenizer(recipe.tokenizer, pieces, start)
         self.config = make_config(recipe, self.processor, start, is_decoder=True)
-        length, measured = recipe.data.sequence_length, recipe.data.measure_tokens
-        assert length is not None
+        length, measured = recipe.data.sequence_length, recipe.data.eval_tokens
         if length > self.config.max_position_embeddings:
             # Known only now where the run starts from a trained model.
             raise ReformerError(
@@ -83,57 +98,47 @@ class TextData(TaskData):
         self._test = Windows(self._ids["test"], length, measured) if "test" in self._ids else None
 
     def batches(
-        self, dataset: Dataset[Any], recipe: TrainingRecipe, *, shuffle: bool, rank: int, world_size: int
+        self, dataset: Windows, recipe: TrainingRecipe, *, shuffle: bool, rank: int, world_size: int
     ) -> Batches:
-        assert isinstance(dataset, Windows)
         size = _batch_size(recipe, dataset.length)
         if shuffle:
             return RandomWindows(dataset, size, seed=recipe.seed, rank=rank, world_size=world_size)
         return WindowsInOrder(dataset, size, rank=rank, world_size=world_size)
 
-    def collate(self, examples: Sequence[np.ndarray]) -> dict[str, Tensor]:
+    def collate(self, examples: Sequence[Int[np.ndarray, " length"]]) -> dict[str, Tensor]:
         input_ids = torch.from_numpy(np.stack(examples))
         labels = input_ids.clone()
-        # Nothing foretells the first token, so it must not count where losses are divided by the number of labels.
+        # The first token has no prediction, so it must not count where losses are divided by the number of labels.
         labels[:, 0] = IGNORED
         return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
 
     def new_metric(self) -> TextMetric:
         return TextMetric(_bytes_per_token(self._ids["validation"]))
 
-    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], metric: Any) -> tuple[float, int]:
         tokens = int((batch["labels"] >= 0).sum())
-        # Counted as one item, the loss is the sum over all labels.
-        loss = float(model(**batch, num_items_in_batch=1, return_logits=False).loss)
-        score.update(loss, tokens)
+        loss = float(outputs_with_summed_loss(model, batch, return_logits=False).loss)
+        metric.update(loss, tokens)
         return loss, tokens
 
-    def test_metrics(self, run: Any) -> dict[str, float] | None:
+    def test_metrics(self, run: Run[LanguageModelling]) -> dict[str, float] | None:
         if self._test is None:
             return None
-        score = TextMetric(_bytes_per_token(self._test.ids))
-        with torch.no_grad():
-            for starts in WindowsInOrder(self._test, _batch_size(run.recipe.training, self._test.length)):
-                batch = self.collate([self._test[start] for start in starts])
-                self.evaluate_batch(
-                    run.model, {name: value.to(run.model.device) for name, value in batch.items()}, score
-                )
-        return score.result()
+        size = _batch_size(run.recipe.training, self._test.length)
+        batches = (self.collate([self._test[start] for start in starts]) for starts in WindowsInOrder(self._test, size))
+        metric = TextMetric(_bytes_per_token(self._test.ids))
+        return evaluate_batches(run.model, batches, self.evaluate_batch, metric).result()
 
     def describe(self) -> Iterator[str]:
-        assert isinstance(self.train, Windows)
-        assert isinstance(self.validation, Windows)
-        for verb, windows in (("learning from", self.train), ("choosing with", self.validation)):
-            yield f"{verb} {_size(windows)}"
-        if self._test is not None:
-            yield f"reporting on  {_size(self._test)}"
+        test = None if self._test is None else _size(self._test)
+        return describe_splits(train=_size(self.train), validation=_size(self.validation), test=test)
 
     def format_loss(self, loss: float) -> str:
         return f"{bits_per_byte(loss, _bytes_per_token(self._ids['train'])):.4f} bits/byte"
 
 
 def _texts(recipe: DataRecipe) -> dict[str, list[Stretch]]:
-    """The text by what it is for; without one for validation, the end of the training text is held out."""
+    """The text of each split; without one for validation, the end of the training text is held out."""
     if recipe.source is not None:
         return load_texts(recipe.source)
     paths = {"train": recipe.train, "validation": recipe.validation, "test": recipe.test}

@@ -1,12 +1,13 @@
-"""Masked language models: hidden tokens from what stands on both their sides, to learn a language before a task."""
+"""Masked language modelling: hidden tokens predicted from both their sides, to learn a language before a task."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Int
+from pydantic import Field
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
@@ -15,47 +16,62 @@ from reformer.data.batching.encoding import Example, Examples, Offsets, pad
 from reformer.errors import ReformerError
 from reformer.metrics.language import HiddenTokenMetric
 from reformer.models import ReformerForMaskedLM
-from reformer.recipe import Recipe
-from reformer.tasks.base import Task, TaskData
-from reformer.tasks.document_splits import load_splits
+from reformer.recipe import Recipe, TrainingRecipe
+from reformer.tasks.base import Run, Task, TaskData, describe_splits, outputs_with_summed_loss
+from reformer.tasks.document_splits import JoinedTextDataRecipe, load_splits
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 
-MASK_RATIO = 0.15
+
+class MaskedTrainingRecipe(TrainingRecipe, frozen=True):
+    """Training of a masked language model."""
+
+    deprecated_names: ClassVar[Mapping[str, str]] = {"mask_ratio": "mlm_probability"}
+
+    mlm_probability: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.15, description="the probability with which a token is hidden and has to be predicted"
+    )
+
+
+class MaskedRecipe(Recipe, frozen=True):
+    """Recipe of masked language modelling."""
+
+    data: JoinedTextDataRecipe
+    training: MaskedTrainingRecipe
 
 
 class MaskedLanguageModelling(Task):
-    """Which token stands behind a mask: learned from documents whose labels are not read."""
+    """Masked language modelling of documents, whose labels are not read."""
 
     head = ReformerForMaskedLM
     best_metric = "perplexity"
     greater_is_better = False
-    recipe_fields = frozenset({"data.format", "data.text_column", "data.max_length", "training.mask_ratio"})
+    recipe_type = MaskedRecipe
 
-    def check_recipe(self, recipe: Recipe) -> None:
+    def check_recipe(self, recipe: MaskedRecipe) -> None:
         if recipe.model.get("is_decoder"):
             raise ValueError("model.is_decoder = true: a masked language model reads both sides; leave it out")
 
-    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> "MaskedData":
+    def load_data(self, recipe: MaskedRecipe, start: PretrainedStart | None = None) -> "MaskedData":
         return MaskedData(recipe, start)
 
 
-class MaskedData(TaskData):
-    """Documents with a part of their tokens hidden: anew at each step of training, the same ones at each measure.
+class MaskedData(TaskData[Examples]):
+    """Documents with a part of their tokens hidden: others at each step of training, the same in each evaluation.
 
     Raises:
         DataError: a document that cannot be read or has too many tokens.
         ReformerError: a tokenizer without a mask token.
     """
 
-    def __init__(self, recipe: Recipe, start: PretrainedStart | None = None) -> None:
-        splits = load_splits(recipe.data, recipe.training.seed, labelled=False)
+    def __init__(self, recipe: MaskedRecipe, start: PretrainedStart | None = None) -> None:
+        splits = load_splits(recipe.data, recipe.training.seed)
         self.processor = self.tokenizer = make_tokenizer(
             recipe.tokenizer, (document.text for document in splits.train), start
         )
         if self.tokenizer.mask_token_id is None:
             raise ReformerError(f"tokenizer.kind = {recipe.tokenizer.kind!r}: it has no mask token; add one to it")
         self.config = make_config(recipe, self.tokenizer, start, is_decoder=False)
-        self._ratio = recipe.training.mask_ratio or MASK_RATIO
+        self._probability = recipe.training.mlm_probability
         self.train, self.validation = self._examples(splits.train), self._examples(splits.validation)
         self._test = self._examples(splits.test)
 
@@ -65,40 +81,29 @@ class MaskedData(TaskData):
         return pad([example.ids for example in examples], pad_token_id)
 
     def augment(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
-        return batch | hide(batch["input_ids"], batch["attention_mask"], self.tokenizer, self._ratio, generator)
+        return batch | hide(batch["input_ids"], batch["attention_mask"], self.tokenizer, self._probability, generator)
 
     def new_metric(self) -> HiddenTokenMetric:
         return HiddenTokenMetric()
 
-    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
-        batch = batch | hide_by_document(batch["input_ids"], batch["attention_mask"], self.tokenizer, self._ratio)
-        # Counted as one item, the loss is the sum over all labels.
-        outputs = model(**batch, num_items_in_batch=1)
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], metric: Any) -> tuple[float, int]:
+        batch = batch | hide_by_document(batch["input_ids"], batch["attention_mask"], self.tokenizer, self._probability)
+        outputs = outputs_with_summed_loss(model, batch)
         labels = batch["labels"]
         masked = labels != IGNORED
         right = int((outputs.logits.argmax(-1) == labels)[masked].sum())
         loss, count = float(outputs.loss), int(masked.sum())
-        score.update(loss, right, count)
+        metric.update(loss, right, count)
         return loss, count
 
-    def test_metrics(self, run: Any) -> dict[str, float] | None:
+    def test_metrics(self, run: Run[MaskedLanguageModelling]) -> dict[str, float] | None:
         if not len(self._test):
             return None
-        score = self.new_metric()
-        with torch.no_grad():
-            for indices in self.batches(self._test, run.recipe.training, shuffle=False, rank=0, world_size=1):
-                batch = self.collate([self._test[index] for index in indices])
-                self.evaluate_batch(
-                    run.model, {name: value.to(run.model.device) for name, value in batch.items()}, score
-                )
-        return score.result()
+        return self.evaluate(run.model, self._test, run.recipe.training).result()
 
     def describe(self) -> Iterator[str]:
-        for verb, examples in (("learning from", self.train), ("choosing with", self.validation)):
-            assert isinstance(examples, Examples)
-            yield f"{verb} {_size(examples)}"
-        if len(self._test):
-            yield f"reporting on  {_size(self._test)}"
+        test = _size(self._test) if len(self._test) else None
+        return describe_splits(train=_size(self.train), validation=_size(self.validation), test=test)
 
     def _examples(self, documents: list[Document]) -> Examples:
         return Examples(documents, self.tokenizer, _no_target, self.config.max_position_embeddings)
@@ -108,7 +113,7 @@ def hide(
     ids: Int[Tensor, "batch length"],
     mask: Int[Tensor, "batch length"],
     tokenizer: PreTrainedTokenizerFast,
-    ratio: float,
+    probability: float,
     generator: torch.Generator,
 ) -> dict[str, Int[Tensor, "batch length"]]:
     """`input_ids` with a part of the real tokens hidden, and as `labels` what they were, -100 elsewhere.
@@ -122,7 +127,7 @@ def hide(
     mask_token_id = tokenizer.mask_token_id
     assert isinstance(mask_token_id, int)
     drawn = torch.rand((2, *ids.shape), generator=generator)
-    hidden = (drawn[0] < ratio) & mask.bool()
+    hidden = (drawn[0] < probability) & mask.bool()
     others = torch.randint(len(tokenizer), ids.shape, generator=generator)
     shown = torch.where(hidden & (drawn[1] < 0.8), mask_token_id, ids)
     shown = torch.where(hidden & (drawn[1] >= 0.9), others, shown)
@@ -133,7 +138,7 @@ def hide_by_document(
     ids: Int[Tensor, "batch length"],
     mask: Int[Tensor, "batch length"],
     tokenizer: PreTrainedTokenizerFast,
-    ratio: float,
+    probability: float,
 ) -> dict[str, Int[Tensor, "batch length"]]:
     """`hide`, each document seeded by a hash of its own token ids.
 
@@ -145,12 +150,12 @@ def hide_by_document(
         document = ids[row, real]
         digest = hashlib.blake2b(document.cpu().numpy().astype("<i8").tobytes(), digest_size=8).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest, "little"))
-        hidden = hide(document[None], torch.ones_like(document[None]), tokenizer, ratio, generator)
+        hidden = hide(document[None], torch.ones_like(document[None]), tokenizer, probability, generator)
         shown[row, real], labels[row, real] = hidden["input_ids"][0], hidden["labels"][0]
     return {"input_ids": shown, "labels": labels}
 
 
-def _no_target(document: Document, offsets: Offsets) -> np.ndarray:
+def _no_target(document: Document, offsets: Offsets) -> Int[np.ndarray, " 0"]:
     return np.empty(0, dtype=np.int64)
 
 

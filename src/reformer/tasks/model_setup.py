@@ -16,7 +16,7 @@ from reformer.recipe import FROM_START, Recipe, TokenizerRecipe
 
 @dataclass(frozen=True)
 class PretrainedStart:
-    """A trained model; or, in a resumed run, what its first part has made of it."""
+    """Trained model that a run starts from; in a resumed run, configuration and tokenizer as the run changed them."""
 
     place: str
     """As the recipe names it."""
@@ -52,8 +52,8 @@ class PretrainedStart:
         """The configuration of the run's model.
 
         Args:
-            chosen: what the recipe says under `[model]`.
-            decided: what task and data say, which goes before all else.
+            chosen: the fields under `[model]` of the recipe.
+            decided: the fields that task and data decide, which come before all others.
 
         Raises:
             FinetuningError: the trained weights do not allow a choice.
@@ -65,10 +65,18 @@ class PretrainedStart:
 
 
 def read_start(place: str) -> PretrainedStart:
-    """The trained model at a place; for what a place is, and what can be wrong about it, see `load_pretrained`."""
+    """The trained model at a place; for places and errors, see `load_pretrained`."""
     model = load_pretrained(place)
     assert isinstance(model.config, ReformerConfig)
     return PretrainedStart(place, place, model.config, model)
+
+
+def check_length(recipe: Recipe, length: int, what: str) -> None:
+    """Raise `ValueError` that begins with `what` if a sequence of so many tokens is longer than the recipe's model
+    reads. Of a model that the run starts from nothing is known yet."""
+    longest = recipe.model.get("max_position_embeddings", ReformerConfig.max_position_embeddings)
+    if isinstance(longest, int) and length > longest:
+        raise ValueError(f"{what}: more than model.max_position_embeddings = {longest}; raise that one")
 
 
 def make_tokenizer(

@@ -1,9 +1,10 @@
-"""Texts that are to be written, as token ids with an end, and what was written as texts again."""
+"""Target texts as token ids with an end token, and back."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -14,7 +15,7 @@ from reformer.errors import ReformerError
 
 
 class Targets:
-    """Which tokens a target begins and ends with: the tokenizer's own, or those that stand around a text.
+    """Encoder of target texts, with the tokens that begin and end them: the tokenizer's own, or those around a text.
 
     Args:
         tokenizer: of source and target.
@@ -39,10 +40,10 @@ class Targets:
 
     @property
     def fields(self) -> dict[str, int]:
-        """What the configuration of an encoder-decoder says of them."""
+        """Fields of an encoder-decoder's configuration that name them."""
         return {"decoder_start_token_id": self.begin, "bos_token_id": self.begin, "eos_token_id": self.end}
 
-    def ids(self, text: str, source: str, longest: int) -> np.ndarray:
+    def ids(self, text: str, source: str, longest: int) -> Int[np.ndarray, " length"]:
         """The tokens of a target, its end included.
 
         Raises:
@@ -57,25 +58,25 @@ class Targets:
             )
         return np.array([*ids, self.end], dtype=np.int64)
 
-    def stack(self, targets: Sequence[np.ndarray]) -> Tensor:
-        """Targets as `labels`, `[batch, length]`."""
+    def stack(self, targets: Sequence[Int[np.ndarray, " _"]]) -> Int[Tensor, "batch length"]:
+        """Targets as `labels`, padded."""
         longest = few_lengths(max(len(target) for target in targets))
         labels = np.full((len(targets), longest), IGNORED, dtype=np.int64)
         for row, target in zip(labels, targets, strict=True):
             row[: len(target)] = target
         return torch.from_numpy(labels)
 
-    def texts(self, labels: Tensor) -> list[str]:
-        """The texts that labels ask for."""
-        wanted = [row[(row != IGNORED) & (row != self.end)].tolist() for row in labels]
-        return [str(self._tokenizer.decode(ids, skip_special_tokens=True)) for ids in wanted]
+    def texts(self, labels: Int[Tensor, "batch length"]) -> list[str]:
+        """The texts of labels."""
+        targets = [row[(row != IGNORED) & (row != self.end)].tolist() for row in labels]
+        return [str(self._tokenizer.decode(ids, skip_special_tokens=True)) for ids in targets]
 
 
-def wanted(text: str | None, source: str, what: str, column: str) -> str:
-    """A target that is there and can be written.
+def require_target(text: str | None, source: str, what: str, column: str) -> str:
+    """The target of a record, which has one that UTF-8 can encode.
 
     Raises:
-        DataError: at `source`, where it is not.
+        DataError: at `source`, if it has none, or half of a surrogate pair in it.
     """
     if text is None:
         raise DataError.at(source, f"this {what} has no {column}", "give it one, and check label_column")

@@ -1,10 +1,12 @@
-"""A text from another text, learned from pairs: translation, summaries, anything that is given as source and target."""
+"""Text-to-text task: translation, summaries, whatever pairs of source and target texts teach."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from reformer.data import IGNORED, Document, read_documents
@@ -14,31 +16,35 @@ from reformer.data.errors import OnError, raise_error
 from reformer.errors import ReformerError
 from reformer.metrics.texts import CharacterMetric, text_scores
 from reformer.models import ReformerForConditionalGeneration
-from reformer.recipe import DataRecipe, Recipe
-from reformer.tasks.base import PredictingTask, PredictOptions, TaskData, read_files
-from reformer.tasks.document_splits import load_splits, read_source
+from reformer.recipe import Recipe
+from reformer.tasks.base import (
+    PredictingTask,
+    PredictOptions,
+    Run,
+    TaskData,
+    describe_splits,
+    outputs_with_summed_loss,
+    read_files,
+    to_device,
+)
+from reformer.tasks.document_splits import TextDataRecipe, load_splits, read_source
 from reformer.tasks.generation import generate_texts
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
-from reformer.tasks.targets import Targets, wanted
+from reformer.tasks.targets import Targets, require_target
 
-if TYPE_CHECKING:
-    from reformer.tasks.base import Run
-
-
-# A batch of this many tokens of source, padding included, unless one text has more: what is written costs more than
-# what is read, and is held in the cache.
+# Of the sources, padding included. Fewer than where nothing is generated: the cache holds the generated tokens, too.
 BATCH_TOKENS = 4096
 
 
 def write_answers(
-    run: "Run[Any]",
+    run: Run[Any],
     documents: Iterable[Document],
     on_error: OnError = raise_error,
     *,
     beams: int = 1,
     batch_tokens: int = BATCH_TOKENS,
 ) -> Iterator[tuple[Document, str]]:
-    """Each document with what the model writes for it, in the documents' order.
+    """Each document with the text that the model generates for it, in the documents' order.
 
     However many there are, only a few thousand tokens' worth of them are held. A document that the model cannot take
     (no token, or more than its maximum) goes to `on_error`, and the next one is read; without `on_error` it is raised.
@@ -46,7 +52,7 @@ def write_answers(
 
     def answer_batch(batch: Sequence[Encoded]) -> list[str]:
         padded = pad([encoded.ids for encoded in batch], run.model.config.pad_token_id)
-        inputs = {name: padded[name].to(run.model.device) for name in ("input_ids", "attention_mask")}
+        inputs = to_device(padded, run.model.device)
         with torch.inference_mode():
             return generate_texts(run.model, run.tokenizer, inputs, inputs["attention_mask"].sum(-1), beams=beams)
 
@@ -55,39 +61,55 @@ def write_answers(
         yield encoded.document, text
 
 
-SOURCE, TARGET = "source", "target"
-"""The columns of a table, or the fields of JSONL, if nothing else is said."""
+class PairDataRecipe(TextDataRecipe, frozen=True):
+    """Pairs of texts."""
+
+    text_column: str = Field("source", description="the column of a table, or the field of JSONL, that has the source")
+    label_column: str = Field("target", description="the one that has the target")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_source(cls, fields: Any) -> Any:
+        match fields:
+            case {"source": str(source)}:
+                raise ValueError(
+                    f"source = {source!r}: no data set of the index has pairs of texts; give train, a TSV, CSV or "
+                    "JSONL file of yours"
+                )
+        return fields
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        return self.text_column, self.label_column
+
+
+class PairRecipe(Recipe, frozen=True):
+    """Recipe of a task over pairs of texts."""
+
+    data: PairDataRecipe
 
 
 class TextToText(PredictingTask):
-    """What to write for a text: an encoder-decoder that learns from pairs and is measured by chrF.
+    """Text-to-text task: an encoder-decoder that learns from pairs, with chrF as its metric.
 
     A pair is read as a document whose label is its target.
     """
 
     head = ReformerForConditionalGeneration
     best_metric = "chrf"
-    recipe_fields = frozenset({"data.format", "data.text_column", "data.label_column"})
+    recipe_type = PairRecipe
     predict_options = frozenset({"format", "text_column", "label_column", "text", "beams"})
     model_fields: ClassVar[Mapping[str, Any]] = {"is_encoder_decoder": True}
 
-    def check_recipe(self, recipe: Recipe) -> None:
-        if recipe.data.source is not None:
-            raise ValueError(
-                f"data.source = {recipe.data.source!r}: no data set of the index has pairs of texts; give data.train, "
-                "a TSV, CSV or JSONL file of yours"
-            )
-
-    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> "PairData":
+    def load_data(self, recipe: PairRecipe, start: PretrainedStart | None = None) -> "PairData":
         return PairData(recipe, start)
 
     def predict(
         self, run: "Run[TextToText]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
-        text_column = options.text_column or _with_columns(run.recipe.data).text_column
+        text_column = options.text_column or run.recipe.data.text_column
 
         def read(file: str) -> Iterable[Document]:
-            assert text_column is not None
             return read_documents(
                 file, format=options.format, text_column=text_column, label_column=None, on_error=on_error
             )
@@ -102,7 +124,7 @@ class TextToText(PredictingTask):
             raise ReformerError(f"{source}: no data set of the index has pairs of texts; give a file")
         documents = read_source(
             source,
-            _with_columns(run.recipe.data),
+            run.recipe.data,
             format=options.format,
             text_column=options.text_column,
             label_column=options.label_column,
@@ -110,7 +132,7 @@ class TextToText(PredictingTask):
         return evaluate_pairs(run, documents, beams=options.beams or 1)
 
 
-class PairData(TaskData):
+class PairData(TaskData["Pairs"]):
     """Pairs of texts as token ids; a source has no special token, a target ends with the end token.
 
     Raises:
@@ -118,8 +140,8 @@ class PairData(TaskData):
         ReformerError: a tokenizer without an end token.
     """
 
-    def __init__(self, recipe: Recipe, start: PretrainedStart | None = None) -> None:
-        splits = load_splits(_with_columns(recipe.data), recipe.training.seed)
+    def __init__(self, recipe: PairRecipe, start: PretrainedStart | None = None) -> None:
+        splits = load_splits(recipe.data, recipe.training.seed)
         texts = (text for document in splits.train for text in (document.text, document.label or ""))
         self.processor = self.tokenizer = make_tokenizer(recipe.tokenizer, texts, start)
         self._targets = Targets(self.tokenizer, recipe.tokenizer.kind)
@@ -143,35 +165,31 @@ class PairData(TaskData):
     def new_metric(self) -> CharacterMetric:
         return CharacterMetric()
 
-    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], metric: Any) -> tuple[float, int]:
         labels = batch["labels"]
-        # Counted as one item, the loss is the sum over all labels.
-        loss = model(**batch, num_items_in_batch=1, return_logits=False).loss
-        # Several processes each write on their own, without the wrapper that shares gradients.
+        loss = outputs_with_summed_loss(model, batch, return_logits=False).loss
+        # On several processes the model is in a wrapper that shares gradients and cannot generate.
         alone = getattr(model, "module", model)
         inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
         texts = generate_texts(alone, self.tokenizer, inputs, inputs["attention_mask"].sum(-1))
-        score.update(texts, self._targets.texts(labels))
+        metric.update(texts, self._targets.texts(labels))
         return float(loss), int((labels != IGNORED).sum())
 
-    def test_metrics(self, run: "Run[TextToText]") -> dict[str, float] | None:
+    def test_metrics(self, run: Run[TextToText]) -> dict[str, float] | None:
         return evaluate_pairs(run, self._test) if self._test else None
 
     def describe(self) -> Iterator[str]:
-        for verb, examples in (
-            ("learning from", self.train),
-            ("choosing with", self.validation),
-            ("reporting on ", self._test_examples),
-        ):
-            assert isinstance(examples, Pairs)
-            if len(examples):
-                yield f"{verb} {len(examples):,} pairs, {sum(examples.lengths):,} tokens"
+        def size(pairs: Pairs) -> str:
+            return f"{len(pairs):,} pairs, {sum(pairs.lengths):,} tokens"
+
+        test = size(self._test_examples) if len(self._test_examples) else None
+        return describe_splits(train=size(self.train), validation=size(self.validation), test=test)
 
     def _examples(self, documents: list[Document]) -> "Pairs":
         return Pairs(documents, self.tokenizer, self._target, self.config.max_position_embeddings)
 
-    def _target(self, document: Document, offsets: Offsets) -> np.ndarray:
-        return self._targets.ids(_wanted(document), document.source, self.config.max_position_embeddings)
+    def _target(self, document: Document, offsets: Offsets) -> Int[np.ndarray, " length"]:
+        return self._targets.ids(_target_text(document), document.source, self.config.max_position_embeddings)
 
 
 class Pairs(Examples):
@@ -182,23 +200,17 @@ class Pairs(Examples):
         return [len(example.ids) + len(example.target) for example in self._examples]
 
 
-def evaluate_pairs(run: "Run[TextToText]", documents: Iterable[Document], beams: int = 1) -> dict[str, float]:
-    """Score what the model writes for sources whose targets are known: `chrf`, `bleu`, over how many `pairs`.
+def evaluate_pairs(run: Run[TextToText], documents: Iterable[Document], beams: int = 1) -> dict[str, float]:
+    """The metrics of the generated texts over pairs: `chrf`, `bleu`, and the number of `pairs`.
 
     The texts are held until the end, as BLEU needs them.
 
     Raises:
         DataError: a pair without a target, or a source that is too long for the model.
     """
-    found = [(text, _wanted(document)) for document, text in write_answers(run, documents, beams=beams)]
-    return text_scores([text for text, _ in found], [wanted for _, wanted in found])
+    pairs = [(text, _target_text(document)) for document, text in write_answers(run, documents, beams=beams)]
+    return text_scores([text for text, _ in pairs], [target for _, target in pairs])
 
 
-def _wanted(document: Document) -> str:
-    return wanted(document.label, document.source, "pair", "target")
-
-
-def _with_columns(recipe: DataRecipe) -> DataRecipe:
-    return recipe.model_copy(
-        update={"text_column": recipe.text_column or SOURCE, "label_column": recipe.label_column or TARGET}
-    )
+def _target_text(document: Document) -> str:
+    return require_target(document.label, document.source, "pair", "target")

@@ -20,7 +20,7 @@ from reformer.finetuning import (
 from reformer.models import ReformerModel
 from reformer.recipe import FinetuneRecipe, Recipe, TrainingRecipe
 from reformer.runs.folder import START
-from reformer.tasks.base import Task, TaskData, held_out_metric
+from reformer.tasks.base import Task, TaskData
 from reformer.tasks.model_setup import PretrainedStart, read_start
 from reformer.training.lora_training import adapter_base
 from reformer.training.model_changes import ModelChanges
@@ -92,16 +92,16 @@ def _resized(
     _check_learned(recipe, changes.new)
 
     def measure(candidate: PreTrainedModel) -> float:
-        return held_out_metric(candidate.eval(), task, data, training)
+        return data.evaluate(candidate.eval(), data.validation, training).result()[task.best_metric]
 
     if recipe.keep_layers is not None:
         model, changes = keep_layers(model, recipe.keep_layers), replace(changes, kept_layers=recipe.keep_layers)
-    if recipe.trim_layers is not None or recipe.trim_tolerance is not None:
+    if recipe.prune_layers is not None or recipe.prune_tolerance is not None:
         pruned_layers = prune_layers(
             model.eval(),
             measure,
-            count=recipe.trim_layers,
-            tolerance=recipe.trim_tolerance,
+            count=recipe.prune_layers,
+            tolerance=recipe.prune_tolerance,
             greater_is_better=task.greater_is_better,
         )
         model = pruned_layers.model
@@ -109,12 +109,12 @@ def _resized(
         changes = replace(changes, score=pruned_layers.score, trimmed_score=pruned_layers.pruned_score)
     if recipe.keep_heads is not None:
         model, changes = keep_heads(model, recipe.keep_heads), replace(changes, kept_heads=recipe.keep_heads)
-    if recipe.trim_heads is not None or recipe.trim_heads_tolerance is not None:
+    if recipe.prune_heads is not None or recipe.prune_heads_tolerance is not None:
         pruned_heads = prune_heads(
             model.eval(),
             measure,
-            count=recipe.trim_heads,
-            tolerance=recipe.trim_heads_tolerance,
+            count=recipe.prune_heads,
+            tolerance=recipe.prune_heads_tolerance,
             greater_is_better=task.greater_is_better,
         )
         model = pruned_heads.model
@@ -134,7 +134,7 @@ def _check_learned(recipe: FinetuneRecipe, new: Sequence[str]) -> None:
     """Refuse to measure layers or heads by the score of weights that have learned nothing."""
     measuring = [
         name
-        for name in ("trim_layers", "trim_tolerance", "trim_heads", "trim_heads_tolerance")
+        for name in ("prune_layers", "prune_tolerance", "prune_heads", "prune_heads_tolerance")
         if getattr(recipe, name) is not None
     ]
     if measuring and new:

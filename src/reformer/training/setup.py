@@ -83,8 +83,8 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         learning_rate=chosen.learning_rate,
         weight_decay=chosen.weight_decay,
         gradient_accumulation_steps=chosen.gradient_accumulation,
-        max_grad_norm=chosen.clip,
-        logging_steps=chosen.log_steps,
+        max_grad_norm=chosen.max_grad_norm,
+        logging_steps=chosen.logging_steps,
         logging_nan_inf_filter=False,
         # `ScheduleCallback` asks for evaluations and checkpoints; these let Trainer keep the best of them.
         eval_strategy="steps",
@@ -124,7 +124,7 @@ def build_trainer(
     if arguments.world_size > 1 and model.config.layer_drop:
         # Each process would leave out other layers, and wait for gradients that none of the others has.
         raise ReformerError(f"model.layer_drop = {model.config.layer_drop} runs in one process; leave it out")
-    schedule = Schedule(chosen.max_steps or NEVER, chosen.max_minutes, chosen.warmup_ratio, chosen.evaluations)
+    schedule = Schedule(chosen.max_steps or NEVER, chosen.max_minutes, chosen.warmup_ratio, chosen.num_evaluations)
     trainer = CountingTrainer(model=model, args=arguments, recipe=chosen, data=data, schedule=schedule)
     if chosen.epochs is not None:
         schedule.max_steps = min(schedule.max_steps, math.ceil(chosen.epochs * trainer.steps_in_epoch))

@@ -14,6 +14,7 @@ from reformer.models.progress_bars import no_progress_bars
 from reformer.recipe import Recipe
 from reformer.runs.folder import CHECKPOINTS, CURVE, START, make_folder, save_model, write_metrics
 from reformer.tasks.base import Run, Task
+from reformer.tasks.recipe_checks import check
 from reformer.tasks.registry import TASKS
 from reformer.training.callbacks import ReportingCallback, build_callbacks
 from reformer.training.initial_model import initial_model, keep_frequent_ngrams, load_start
@@ -49,12 +50,15 @@ def train(
     Random states, the number of threads and transformers' verbosity are set for the run, and afterwards put back.
 
     Raises:
+        RecipeError: the recipe's task cannot use it.
         RunError: `output` is in use, or there is nothing to resume.
         FinetuningError: the recipe starts from a model that is not there or does not fit.
         DataError: something in the data is wrong.
         DivergedError: the loss is NaN or infinite; the checkpoints stay.
         InterruptedRunError: Ctrl-C or a termination request; the checkpoint is saved.
     """
+    check(recipe)
+
     # Begin: what a resumed run goes on from, the processes and the threads.
     folder = Path(output)
     recipe, checkpoint, arguments = begin(recipe, folder, resume=resume, overwrite=overwrite)

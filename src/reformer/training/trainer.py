@@ -83,7 +83,7 @@ class CountingTrainer(Trainer):
         if not math.isfinite(logs.get("loss", 0.0)):
             raise DivergedError(
                 f"the loss is {logs['loss']} at step {self.state.global_step}; lower training.learning_rate, "
-                "raise training.warmup_ratio, or set training.clip"
+                "raise training.warmup_ratio, or set training.max_grad_norm"
             )
         super().log(logs | {"minutes": self.schedule.seconds / 60}, start_time)
 

@@ -6,9 +6,9 @@ from rich.console import Console
 from reformer.data import DataError, Document, Span
 from reformer.data.batching import read_ahead
 from reformer.models import ReformerForTokenClassification
-from reformer.recipe import Recipe
 from reformer.runs.loading import load_run
-from reformer.tasks.documents.task import Answer, as_json, evaluate, predict
+from reformer.tasks.documents.task import DocumentAnswer, as_json, evaluate, predict
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.tiny import ner_recipe
 
@@ -16,7 +16,7 @@ from tests.tiny import ner_recipe
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    recipe = Recipe.model_validate(ner_recipe(folder, max_steps=40))
+    recipe = checked_recipe(ner_recipe(folder, max_steps=40))
     train(recipe, folder / "run", console=Console(quiet=True))
     return load_run(folder / "run")
 
@@ -89,13 +89,13 @@ def test_evaluation_is_by_characters(run):
 
 def test_a_record_has_the_exact_text_of_each_span():
     document = Document("😀在北京", "x")
-    record = as_json(document, Answer(spans=(Span(2, 4, "LOC"),)))
+    record = as_json(document, DocumentAnswer(spans=(Span(2, 4, "LOC"),)))
     assert record == {
         "id": "x",
         "text": "😀在北京",
         "spans": [{"start": 2, "end": 4, "label": "LOC", "text": "北京"}],
     }
-    assert as_json(document, Answer(label="a", scores={"a": 1.0}), with_text=False) == {
+    assert as_json(document, DocumentAnswer(label="a", scores={"a": 1.0}), with_text=False) == {
         "id": "x",
         "label": "a",
         "scores": {"a": 1.0},

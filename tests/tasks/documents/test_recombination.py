@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from rich.console import Console
 
 from reformer.data import Document, Span, bio_labels, byte_tokenizer, token_tags
 from reformer.data.batching.encoding import Examples
 from reformer.errors import ReformerError
-from reformer.recipe import Recipe
+from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
 from reformer.tasks.document_splits import read_source
 from reformer.tasks.documents.recombination import Recombination
 from reformer.tasks.documents.task import evaluate
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.tiny import ner_recipe
 
@@ -69,8 +69,10 @@ def test_the_generator_decides():
 
 
 def test_a_run_answers_with_the_types_that_were_asked_for(tmp_path):
-    tables = ner_recipe(tmp_path, max_steps=60, answer_types=["PER"], recombination=0.3, recombined_types=["PER"])
-    metrics = train(Recipe.model_validate(tables), tmp_path / "run", console=Console(quiet=True))
+    tables = ner_recipe(
+        tmp_path, max_steps=60, entity_types=["PER"], entity_recombination=0.3, recombined_types=["PER"]
+    )
+    metrics = train(checked_recipe(tables), tmp_path / "run", console=Console(quiet=True))
     assert set(metrics["test"]) == {"documents", "characters", "precision", "recall", "f1", "PER_f1"}
     run = load_run(tmp_path / "run")
     assert run.labels == bio_labels(["LOC", "ORG", "PER"])
@@ -78,13 +80,13 @@ def test_a_run_answers_with_the_types_that_were_asked_for(tmp_path):
     assert evaluate(run, documents)["f1"] > 0.5
 
 
-@pytest.mark.parametrize("field", ["answer_types", "recombined_types"])
+@pytest.mark.parametrize("field", ["entity_types", "recombined_types"])
 def test_a_type_that_nobody_has_tagged_is_refused(tmp_path, field):
-    tables = ner_recipe(tmp_path, recombination=0.5, **{field: ["PER", "GPE"]})
+    tables = ner_recipe(tmp_path, entity_recombination=0.5, **{field: ["PER", "GPE"]})
     with pytest.raises(ReformerError, match=rf"{field}: .* have no 'GPE'; they have 'LOC', 'ORG', 'PER'"):
-        train(Recipe.model_validate(tables), tmp_path / "run", console=Console(quiet=True))
+        train(checked_recipe(tables), tmp_path / "run", console=Console(quiet=True))
 
 
 def test_types_without_a_probability_are_refused(tmp_path):
-    with pytest.raises(ValidationError, match=r"recombined_types without training\.recombination"):
-        Recipe.model_validate(ner_recipe(tmp_path, recombined_types=["PER"]))
+    with pytest.raises(RecipeError, match="recombined_types without entity_recombination"):
+        checked_recipe(ner_recipe(tmp_path, recombined_types=["PER"]))

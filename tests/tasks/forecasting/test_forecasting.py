@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from pydantic import ValidationError
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -17,11 +16,12 @@ from reformer.data import DataError, read_series
 from reformer.data.batching.series_windows import SeriesWindows
 from reformer.finetuning import freeze
 from reformer.metrics.forecasting import ForecastMetric
-from reformer.recipe import Recipe
+from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import write_recipe
 from reformer.tasks.forecasting import linear_fit as linear_forecast
 from reformer.tasks.forecasting.splits import load_series_splits
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.tasks.registry import TASKS
 from reformer.training.train import train
 from tests.tiny import series_recipe, write_series
@@ -32,7 +32,7 @@ RUNNER = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"})
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("forecast")
-    write_recipe(Recipe.model_validate(series_recipe(folder)), folder / "recipe.toml")
+    write_recipe(checked_recipe(series_recipe(folder)), folder / "recipe.toml")
     result = RUNNER.invoke(app, ["train", str(folder / "recipe.toml"), "-o", str(folder / "run")])
     assert result.exit_code == 0, result.output
     return folder
@@ -92,22 +92,26 @@ def test_evaluate_takes_another_file(run, tmp_path):
 @pytest.mark.parametrize(
     ("table", "fields", "message"),
     [
-        ("data", {"horizon": None}, r"data\.horizon has to be given for forecasting"),
+        ("data", {"prediction_length": None}, r"data\.prediction_length = null: expected a valid integer"),
         ("data", {"max_length": 9}, r"data\.max_length is for .*; leave it out for forecasting"),
         ("data", {"test": "b.csv"}, "give one of them"),
         ("tokenizer", {"kind": "byte"}, r"\[tokenizer\] is for texts"),
-        ("model", {"max_position_embeddings": 20}, "make 27 tokens, more than model.max_position_embeddings = 20"),
+        (
+            "model",
+            {"max_position_embeddings": 20},
+            r"make 27 tokens with .*: more than model\.max_position_embeddings = 20",
+        ),
     ],
 )
 def test_a_recipe_that_does_not_fit_is_refused(tmp_path, table, fields, message):
     tables = series_recipe(tmp_path)
     tables.setdefault(table, {}).update(fields)
-    with pytest.raises(ValidationError, match=message):
-        Recipe.model_validate(tables)
+    with pytest.raises(RecipeError, match=message):
+        checked_recipe(tables)
 
 
 def test_the_future_is_what_is_measured(tmp_path):
-    splits = load_series_splits(Recipe.model_validate(series_recipe(tmp_path)).data)
+    splits = load_series_splits(checked_recipe(series_recipe(tmp_path)).data)
     assert splits.test is not None
     ends = [windows.origins[-1] + windows.horizon for windows in (splits.train, splits.validation)]
     assert ends[0] <= splits.validation.origins[0]
@@ -128,7 +132,7 @@ def test_a_window_has_what_comes_before_and_what_follows(tmp_path):
     ("rows", "fields", "message"),
     [
         (52, {}, "none of those"),
-        (90, {"season": 80}, "steps to learn from and a season of 80"),
+        (90, {"season_length": 80}, "steps to learn from and a season of 80"),
     ],
 )
 def test_a_series_that_is_too_short_is_an_error(tmp_path, rows, fields, message):
@@ -136,7 +140,7 @@ def test_a_series_that_is_too_short_is_an_error(tmp_path, rows, fields, message)
     write_series(Path(tables["data"]["train"]), rows)
     tables["data"] |= fields
     with pytest.raises(DataError, match=message):
-        train(Recipe.model_validate(tables), tmp_path / "run")
+        train(checked_recipe(tables), tmp_path / "run")
 
 
 def test_mase_is_the_error_beside_that_of_the_last_season():
@@ -152,7 +156,7 @@ def test_mase_is_the_error_beside_that_of_the_last_season():
 
 
 def test_a_forecaster_begins_at_its_least_squares(tmp_path):
-    recipe = Recipe.model_validate(series_recipe(tmp_path))
+    recipe = checked_recipe(series_recipe(tmp_path))
     data = TASKS["forecasting"].load_data(recipe)
     errors = []
     model = TASKS["forecasting"].head(data.config).eval()
@@ -177,7 +181,7 @@ def test_days_unlike_all_others_do_not_decide_where_it_begins(tmp_path, monkeypa
     errors = []
     for reweightings in (0, linear_forecast.REWEIGHTINGS):
         monkeypatch.setattr(linear_forecast, "REWEIGHTINGS", reweightings)
-        data = TASKS["forecasting"].load_data(Recipe.model_validate(tables))
+        data = TASKS["forecasting"].load_data(checked_recipe(tables))
         model = TASKS["forecasting"].head(data.config).eval()
         data.initialize(model)
         score = data.new_metric()
@@ -189,9 +193,9 @@ def test_days_unlike_all_others_do_not_decide_where_it_begins(tmp_path, monkeypa
 
 
 def _start(run, folder, horizon=12, **finetune):
-    tables = series_recipe(folder, max_steps=1, learning_rate=1e-9, evaluations=1)
-    tables["data"]["horizon"] = horizon
-    return Recipe.model_validate(tables | {"model": {}, "finetune": {"start_from": str(run / "run"), **finetune}})
+    tables = series_recipe(folder, max_steps=1, learning_rate=1e-9, num_evaluations=1)
+    tables["data"]["prediction_length"] = horizon
+    return checked_recipe(tables | {"model": {}, "finetune": {"start_from": str(run / "run"), **finetune}})
 
 
 def test_a_run_starts_from_a_forecaster(run, tmp_path):

@@ -5,16 +5,16 @@ import json
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from pydantic import ValidationError
 from rich.console import Console
 from typer.testing import CliRunner
 
 from reformer.cli import app
 from reformer.data import DataError, Image, load_digits
-from reformer.recipe import Recipe
+from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import write_recipe
 from reformer.tasks.images.captioning import caption_images, evaluate_captions
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.tiny import MODEL
 
@@ -54,7 +54,7 @@ def _tables(folder):
             "max_steps": 90,
             "learning_rate": 1e-2,
             "batch_size": 32,
-            "evaluations": 2,
+            "num_evaluations": 2,
             "device": "cpu",
             "precision": "float32",
         },
@@ -64,7 +64,7 @@ def _tables(folder):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("captions")
-    write_recipe(Recipe.model_validate(_tables(folder)), folder / "recipe.toml")
+    write_recipe(checked_recipe(_tables(folder)), folder / "recipe.toml")
     result = RUNNER.invoke(app, ["train", str(folder / "recipe.toml"), "-o", str(folder / "run")])
     assert result.exit_code == 0, result.output
     return folder
@@ -119,7 +119,7 @@ def test_a_bad_row_is_named_before_training(tmp_path, row, message):
     with open(tables["data"]["train"], "a", encoding="utf-8") as file:
         file.write(row + "\n")
     with pytest.raises(DataError, match=message):
-        train(Recipe.model_validate(tables), tmp_path / "run", console=Console(quiet=True))
+        train(checked_recipe(tables), tmp_path / "run", console=Console(quiet=True))
 
 
 def test_an_image_without_a_caption_is_named(folder):
@@ -134,5 +134,5 @@ def test_the_digits_are_described_and_only_they_are_a_source(tmp_path):
     assert len(pairs) == 10
     assert ("7", "手写的数字七，是单数。") in pairs
     tables = _tables(tmp_path) | {"data": {"source": "index:digits"}}
-    with pytest.raises(ValidationError, match="the source for image-to-text is index:digit-captions"):
-        Recipe.model_validate(tables)
+    with pytest.raises(RecipeError, match="the source for image-to-text is index:digit-captions"):
+        checked_recipe(tables)

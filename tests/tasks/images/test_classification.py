@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from reformer.cli import app
 from reformer.data import DataError, load_digits, read_images
-from reformer.recipe import Recipe
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import write_recipe
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.tiny import MODEL
 
@@ -69,11 +69,11 @@ def run(tmp_path_factory):
             "max_steps": 40,
             "learning_rate": 1e-2,
             "batch_size": 32,
-            "evaluations": 2,
+            "num_evaluations": 2,
             "device": "cpu",
         },
     }
-    write_recipe(Recipe.model_validate(tables), folder / "recipe.toml")
+    write_recipe(checked_recipe(tables), folder / "recipe.toml")
     result = RUNNER.invoke(app, ["train", str(folder / "recipe.toml"), "-o", str(folder / "run")])
     assert result.exit_code == 0, result.output
     return folder
@@ -99,7 +99,7 @@ def test_squares_that_do_not_fit_are_named_before_training(run, tmp_path, fields
     tables = tomllib.loads((run / "recipe.toml").read_text(encoding="utf-8"))
     tables["model"] |= fields
     with pytest.raises(DataError, match=message):
-        train(Recipe.model_validate(tables), tmp_path / "run", console=Console(quiet=True))
+        train(checked_recipe(tables), tmp_path / "run", console=Console(quiet=True))
 
 
 def test_bad_images_are_named_and_the_others_are_answered(run, tmp_path):
@@ -186,7 +186,7 @@ def test_a_run_starts_from_a_classifier_of_other_images(run, tmp_path):
     tables |= {"data": {"train": str(table)}, "model": {}}
     tables["training"] |= {"max_steps": 10}
     tables["finetune"] = {"start_from": str(run / "run"), "freeze": ["embeddings", "0"]}
-    metrics = train(Recipe.model_validate(tables), tmp_path / "run", console=Console(quiet=True))
+    metrics = train(checked_recipe(tables), tmp_path / "run", console=Console(quiet=True))
     assert metrics["start"]["new"] == ["classifier.bias", "classifier.weight"]
     before, after = (load_run(folder).model.state_dict() for folder in (run / "run", tmp_path / "run"))
     # All that is below the last norm has been taken over, and it was frozen.

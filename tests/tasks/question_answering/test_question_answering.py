@@ -4,15 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 from rich.console import Console
 
 from reformer.data import DataError, Question
 from reformer.metrics.answers import AnswerMetric, answer_tokens
-from reformer.recipe import Recipe
+from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
-from reformer.tasks.question_answering.spans import Sequenced, _best
+from reformer.tasks.question_answering.spans import Sequenced, best_span
 from reformer.tasks.question_answering.task import answer_questions
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.cli.test_cli import reformer
 from tests.tiny import MODEL, write_questions
@@ -31,7 +31,7 @@ def _tables(folder, **training):
             "max_steps": 10,
             "learning_rate": 1e-2,
             "batch_size": 16,
-            "evaluations": 2,
+            "num_evaluations": 2,
             "device": "cpu",
             "precision": "float32",
             **training,
@@ -42,7 +42,7 @@ def _tables(folder, **training):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("questions")
-    metrics = train(Recipe.model_validate(_tables(folder)), folder / "run", console=Console(quiet=True))
+    metrics = train(checked_recipe(_tables(folder)), folder / "run", console=Console(quiet=True))
     assert metrics["test"].keys() == {"f1", "exact_match", "no_answer_accuracy", "questions"}
     assert metrics["test"]["questions"] == metrics["validation"]["questions"] == 10
     return load_run(folder / "run")
@@ -87,7 +87,7 @@ def test_the_best_place_begins_before_it_ends_and_may_be_none():
     sequence = Sequenced(question, np.arange(7), 3, [(0, 1), (1, 2), (2, 3), (3, 4)])
 
     def best(start, end):
-        return _best(sequence, *(np.array(logits, dtype=np.float32) for logits in (start, end)))
+        return best_span(sequence, *(np.array(logits, dtype=np.float32) for logits in (start, end)))
 
     # What stands in the question, or after the last token, is no answer.
     found = best([0, 9, 9, 0, 5, 0, 6, 99], [0, 9, 9, 8, 0, 4, 0, 99])
@@ -138,8 +138,8 @@ def test_the_measures(found, known, exact, f1):
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path, data, message):
-    with pytest.raises(ValidationError, match=message):
-        Recipe.model_validate(_tables(tmp_path) | {"data": data})
+    with pytest.raises(RecipeError, match=message):
+        checked_recipe(_tables(tmp_path) | {"data": data})
 
 
 def test_a_question_that_is_too_long_is_named_before_training(tmp_path):
@@ -147,4 +147,4 @@ def test_a_question_that_is_too_long_is_named_before_training(tmp_path):
     with open(tables["data"]["test"], "a", encoding="utf-8") as file:
         file.write(json.dumps({"question": "?", "context": "甲" * 62, "answers": []}) + "\n")
     with pytest.raises(DataError, match=r"test\.jsonl:11: this question with its document has 65 tokens"):
-        train(Recipe.model_validate(tables), tmp_path / "run", console=Console(quiet=True))
+        train(checked_recipe(tables), tmp_path / "run", console=Console(quiet=True))

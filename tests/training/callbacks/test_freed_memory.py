@@ -10,7 +10,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from reformer.recipe import Recipe
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training import allocator
 from reformer.training.callbacks import freed_memory
 from reformer.training.callbacks.freed_memory import ADVICE, KEPT, FreedMemory
@@ -154,7 +154,7 @@ def test_a_run_keeps_freed_memory_until_it_ends_or_fails(tmp_path, monkeypatch, 
     # Tensors of any size count as large, and memory as plentiful; what happens to it is real.
     monkeypatch.setattr(allocator, "LARGEST_KEPT", 0)
     monkeypatch.setattr(freed_memory, "free_memory", lambda: 1 << 60)
-    recipe, probe = Recipe.model_validate(ner_recipe(tmp_path, max_steps=2, evaluations=1, **options)), _Probe()
+    recipe, probe = checked_recipe(ner_recipe(tmp_path, max_steps=2, num_evaluations=1, **options)), _Probe()
     assert _left_behind() < 20
     with pytest.raises(DivergedError) if options else nullcontext():
         train(recipe, tmp_path / "run", console=Console(file=probe, width=400))

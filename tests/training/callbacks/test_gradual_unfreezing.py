@@ -11,7 +11,7 @@ QUIET = Console(quiet=True)
 
 
 def test_auto_opens_layers_while_the_score_improves_and_stops(labeller, tmp_path, capsys, interrupt_at):
-    tables = reviews_recipe(tmp_path, epochs=40, learning_rate=2e-3, evaluations=40)
+    tables = reviews_recipe(tmp_path, epochs=40, learning_rate=2e-3, num_evaluations=40)
     recipe = recipe_from(labeller, tables)
     recipe = recipe.model_copy(update={"finetune": recipe.finetune.model_copy(update={"freeze": "auto"})})
     metrics = train(recipe, tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Entities that nobody has seen, put together from the parts of those that training has."""
+"""Recombination of entities: unseen ones, put together from the parts of those in the training documents."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -11,23 +11,23 @@ from jaxtyping import Int
 from reformer.data import IGNORED
 from reformer.data.batching.encoding import Examples
 
-# Longer names are few, and what is put together from them is no name.
-LONGEST = 8
+# Tokens. Longer entities are rare, and their parts, put together, make no likely name.
+MAX_ENTITY_LENGTH = 8
 
 
 class Recombination:
-    """Replaces entities in a batch by others of their type and length, put together from the training documents'.
+    """Augmentation: entities replaced by others of their type and length, put together from the training documents'.
 
     The first token is the first of some entity, the second the second of some other, and so on: a family name from
     one person, a given name from two others. Each different entity counts once, however often it occurs. Without it
-    a model learns the names that it sees by heart, and finds others badly. What stands where, and the tags, stay as
-    they are.
+    a model memorises the names of the training documents and has a low recall on others. Positions and tags of the
+    entities stay as they are.
 
     Args:
         examples: the training documents, with a tag for each token.
         labels: the tags' names, "O", "B-X" and "I-X".
-        probability: with which each entity is replaced.
-        types: of which entities; of all if None.
+        probability: of replacing an entity.
+        types: the types of entities that are replaced; all if None.
     """
 
     def __init__(self, examples: Examples, labels: Sequence[str], probability: float, types: Sequence[str] | None):
@@ -42,7 +42,7 @@ class Recombination:
         found: dict[tuple[int, int], set[tuple[int, ...]]] = defaultdict(set)
         for example in map(examples.__getitem__, range(len(examples))):
             for start, end in self._entities(example.target):
-                if end - start <= LONGEST:
+                if end - start <= MAX_ENTITY_LENGTH:
                     found[int(example.target[start]), end - start].add(tuple(example.ids[start:end].tolist()))
         self._known = {kind: np.array(sorted(entities), dtype=np.int64) for kind, entities in found.items()}
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from reformer.data import DataError, Document, label_id
@@ -13,7 +13,7 @@ from reformer.metrics.base import Metric
 from reformer.metrics.classification import ClassMetric
 from reformer.models import ReformerForSequenceClassification
 from reformer.recipe import TrainingRecipe
-from reformer.tasks.documents.task import Answer, DocumentTask
+from reformer.tasks.documents.task import DocumentAnswer, DocumentTask
 
 
 class SequenceClassification(DocumentTask):
@@ -21,7 +21,7 @@ class SequenceClassification(DocumentTask):
 
     head = ReformerForSequenceClassification
     best_metric = "macro_f1"
-    recipe_fields = DocumentTask.recipe_fields | {"model.classifier_pooling"}
+    model_options = frozenset({"classifier_pooling"})
 
     def labels(self, documents: Iterable[Document]) -> list[str]:
         labels = sorted({self._label(document) for document in documents})
@@ -34,25 +34,27 @@ class SequenceClassification(DocumentTask):
             )
         return labels
 
-    def target(self, document: Document, offsets: Offsets, label_ids: dict[str, int]) -> np.ndarray:
+    def target(self, document: Document, offsets: Offsets, label_ids: dict[str, int]) -> Int[np.ndarray, ""]:
         return np.array(label_id(self._label(document), label_ids, document.source), dtype=np.int64)
 
-    def stack(self, targets: Sequence[np.ndarray], length: int) -> Int[Tensor, " batch"]:
+    def stack(self, targets: Sequence[Int[np.ndarray, ""]], length: int) -> Int[Tensor, " batch"]:
         return torch.from_numpy(np.stack(targets))
 
     def new_metric(self, labels: Sequence[str], recipe: TrainingRecipe) -> ClassMetric:
         return ClassMetric(labels)
 
-    def count(self, score: Metric, answer: Answer, document: Document) -> None:
-        assert isinstance(score, ClassMetric)
+    def count(self, metric: Metric, answer: DocumentAnswer, document: Document) -> None:
+        assert isinstance(metric, ClassMetric)
         assert answer.label is not None
-        ids = {label: index for index, label in enumerate(score.labels)}
-        score.update(np.array([ids[answer.label]]), self.target(document, (), ids)[None])
+        ids = {label: index for index, label in enumerate(metric.labels)}
+        metric.update(np.array([ids[answer.label]]), self.target(document, (), ids)[None])
 
-    def answer(self, logits: np.ndarray, offsets: Offsets, text: str, labels: Sequence[str]) -> Answer:
+    def answer(
+        self, logits: Float[np.ndarray, " labels"], offsets: Offsets, text: str, labels: Sequence[str]
+    ) -> DocumentAnswer:
         weights = np.exp(logits.astype(np.float64) - logits.max())
         scores = dict(zip(labels, (weights / weights.sum()).tolist(), strict=True))
-        return Answer(label=max(scores, key=scores.__getitem__), scores=scores)
+        return DocumentAnswer(label=max(scores, key=scores.__getitem__), scores=scores)
 
     @staticmethod
     def _label(document: Document) -> str:

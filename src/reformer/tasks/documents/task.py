@@ -1,38 +1,61 @@
-"""Document tasks: what token and sequence classification share, from data to predictions."""
+"""Document tasks: the parts that token and sequence classification share, from data to predictions."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
-from reformer.data import Document, Span, read_documents
+from reformer.data import DataError, Document, Span, read_documents
 from reformer.data.batching.encoding import Augmentation, Encoded, Example, Examples, Offsets, encode, pad
 from reformer.data.batching.read_ahead import BATCH_TOKENS, in_order
 from reformer.data.errors import OnError, raise_error
 from reformer.metrics.base import Metric
 from reformer.recipe import Recipe, TrainingRecipe
-from reformer.tasks.base import PredictingTask, PredictOptions, TaskData, read_files
-from reformer.tasks.document_splits import joined, load_splits, read_source
+from reformer.tasks.base import (
+    PredictingTask,
+    PredictOptions,
+    Run,
+    TaskData,
+    describe_splits,
+    outputs_with_summed_loss,
+    read_files,
+    to_device,
+)
+from reformer.tasks.document_splits import JoinedTextDataRecipe, joined, load_splits, read_source
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 
-if TYPE_CHECKING:
-    from reformer.tasks.base import Run
+
+class DocumentDataRecipe(JoinedTextDataRecipe, frozen=True):
+    """Labelled documents."""
+
+    label_column: str | None = Field(None, description="the column that has the label; none: label")
+
+    @property
+    def columns(self) -> tuple[str, str]:
+        return self.text_column or "text", self.label_column or "label"
+
+
+class DocumentRecipe(Recipe, frozen=True):
+    """Recipe of a task over labelled documents."""
+
+    data: DocumentDataRecipe
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a model says of one document: its entities, or its class with every class's probability."""
+class DocumentAnswer:
+    """Prediction for one document: its entities, or its class with every class's probability."""
 
     spans: tuple[Span, ...] | None = None
     label: str | None = None
     scores: dict[str, float] | None = None
 
-    def of_types(self, types: Sequence[str] | None) -> "Answer":
+    def of_types(self, types: Sequence[str] | None) -> "DocumentAnswer":
         """Without the entities of other types; all of them if None."""
         return self if self.spans is None else replace(self, spans=spans_of_types(self.spans, types))
 
@@ -43,15 +66,15 @@ def spans_of_types(spans: Iterable[Span], types: Sequence[str] | None) -> tuple[
 
 
 class DocumentTask(PredictingTask):
-    """A way to learn from documents and to answer about new ones; training, evaluation and prediction follow."""
+    """Task over documents: from its labels, targets and metric follow training, evaluation and prediction."""
 
-    recipe_fields = frozenset({"data.format", "data.text_column", "data.label_column", "data.max_length"})
+    recipe_type = DocumentRecipe
     predict_options = frozenset({"format", "text_column", "label_column", "split", "text"})
 
     def predict(
         self, run: "Run[DocumentTask]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
-        text_column = options.text_column or run.recipe.data.text_column or "text"
+        text_column = options.text_column or run.recipe.data.columns[0]
 
         def read(file: str) -> Iterable[Document]:
             return read_documents(
@@ -73,7 +96,7 @@ class DocumentTask(PredictingTask):
         )
         return evaluate(run, joined(documents, recipe))
 
-    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> "DocumentData":
+    def load_data(self, recipe: DocumentRecipe, start: PretrainedStart | None = None) -> "DocumentData":
         return DocumentData(self, recipe, start)
 
     @abstractmethod
@@ -81,42 +104,54 @@ class DocumentTask(PredictingTask):
         """The labels that the documents teach, in the order of the model's outputs."""
 
     @abstractmethod
-    def target(self, document: Document, offsets: Offsets, label_ids: dict[str, int]) -> np.ndarray:
-        """What the model should say of a document; a `DataError` if the document does not tell, or not this."""
+    def target(self, document: Document, offsets: Offsets, label_ids: dict[str, int]) -> Int[np.ndarray, "..."]:
+        """The label ids of a document, one or one a token; a `DataError` if it has no label, or an unknown one."""
 
     @abstractmethod
-    def stack(self, targets: Sequence[np.ndarray], length: int) -> Int[Tensor, "batch ..."]:
+    def stack(self, targets: Sequence[Int[np.ndarray, "..."]], length: int) -> Int[Tensor, "batch ..."]:
         """The targets of documents that are padded to `length` tokens."""
 
     @abstractmethod
     def new_metric(self, labels: Sequence[str], recipe: TrainingRecipe) -> Metric:
-        """An empty score over these labels."""
+        """An empty metric over these labels."""
 
     @abstractmethod
-    def count(self, score: Metric, answer: Answer, document: Document) -> None:
-        """Count one answer against what is known of its document."""
+    def count(self, metric: Metric, answer: DocumentAnswer, document: Document) -> None:
+        """Count one answer against the labels of its document."""
 
     @abstractmethod
-    def answer(self, logits: np.ndarray, offsets: Offsets, text: str, labels: Sequence[str]) -> Answer:
-        """What one document's outputs mean; `logits` has no padding."""
+    def answer(
+        self, logits: Float[np.ndarray, "*length labels"], offsets: Offsets, text: str, labels: Sequence[str]
+    ) -> DocumentAnswer:
+        """The answer that one document's logits mean; they have no padding."""
 
-    def augmentation(self, examples: Examples, labels: Sequence[str], recipe: TrainingRecipe) -> Augmentation | None:
-        """What changes the training examples' batches at each step; None to leave them as they are."""
+    def entity_types(self, recipe: Recipe) -> Sequence[str] | None:
+        """The types of entities that are predicted and evaluated; None for all, or where there are none."""
         return None
 
-    def numbers(self, logits: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-        """The labels' numbers that one document's outputs mean, in the form of its target."""
+    def augmentation(self, examples: Examples, labels: Sequence[str], recipe: TrainingRecipe) -> Augmentation | None:
+        """The augmentation of training batches, drawn anew at each step; None to leave them as they are."""
+        return None
+
+    def predicted_ids(
+        self, logits: Float[np.ndarray, "*length labels"], labels: Sequence[str]
+    ) -> Int[np.ndarray, "*length"] | np.integer:
+        """The label ids that one document's logits mean, in the form of its target."""
         return logits.argmax(-1)
 
 
-class DocumentData(TaskData):
-    """What a document task learns from and is measured on.
+Packed = tuple[Document, Int[np.ndarray, " length"], Int[np.ndarray, "length 2"]]
+"""A document, its token ids and their offsets, in a few bytes a token where an `Encoded` has a tuple a token."""
+
+
+class DocumentData(TaskData[Examples]):
+    """Documents of a document task, tokenised, with their label ids.
 
     Raises:
         DataError: a document that cannot be read, has too many tokens, or a label that the training documents lack.
     """
 
-    def __init__(self, task: "DocumentTask", recipe: Recipe, start: PretrainedStart | None = None) -> None:
+    def __init__(self, task: DocumentTask, recipe: DocumentRecipe, start: PretrainedStart | None = None) -> None:
         self._task, self._recipe = task, recipe.training
         self._splits = load_splits(recipe.data, recipe.training.seed)
         self._labels = task.labels(self._splits.train)
@@ -130,8 +165,9 @@ class DocumentData(TaskData):
         self.train = self._examples(self._splits.train)
         self._augment = task.augmentation(self.train, self._labels, recipe.training)
         self.validation = self._examples(self._splits.validation)
-        # Used at the end but checked now: a label nobody has seen must not cost a whole run.
-        self._examples(self._splits.test)
+        # Used at the end but checked now: an unknown label must not cost a whole run.
+        test = encode(self._splits.test, self._tokenizer, self.config.max_position_embeddings)
+        self._test = [self._packed(encoded) for encoded in test]
 
     def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         pad_token_id = self.config.pad_token_id
@@ -146,40 +182,49 @@ class DocumentData(TaskData):
     def new_metric(self) -> Metric:
         return self._task.new_metric(self._labels, self._recipe)
 
-    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], metric: Any) -> tuple[float, int]:
         labels = batch["labels"]
-        # Counted as one item, the loss is the sum over all labels.
-        outputs = model(**batch, num_items_in_batch=1)
+        outputs = outputs_with_summed_loss(model, batch)
         for row, target in zip(outputs.logits.float().cpu().numpy(), labels.cpu().numpy(), strict=True):
-            score.update(self._task.numbers(row, self._labels)[None], target[None])
+            metric.update(np.stack([self._task.predicted_ids(row, self._labels)]), target[None])
         return float(outputs.loss), int((labels >= 0).sum())
 
-    def test_metrics(self, run: "Run[DocumentTask]") -> dict[str, float] | None:
-        return evaluate(run, self._splits.test) if self._splits.test else None
+    def test_metrics(self, run: Run[DocumentTask]) -> dict[str, float] | None:
+        return _evaluate(run, _predict(run, map(_unpacked, self._test))) if self._test else None
 
     def describe(self) -> Iterator[str]:
         def size(documents: list[Document]) -> str:
             return f"{len(documents):,} documents, {sum(len(document.text) for document in documents):,} characters"
 
-        yield f"learning from {size(self._splits.train)}"
-        yield f"choosing with {size(self._splits.validation)}"
-        if self._splits.test:
-            yield f"reporting on  {size(self._splits.test)}"
+        splits = self._splits
+        test = size(splits.test) if splits.test else None
+        return describe_splits(train=size(splits.train), validation=size(splits.validation), test=test)
 
     def _examples(self, documents: list[Document]) -> Examples:
         return Examples(documents, self._tokenizer, self._target, self.config.max_position_embeddings)
 
-    def _target(self, document: Document, offsets: Offsets) -> np.ndarray:
+    def _target(self, document: Document, offsets: Offsets) -> Int[np.ndarray, "..."]:
         return self._task.target(document, offsets, self._label_ids)
+
+    def _packed(self, encoded: Encoded | DataError) -> Packed:
+        if isinstance(encoded, DataError):
+            raise encoded
+        self._target(encoded.document, encoded.offsets)
+        return encoded.document, encoded.ids, np.array(encoded.offsets, dtype=np.int32)
+
+
+def _unpacked(packed: Packed) -> Encoded:
+    document, ids, offsets = packed
+    return Encoded(document, ids, [(start, end) for start, end in offsets.tolist()])
 
 
 def predict(
-    run: "Run[DocumentTask]",
+    run: Run[DocumentTask],
     documents: Iterable[Document],
     on_error: OnError = raise_error,
     *,
     batch_tokens: int = BATCH_TOKENS,
-) -> "Iterator[tuple[Document, Answer]]":
+) -> Iterator[tuple[Document, DocumentAnswer]]:
     """Each document with the model's answer, in the documents' order.
 
     No text is cut: a document goes through the model in one pass. However many documents there are, only a few
@@ -187,44 +232,59 @@ def predict(
     token, or more than its maximum) goes to `on_error` as its error and the next one is read; without `on_error`
     it is raised.
     """
-    labels, types = run.labels, run.recipe.training.answer_types
+    sequences = encode(documents, run.tokenizer, run.model.config.max_position_embeddings)
+    return _predict(run, sequences, on_error, batch_tokens)
 
-    def answer_batch(batch: Sequence[Encoded]) -> list[Answer]:
+
+def _predict(
+    run: Run[DocumentTask],
+    sequences: Iterable[Encoded | DataError],
+    on_error: OnError = raise_error,
+    batch_tokens: int = BATCH_TOKENS,
+) -> Iterator[tuple[Document, DocumentAnswer]]:
+    labels, types = run.labels, run.task.entity_types(run.recipe)
+
+    def answer_batch(batch: Sequence[Encoded]) -> list[DocumentAnswer]:
         inputs = pad([encoded.ids for encoded in batch], run.model.config.pad_token_id)
         with torch.inference_mode():
-            logits = run.model(**{name: value.to(run.model.device) for name, value in inputs.items()}).logits
+            logits = run.model(**to_device(inputs, run.model.device)).logits
         rows = logits.float().cpu().numpy()
         return [
             _answer(run.task, row, encoded, labels).of_types(types) for encoded, row in zip(batch, rows, strict=True)
         ]
 
-    sequences = encode(documents, run.tokenizer, run.model.config.max_position_embeddings)
     for encoded, answer in in_order(sequences, answer_batch, batch_tokens=batch_tokens, on_error=on_error):
         yield encoded.document, answer
 
 
-def _answer(task: DocumentTask, row: np.ndarray, encoded: Encoded, labels: Sequence[str]) -> Answer:
-    # A row of a token task has an output for each token, and padding ends with the document.
+def _answer(
+    task: DocumentTask, row: Float[np.ndarray, "..."], encoded: Encoded, labels: Sequence[str]
+) -> DocumentAnswer:
+    # A row of a token task has logits for each token; those behind the document are padding's.
     outputs = row[: len(encoded.ids)] if row.ndim == 2 else row
     return task.answer(outputs, encoded.offsets, encoded.document.text, labels)
 
 
-def evaluate(run: "Run[DocumentTask]", documents: Iterable[Document]) -> dict[str, float]:
-    """Score the model on documents whose answer is known, by characters, in constant memory.
+def evaluate(run: Run[DocumentTask], documents: Iterable[Document]) -> dict[str, float]:
+    """The metrics of the model on labelled documents, by characters, in constant memory.
 
     Raises:
-        DataError: a document without an answer, with a label the model does not know, or too long for it.
+        DataError: a document without a label, with one that the model does not know, or too long for it.
     """
-    score = run.task.new_metric(run.labels, run.recipe.training)
-    documents_read = characters = 0
-    for document, answer in predict(run, documents):
-        run.task.count(score, answer, document)
-        documents_read += 1
+    return _evaluate(run, predict(run, documents))
+
+
+def _evaluate(run: Run[DocumentTask], answers: Iterable[tuple[Document, DocumentAnswer]]) -> dict[str, float]:
+    metric = run.task.new_metric(run.labels, run.recipe.training)
+    documents = characters = 0
+    for document, answer in answers:
+        run.task.count(metric, answer, document)
+        documents += 1
         characters += len(document.text)
-    return {"documents": documents_read, "characters": characters, **score.result()}
+    return {"documents": documents, "characters": characters, **metric.result()}
 
 
-def as_json(document: Document, answer: "Answer", *, with_text: bool = True) -> dict[str, Any]:
+def as_json(document: Document, answer: DocumentAnswer, *, with_text: bool = True) -> dict[str, Any]:
     """A document's answer as an object for JSON: `text[start:end]` of each span is its entity, exactly."""
     record: dict[str, Any] = {"id": document.id}
     if with_text:

@@ -1,10 +1,12 @@
 """Token classification: entities in a text."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, label_id, token_tags
@@ -13,10 +15,43 @@ from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.metrics.classification import EntityMetric
 from reformer.models import ReformerForTokenClassification
-from reformer.recipe import Recipe, TrainingRecipe
+from reformer.recipe import Fraction, TrainingRecipe
 from reformer.tasks.documents.recombination import Recombination
-from reformer.tasks.documents.task import Answer, DocumentTask
+from reformer.tasks.documents.task import DocumentAnswer, DocumentRecipe, DocumentTask
 from reformer.tasks.documents.viterbi import best_tags
+
+
+class EntityTrainingRecipe(TrainingRecipe, frozen=True):
+    """Training of a task that labels entities."""
+
+    deprecated_names: ClassVar[Mapping[str, str]] = {
+        "answer_types": "entity_types",
+        "recombination": "entity_recombination",
+    }
+
+    entity_types: list[str] | None = Field(
+        None,
+        description="the types of entities to predict and to evaluate; others that are tagged are learned beside them, "
+        "for what they tell about these; none: all",
+    )
+    entity_recombination: Fraction | None = Field(
+        None,
+        description="the probability with which an entity becomes another of its length, put together from the "
+        "training documents' entities of its type, at each step anew",
+    )
+    recombined_types: list[str] | None = Field(None, description="the types to which that happens; none: all")
+
+    @model_validator(mode="after")
+    def _recombination_is_given(self) -> Self:
+        if self.recombined_types is not None and self.entity_recombination is None:
+            raise ValueError("recombined_types without entity_recombination, the probability; give both")
+        return self
+
+
+class TokenRecipe(DocumentRecipe, frozen=True):
+    """Recipe of token classification."""
+
+    training: EntityTrainingRecipe
 
 
 class TokenClassification(DocumentTask):
@@ -24,17 +59,8 @@ class TokenClassification(DocumentTask):
 
     head = ReformerForTokenClassification
     best_metric = "f1"
-    recipe_fields = DocumentTask.recipe_fields | {
-        "model.classifier_crf",
-        "training.answer_types",
-        "training.recombination",
-        "training.recombined_types",
-    }
-
-    def check_recipe(self, recipe: Recipe) -> None:
-        super().check_recipe(recipe)
-        if recipe.training.recombined_types is not None and recipe.training.recombination is None:
-            raise ValueError("training.recombined_types without training.recombination, the probability; give both")
+    recipe_type = TokenRecipe
+    model_options = frozenset({"classifier_crf"})
 
     def labels(self, documents: Iterable[Document]) -> list[str]:
         types = {span.label for document in documents for span in document.spans or ()}
@@ -47,38 +73,47 @@ class TokenClassification(DocumentTask):
             )
         return bio_labels(types)
 
-    def target(self, document: Document, offsets: Offsets, label_ids: dict[str, int]) -> np.ndarray:
+    def target(self, document: Document, offsets: Offsets, label_ids: dict[str, int]) -> Int[np.ndarray, " length"]:
         return np.array(token_tags(self._spans(document), offsets, label_ids, document.source), dtype=np.int64)
 
-    def stack(self, targets: Sequence[np.ndarray], length: int) -> Int[Tensor, "batch length"]:
+    def stack(self, targets: Sequence[Int[np.ndarray, " _"]], length: int) -> Int[Tensor, "batch length"]:
         stacked = np.full((len(targets), length), IGNORED, dtype=np.int64)
         for row, target in zip(stacked, targets, strict=True):
             row[: len(target)] = target
         return torch.from_numpy(stacked)
 
-    def augmentation(self, examples: Examples, labels: Sequence[str], recipe: TrainingRecipe) -> Augmentation | None:
-        if recipe.recombination is None:
+    def entity_types(self, recipe: TokenRecipe) -> Sequence[str] | None:
+        return recipe.training.entity_types
+
+    def augmentation(
+        self, examples: Examples, labels: Sequence[str], recipe: EntityTrainingRecipe
+    ) -> Augmentation | None:
+        if recipe.entity_recombination is None:
             return None
         _check_types("recombined_types", recipe.recombined_types, labels)
-        return Recombination(examples, labels, recipe.recombination, recipe.recombined_types)
+        return Recombination(examples, labels, recipe.entity_recombination, recipe.recombined_types)
 
-    def new_metric(self, labels: Sequence[str], recipe: TrainingRecipe) -> EntityMetric:
-        _check_types("answer_types", recipe.answer_types, labels)
-        return EntityMetric(labels, recipe.answer_types)
+    def new_metric(self, labels: Sequence[str], recipe: EntityTrainingRecipe) -> EntityMetric:
+        _check_types("entity_types", recipe.entity_types, labels)
+        return EntityMetric(labels, recipe.entity_types)
 
-    def count(self, score: Metric, answer: Answer, document: Document) -> None:
-        assert isinstance(score, EntityMetric)
+    def count(self, metric: Metric, answer: DocumentAnswer, document: Document) -> None:
+        assert isinstance(metric, EntityMetric)
         assert answer.spans is not None
         true = self._spans(document)
         for span in true:
-            label_id(span.label, score.known, document.source)
-        score.update_spans(answer.spans, true)
+            label_id(span.label, metric.known, document.source)
+        metric.update_spans(answer.spans, true)
 
-    def answer(self, logits: np.ndarray, offsets: Offsets, text: str, labels: Sequence[str]) -> Answer:
-        tags = [labels[int(number)] for number in self.numbers(logits, labels)]
-        return Answer(spans=tuple(decode_spans(tags, offsets, text)))
+    def answer(
+        self, logits: Float[np.ndarray, "length labels"], offsets: Offsets, text: str, labels: Sequence[str]
+    ) -> DocumentAnswer:
+        tags = [labels[int(tag)] for tag in self.predicted_ids(logits, labels)]
+        return DocumentAnswer(spans=tuple(decode_spans(tags, offsets, text)))
 
-    def numbers(self, logits: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    def predicted_ids(
+        self, logits: Float[np.ndarray, "length labels"], labels: Sequence[str]
+    ) -> Int[np.ndarray, " length"]:
         return best_tags(logits, labels)
 
     @staticmethod

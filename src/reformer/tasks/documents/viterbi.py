@@ -1,22 +1,20 @@
-"""From scores to tags: the best sequence of tags that is BIO."""
+"""Viterbi decoding: the sequence of BIO tags with the greatest sum of logits."""
 
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float, Int
 
 
-def best_tags(logits: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-    """The sequence of tags with the greatest sum of scores among those in which every `I-X` follows `B-X` or `I-X`.
+def best_tags(logits: Float[np.ndarray, "length labels"], labels: Sequence[str]) -> Int[np.ndarray, " length"]:
+    """Ids of the tags with the greatest sum of logits among the sequences in which every `I-X` follows `B-X` or `I-X`.
 
-    Each token's best tag alone is no such sequence where a model is in doubt at an entity's beginning, and what is
-    left of the entity would be dropped. (Viterbi 1967, with transitions that are allowed or not.)
+    The best tag of each token alone makes no such sequence where a model is in doubt at an entity's beginning, and the
+    rest of the entity would be dropped. (Viterbi 1967, with transitions that are allowed or not.)
 
     Args:
-        logits: `[length, labels]`, a score for each token and tag.
+        logits: one for each token and tag.
         labels: the tags' names, "O", "B-X" and "I-X".
-
-    Returns:
-        `[length]`, the number of each token's tag.
 
     Example:
         >>> logits = np.array([[0.0, 2.0, 3.0], [0.0, 0.0, 4.0]])

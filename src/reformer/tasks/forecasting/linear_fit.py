@@ -1,22 +1,26 @@
-"""The linear part of a forecaster, found in closed form before the first step."""
+"""Ridge regression: the linear part of a forecaster in closed form, before the first step."""
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from reformer.data.batching.series_windows import SeriesWindows, stack
 from reformer.models import ReformerForForecasting
 
-# So many series of the last steps are held at a time, channels counted: some hundred megabytes.
-MOST_ROWS = 1 << 16
-AT_A_TIME = 2048
+# Rows, one a channel of a window: some hundred megabytes.
+MAX_ROWS = 1 << 16
+ROWS_AT_A_TIME = 2048
 
 PENALTIES = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1)
-"""Of the squared weights, beside the mean square of what they are multiplied with."""
+"""Ridge penalties that are tried, as a part of the inputs' mean square."""
+
+Inputs = Float[Tensor, "rows inputs"]
+Labels = Float[Tensor, "rows horizon"]
 
 REWEIGHTINGS = 2
-LEAST_ERROR = 0.05
-"""In units of a series' spread; one forecast without an error must not outweigh all others."""
+MIN_ERROR = 0.05
+"""In units of a series' spread: without a bound, one forecast without an error would outweigh all others."""
 
 
 @torch.no_grad()
@@ -37,10 +41,10 @@ def fit_linear(model: ReformerForForecasting, train: SeriesWindows, validation: 
     inputs, labels = _rows(model, train)
     if not len(inputs):
         return
-    held = _rows(model, validation)
-    best = _fitted(inputs, labels, torch.ones(len(inputs)), held)
+    held_out = _rows(model, validation)
+    best = _fitted(inputs, labels, torch.ones(len(inputs)), held_out)
     for _ in range(REWEIGHTINGS if model.config.quantiles else 0):
-        best = _fitted(inputs, labels, 1 / _errors(inputs, labels, best).clamp_min(LEAST_ERROR), held)
+        best = _fitted(inputs, labels, 1 / _errors(inputs, labels, best).clamp_min(MIN_ERROR), held_out)
     model.linear.weight.copy_(best[:-1].T)
     model.linear.bias.copy_(best[-1])
     model.linear.requires_grad_(False)
@@ -48,35 +52,37 @@ def fit_linear(model: ReformerForForecasting, train: SeriesWindows, validation: 
     model.forecast.bias.zero_()
 
 
-def _fitted(inputs: Tensor, labels: Tensor, weights: Tensor, held: tuple[Tensor, Tensor]) -> Tensor:
-    """The weighted regression, `[last + 1, horizon]`, with the best penalty."""
+def _fitted(
+    inputs: Inputs, labels: Labels, weights: Float[Tensor, " rows"], held_out: tuple[Tensor, Tensor]
+) -> Float[Tensor, "inputs horizon"]:
+    """The coefficients of the weighted regression with the best penalty on the rows that are held out."""
     gram = torch.zeros(inputs.shape[1], inputs.shape[1], dtype=torch.float64)
     moments = torch.zeros(inputs.shape[1], labels.shape[1], dtype=torch.float64)
-    for rows, wanted, weight in zip(*(part.split(AT_A_TIME) for part in (inputs, labels, weights)), strict=True):
+    for rows, targets, weight in zip(*(part.split(ROWS_AT_A_TIME) for part in (inputs, labels, weights)), strict=True):
         weighted = (rows * weight[:, None]).double().T
         gram += weighted @ rows.double()
-        moments += weighted @ wanted.double()
+        moments += weighted @ targets.double()
     penalty = torch.eye(len(gram), dtype=torch.float64) * gram.diagonal()[:-1].mean()
-    found = [torch.linalg.solve(gram + part * penalty, moments).float() for part in PENALTIES]
-    return min(found, key=lambda each: float(_errors(*held, each).sum()))
+    tried = [torch.linalg.solve(gram + part * penalty, moments).float() for part in PENALTIES]
+    return min(tried, key=lambda coefficients: float(_errors(*held_out, coefficients).sum()))
 
 
-def _errors(inputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+def _errors(inputs: Inputs, labels: Labels, coefficients: Float[Tensor, "inputs horizon"]) -> Float[Tensor, " rows"]:
     """Each forecast's mean absolute error."""
-    return (inputs @ weights - labels).abs().mean(-1)
+    return (inputs @ coefficients - labels).abs().mean(-1)
 
 
-def _rows(model: ReformerForForecasting, windows: SeriesWindows) -> tuple[Tensor, Tensor]:
-    """Scaled last steps with a one behind them, and the scaled horizon, of channels whose horizon is known whole.
-    Where there are too many, those of origins that are equally far apart."""
-    most = max(1, MOST_ROWS // len(windows.series.columns))
+def _rows(model: ReformerForForecasting, windows: SeriesWindows) -> tuple[Inputs, Labels]:
+    """Scaled last steps with a one behind them, and the scaled horizon, of the channels whose horizon has no gap.
+    Above `MAX_ROWS`, those of origins that are equally far apart."""
+    most = max(1, MAX_ROWS // len(windows.series.columns))
     chosen = np.unique(np.linspace(0, len(windows) - 1, min(len(windows), most)).round().astype(np.int64))
     recent = windows.with_context(model.config.linear_context)
-    found = []
-    for begin in range(0, len(chosen), AT_A_TIME):
-        batch = stack([recent[int(index)] for index in chosen[begin : begin + AT_A_TIME]])
+    parts = []
+    for begin in range(0, len(chosen), ROWS_AT_A_TIME):
+        batch = stack([recent[int(index)] for index in chosen[begin : begin + ROWS_AT_A_TIME]])
         inputs, labels = model.scaled(batch["values"], batch["labels"])
-        known = labels.isfinite().all(-1)
-        found.append((torch.cat((inputs, torch.ones(len(inputs), 1)), -1)[known], labels[known]))
-    inputs, labels = zip(*found, strict=True)
+        complete = labels.isfinite().all(-1)
+        parts.append((torch.cat((inputs, torch.ones(len(inputs), 1)), -1)[complete], labels[complete]))
+    inputs, labels = zip(*parts, strict=True)
     return torch.cat(inputs), torch.cat(labels)

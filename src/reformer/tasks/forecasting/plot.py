@@ -1,41 +1,40 @@
-"""A forecast as a picture, behind the end of what was known."""
+"""Plot of a forecast behind the end of its series."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Shaped
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from reformer.data import Series
 
-KNOWN_COLOUR, FORECAST_COLOUR = "#4c72b0", "#c44e52"
+PAST_COLOUR, FORECAST_COLOUR = "#4c72b0", "#c44e52"
 
-# So many horizons of the past are drawn.
+# The past that is drawn, in horizons.
 HORIZONS_BEFORE = 3
 
 
 def plot_forecast(
     series: Series,
-    dates: NDArray[np.datetime64],
-    point: NDArray[np.float32],
-    quantiles: NDArray[np.float32] | None,
+    dates: Shaped[np.ndarray, " horizon"],
+    point: Float[np.ndarray, "horizon channels"],
+    quantiles: Float[np.ndarray, "horizon channels levels"] | None,
     levels: Sequence[float],
     path: Path,
 ) -> None:
     """Draw each channel's last steps and its forecast, with a band between each two quantiles at equal distance.
 
     Args:
-        point: `[horizon, channels]`.
-        quantiles: `[horizon, channels, levels]`, in the order of `levels`, or None.
+        quantiles: in the order of `levels`.
     """
     channels = len(series.columns)
     before = slice(-HORIZONS_BEFORE * len(dates), None)
     figure = Figure(figsize=(9, 1 + 2.2 * channels), layout="constrained")
     panels = figure.subplots(channels, 1, sharex=True, squeeze=False)[:, 0]
     for channel, panel in enumerate(panels):
-        panel.plot(series.dates[before], series.values[before, channel], color=KNOWN_COLOUR, label="known")
+        panel.plot(series.dates[before], series.values[before, channel], color=PAST_COLOUR, label="known")
         for low in range(len(levels) // 2 if quantiles is not None else 0):
             high = len(levels) - 1 - low
             assert quantiles is not None

@@ -1,27 +1,60 @@
-"""Time series split in time, and the reader that a run keeps."""
+"""Splits of a time series in time, and the reader that a run keeps."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from reformer.data import DataError, Series, load_series, read_series
 from reformer.data.batching.series_windows import SeriesWindows
 from reformer.data.errors import OnError, raise_error
-from reformer.recipe import DataRecipe
+from reformer.recipe import AtLeastOne, DataRecipe
+from reformer.tasks.base import describe_splits
 
 SERIES_FILE = "series.json"
 
-# A forecast is measured this often within a horizon.
+# Forecasts that are evaluated begin this often within a horizon.
 FORECASTS_TO_A_HORIZON = 4
+
+
+class SeriesDataRecipe(DataRecipe, frozen=True):
+    """Time series to forecast."""
+
+    deprecated_names: ClassVar[Mapping[str, str]] = {"horizon": "prediction_length", "season": "season_length"}
+
+    date_columns: list[str] | None = Field(
+        None,
+        description="the column of dates, or those of year, month, day, hour, minute; none: the first that begins with "
+        "a date",
+    )
+    columns: list[str] | None = Field(None, description="the columns to predict; none: all that begin with a number")
+    context_length: AtLeastOne = Field(description="the number of past steps to predict from", examples=[1024])
+    prediction_length: AtLeastOne = Field(description="the number of steps to predict", examples=[96])
+    season_length: AtLeastOne = Field(
+        1,
+        description="the steps of a season, such as 24 for hours; MASE compares errors with those of repeating the "
+        "last season, or with 1 the last value",
+    )
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None, description="how much of the series' end to report on; none: nothing, or the test file"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_each(self) -> Self:
+        if self.source is not None and self.date_columns is not None:
+            raise ValueError("a source has its own dates; leave out date_columns")
+        if self.test is not None and self.test_fraction is not None:
+            raise ValueError("test and test_fraction: give one of them")
+        return self
 
 
 @dataclass(frozen=True)
 class SeriesReader:
-    """What a forecaster's run keeps of the series it has learned: what to read, and how large its errors would be."""
+    """Reader of series for a forecaster: the columns and steps it has learned, and the errors that MASE divides by."""
 
     columns: tuple[str, ...]
     date_columns: tuple[str, ...] | None
@@ -29,7 +62,7 @@ class SeriesReader:
     unit: str
     season: int
     season_errors: tuple[float, ...]
-    """By how much each channel differs from itself a season before, on average; what MASE is measured in."""
+    """The mean absolute difference of each channel from itself a season before, the unit of MASE."""
 
     def read(self, path: str, on_error: OnError = raise_error) -> Series:
         """The series of a file, in the run's channels.
@@ -61,13 +94,13 @@ class SeriesReader:
         return cls(**(found | lists))
 
 
-def make_reader(series: Series, recipe: DataRecipe, known: int) -> SeriesReader:
+def make_reader(series: Series, recipe: SeriesDataRecipe, known: int) -> SeriesReader:
     """The reader of a run whose training part are the first `known` steps.
 
     Raises:
-        DataError: they are no two seasons, or a channel is the same in each, so that no error can be measured in it.
+        DataError: they are fewer than two seasons, or a channel is the same in each, so that MASE would divide by zero.
     """
-    season = recipe.season or 1
+    season = recipe.season_length
     if known <= season:
         raise DataError(series.name, None, f"{known:,} steps to learn from and a season of {season:,}", "give more")
     with np.errstate(invalid="ignore"):
@@ -87,7 +120,7 @@ def make_reader(series: Series, recipe: DataRecipe, known: int) -> SeriesReader:
 
 @dataclass(frozen=True)
 class SeriesSplits:
-    """Forecasts to learn from, to choose the best weights with and, if there are any, to report on."""
+    """Windows of a series for each split; `test` is None where the recipe names none."""
 
     train: SeriesWindows
     validation: SeriesWindows
@@ -95,16 +128,14 @@ class SeriesSplits:
     reader: SeriesReader
 
 
-def load_series_splits(recipe: DataRecipe) -> SeriesSplits:
-    """Read the recipe's series and split them in time: the future is what is measured.
+def load_series_splits(recipe: SeriesDataRecipe) -> SeriesSplits:
+    """Read the recipe's series and split them in time: the later part is evaluated.
 
     Raises:
         DataError: a series that cannot be read, or that is too short for one forecast in each part.
     """
     series = _read(recipe, recipe.train)
-    context, horizon = recipe.context_length, recipe.horizon
-    assert context is not None
-    assert horizon is not None
+    context, horizon = recipe.context_length, recipe.prediction_length
     end = len(series.dates)
     if recipe.test is None and recipe.test_fraction is not None:
         end -= round(end * recipe.test_fraction)
@@ -122,7 +153,7 @@ def load_series_splits(recipe: DataRecipe) -> SeriesSplits:
                 None,
                 f"of its {len(read.dates):,} steps none of those {max(0, last - first):,} can begin a forecast of "
                 f"{horizon:,}",
-                "give a longer series, a smaller data.horizon, or other fractions",
+                "give a longer series, a smaller data.prediction_length, or other fractions",
             )
         return found
 
@@ -133,16 +164,18 @@ def load_series_splits(recipe: DataRecipe) -> SeriesSplits:
     return SeriesSplits(windows(None, 0, learned, 1), windows(recipe.validation, learned, end, every), test, reader)
 
 
-def sizes(splits: SeriesSplits) -> Iterator[str]:
-    """Lines that say how much there is of each."""
-    named = (("learning from", splits.train), ("choosing with", splits.validation), ("reporting on ", splits.test))
-    for verb, windows in named:
-        if windows is not None:
-            dates = windows.series.dates[windows.origins[[0, -1]]]
-            yield f"{verb} {len(windows):,} forecasts of {', '.join(windows.series.columns)}, {dates[0]} to {dates[1]}"
+def describe_series(splits: SeriesSplits) -> Iterator[str]:
+    """Lines for the console: the number and the dates of the forecasts of each split."""
+
+    def size(windows: SeriesWindows) -> str:
+        dates = windows.series.dates[windows.origins[[0, -1]]]
+        return f"{len(windows):,} forecasts of {', '.join(windows.series.columns)}, {dates[0]} to {dates[1]}"
+
+    test = None if splits.test is None else size(splits.test)
+    return describe_splits(train=size(splits.train), validation=size(splits.validation), test=test)
 
 
-def _read(recipe: DataRecipe, path: str | None) -> Series:
+def _read(recipe: SeriesDataRecipe, path: str | None) -> Series:
     if recipe.source is not None:
         chosen = None if recipe.columns is None else tuple(recipe.columns)
         return load_series(recipe.source.removeprefix("index:"), columns=chosen)

@@ -1,13 +1,12 @@
-"""Forecasting: what a series will be, measured against repeating its last season."""
+"""Forecasting task: the next steps of a series, with MASE as its metric."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from reformer.data import DataError, Series, load_series
 from reformer.data.batching.series_windows import SeriesWindows, stack
@@ -16,17 +15,36 @@ from reformer.data.errors import OnError
 from reformer.metrics.forecasting import ForecastMetric
 from reformer.models import ReformerConfig, ReformerForForecasting
 from reformer.recipe import Recipe
-from reformer.tasks.base import PredictingTask, PredictOptions, TaskData, read_files
+from reformer.tasks.base import (
+    PredictingTask,
+    PredictOptions,
+    Run,
+    TaskData,
+    evaluate_batches,
+    read_files,
+    to_device,
+)
 from reformer.tasks.forecasting.linear_fit import fit_linear
 from reformer.tasks.forecasting.plot import plot_forecast
-from reformer.tasks.forecasting.splits import SERIES_FILE, SeriesReader, load_series_splits, sizes
-from reformer.tasks.model_setup import PretrainedStart, make_config
-
-if TYPE_CHECKING:
-    from reformer.tasks.base import Run
-
+from reformer.tasks.forecasting.splits import (
+    FORECASTS_TO_A_HORIZON,
+    SERIES_FILE,
+    SeriesDataRecipe,
+    SeriesReader,
+    describe_series,
+    load_series_splits,
+)
+from reformer.tasks.model_setup import PretrainedStart, check_length, make_config
 
 TIME_FEATURES = 6
+# Of a batch in evaluation, unless one window has more.
+BATCH_TOKENS = 1 << 15
+
+
+class SeriesRecipe(Recipe, frozen=True):
+    """Recipe of forecasting."""
+
+    data: SeriesDataRecipe
 
 
 class Forecasting(PredictingTask):
@@ -35,35 +53,20 @@ class Forecasting(PredictingTask):
     head = ReformerForForecasting
     best_metric = "mase"
     greater_is_better = False
-    recipe_fields = frozenset(
-        f"data.{name}" for name in ("date_columns", "columns", "context_length", "horizon", "season", "test_fraction")
-    )
+    recipe_type = SeriesRecipe
     processor_file = SERIES_FILE
     predict_options = frozenset({"split", "pictures"})
 
-    def check_recipe(self, recipe: Recipe) -> None:
+    def check_recipe(self, recipe: SeriesRecipe) -> None:
         super().check_recipe(recipe)
-        data = recipe.data
-        for field, example in (("context_length", 1024), ("horizon", 96)):
-            if getattr(data, field) is None:
-                raise ValueError(f"data.{field} has to be given for forecasting, such as {example}")
-        if data.source is not None and data.date_columns is not None:
-            raise ValueError("a source has its own dates; leave out data.date_columns")
-        if data.test is not None and data.test_fraction is not None:
-            raise ValueError("data.test and data.test_fraction: give one of them")
+        context, horizon = recipe.data.context_length, recipe.data.prediction_length
         size = recipe.model.get("patch_size", ReformerConfig.patch_size)
-        longest = recipe.model.get("max_position_embeddings", ReformerConfig.max_position_embeddings)
-        if isinstance(size, int) and size > 0 and isinstance(longest, int):
-            assert data.context_length is not None
-            assert data.horizon is not None
-            tokens = tokens_of(data.context_length, data.horizon, size)
-            if tokens > longest:
-                raise ValueError(
-                    f"data.context_length and data.horizon make {tokens} tokens, more than "
-                    f"model.max_position_embeddings = {longest}; raise that one, or model.patch_size"
-                )
+        if isinstance(size, int) and size > 0:
+            tokens = tokens_of(context, horizon, size)
+            what = f"data.context_length and data.prediction_length make {tokens} tokens with model.patch_size = {size}"
+            check_length(recipe, tokens, what)
 
-    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> "ForecastingData":
+    def load_data(self, recipe: SeriesRecipe, start: PretrainedStart | None = None) -> "ForecastingData":
         return ForecastingData(recipe, start)
 
     def load_processor(self, folder: Path) -> SeriesReader:
@@ -77,7 +80,7 @@ class Forecasting(PredictingTask):
             yield from self._forecast(run, file, series, options.pictures)
 
     def evaluate(self, run: "Run[Forecasting]", source: str, options: PredictOptions) -> dict[str, float]:
-        """Scores over the whole series, or over what the recipe's fractions leave for the split of a data set."""
+        """Metrics over the whole series, or over the part of a data set that the recipe's fractions give a split."""
         recipe = run.recipe.data
         if source.startswith("index:"):
             if source == recipe.source:
@@ -95,23 +98,22 @@ class Forecasting(PredictingTask):
             windows = self._all(run, run.processor.read(source))
         if not len(windows):
             raise DataError(source, None, "it is too short for one forecast", "give a longer series")
-        return measure_all(run, windows)
+        return evaluate_windows(run, windows)
 
     def _all(self, run: "Run[Forecasting]", series: Series) -> SeriesWindows:
-        context, horizon = run.recipe.data.context_length, run.recipe.data.horizon
-        assert context is not None
-        assert horizon is not None
-        return SeriesWindows(series, context, horizon, 0, len(series.dates), max(1, horizon // 4))
+        context, horizon = run.recipe.data.context_length, run.recipe.data.prediction_length
+        every = max(1, horizon // FORECASTS_TO_A_HORIZON)
+        return SeriesWindows(series, context, horizon, 0, len(series.dates), every)
 
     def _forecast(
         self, run: "Run[Forecasting]", file: str, series: Series, pictures: Path | None
     ) -> Iterator[dict[str, Any]]:
         window = self._all(run, series).window(len(series.dates))
         with torch.inference_mode():
-            found = run.model(**{name: value.to(run.model.device) for name, value in stack([window]).items()})
+            outputs = run.model(**to_device(stack([window]), run.model.device))
         levels = run.model.config.quantiles
-        point = found.prediction[0].float().cpu().numpy()
-        quantiles = None if found.quantiles is None else found.quantiles[0].float().cpu().numpy()
+        point = outputs.prediction[0].float().cpu().numpy()
+        quantiles = None if outputs.quantiles is None else outputs.quantiles[0].float().cpu().numpy()
         dates = series.dates_after(len(point))
         for step, date in enumerate(dates):
             record: dict[str, Any] = {"file": file, "date": str(date)}
@@ -125,26 +127,23 @@ class Forecasting(PredictingTask):
             plot_forecast(series, dates, point, quantiles, levels, pictures / f"{Path(file).name}.png")
 
 
-class ForecastingData(TaskData):
-    """What a forecaster learns from: one series, split in time.
+class ForecastingData(TaskData[SeriesWindows]):
+    """Windows of one series, split in time.
 
     Raises:
         DataError: a row that cannot be read, or a series that is too short.
     """
 
-    def __init__(self, recipe: Recipe, start: PretrainedStart | None = None) -> None:
+    def __init__(self, recipe: SeriesRecipe, start: PretrainedStart | None = None) -> None:
         self._splits = load_series_splits(recipe.data)
         self.processor = self._reader = self._splits.reader
         self.config = make_config(
-            recipe, None, start, prediction_length=recipe.data.horizon, num_time_features=TIME_FEATURES
+            recipe, None, start, prediction_length=recipe.data.prediction_length, num_time_features=TIME_FEATURES
         )
         self.train, self.validation = self._splits.train, self._splits.validation
 
-    def lengths(self, dataset: Dataset[Any]) -> list[int]:
-        assert isinstance(dataset, SeriesWindows)
-        return [
-            tokens_of(dataset.context, dataset.horizon, self.config.patch_size) * len(dataset.series.columns)
-        ] * len(dataset)
+    def lengths(self, dataset: SeriesWindows) -> list[int]:
+        return _lengths(dataset, self.config)
 
     def collate(self, examples: Sequence[Any]) -> dict[str, Tensor]:
         return stack(examples)
@@ -153,42 +152,45 @@ class ForecastingData(TaskData):
         fit_linear(model, self._splits.train, self._splits.validation)
 
     def new_metric(self) -> ForecastMetric:
-        return _score(self._reader, self.config)
+        return _new_metric(self._reader, self.config)
 
-    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
-        return _measure(model, batch, score)
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], metric: Any) -> tuple[float, int]:
+        return _evaluate_batch(model, batch, metric)
 
-    def test_metrics(self, run: "Run[Forecasting]") -> dict[str, float] | None:
-        return None if self._splits.test is None else measure_all(run, self._splits.test)
+    def test_metrics(self, run: Run[Forecasting]) -> dict[str, float] | None:
+        return None if self._splits.test is None else evaluate_windows(run, self._splits.test)
 
     def describe(self) -> Iterator[str]:
-        return sizes(self._splits)
+        return describe_series(self._splits)
 
 
 def tokens_of(context: int, horizon: int, patch_size: int) -> int:
-    """How many tokens one channel of one forecast is."""
+    """The number of tokens of one channel of one forecast."""
     return -(-context // patch_size) + -(-horizon // patch_size)
 
 
-def measure_all(run: "Run[Forecasting]", windows: SeriesWindows) -> dict[str, float]:
-    """The scores of a run over all these forecasts."""
-    score = _score(run.processor, run.model.config)
-    size = tokens_of(windows.context, windows.horizon, run.model.config.patch_size) * len(windows.series.columns)
-    with torch.inference_mode():
-        for indices in TokenBatches([size] * len(windows), batch_tokens=max(size, 1 << 15)):
-            batch = stack([windows[index] for index in indices])
-            _measure(run.model, {name: value.to(run.model.device) for name, value in batch.items()}, score)
-    return {"forecasts": len(windows), **score.result()}
+def evaluate_windows(run: Run[Forecasting], windows: SeriesWindows) -> dict[str, float]:
+    """The metrics of a run over all these forecasts."""
+    config: Any = run.model.config
+    order = TokenBatches(_lengths(windows, config), batch_tokens=BATCH_TOKENS)
+    batches = (stack([windows[index] for index in indices]) for indices in order)
+    metric = evaluate_batches(run.model, batches, _evaluate_batch, _new_metric(run.processor, config))
+    return {"forecasts": len(windows), **metric.result()}
 
 
-def _score(reader: SeriesReader, config: Any) -> ForecastMetric:
+def _lengths(windows: SeriesWindows, config: ReformerConfig) -> list[int]:
+    tokens = tokens_of(windows.context, windows.horizon, config.patch_size)
+    return [tokens * len(windows.series.columns)] * len(windows)
+
+
+def _new_metric(reader: SeriesReader, config: ReformerConfig) -> ForecastMetric:
     return ForecastMetric(reader.columns, reader.season_errors, config.quantiles)
 
 
-def _measure(model: nn.Module, batch: dict[str, Any], score: ForecastMetric) -> tuple[float, int]:
-    found = model(**batch)
+def _evaluate_batch(model: nn.Module, batch: dict[str, Any], metric: ForecastMetric) -> tuple[float, int]:
+    outputs = model(**batch)
     labels = batch["labels"].float().cpu().numpy()
-    quantiles = None if found.quantiles is None else found.quantiles.float().cpu().numpy()
-    score.update(found.prediction.float().cpu().numpy(), labels, quantiles)
-    known = int(np.isfinite(labels).sum())
-    return float(found.loss) * known, known
+    quantiles = None if outputs.quantiles is None else outputs.quantiles.float().cpu().numpy()
+    metric.update(outputs.prediction.float().cpu().numpy(), labels, quantiles)
+    observed = int(np.isfinite(labels).sum())
+    return float(outputs.loss) * observed, observed

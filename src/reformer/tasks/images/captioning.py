@@ -1,10 +1,11 @@
-"""A text for an image: captions, learned from images that have one."""
+"""Captioning task: a text for an image."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -12,39 +13,35 @@ from reformer.data import IGNORED, Image
 from reformer.data.errors import OnError, raise_error
 from reformer.metrics.texts import CharacterMetric, text_scores
 from reformer.models import ReformerForImageToText
-from reformer.recipe import Recipe
-from reformer.tasks.base import PredictOptions, TaskData
+from reformer.tasks.base import PredictOptions, Run, TaskData, outputs_with_summed_loss
 from reformer.tasks.generation import generate_texts
 from reformer.tasks.images.task import (
+    ImageRecipe,
     ImageTask,
     batches,
-    check_squares,
+    check_patches,
+    describe_images,
     image_fields,
+    patches_of,
     read_all,
-    sizes,
     stack,
-    tokens_of,
 )
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
-from reformer.tasks.targets import Targets, wanted
-
-if TYPE_CHECKING:
-    from reformer.tasks.base import Run
+from reformer.tasks.targets import Targets, require_target
 
 
 class ImageToText(ImageTask):
-    """What to write for an image: an encoder-decoder that is measured by chrF."""
+    """Image-to-text task: an encoder-decoder with chrF as its metric."""
 
     head = ReformerForImageToText
     best_metric = "chrf"
-    recipe_fields = frozenset({"data.label_column"})
     predict_options = frozenset({"label_column", "split", "beams"})
     model_fields: ClassVar[Mapping[str, Any]] = {"is_encoder_decoder": True}
     source = "index:digit-captions"
     column = "caption"
     captions = True
 
-    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> "CaptionData":
+    def load_data(self, recipe: ImageRecipe, start: PretrainedStart | None = None) -> "CaptionData":
         return CaptionData(self, recipe, start)
 
     def predict(
@@ -54,7 +51,7 @@ class ImageToText(ImageTask):
             yield {"id": image.id, "caption": text}
 
     def evaluate(self, run: "Run[ImageToText]", source: str, options: PredictOptions) -> dict[str, float]:
-        return evaluate_captions(run, self.known(run, source, options), beams=options.beams or 1)
+        return evaluate_captions(run, self.labelled(run, source, options), beams=options.beams or 1)
 
 
 class CaptionedImages(Dataset[tuple[np.ndarray, np.ndarray]]):
@@ -72,19 +69,19 @@ class CaptionedImages(Dataset[tuple[np.ndarray, np.ndarray]]):
 
     @property
     def target_lengths(self) -> list[int]:
-        """How many tokens each caption has."""
+        """The number of tokens of each caption."""
         return [len(target) for target in self._targets]
 
 
-class CaptionData(TaskData):
-    """What a writer of captions learns from.
+class CaptionData(TaskData[CaptionedImages]):
+    """Images with captions.
 
     Raises:
         DataError: an image that cannot be read, has no caption or too long a one, or is not as large as the first.
         ReformerError: a tokenizer without an end token.
     """
 
-    def __init__(self, task: ImageTask, recipe: Recipe, start: PretrainedStart | None = None) -> None:
+    def __init__(self, task: ImageTask, recipe: ImageRecipe, start: PretrainedStart | None = None) -> None:
         self._parts = task.parts(recipe)
         self.processor = self._tokenizer = make_tokenizer(
             recipe.tokenizer, (_caption(image) for image in self._parts["train"]), start
@@ -98,14 +95,13 @@ class CaptionData(TaskData):
             **image_fields(self._parts["train"]),
             **self._targets.fields,
         )
-        check_squares(self.config, recipe.data.train)
+        check_patches(self.config, recipe.data.train)
         longest = self.config.max_position_embeddings
         sets = {name: CaptionedImages(images, self._targets, longest) for name, images in self._parts.items()}
         self.train, self.validation = sets["train"], sets["validation"]
 
-    def lengths(self, dataset: Dataset[Any]) -> list[int]:
-        assert isinstance(dataset, CaptionedImages)
-        return [tokens_of(self.config) + length for length in dataset.target_lengths]
+    def lengths(self, dataset: CaptionedImages) -> list[int]:
+        return [patches_of(self.config) + length for length in dataset.target_lengths]
 
     def collate(self, examples: Sequence[Any]) -> dict[str, Tensor]:
         pixels, targets = zip(*examples, strict=True)
@@ -114,49 +110,50 @@ class CaptionData(TaskData):
     def new_metric(self) -> CharacterMetric:
         return CharacterMetric()
 
-    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], metric: Any) -> tuple[float, int]:
         labels, pixels = batch["labels"], batch["pixel_values"]
-        # Counted as one item, the loss is the sum over all labels.
-        loss = model(**batch, num_items_in_batch=1, return_logits=False).loss
-        # Several processes each write on their own, without the wrapper that shares gradients.
+        loss = outputs_with_summed_loss(model, batch, return_logits=False).loss
+        # On several processes the model is in a wrapper that shares gradients and cannot generate.
         alone = getattr(model, "module", model)
-        score.update(_write(alone, self._tokenizer, pixels), self._targets.texts(labels))
+        metric.update(_generate(alone, self._tokenizer, pixels), self._targets.texts(labels))
         return float(loss), int((labels != IGNORED).sum())
 
-    def test_metrics(self, run: "Run[ImageToText]") -> dict[str, float] | None:
+    def test_metrics(self, run: Run[ImageToText]) -> dict[str, float] | None:
         return evaluate_captions(run, self._parts["test"]) if self._parts["test"] else None
 
     def describe(self) -> Iterator[str]:
-        return sizes(self._parts, self.config)
+        return describe_images(self._parts, self.config)
 
 
 def caption_images(
-    run: "Run[ImageToText]", images: Iterable[Image], on_error: OnError = raise_error, *, beams: int = 1
+    run: Run[ImageToText], images: Iterable[Image], on_error: OnError = raise_error, *, beams: int = 1
 ) -> Iterator[tuple[Image, str]]:
-    """Each image with what the model writes for it, in the images' order, a bounded number at a time.
+    """Each image with the caption that the model generates, in the images' order, a bounded number at a time.
 
     One of another size than the model's goes to `on_error`, and the next one is read; without it, it is raised.
     """
     for held, pixels in batches(run, images, on_error):
         with torch.inference_mode():
-            texts = _write(run.model, run.tokenizer, pixels, beams)
+            texts = _generate(run.model, run.tokenizer, pixels, beams)
         yield from zip(held, texts, strict=True)
 
 
-def evaluate_captions(run: "Run[ImageToText]", images: Iterable[Image], beams: int = 1) -> dict[str, float]:
-    """Score what the model writes for images whose captions are known: `exact_match`, `chrf`, `bleu`, how many `pairs`.
+def evaluate_captions(run: Run[ImageToText], images: Iterable[Image], beams: int = 1) -> dict[str, float]:
+    """The metrics of generated captions: `exact_match`, `chrf`, `bleu`, and the number of `pairs`.
 
     Raises:
         DataError: an image without a caption, or of another size than the model's.
     """
-    found = [(text, _caption(image)) for image, text in caption_images(run, images, beams=beams)]
-    return text_scores([text for text, _ in found], [caption for _, caption in found])
+    pairs = [(text, _caption(image)) for image, text in caption_images(run, images, beams=beams)]
+    return text_scores([text for text, _ in pairs], [caption for _, caption in pairs])
 
 
-def _write(model: Any, tokenizer: Any, pixels: Tensor, beams: int = 1) -> list[str]:
-    lengths = torch.full((len(pixels),), tokens_of(model.config))
+def _generate(
+    model: Any, tokenizer: Any, pixels: Shaped[Tensor, "batch channels height width"], beams: int = 1
+) -> list[str]:
+    lengths = torch.full((len(pixels),), patches_of(model.config))
     return generate_texts(model, tokenizer, {"pixel_values": pixels}, lengths, beams=beams)
 
 
 def _caption(image: Image) -> str:
-    return wanted(image.label, image.source or image.id, "image", "caption")
+    return require_target(image.label, image.source or image.id, "image", "caption")

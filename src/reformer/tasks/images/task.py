@@ -1,45 +1,59 @@
-"""What all tasks over images share: where the images come from, and how a trained model goes through them."""
+"""Image tasks: the parts they share, from reading images to batches of their pixels."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
+from pydantic import Field
 from torch import Tensor
 
 from reformer.data import DataError, Image, load_digits, read_images
 from reformer.data.batching.hold_out import hold_out
 from reformer.data.errors import OnError, raise_error
 from reformer.models import ReformerConfig
-from reformer.recipe import Recipe
-from reformer.tasks.base import PredictingTask, PredictOptions, read_files
-
-if TYPE_CHECKING:
-    from reformer.tasks.base import Run
-
+from reformer.recipe import DataRecipe, Recipe
+from reformer.tasks.base import PredictingTask, PredictOptions, Run, describe_splits, read_files
 
 TOKENS_AT_A_TIME = 4096
-"""A batch of so many squares of images, unless one image has more."""
+"""The most patches in a batch, unless one image has more."""
+
+
+class ImageDataRecipe(DataRecipe, frozen=True):
+    """Labelled images."""
+
+    label_column: str | None = Field(
+        None, description="the column of a table that has the label, or the caption; none: label, or caption"
+    )
+
+
+class ImageRecipe(Recipe, frozen=True):
+    """Recipe of an image task."""
+
+    data: ImageDataRecipe
 
 
 class ImageTask(PredictingTask):
-    """Something to say of images: of files that `read_images` reads, or of scikit-learn's digits."""
+    """Task over images: of files that `read_images` reads, or of scikit-learn's digits."""
+
+    recipe_type = ImageRecipe
 
     source: ClassVar[str]
-    """The name of the digits, with what this task says of them."""
+    """The name of the digits with this task's labels."""
     column: ClassVar[str]
-    """Of a table, the column that has what is said, unless the recipe names another."""
+    """The column of a table that has the label, unless the recipe names another."""
     captions: ClassVar[bool] = False
 
-    def check_recipe(self, recipe: Recipe) -> None:
+    def check_recipe(self, recipe: ImageRecipe) -> None:
         super().check_recipe(recipe)
         if recipe.data.source not in (None, self.source):
             raise ValueError(
                 f"data.source = {recipe.data.source!r}: the source for {recipe.training.task} is {self.source}"
             )
 
-    def parts(self, recipe: Recipe) -> dict[str, list[Image]]:
-        """The images to learn from, to choose the best weights with and to report on; the last may be none.
+    def parts(self, recipe: ImageRecipe) -> dict[str, list[Image]]:
+        """The images of each split; the test split may be empty.
 
         Raises:
             DataError: one that cannot be read or is not as large as the first, or none at all.
@@ -65,53 +79,55 @@ class ImageTask(PredictingTask):
             )
         return parts
 
-    def known(self, run: "Run[Any]", source: str, options: PredictOptions) -> Iterable[Image]:
-        """The images of a file, or of the digits' split, with what is to be said of each."""
+    def labelled(self, run: Run[Any], source: str, options: PredictOptions) -> Iterable[Image]:
+        """The labelled images of a file, or of a split of the digits."""
         if source == self.source:
             return load_digits(captions=self.captions)[options.split or "test"]
         return read_images(source, label_column=options.label_column or self._column(run.recipe))
 
-    def _column(self, recipe: Recipe) -> str:
+    def _column(self, recipe: ImageRecipe) -> str:
         return recipe.data.label_column or self.column
 
 
 def image_fields(images: Sequence[Image]) -> dict[str, Any]:
-    """The configuration's fields that images decide."""
+    """The configuration's fields that the images decide."""
     channels, height, width = images[0].pixels.shape
     return {"num_channels": channels, "image_size": [height, width]}
 
 
-def check_squares(config: ReformerConfig, place: str | None) -> None:
-    """Raise a `DataError` that names the place of the images if squares do not fill them, or are too many."""
+def check_patches(config: ReformerConfig, place: str | None) -> None:
+    """Raise a `DataError` at the place of the images if patches do not fill them, or are too many for the model."""
     height, width = config.image_size or (0, 0)
     size, longest = config.patch_size, config.max_position_embeddings
     told = f"the images are {width} x {height} pixels, and model.patch_size = {size}"
     if height % size or width % size:
         raise DataError(place, None, told, "take one that divides both sides")
-    if tokens_of(config) > longest:
-        told += f" makes {tokens_of(config):,} tokens of them, more than model.max_position_embeddings = {longest:,}"
+    if patches_of(config) > longest:
+        told += f" makes {patches_of(config):,} tokens of them, more than model.max_position_embeddings = {longest:,}"
         raise DataError(place, None, told, "raise that one, or model.patch_size")
 
 
-def tokens_of(config: ReformerConfig) -> int:
-    """How many squares an image of the configuration's size is."""
+def patches_of(config: ReformerConfig) -> int:
+    """The number of patches of an image of the configuration's size."""
     assert config.image_size is not None
     height, width = config.image_size
     return height * width // config.patch_size**2
 
 
-def stack(images: Sequence[np.ndarray]) -> Tensor:
-    """Pixels as `pixel_values`, `[batch, channels, height, width]`."""
+def stack(
+    images: Sequence[Shaped[np.ndarray, "channels height width"]],
+) -> Shaped[Tensor, "batch channels height width"]:
+    """Pixels as `pixel_values`."""
     return torch.from_numpy(np.stack(images))
 
 
 def read_all(files: Iterable[str], on_error: OnError) -> Iterator[Image]:
-    """The images of all files, without what may be said of them."""
+    """The images of all files, without labels."""
     return read_files(files, lambda file: read_images(file, label_column=None, on_error=on_error), on_error)
 
 
 def batches(
-    run: "Run[Any]", images: Iterable[Image], on_error: OnError = raise_error
+    run: Run[Any], images: Iterable[Image], on_error: OnError = raise_error
 ) -> Iterator[tuple[list[Image], Tensor]]:
     """Images in their order with their pixels as the run's model takes them, a bounded number at a time.
 
@@ -119,7 +135,7 @@ def batches(
     """
     config = run.model.config
     assert isinstance(config, ReformerConfig)
-    most = max(1, TOKENS_AT_A_TIME // tokens_of(config))
+    most = max(1, TOKENS_AT_A_TIME // patches_of(config))
     shape = (config.num_channels, *(config.image_size or ()))
     held: list[Image] = []
     for image in images:
@@ -136,14 +152,12 @@ def batches(
         yield held, stack([image.pixels for image in held]).to(run.model.device)
 
 
-def sizes(parts: Mapping[str, Sequence[Any]], config: ReformerConfig) -> Iterator[str]:
-    """Lines that say how much there is of each."""
+def describe_images(parts: Mapping[str, Sequence[Any]], config: ReformerConfig) -> Iterator[str]:
+    """Lines for the console: how many images each split has, and their size."""
     height, width = config.image_size or (0, 0)
-    pixels, tokens = f"{width} x {height} pixels", f"{tokens_of(config):,} tokens each"
-    yield f"learning from {len(parts['train']):,} images of {pixels}, {tokens}"
-    yield f"choosing with {len(parts['validation']):,}"
-    if parts["test"]:
-        yield f"reporting on  {len(parts['test']):,}"
+    size = f"images of {width} x {height} pixels, {patches_of(config):,} tokens each"
+    train, validation, test = (f"{len(parts[name]):,}" for name in ("train", "validation", "test"))
+    return describe_splits(train=f"{train} {size}", validation=validation, test=test if parts["test"] else None)
 
 
 def _check_shape(image: Image, shape: tuple[int, ...]) -> None:

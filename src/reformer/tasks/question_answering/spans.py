@@ -1,27 +1,28 @@
-"""Question and document as one sequence, and the best span of its logits."""
+"""Sequence of a question and its document, and the best span of its logits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from torch.utils.data import Dataset
 
 from reformer.data import DataError, Question
 from reformer.data.batching.encoding import Offsets
 
 NO_ANSWER = 0
-"""The token that is first in every sequence, at which an answer begins and ends that is not there."""
+"""The first token of every sequence, at which the span of a question without an answer begins and ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sequenced:
-    """A question and its whole document as one sequence: a first token, the question, an end token, the document."""
+    """Question and whole document as one sequence: a first token, the question, an end token, the document."""
 
     question: Question
     ids: np.ndarray
     first: int
-    """The place of the document's first token."""
+    """The index of the document's first token."""
     offsets: Offsets
     """The characters of the document that each of its tokens stands for."""
     number: int = 0
@@ -36,8 +37,8 @@ class Sequenced:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a model says: the characters `start` to `end` (excluded) of the document, or None twice for no answer."""
+class SpanAnswer:
+    """Answer of a model: the characters `start` to `end` (excluded) of the document, or None twice for no answer."""
 
     start: int | None
     end: int | None
@@ -66,13 +67,14 @@ class Sequences(Dataset[Sequenced]):
         return [len(sequence.ids) for sequence in self._sequences]
 
 
-def _sequence(question: Question, tokenizer: Any, config: Any, number: int = 0) -> Sequenced | DataError:
-    asked, read = (
+def encode_question(question: Question, tokenizer: Any, config: Any, number: int = 0) -> Sequenced | DataError:
+    """The sequence of a question, or the error of one that the model cannot read."""
+    query, read = (
         tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         for text in (question.text, question.document)
     )
     place = question.source or question.id
-    ids = [config.bos_token_id, *asked["input_ids"], config.eos_token_id, *read["input_ids"]]
+    ids = [config.bos_token_id, *query["input_ids"], config.eos_token_id, *read["input_ids"]]
     longest = config.max_position_embeddings
     if not read["input_ids"]:
         return DataError.at(place, "this document has no token", "leave it out, or give it a text")
@@ -86,12 +88,15 @@ def _sequence(question: Question, tokenizer: Any, config: Any, number: int = 0) 
     return Sequenced(question, np.array(ids, dtype=np.int32), first, read["offset_mapping"], number)
 
 
-def _rows(found: Any) -> tuple[np.ndarray, np.ndarray]:
-    return found.start_logits.float().cpu().numpy(), found.end_logits.float().cpu().numpy()
+def logit_rows(outputs: Any) -> tuple[Float[np.ndarray, "batch length"], Float[np.ndarray, "batch length"]]:
+    """Start and end logits of a batch."""
+    return outputs.start_logits.float().cpu().numpy(), outputs.end_logits.float().cpu().numpy()
 
 
-def _best(sequence: Sequenced, start: np.ndarray, end: np.ndarray) -> Answer:
-    """The likeliest place in the document, however long it is, or none where that is likelier."""
+def best_span(
+    sequence: Sequenced, start: Float[np.ndarray, " length"], end: Float[np.ndarray, " length"]
+) -> SpanAnswer:
+    """The likeliest span of the document, however long it is, or none where that is likelier."""
     first, last = sequence.first, len(sequence.ids)
     starts, ends = start[first:last], end[first:last]
     # The best start for each end is the best one up to there.
@@ -102,10 +107,10 @@ def _best(sequence: Sequenced, start: np.ndarray, end: np.ndarray) -> Answer:
     likely = max(none, float(starts[begin] + ends[final]))
     probability = float(np.exp(likely - _log_sum(start[:last]) - _log_sum(end[:last])))
     if likely == none:
-        return Answer(None, None, probability)
-    return Answer(sequence.offsets[begin][0], sequence.offsets[final][1], probability)
+        return SpanAnswer(None, None, probability)
+    return SpanAnswer(sequence.offsets[begin][0], sequence.offsets[final][1], probability)
 
 
-def _log_sum(logits: np.ndarray) -> float:
+def _log_sum(logits: Float[np.ndarray, " length"]) -> float:
     most = float(logits.max())
     return most + float(np.log(np.exp(logits.astype(np.float64) - most).sum()))

@@ -1,9 +1,10 @@
-"""Extractive question answering and its data."""
+"""Extractive question answering task and its data."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from reformer.data import DataError, Question, load_cloze, read_questions
@@ -13,37 +14,64 @@ from reformer.data.batching.read_ahead import in_order
 from reformer.data.errors import OnError, raise_error
 from reformer.metrics.answers import AnswerMetric
 from reformer.models import ReformerForQuestionAnswering
-from reformer.recipe import Recipe
-from reformer.tasks.base import PredictingTask, PredictOptions, TaskData, read_files
+from reformer.recipe import AtLeastOne, DataRecipe, Recipe
+from reformer.tasks.base import (
+    PredictingTask,
+    PredictOptions,
+    Run,
+    TaskData,
+    describe_splits,
+    read_files,
+    to_device,
+)
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
-from reformer.tasks.question_answering.spans import Answer, Sequenced, Sequences, _best, _rows, _sequence
+from reformer.tasks.question_answering.spans import (
+    Sequenced,
+    Sequences,
+    SpanAnswer,
+    best_span,
+    encode_question,
+    logit_rows,
+)
 from reformer.tasks.targets import Targets
-
-if TYPE_CHECKING:
-    from reformer.tasks.base import Run
-
 
 CLOZE = "index:people-daily-cloze"
 PAGE_LENGTH = 4000
-"""Of its pages in characters, unless `data.max_length` says otherwise."""
+"""Characters of one of its pages, unless `data.max_length` is given."""
+
+
+class QuestionDataRecipe(DataRecipe, frozen=True):
+    """Questions about documents."""
+
+    max_length: AtLeastOne | None = Field(
+        None, description="the greatest number of characters of a page of the source; none: 4,000"
+    )
+
+    @model_validator(mode="after")
+    def _pages_of_the_source(self) -> Self:
+        if self.train is not None and self.max_length is not None:
+            raise ValueError("max_length joins the pages of a source; a file has whole documents, leave it out")
+        if self.source not in (None, CLOZE):
+            raise ValueError(f"source = {self.source!r}: the source of questions is {CLOZE}")
+        return self
+
+
+class QuestionRecipe(Recipe, frozen=True):
+    """Recipe of question answering."""
+
+    data: QuestionDataRecipe
 
 
 class QuestionAnswering(PredictingTask):
-    """Where in a document the answer to a question stands, if it does; the whole document is read at once."""
+    """Extractive question answering: the span of a document that answers a question, if one does; the whole document
+    is read at once."""
 
     head = ReformerForQuestionAnswering
     best_metric = "f1"
-    recipe_fields = frozenset({"data.max_length"})
+    recipe_type = QuestionRecipe
     predict_options = frozenset({"split", "text"})
 
-    def check_recipe(self, recipe: Recipe) -> None:
-        super().check_recipe(recipe)
-        if recipe.data.train is not None and recipe.data.max_length is not None:
-            raise ValueError("data.max_length joins the pages of a source; a file has whole documents, leave it out")
-        if recipe.data.source not in (None, CLOZE):
-            raise ValueError(f"data.source = {recipe.data.source!r}: the source of questions is {CLOZE}")
-
-    def load_data(self, recipe: Recipe, start: PretrainedStart | None = None) -> "QuestionData":
+    def load_data(self, recipe: QuestionRecipe, start: PretrainedStart | None = None) -> "QuestionData":
         return QuestionData(recipe, start)
 
     def predict(
@@ -68,15 +96,15 @@ class QuestionAnswering(PredictingTask):
         return evaluate_answers(run, read_questions(source))
 
 
-class QuestionData(TaskData):
-    """What a reader learns from.
+class QuestionData(TaskData[Sequences]):
+    """Questions with their documents as token ids.
 
     Raises:
-        DataError: a question that cannot be read, whose answer is not known, or that is too long with its document.
+        DataError: a question that cannot be read, has no answers, or that is too long with its document.
         ReformerError: a tokenizer without an end token.
     """
 
-    def __init__(self, recipe: Recipe, start: PretrainedStart | None = None) -> None:
+    def __init__(self, recipe: QuestionRecipe, start: PretrainedStart | None = None) -> None:
         parts = _load(recipe)
         texts = (text for question in parts["train"] for text in (question.text, question.document))
         self.processor = self._tokenizer = make_tokenizer(recipe.tokenizer, texts, start)
@@ -85,7 +113,7 @@ class QuestionData(TaskData):
         self._all: list[Sequenced] = []
         sets = {name: Sequences(self._sequenced(questions)) for name, questions in parts.items()}
         self.train, self.validation, self._test = sets["train"], sets["validation"], parts["test"]
-        self._sizes = {name: sum(found.lengths) for name, found in sets.items()}
+        self._tokens = {name: sum(sequences.lengths) for name, sequences in sets.items()}
 
     def collate(self, examples: Sequence[Sequenced]) -> dict[str, Tensor]:
         pad_token_id = self.config.pad_token_id
@@ -103,41 +131,39 @@ class QuestionData(TaskData):
     def new_metric(self) -> AnswerMetric:
         return AnswerMetric()
 
-    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], score: Any) -> tuple[float, int]:
+    def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], metric: Any) -> tuple[float, int]:
         numbers = batch["numbers"].tolist()
-        found = model(**self.augment(batch, torch.Generator()))
-        for number, *logits in zip(numbers, *_rows(found), strict=True):
+        outputs = model(**self.augment(batch, torch.Generator()))
+        for number, *logits in zip(numbers, *logit_rows(outputs), strict=True):
             sequence = self._all[number]
-            score.update(_best(sequence, *logits).text(sequence.question.document), sequence.question.answer_texts)
-        return float(found.loss) * len(numbers), len(numbers)
+            metric.update(best_span(sequence, *logits).text(sequence.question.document), sequence.question.answer_texts)
+        return float(outputs.loss) * len(numbers), len(numbers)
 
-    def test_metrics(self, run: "Run[QuestionAnswering]") -> dict[str, float] | None:
+    def test_metrics(self, run: Run[QuestionAnswering]) -> dict[str, float] | None:
         return evaluate_answers(run, self._test) if self._test else None
 
     def describe(self) -> Iterator[str]:
-        for verb, name, count in (
-            ("learning from", "train", len(self.train)),  # pyright: ignore[reportArgumentType]
-            ("choosing with", "validation", len(self.validation)),  # pyright: ignore[reportArgumentType]
-            ("reporting on ", "test", len(self._test)),
-        ):
-            if count:
-                yield f"{verb} {count:,} questions, {self._sizes[name]:,} tokens with their documents"
+        def size(split: str, count: int) -> str:
+            return f"{count:,} questions, {self._tokens[split]:,} tokens with their documents"
+
+        test = size("test", len(self._test)) if self._test else None
+        train, validation = size("train", len(self.train)), size("validation", len(self.validation))
+        return describe_splits(train=train, validation=validation, test=test)
 
     def _sequenced(self, questions: Iterable[Question]) -> list[Sequenced]:
-        found = []
-        for question in questions:
-            _known(question)
-            sequence = _sequence(question, self._tokenizer, self.config, len(self._all))
+        sequences = []
+        for question in map(_require_answers, questions):
+            sequence = encode_question(question, self._tokenizer, self.config, len(self._all))
             if isinstance(sequence, DataError):
                 raise sequence
             self._all.append(sequence)
-            found.append(sequence)
-        return found
+            sequences.append(sequence)
+        return sequences
 
 
 def answer_questions(
-    run: "Run[QuestionAnswering]", questions: Iterable[Question], on_error: OnError = raise_error
-) -> Iterator[tuple[Question, Answer]]:
+    run: Run[QuestionAnswering], questions: Iterable[Question], on_error: OnError = raise_error
+) -> Iterator[tuple[Question, SpanAnswer]]:
     """Each question with the model's answer, in the questions' order.
 
     A document is never cut: it goes through the model with its question in one pass. However many there are, only some
@@ -145,30 +171,30 @@ def answer_questions(
     goes to `on_error`, and the next one is read; without `on_error` it is raised.
     """
 
-    def answer_batch(batch: Sequence[Sequenced]) -> list[Answer]:
+    def answer_batch(batch: Sequence[Sequenced]) -> list[SpanAnswer]:
         inputs = pad([sequence.ids for sequence in batch], run.model.config.pad_token_id)
         with torch.inference_mode():
-            outputs = run.model(**{name: value.to(run.model.device) for name, value in inputs.items()})
-        return [_best(sequence, *logits) for sequence, *logits in zip(batch, *_rows(outputs), strict=True)]
+            outputs = run.model(**to_device(inputs, run.model.device))
+        return [best_span(sequence, *logits) for sequence, *logits in zip(batch, *logit_rows(outputs), strict=True)]
 
-    sequences = (_sequence(question, run.tokenizer, run.model.config) for question in questions)
+    sequences = (encode_question(question, run.tokenizer, run.model.config) for question in questions)
     for sequence, answer in in_order(sequences, answer_batch, on_error=on_error):
         yield sequence.question, answer
 
 
-def evaluate_answers(run: "Run[QuestionAnswering]", questions: Iterable[Question]) -> dict[str, float]:
-    """`f1` and `exact_match` on questions whose answers are known, in constant memory.
+def evaluate_answers(run: Run[QuestionAnswering], questions: Iterable[Question]) -> dict[str, float]:
+    """`f1` and `exact_match` on questions with answers, in constant memory.
 
     Raises:
-        DataError: a question without known answers, or that is too long with its document.
+        DataError: a question without answers, or that is too long with its document.
     """
-    score = AnswerMetric()
-    for question, answer in answer_questions(run, map(_known, questions)):
-        score.update(answer.text(question.document), question.answer_texts)
-    return score.result()
+    metric = AnswerMetric()
+    for question, answer in answer_questions(run, map(_require_answers, questions)):
+        metric.update(answer.text(question.document), question.answer_texts)
+    return metric.result()
 
 
-def _known(question: Question) -> Question:
+def _require_answers(question: Question) -> Question:
     if question.answers is None:
         raise DataError.at(
             question.source or question.id,
@@ -178,11 +204,11 @@ def _known(question: Question) -> Question:
     return question
 
 
-def _cloze(recipe: Recipe) -> dict[str, list[Question]]:
+def _cloze(recipe: QuestionRecipe) -> dict[str, list[Question]]:
     return load_cloze(PAGE_LENGTH if recipe.data.max_length is None else recipe.data.max_length)
 
 
-def _load(recipe: Recipe) -> dict[str, list[Question]]:
+def _load(recipe: QuestionRecipe) -> dict[str, list[Question]]:
     data = recipe.data
     if data.source is not None:
         return _cloze(recipe)

@@ -45,6 +45,6 @@ def build_callbacks(
         callbacks.append(GroupLassoCallback(lasso))
     if recipe.finetune.freeze == "auto":
         callbacks.append(GradualUnfreezing(model, task.best_metric, task.greater_is_better, console))
-    if chosen.average_decay is not None:
-        callbacks.append(WeightAverage(model, chosen.average_decay, checkpoint))
+    if chosen.ema_decay is not None:
+        callbacks.append(WeightAverage(model, chosen.ema_decay, checkpoint))
     return [*callbacks, FreedMemory(model, console), Progress(console, schedule, task, data)]
