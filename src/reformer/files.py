@@ -2,14 +2,14 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from uuid import uuid4
 
 UNFINISHED = ".unfinished-"
-"""How the name of a file begins that is not whole yet."""
+"""The beginning of the name of a file that is not whole yet."""
 
 
 @contextmanager
@@ -20,6 +20,7 @@ def replaced(path: Path) -> Iterator[IO[bytes]]:
     leaves the old one. The new file has the old one's permissions, or those of any new file.
 
     Example:
+        >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> with replaced(folder / "scores.json") as file:
         ...     _ = file.write(b"{}")
@@ -27,36 +28,29 @@ def replaced(path: Path) -> Iterator[IO[bytes]]:
         b'{}'
     """
     # A name of its own for each: two processes may write the same file at the same time.
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=UNFINISHED, delete=False) as file:
-        try:
+    fresh = path.with_name(f"{UNFINISHED}{uuid4().hex}")
+    try:
+        with fresh.open("xb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
-            # A temporary file is readable by its owner alone.
-            if path.exists():
-                shutil.copymode(path, file.name)
-            else:
-                os.chmod(file.name, 0o666 & ~_umask())
-            os.replace(file.name, path)
-        finally:
-            Path(file.name).unlink(missing_ok=True)
-    _sync_folder(path.parent)
+        replace_file(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    # The mask can only be read by setting it.
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the folder's entries to the disk, without which a power failure may bring the old file back."""
+def replace_file(fresh: Path, path: Path) -> None:
+    """Put a whole file in the place of the one at `path`, with its permissions; both are in one file system."""
+    if path.exists():
+        shutil.copymode(path, fresh)
+    # Without this a power failure may leave an empty file in the place of the old one.
+    _sync(fresh, os.O_RDWR)
+    os.replace(fresh, path)
     # Windows cannot open a folder, and writes its entries by itself.
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+    if os.name != "nt":
+        _sync(path.parent, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -11,7 +11,7 @@ from reformer.data import character_tokenizer
 from reformer.errors import ReformerError
 from reformer.finetuning import FinetuningError
 from reformer.models import ReformerConfig, ReformerForMaskedLM
-from reformer.recipe import RecipeError
+from reformer.recipe import Recipe, RecipeError
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.recipe_checks import checked_recipe

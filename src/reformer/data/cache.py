@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import IO
 import platformdirs
 
 from reformer.data.errors import DataError
+from reformer.files import replaced
 
 
 @contextmanager
@@ -22,14 +22,8 @@ def new_cache_file(path: Path) -> Iterator[IO[bytes]]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A name of its own for each: two processes may write the same file at the same time.
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix="unfinished-", delete=False) as part:
-            try:
-                yield part
-                part.close()
-                os.replace(part.name, path)
-            finally:
-                Path(part.name).unlink(missing_ok=True)
+        with replaced(path) as file:
+            yield file
     except OSError as error:
         raise DataError(
             path,

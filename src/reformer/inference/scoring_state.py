@@ -1,8 +1,6 @@
 """State file of an interrupted scoring: tensors and plain numbers, written whole or not at all."""
 
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from reformer.errors import ReformerError
+from reformer.files import replaced
 
 # Key of the numbers in the file's metadata, and the version of their layout.
 ENTRY, LAYOUT = "reformer-score", 1
@@ -48,14 +47,8 @@ class ScoreState:
         del numbers["tensors"]
         data = save(self.tensors, {ENTRY: json.dumps(numbers)})
         try:
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".unfinished-", delete=False) as fresh:
-                try:
-                    fresh.write(data)
-                    fresh.flush()
-                    os.fsync(fresh.fileno())
-                    os.replace(fresh.name, path)
-                finally:
-                    Path(fresh.name).unlink(missing_ok=True)
+            with replaced(path) as file:
+                file.write(data)
         except OSError as error:
             raise ReformerError(
                 f"{path}: the state cannot be written ({error.strerror or error}); the one before, if any, is kept; "

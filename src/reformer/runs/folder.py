@@ -1,7 +1,6 @@
 """Files of a run folder: names, checks, writes."""
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from reformer.errors import ReformerError
+from reformer.files import replace_file, replaced
 from reformer.finetuning import Adapter
 from reformer.finetuning.adapter import ADAPTER
 from reformer.models.progress_bars import no_progress_bars
@@ -28,16 +28,16 @@ WEIGHTS = "model.safetensors"
 
 
 class RunError(ReformerError):
-    """A run folder that is not there, not whole, or in the way."""
+    """Run folder that is missing, incomplete, or in the way."""
 
 
 def weights_file(folder: Path) -> str:
-    """The name of the file in a run folder that holds what was learned: a whole model's, or an adapter's."""
+    """The name of the file in a run folder that has the weights: a whole model's, or an adapter's."""
     return ADAPTER if (folder / ADAPTER).is_file() else WEIGHTS
 
 
 def check_whole(folder: Path, needed: Iterable[str]) -> None:
-    """Raise `RunError` unless the folder holds these of what a finished run leaves."""
+    """Raise `RunError` unless the folder has these files of a finished run."""
     if not folder.is_dir():
         raise RunError(f"{folder}: there is no such run folder; `reformer train RECIPE --output {folder}` makes one")
     missing = [name for name in needed if not (folder / name).is_file()]
@@ -52,7 +52,7 @@ def check_whole(folder: Path, needed: Iterable[str]) -> None:
 
 
 def save_model(model: PreTrainedModel | Adapter, processor: Processor | None, folder: Path) -> None:
-    """Put model and processor into the folder, each file whole or not at all."""
+    """Write model and processor into the folder, each file whole or not at all."""
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as fresh, no_progress_bars():
         model.save_pretrained(fresh)
         if processor is not None:
@@ -60,22 +60,21 @@ def save_model(model: PreTrainedModel | Adapter, processor: Processor | None, fo
         # The weights come out readable by their owner alone; whoever may read the recipe may read them.
         shutil.copymode(folder / RECIPE, Path(fresh) / weights_file(Path(fresh)))
         for file in sorted(Path(fresh).iterdir()):
-            os.replace(file, folder / file.name)
+            replace_file(file, folder / file.name)
 
 
 def write_metrics(metrics: Mapping[str, Any], folder: Path) -> None:
     """Write `metrics.json`, whole or not at all."""
-    fresh = folder / f".{METRICS}"
-    fresh.write_text(json.dumps(metrics, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    os.replace(fresh, folder / METRICS)
+    with replaced(folder / METRICS) as file:
+        file.write((json.dumps(metrics, ensure_ascii=False, indent=2) + "\n").encode())
 
 
 def check_free(folder: Path, *, overwrite: bool) -> None:
-    """Raise `RunError` if a new run in this folder would destroy something that was not said to be replaced."""
+    """Raise `RunError` if a new run in this folder would destroy files that it may not overwrite."""
     if not folder.exists():
         return
     held = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {folder.name}
-    # An attempt that ended before its first checkpoint holds nothing to lose.
+    # A run that ended before its first checkpoint has nothing to lose.
     begun_only = held <= {RECIPE, LOGS, START}
     replaceable = overwrite and RECIPE in held
     if not (begun_only or replaceable):

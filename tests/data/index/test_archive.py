@@ -18,7 +18,7 @@ def test_the_members_are_taken_out_and_nothing_is_run(toy, cache, tmp_path):
     assert folder.parent == cache
     assert contents(folder) == {"a.txt": "甲", "b.txt": "乙"}
     assert not (tmp_path / "ran").exists()
-    assert not list(cache.rglob("unfinished-*"))
+    assert not list(cache.rglob("*unfinished-*"))
 
 
 def test_what_is_there_is_not_fetched_again(toy, cache, package_index):
@@ -94,7 +94,7 @@ def test_another_process_may_be_first(toy, cache, monkeypatch):
 
     monkeypatch.setattr(_archive.os, "rename", late)
     assert contents(fetch("toy")) == {"a.txt": "甲", "b.txt": "乙"}
-    assert not list(cache.rglob("unfinished-*"))
+    assert not list(cache.rglob("*unfinished-*"))
 
 
 def test_a_data_set_made_of_another_has_no_folder_of_its_own(toy, cache, monkeypatch):

