@@ -5,11 +5,9 @@ import random
 import tempfile
 from pathlib import Path
 
+from reformer import load_run, read_recipe, train
 from reformer.data import Question
-from reformer.runs.loading import load_run
-from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.question_answering.task import answer_questions
-from reformer.training.train import train
 
 RECIPE = """
 [data]
@@ -36,7 +34,7 @@ task = "question-answering"
 epochs = 5
 batch_size = 32
 learning_rate = 5e-3
-evaluations = 1
+num_evaluations = 1
 num_threads = 1
 precision = "float32"
 """

@@ -6,10 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from reformer.runs.loading import load_run
-from reformer.runs.recipe_file import read_recipe
+from reformer import load_run, read_recipe, train
 from reformer.tasks.base import PredictOptions
-from reformer.training.train import train
 
 RECIPE = """
 [data]
@@ -33,7 +31,7 @@ task = "image-to-text"
 epochs = 12
 batch_size = 16
 learning_rate = 1e-2
-evaluations = 2
+num_evaluations = 2
 num_threads = 1
 """
 

@@ -6,17 +6,15 @@ import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from reformer.runs.loading import load_run
-from reformer.runs.recipe_file import read_recipe
+from reformer import load_run, read_recipe, train
 from reformer.tasks.base import PredictOptions
-from reformer.training.train import train
 
 RECIPE = """
 [data]
 train = "{folder}/visitors.csv"
 context_length = 240
-horizon = 24
-season = 24
+prediction_length = 24
+season_length = 24
 validation_fraction = 0.1
 test_fraction = 0.2
 
@@ -36,7 +34,7 @@ task = "forecasting"
 max_steps = 60
 batch_size = 32
 learning_rate = 1e-2
-evaluations = 2
+num_evaluations = 2
 num_threads = 1
 """
 

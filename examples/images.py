@@ -3,11 +3,9 @@
 import tempfile
 from pathlib import Path
 
+from reformer import load_run, read_recipe, train
 from reformer.data import load_digits
-from reformer.runs.loading import load_run
-from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.images.classification import evaluate_images
-from reformer.training.train import train
 
 RECIPE = """
 [data]
@@ -31,7 +29,7 @@ task = "image-classification"
 epochs = 2
 batch_size = 32
 learning_rate = 5e-3
-evaluations = 2
+num_evaluations = 2
 num_threads = 1
 """
 

@@ -4,11 +4,9 @@ import random
 import tempfile
 from pathlib import Path
 
+from reformer import load_run, read_recipe, train
 from reformer.data import Document
-from reformer.runs.loading import load_run
-from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.documents.task import predict
-from reformer.training.train import train
 
 RECIPE = """
 [data]
@@ -29,7 +27,7 @@ task = "token-classification"
 epochs = 10
 batch_size = 16
 learning_rate = 1e-2
-evaluations = 2
+num_evaluations = 2
 num_threads = 1
 """
 

@@ -4,11 +4,9 @@ import random
 import tempfile
 from pathlib import Path
 
+from reformer import load_run, read_recipe, train
 from reformer.data import Document
-from reformer.runs.loading import load_run
-from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.text_to_text import write_answers
-from reformer.training.train import train
 
 RECIPE = """
 [data]
@@ -31,7 +29,7 @@ task = "text-to-text"
 epochs = 6
 batch_size = 32
 learning_rate = 1e-2
-evaluations = 1
+num_evaluations = 1
 num_threads = 1
 """
 

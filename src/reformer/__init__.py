@@ -23,6 +23,10 @@ _HOMES = {
     "ReformerForSequenceClassification": "reformer.models",
     "ReformerForTokenClassification": "reformer.models",
     "ReformerError": "reformer.errors",
+    "Recipe": "reformer.recipe",
+    "read_recipe": "reformer.runs.recipe_file",
+    "load_run": "reformer.runs.loading",
+    "train": "reformer.training.train",
 }
 
 if TYPE_CHECKING:
@@ -30,6 +34,10 @@ if TYPE_CHECKING:
     from reformer.models import *
     from reformer.nn import *
     from reformer.ops import *
+    from reformer.recipe import Recipe as Recipe
+    from reformer.runs.loading import load_run as load_run
+    from reformer.runs.recipe_file import read_recipe as read_recipe
+    from reformer.training.train import train as train
 
 __all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 

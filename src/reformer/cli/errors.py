@@ -1,4 +1,4 @@
-"""What is the user's to mend, said in one message: red, on standard error, with no traceback."""
+"""Errors that the user can fix, each one red message on standard error, without a traceback."""
 
 import errno
 import os
@@ -9,12 +9,12 @@ from typer.core import TyperGroup
 
 from reformer.errors import ReformerError
 
-# What a shell reports of a program that Ctrl-C has ended.
+# The exit status by which a shell reports a program that Ctrl-C has ended.
 INTERRUPTED = 130
 
 
 class OneMessage(TyperGroup):
-    """A group of commands that turns the errors meant for the user into a message and an exit status."""
+    """Group of commands that turns the errors that a user can fix into a message and an exit status."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -26,7 +26,7 @@ class OneMessage(TyperGroup):
             say_error("stopped; what was written before is kept")
             raise typer.Exit(INTERRUPTED) from None
         except OSError as error:
-            # Whoever reads from a pipe may stop reading; typer ends quietly then.
+            # The reader of a pipe may close it; typer ends quietly then.
             if error.errno == errno.EPIPE:
                 raise
             place = os.fspath(error.filename) if error.filename else "reading or writing"

@@ -16,12 +16,12 @@ def evaluate(
     label_column: Annotated[str | None, typer.Option(help="The column that has the label.")] = None,
     split: Split = "test",
     beams: Beams = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the scores as JSON here, too.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the metrics as JSON here, too.")] = None,
 ) -> None:
-    """Score a trained model on a file whose answers are known.
+    """Evaluate a trained model on a labelled file.
 
-    Documents are joined to the length the model was trained on; entities count as right when both their ends and
-    their type are. Written texts are scored by chrF and BLEU.
+    Documents are joined to the length the model was trained on; an entity is right if both its ends and its type are.
+    The metrics of generated texts are chrF and BLEU.
     """
     import json
     from dataclasses import replace
@@ -37,7 +37,7 @@ def evaluate(
     loaded.task.check_options(loaded.recipe.training.task, options)
     metrics = loaded.task.evaluate(loaded, data, replace(options, split=split))
     table = Table(title=f"{run} on {data}", title_justify="left")
-    table.add_column("measure")
+    table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in metrics.items():
         table.add_row(name, f"{value:.4f}" if isinstance(value, float) else f"{value:,}")

@@ -12,18 +12,18 @@ from reformer.cli.options import RunFolder
 
 def generate(
     run: RunFolder,
-    prompt: Annotated[str | None, typer.Argument(help="The text to go on with; without it, standard input.")] = None,
-    prompt_file: Annotated[Path | None, typer.Option(help="A file that holds the text to go on with.")] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="How many tokens to make.")] = 256,
-    greedy: Annotated[bool, typer.Option("--greedy", help="Always the likeliest token.")] = False,
-    temperature: Annotated[float, typer.Option(help="Below 1 the likely becomes likelier.")] = 1.0,
-    top_k: Annotated[int, typer.Option(min=0, help="Only among the so many likeliest tokens; 0: all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Only among the likeliest that have this probability.")] = 1.0,
-    beams: Annotated[int, typer.Option(min=1, help="Follow so many texts and keep the likeliest; 1: none.")] = 1,
+    prompt: Annotated[str | None, typer.Argument(help="The prompt; without it, standard input.")] = None,
+    prompt_file: Annotated[Path | None, typer.Option(help="A file that has the prompt.")] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="The most tokens to generate.")] = 256,
+    greedy: Annotated[bool, typer.Option("--greedy", help="Greedy decoding: always the likeliest token.")] = False,
+    temperature: Annotated[float, typer.Option(help="Softmax temperature: below 1 less random, above 1 more.")] = 1.0,
+    top_k: Annotated[int, typer.Option(min=0, help="Sample from so many likeliest tokens; 0: from all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens of this summed probability.")] = 1.0,
+    beams: Annotated[int, typer.Option(min=1, help="Width of the beam search; 1: no beam search.")] = 1,
     num_rounds: Annotated[int | None, typer.Option(min=1, help="Hash rounds; without it, the model's own.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the choice; without it, another text each time.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed; without it, another text each time.")] = None,
 ) -> None:
-    """Let a language model go on with a text; what it makes appears as it comes, without the prompt."""
+    """Generate text with a language model; it appears token by token, without the prompt."""
     if prompt is not None and prompt_file is not None:
         raise typer.BadParameter("give PROMPT or --prompt-file, not both")
     if prompt is None and prompt_file is None and sys.stdin.isatty():
@@ -58,6 +58,6 @@ def generate(
 
 def _prompt(prompt: str | None, file: Path | None) -> bytes:
     if prompt is not None:
-        # What a shell hands over that is not UTF-8 comes back as the bytes that it was.
+        # Bytes of an argument that are not UTF-8 are surrogates in Python; this gives the bytes back.
         return prompt.encode("utf-8", "surrogateescape")
     return sys.stdin.buffer.read() if file is None else file.read_bytes()

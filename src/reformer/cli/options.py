@@ -16,6 +16,6 @@ TextColumn = Annotated[
 ]
 Beams = Annotated[
     int | None,
-    typer.Option(min=1, help="Where a text is written: follow so many at a time, and keep the likeliest."),
+    typer.Option(min=1, help="Where a text is generated: width of the beam search; without it, greedy decoding."),
 ]
-Split = Annotated[str, typer.Option(help="Of a data set such as index:people-daily, which part.")]
+Split = Annotated[str, typer.Option(help="The part of a data set such as index:people-daily.")]

@@ -25,7 +25,7 @@ Write = Callable[[dict[str, Any]], object]
 
 def predict(
     run: RunFolder,
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files to answer about.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files to predict for.")],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -43,7 +43,7 @@ def predict(
     beams: Beams = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
 ) -> None:
-    """Answer about what is in the files: JSONL, one line a record, in the order of the input.
+    """Predict for each record of the files: JSONL, one line a record, in the order of the input.
 
     Nothing is cut, and `text[start:end]` of every span is its entity. However many records there are, the memory
     stays the same. A record that cannot be read is reported and left out; the exit status is 1 then.

@@ -20,16 +20,16 @@ def score(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Texts of any size, also .gz.")],
     state: Annotated[
         Path | None,
-        typer.Option(help="Keep here what is needed to go on; if it is there, go on from it. A safetensors file."),
+        typer.Option(help="A safetensors file for the state; if it exists, scoring goes on from it."),
     ] = None,
     per_token: Annotated[
         Path | None, typer.Option(help="Write every token's bytes and bits here, .jsonl or .parquet.")
     ] = None,
-    piece: Annotated[int, typer.Option(min=1, help="How many bytes to read at a time.")] = 16384,
+    piece: Annotated[int, typer.Option(min=1, help="Bytes to read at a time.")] = 16384,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the scores as JSON here, too.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --per-token.")] = False,
 ) -> None:
-    """Bits a byte and perplexity of texts, each read in one pass from its first byte to its last.
+    """Bits a byte and perplexity of texts, each read in one pass from the first byte to the last.
 
     With local and hashed layers the memory does not grow with the text. Ctrl-C or a termination request stops; with
     `--state`, the same command goes on from there, and every number is as if it had not been stopped.

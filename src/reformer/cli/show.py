@@ -22,15 +22,15 @@ COLOURS = ("green", "magenta", "cyan", "yellow", "blue", "red")
 def show(
     run: RunFolder,
     data: Annotated[str, typer.Argument(metavar="DATA", help="A file of documents, or a data set as index:NAME.")],
-    number: Annotated[int, typer.Option("--number", "-n", min=1, help="Which of the documents.")] = 1,
+    number: Annotated[int, typer.Option("--number", "-n", min=1, help="The number of the document, from 1.")] = 1,
     format: Format = None,
     text_column: TextColumn = None,
     split: Split = "test",
 ) -> None:
-    """Show one document with the model's answer: its entities in colours, or its class.
+    """Show one document with the model's prediction: its entities in colours, or its class.
 
-    Neighbouring texts are joined as they were for training. Where the right answer is known, what the model missed
-    and what it found wrongly is listed below.
+    Neighbouring texts are joined as they were for training. Below a labelled document, missed and wrong entities are
+    listed.
     """
     from rich.console import Console
 
@@ -40,10 +40,10 @@ def show(
 
     loaded = load_run(run, DocumentTask)
     documents = read_source(data, loaded.recipe.data, split=split, format=format, text_column=text_column)
-    found = list(islice(joined(documents, loaded.recipe.data), number - 1, number))
-    if not found:
+    chosen = list(islice(joined(documents, loaded.recipe.data), number - 1, number))
+    if not chosen:
         raise ReformerError(f"{data}: there is no document number {number}; give a smaller --number")
-    [(document, answer)] = predict(loaded, found)
+    [(document, answer)] = predict(loaded, chosen)
     console = Console()
     console.print(f"{document.id}: {len(document.text):,} characters", style="bold", highlight=False)
     if answer.spans is not None:

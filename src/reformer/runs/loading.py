@@ -21,11 +21,10 @@ def load_run(folder: str | Path, kind: type[Task] = Task) -> Run[Task]:
 
     Args:
         folder: what `train` has written.
-        kind: what the run must have learned: documents (`DocumentTask`) or language (`LanguageModelling`).
+        kind: the task that the run must have learned: over documents (`DocumentTask`), say, or `LanguageModelling`.
 
     Raises:
-        RunError: there is no such folder, it has learned another task, or what it lacks or has broken, and what to
-            do about it.
+        RunError: there is no such folder, it has learned another task, or a file of it is missing or broken.
         FinetuningError: it holds an adapter, and the model that this belongs to cannot be had.
     """
     folder = Path(folder)

@@ -53,8 +53,8 @@ class Splits:
 def load_splits(recipe: TextDataRecipe, seed: int) -> Splits:
     """Read and join the documents; without documents for validation, hold out a part that the seed chooses."""
     if recipe.source is not None:
-        found = load(recipe.source.removeprefix("index:"))
-        parts = {name: found.get(name, []) for name in ("train", "validation", "test")}
+        documents = load(recipe.source.removeprefix("index:"))
+        parts = {name: documents.get(name, []) for name in ("train", "validation", "test")}
     else:
         paths = {"train": recipe.train, "validation": recipe.validation, "test": recipe.test}
         parts = {name: read_source(path, recipe, format=recipe.format) if path else [] for name, path in paths.items()}

@@ -36,17 +36,18 @@ class PretrainedStart:
         # Where there is none, transformers would make an empty one.
         if place.is_dir() and not (place / "tokenizer.json").is_file():
             raise FinetuningError(f"{self.place}: there is no tokenizer beside this model; save its tokenizer there")
-        found = load_tokenizer(self.tokenizer_place)
-        if found.pad_token_id is None:
+        tokenizer = load_tokenizer(self.tokenizer_place)
+        if tokenizer.pad_token_id is None:
             raise FinetuningError(f"{self.place}: its tokenizer has no padding token; add one to it")
         if self.model is not None:
-            _check_same_tokenizer(self.place, found, recipe)
-        if len(found) > self.config.vocab_size:
+            _check_same_tokenizer(self.place, tokenizer, recipe)
+        if len(tokenizer) > self.config.vocab_size:
             raise FinetuningError(
-                f"{self.place}: its tokenizer has {len(found)} tokens and its model embeds {self.config.vocab_size}; "
+                f"{self.place}: its tokenizer has {len(tokenizer)} tokens and its model embeds "
+                f"{self.config.vocab_size}; "
                 "give a model that was saved with its own tokenizer"
             )
-        return found
+        return tokenizer
 
     def config_with(self, chosen: Mapping[str, Any], decided: Mapping[str, Any]) -> ReformerConfig:
         """The configuration of the run's model.
@@ -114,16 +115,16 @@ def make_config(
     return ReformerConfig(**(recipe.model | decided), vocab_size=len(tokenizer), pad_token_id=pad_token_id)
 
 
-def _check_same_tokenizer(place: str, found: PreTrainedTokenizerFast, recipe: TokenizerRecipe) -> None:
+def _check_same_tokenizer(place: str, tokenizer: PreTrainedTokenizerFast, recipe: TokenizerRecipe) -> None:
     if recipe.kind == FROM_START:
         return
     if recipe.kind == "byte":
-        same = found.get_vocab() == byte_tokenizer().get_vocab()
+        same = tokenizer.get_vocab() == byte_tokenizer().get_vocab()
     elif recipe.kind == "character":
-        # Which characters it knows was counted when it was made, and cannot be counted again.
-        same = token_bytes(found) is not None and len(found) <= (recipe.vocab_size or len(found))
+        # The texts that its characters were counted in are not at hand; only the kind and the size can be compared.
+        same = token_bytes(tokenizer) is not None and len(tokenizer) <= (recipe.vocab_size or len(tokenizer))
     else:
-        same = load_tokenizer(recipe.kind).get_vocab() == found.get_vocab()
+        same = load_tokenizer(recipe.kind).get_vocab() == tokenizer.get_vocab()
     if not same:
         given = ", ".join(f"{name} = {value!r}" for name, value in recipe.model_dump(exclude_none=True).items())
         raise FinetuningError(

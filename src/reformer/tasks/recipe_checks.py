@@ -169,7 +169,7 @@ def _check_model(recipe: Recipe, task: Task) -> None:
 def _problem(
     item: Mapping[str, Any], recipe_type: type[Recipe], task: str | None, origins: Mapping[Place, str]
 ) -> str | None:
-    """One line of what pydantic found: field, value, expectation. None for what only a known task could refuse."""
+    """One line of a pydantic error: field, value, expectation. None for a field that only a known task could refuse."""
     place = tuple(str(part) for part in item["loc"])
     field, origin = ".".join(place), _origin(place, origins)
     if item["type"] == "extra_forbidden":

@@ -39,12 +39,12 @@ class Recombination:
             for label, number in numbers.items()
             if label.startswith("B-") and (types is None or label[2:] in types)
         }
-        found: dict[tuple[int, int], set[tuple[int, ...]]] = defaultdict(set)
+        entities_of: dict[tuple[int, int], set[tuple[int, ...]]] = defaultdict(set)
         for example in map(examples.__getitem__, range(len(examples))):
             for start, end in self._entities(example.target):
                 if end - start <= MAX_ENTITY_LENGTH:
-                    found[int(example.target[start]), end - start].add(tuple(example.ids[start:end].tolist()))
-        self._known = {kind: np.array(sorted(entities), dtype=np.int64) for kind, entities in found.items()}
+                    entities_of[int(example.target[start]), end - start].add(tuple(example.ids[start:end].tolist()))
+        self._entities_of = {kind: np.array(sorted(entities), dtype=np.int64) for kind, entities in entities_of.items()}
 
     def __call__(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
         """The batch with other `input_ids` where its `labels` say that there are entities."""
@@ -52,7 +52,7 @@ class Recombination:
         ids = batch["input_ids"].numpy(force=True).copy()
         for row, tags in zip(ids, batch["labels"].numpy(force=True), strict=True):
             for start, end in self._entities(tags):
-                known = self._known.get((int(tags[start]), end - start))
+                known = self._entities_of.get((int(tags[start]), end - start))
                 if known is not None and random.random() < self._probability:
                     places = np.arange(end - start)
                     row[start:end] = known[random.integers(len(known), size=len(places)), places]

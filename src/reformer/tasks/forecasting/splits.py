@@ -88,10 +88,10 @@ class SeriesReader:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read it from there again."""
-        found: dict[str, Any] = json.loads((folder / SERIES_FILE).read_text(encoding="utf-8"))
-        lists: dict[str, Any] = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
-        return cls(**(found | lists))
+        """The reader that `save_pretrained` has written into the folder."""
+        fields: dict[str, Any] = json.loads((folder / SERIES_FILE).read_text(encoding="utf-8"))
+        lists: dict[str, Any] = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+        return cls(**(fields | lists))
 
 
 def make_reader(series: Series, recipe: SeriesDataRecipe, known: int) -> SeriesReader:
@@ -142,12 +142,12 @@ def load_series_splits(recipe: SeriesDataRecipe) -> SeriesSplits:
     learned = end if recipe.validation is not None else end - max(horizon, round(end * recipe.validation_fraction))
     reader = make_reader(series, recipe, max(0, learned))
 
-    def windows(path: str | None, first: int, last: int, every: int) -> SeriesWindows:
+    def cut(path: str | None, first: int, last: int, every: int) -> SeriesWindows:
         read = series if path is None else reader.read(path)
         if path is not None:
             first, last = 0, len(read.dates)
-        found = SeriesWindows(read, context, horizon, first, last, every)
-        if not len(found):
+        windows = SeriesWindows(read, context, horizon, first, last, every)
+        if not len(windows):
             raise DataError(
                 read.name,
                 None,
@@ -155,13 +155,13 @@ def load_series_splits(recipe: SeriesDataRecipe) -> SeriesSplits:
                 f"{horizon:,}",
                 "give a longer series, a smaller data.prediction_length, or other fractions",
             )
-        return found
+        return windows
 
     every = max(1, horizon // FORECASTS_TO_A_HORIZON)
     test = None
     if recipe.test is not None or recipe.test_fraction is not None:
-        test = windows(recipe.test, end, len(series.dates), every)
-    return SeriesSplits(windows(None, 0, learned, 1), windows(recipe.validation, learned, end, every), test, reader)
+        test = cut(recipe.test, end, len(series.dates), every)
+    return SeriesSplits(cut(None, 0, learned, 1), cut(recipe.validation, learned, end, every), test, reader)
 
 
 def describe_series(splits: SeriesSplits) -> Iterator[str]:
