@@ -11,7 +11,7 @@ from reformer.data import character_tokenizer
 from reformer.errors import ReformerError
 from reformer.finetuning import FinetuningError
 from reformer.models import ReformerConfig, ReformerForMaskedLM
-from reformer.recipe import Recipe, RecipeError
+from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.recipe_checks import checked_recipe
@@ -205,7 +205,7 @@ def test_a_head_that_has_learned_nothing_cannot_tell_what_a_layer_is_worth(label
 
 
 def test_which_layers_go_is_said_in_one_way(labeller, tmp_path):
-    with pytest.raises(ValueError, match="keep_layers and prune_layers say each which layers go; give one of them"):
+    with pytest.raises(RecipeError, match="keep_layers and prune_layers say each which layers go; give one of them"):
         recipe_altering(labeller, ner_recipe(tmp_path), keep_layers=[0], prune_layers=1)
 
 
@@ -219,7 +219,7 @@ def test_a_labeller_without_some_heads_tells_what_each_is_worth(labeller, tmp_pa
     assert all(sorted(kind == "none" for kind in layer) == [False, True] for layer in kinds)
     named = recipe_altering(labeller, ner_recipe(tmp_path, max_steps=1), keep_heads=[[1], [0, 1]])
     assert train(named, tmp_path / "named", console=QUIET)["start"]["kept_heads"] == [[1], [0, 1]]
-    with pytest.raises(ValueError, match="prune_heads and prune_heads_tolerance say each which heads go"):
+    with pytest.raises(RecipeError, match="prune_heads and prune_heads_tolerance say each which heads go"):
         recipe_altering(labeller, ner_recipe(tmp_path), prune_heads=1, prune_heads_tolerance=0.1)
 
 
