@@ -117,10 +117,10 @@ def test_a_data_set_of_labelled_texts_is_refused(tmp_path):
 def test_fields_of_the_decoder_are_for_pairs_alone(tmp_path):
     tables = pairs_recipe(tmp_path)
     for recipe, valid in ((tables, True), (reviews_recipe(tmp_path), False)):
-        recipe["model"] = recipe["model"] | {"cross_attention_layers": ["full", "full"]}
         write_recipe(checked_recipe(recipe), tmp_path / "recipe.toml")
+        override = 'model.cross_attention_layers=["full", "full"]'
         if valid:
-            read_recipe(tmp_path / "recipe.toml")
+            read_recipe(tmp_path / "recipe.toml", [override])
             continue
         with pytest.raises(RecipeError, match="no effect without is_encoder_decoder=True"):
-            read_recipe(tmp_path / "recipe.toml")
+            read_recipe(tmp_path / "recipe.toml", [override])

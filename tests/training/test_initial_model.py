@@ -11,6 +11,7 @@ from reformer.data import character_tokenizer
 from reformer.errors import ReformerError
 from reformer.finetuning import FinetuningError
 from reformer.models import ReformerConfig, ReformerForMaskedLM
+from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.recipe_checks import checked_recipe
@@ -124,7 +125,7 @@ def test_another_tokenizer_than_that_of_the_start_is_refused(labeller, tmp_path,
 
 
 def test_a_tokenizer_of_no_start_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r'tokenizer\.kind = "start": there is no start; give finetune\.start_from'):
+    with pytest.raises(RecipeError, match=r'tokenizer\.kind = "start": there is no start; give finetune\.start_from'):
         checked_recipe(ner_recipe(tmp_path) | {"tokenizer": {"kind": "start"}})
 
 
@@ -155,12 +156,12 @@ def test_what_is_frozen_keeps_its_weights_and_has_no_state(labeller, tmp_path, m
 
 
 def test_freezing_needs_a_start(tmp_path):
-    with pytest.raises(ValueError, match="freeze: there is no trained model to do this with; give start_from"):
+    with pytest.raises(RecipeError, match="freeze: there is no trained model to do this with; give start_from"):
         checked_recipe(ner_recipe(tmp_path) | {"finetune": {"freeze": ["0"]}})
 
 
 def test_a_trimmed_labeller_tells_what_each_layer_is_worth(labeller, tmp_path, capsys):
-    recipe = recipe_altering(labeller, ner_recipe(tmp_path, max_steps=20), trim_layers=1)
+    recipe = recipe_altering(labeller, ner_recipe(tmp_path, max_steps=20), prune_layers=1)
     metrics = train(recipe, tmp_path / "run")
     start = metrics["start"]
     assert len(start["kept"]) == 1
@@ -170,7 +171,7 @@ def test_a_trimmed_labeller_tells_what_each_layer_is_worth(labeller, tmp_path, c
     assert all(f"layer {number}: without it f1" in said for number in (0, 1))
     assert load_run(tmp_path / "run").model.config.num_hidden_layers == 1
     assert metrics["training"]["weights"] < json.loads((labeller / "metrics.json").read_text())["training"]["weights"]
-    kept = recipe_altering(labeller, ner_recipe(tmp_path, max_steps=1), trim_tolerance=0.0)
+    kept = recipe_altering(labeller, ner_recipe(tmp_path, max_steps=1), prune_tolerance=0.0)
     assert train(kept, tmp_path / "kept", console=QUIET)["start"]["trimmed_score"] >= start["score"]
 
 
@@ -200,16 +201,16 @@ def test_a_head_that_has_learned_nothing_cannot_tell_what_a_layer_is_worth(label
     tables = reviews_recipe(tmp_path)
     del tables["tokenizer"]
     with pytest.raises(FinetuningError, match=r"classifier\.bias, classifier\.weight are new .*by keep_layers"):
-        train(recipe_altering(labeller, tables, trim_layers=1), tmp_path / "run", console=QUIET)
+        train(recipe_altering(labeller, tables, prune_layers=1), tmp_path / "run", console=QUIET)
 
 
 def test_which_layers_go_is_said_in_one_way(labeller, tmp_path):
-    with pytest.raises(ValueError, match="keep_layers and trim_layers say each which layers go; give one of them"):
-        recipe_altering(labeller, ner_recipe(tmp_path), keep_layers=[0], trim_layers=1)
+    with pytest.raises(RecipeError, match="keep_layers and prune_layers say each which layers go; give one of them"):
+        recipe_altering(labeller, ner_recipe(tmp_path), keep_layers=[0], prune_layers=1)
 
 
 def test_a_labeller_without_some_heads_tells_what_each_is_worth(labeller, tmp_path, capsys):
-    metrics = train(recipe_altering(labeller, ner_recipe(tmp_path, max_steps=20), trim_heads=1), tmp_path / "run")
+    metrics = train(recipe_altering(labeller, ner_recipe(tmp_path, max_steps=20), prune_heads=1), tmp_path / "run")
     start = metrics["start"]
     assert [len(heads) for heads in start["kept_heads"]] == [1, 1]
     assert start["score"] == json.loads((labeller / "metrics.json").read_text())["validation"]["f1"]
@@ -218,8 +219,8 @@ def test_a_labeller_without_some_heads_tells_what_each_is_worth(labeller, tmp_pa
     assert all(sorted(kind == "none" for kind in layer) == [False, True] for layer in kinds)
     named = recipe_altering(labeller, ner_recipe(tmp_path, max_steps=1), keep_heads=[[1], [0, 1]])
     assert train(named, tmp_path / "named", console=QUIET)["start"]["kept_heads"] == [[1], [0, 1]]
-    with pytest.raises(ValueError, match="trim_heads and trim_heads_tolerance say each which heads go"):
-        recipe_altering(labeller, ner_recipe(tmp_path), trim_heads=1, trim_heads_tolerance=0.1)
+    with pytest.raises(RecipeError, match="prune_heads and prune_heads_tolerance say each which heads go"):
+        recipe_altering(labeller, ner_recipe(tmp_path), prune_heads=1, prune_heads_tolerance=0.1)
 
 
 def test_rare_groups_are_counted_before_the_first_step_and_kept(tmp_path):

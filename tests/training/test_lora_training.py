@@ -5,6 +5,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
+from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
 from reformer.tasks.base import PredictingTask, PredictOptions
 from reformer.training.train import InterruptedRunError, train
@@ -61,7 +62,7 @@ def test_a_run_by_lora_resumes(labeller, tmp_path, interrupt_at):
     ],
 )
 def test_what_does_not_go_with_lora_is_refused(labeller, tmp_path, finetune, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(RecipeError, match=message):
         recipe_altering(labeller, ner_recipe(tmp_path), **finetune)
 
 

@@ -39,7 +39,14 @@ def test_early_stopping_ends_a_run_that_gains_nothing(tmp_path):
 
 def test_the_options_of_a_run_reach_it(tmp_path):
     tables = ner_recipe(
-        tmp_path, max_steps=2, precision="bfloat16", num_threads=2, clip=0.0, weight_decay=0.0, log_steps=1, seed=5
+        tmp_path,
+        max_steps=2,
+        precision="bfloat16",
+        num_threads=2,
+        max_grad_norm=0.0,
+        weight_decay=0.0,
+        logging_steps=1,
+        seed=5,
     )
     tables["tokenizer"] = {"kind": "character", "vocab_size": 270, "min_frequency": 2}
     tables["data"]["separator"] = "\n\n"

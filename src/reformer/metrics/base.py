@@ -1,11 +1,12 @@
 """Base class of metrics: counts that add up over batches and processes."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Num
 from numpy import ndarray
 
 
+@runtime_checkable
 class Metric(Protocol):
     """Counts of what was predicted, and the values that follow from them.
 

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from reformer.recipe import Recipe, TokenizerRecipe, TrainingRecipe
 from reformer.tasks.model_setup import PretrainedStart
 
 
+@runtime_checkable
 class Processor(Protocol):
     """Reader of a file's records for a model, kept beside its weights: a tokenizer, for texts."""
 
@@ -88,7 +89,7 @@ class TaskData(ABC, Generic[AnyDataset]):
         return evaluate_batches(model, examples, self.evaluate_batch, self.new_metric())
 
     @abstractmethod
-    def test_metrics(self, run: Any) -> dict[str, float] | None:
+    def test_metrics(self, run: Any) -> dict[str, int | float] | None:
         """The metrics of the trained model on the test part of the data; None if the recipe names none."""
 
     @abstractmethod
@@ -180,7 +181,7 @@ class PredictingTask(Task):
         """
 
     @abstractmethod
-    def evaluate(self, run: Any, source: str, options: PredictOptions) -> dict[str, float]:
+    def evaluate(self, run: Any, source: str, options: PredictOptions) -> dict[str, int | float]:
         """The metrics on a labelled file, or on a data set's split.
 
         Raises:

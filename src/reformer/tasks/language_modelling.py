@@ -121,7 +121,7 @@ class TextData(TaskData[Windows]):
         metric.update(loss, tokens)
         return loss, tokens
 
-    def test_metrics(self, run: Run[LanguageModelling]) -> dict[str, float] | None:
+    def test_metrics(self, run: Run[LanguageModelling]) -> dict[str, int | float] | None:
         if self._test is None:
             return None
         size = _batch_size(run.recipe.training, self._test.length)

@@ -96,7 +96,7 @@ class MaskedData(TaskData[Examples]):
         metric.update(loss, right, count)
         return loss, count
 
-    def test_metrics(self, run: Run[MaskedLanguageModelling]) -> dict[str, float] | None:
+    def test_metrics(self, run: Run[MaskedLanguageModelling]) -> dict[str, int | float] | None:
         if not len(self._test):
             return None
         return self.evaluate(run.model, self._test, run.recipe.training).result()

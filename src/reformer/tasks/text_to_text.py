@@ -119,7 +119,7 @@ class TextToText(PredictingTask):
             shown = {"source": document.text} if options.text is not False else {}
             yield {"id": document.id, **shown, "target": text}
 
-    def evaluate(self, run: "Run[TextToText]", source: str, options: PredictOptions) -> dict[str, float]:
+    def evaluate(self, run: "Run[TextToText]", source: str, options: PredictOptions) -> dict[str, int | float]:
         if source.startswith("index:"):
             raise ReformerError(f"{source}: no data set of the index has pairs of texts; give a file")
         documents = read_source(
@@ -175,7 +175,7 @@ class PairData(TaskData["Pairs"]):
         metric.update(texts, self._targets.texts(labels))
         return float(loss), int((labels != IGNORED).sum())
 
-    def test_metrics(self, run: Run[TextToText]) -> dict[str, float] | None:
+    def test_metrics(self, run: Run[TextToText]) -> dict[str, int | float] | None:
         return evaluate_pairs(run, self._test) if self._test else None
 
     def describe(self) -> Iterator[str]:
@@ -200,7 +200,7 @@ class Pairs(Examples):
         return [len(example.ids) + len(example.target) for example in self._examples]
 
 
-def evaluate_pairs(run: Run[TextToText], documents: Iterable[Document], beams: int = 1) -> dict[str, float]:
+def evaluate_pairs(run: Run[TextToText], documents: Iterable[Document], beams: int = 1) -> dict[str, int | float]:
     """The metrics of the generated texts over pairs: `chrf`, `bleu`, and the number of `pairs`.
 
     The texts are held until the end, as BLEU needs them.

@@ -58,6 +58,7 @@ def train(
         InterruptedRunError: Ctrl-C or a termination request; the checkpoint is saved.
     """
     check(recipe)
+
     # Begin: what a resumed run goes on from, the processes and the threads.
     folder = Path(output)
     recipe, checkpoint, arguments = begin(recipe, folder, resume=resume, overwrite=overwrite)

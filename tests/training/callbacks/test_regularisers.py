@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 
 from reformer.errors import ReformerError
 from reformer.models import ReformerForTokenClassification
+from reformer.recipe import RecipeError
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.callbacks.regularisers import DropoutSchedule
 from reformer.training.schedule import Schedule
@@ -57,7 +58,7 @@ def test_heads_that_go_to_zero_are_worth_nothing(tmp_path):
 
 
 def test_an_average_has_no_zeros(tmp_path):
-    with pytest.raises(ValueError, match="average_decay with head_lasso or layer_lasso: an average of weights has no"):
+    with pytest.raises(RecipeError, match="ema_decay with head_lasso or layer_lasso: an average of weights has no"):
         checked_recipe(ner_recipe(tmp_path, ema_decay=0.9, layer_lasso=1.0))
 
 

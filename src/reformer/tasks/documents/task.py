@@ -84,7 +84,7 @@ class DocumentTask(PredictingTask):
         for document, answer in predict(run, read_files(files, read, on_error), on_error):
             yield as_json(document, answer, with_text=options.text is not False)
 
-    def evaluate(self, run: "Run[DocumentTask]", source: str, options: PredictOptions) -> dict[str, float]:
+    def evaluate(self, run: "Run[DocumentTask]", source: str, options: PredictOptions) -> dict[str, int | float]:
         recipe = run.recipe.data
         documents = read_source(
             source,
@@ -189,7 +189,7 @@ class DocumentData(TaskData[Examples]):
             metric.update(np.stack([self._task.predicted_ids(row, self._labels)]), target[None])
         return float(outputs.loss), int((labels >= 0).sum())
 
-    def test_metrics(self, run: Run[DocumentTask]) -> dict[str, float] | None:
+    def test_metrics(self, run: Run[DocumentTask]) -> dict[str, int | float] | None:
         return _evaluate(run, _predict(run, map(_unpacked, self._test))) if self._test else None
 
     def describe(self) -> Iterator[str]:
@@ -265,7 +265,7 @@ def _answer(
     return task.answer(outputs, encoded.offsets, encoded.document.text, labels)
 
 
-def evaluate(run: Run[DocumentTask], documents: Iterable[Document]) -> dict[str, float]:
+def evaluate(run: Run[DocumentTask], documents: Iterable[Document]) -> dict[str, int | float]:
     """The metrics of the model on labelled documents, by characters, in constant memory.
 
     Raises:
@@ -274,7 +274,7 @@ def evaluate(run: Run[DocumentTask], documents: Iterable[Document]) -> dict[str,
     return _evaluate(run, predict(run, documents))
 
 
-def _evaluate(run: Run[DocumentTask], answers: Iterable[tuple[Document, DocumentAnswer]]) -> dict[str, float]:
+def _evaluate(run: Run[DocumentTask], answers: Iterable[tuple[Document, DocumentAnswer]]) -> dict[str, int | float]:
     metric = run.task.new_metric(run.labels, run.recipe.training)
     documents = characters = 0
     for document, answer in answers:

@@ -1,7 +1,7 @@
 """Token classification: entities in a text."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ class EntityTrainingRecipe(TrainingRecipe, frozen=True):
     recombined_types: list[str] | None = Field(None, description="the types to which that happens; none: all")
 
     @model_validator(mode="after")
-    def _recombination_is_given(self) -> Self:
+    def _recombination_is_given(self) -> "EntityTrainingRecipe":
         if self.recombined_types is not None and self.entity_recombination is None:
             raise ValueError("recombined_types without entity_recombination, the probability; give both")
         return self

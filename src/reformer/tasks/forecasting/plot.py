@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from reformer.data import Series
 
@@ -19,7 +18,7 @@ HORIZONS_BEFORE = 3
 
 def plot_forecast(
     series: Series,
-    dates: NDArray[np.datetime64],
+    dates: Shaped[np.ndarray, " horizon"],
     point: Float[np.ndarray, "horizon channels"],
     quantiles: Float[np.ndarray, "horizon channels levels"] | None,
     levels: Sequence[float],

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -44,7 +44,7 @@ class SeriesDataRecipe(DataRecipe, frozen=True):
     )
 
     @model_validator(mode="after")
-    def _one_of_each(self) -> Self:
+    def _one_of_each(self) -> "SeriesDataRecipe":
         if self.source is not None and self.date_columns is not None:
             raise ValueError("a source has its own dates; leave out date_columns")
         if self.test is not None and self.test_fraction is not None:
@@ -87,7 +87,7 @@ class SeriesReader:
         (Path(save_directory) / SERIES_FILE).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path) -> "SeriesReader":
         """The reader that `save_pretrained` has written into the folder."""
         fields: dict[str, Any] = json.loads((folder / SERIES_FILE).read_text(encoding="utf-8"))
         lists: dict[str, Any] = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}

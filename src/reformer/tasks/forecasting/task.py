@@ -79,7 +79,7 @@ class Forecasting(PredictingTask):
         for file, series in read_files(files, lambda file: [(file, run.processor.read(file, on_error))], on_error):
             yield from self._forecast(run, file, series, options.pictures)
 
-    def evaluate(self, run: "Run[Forecasting]", source: str, options: PredictOptions) -> dict[str, float]:
+    def evaluate(self, run: "Run[Forecasting]", source: str, options: PredictOptions) -> dict[str, int | float]:
         """Metrics over the whole series, or over the part of a data set that the recipe's fractions give a split."""
         recipe = run.recipe.data
         if source.startswith("index:"):
@@ -157,7 +157,7 @@ class ForecastingData(TaskData[SeriesWindows]):
     def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], metric: Any) -> tuple[float, int]:
         return _evaluate_batch(model, batch, metric)
 
-    def test_metrics(self, run: Run[Forecasting]) -> dict[str, float] | None:
+    def test_metrics(self, run: Run[Forecasting]) -> dict[str, int | float] | None:
         return None if self._splits.test is None else evaluate_windows(run, self._splits.test)
 
     def describe(self) -> Iterator[str]:
@@ -169,7 +169,7 @@ def tokens_of(context: int, horizon: int, patch_size: int) -> int:
     return -(-context // patch_size) + -(-horizon // patch_size)
 
 
-def evaluate_windows(run: Run[Forecasting], windows: SeriesWindows) -> dict[str, float]:
+def evaluate_windows(run: Run[Forecasting], windows: SeriesWindows) -> dict[str, int | float]:
     """The metrics of a run over all these forecasts."""
     config: Any = run.model.config
     order = TokenBatches(_lengths(windows, config), batch_tokens=BATCH_TOKENS)

@@ -50,7 +50,7 @@ class ImageToText(ImageTask):
         for image, text in caption_images(run, read_all(files, on_error), on_error, beams=options.beams or 1):
             yield {"id": image.id, "caption": text}
 
-    def evaluate(self, run: "Run[ImageToText]", source: str, options: PredictOptions) -> dict[str, float]:
+    def evaluate(self, run: "Run[ImageToText]", source: str, options: PredictOptions) -> dict[str, int | float]:
         return evaluate_captions(run, self.labelled(run, source, options), beams=options.beams or 1)
 
 
@@ -118,7 +118,7 @@ class CaptionData(TaskData[CaptionedImages]):
         metric.update(_generate(alone, self._tokenizer, pixels), self._targets.texts(labels))
         return float(loss), int((labels != IGNORED).sum())
 
-    def test_metrics(self, run: Run[ImageToText]) -> dict[str, float] | None:
+    def test_metrics(self, run: Run[ImageToText]) -> dict[str, int | float] | None:
         return evaluate_captions(run, self._parts["test"]) if self._parts["test"] else None
 
     def describe(self) -> Iterator[str]:
@@ -138,7 +138,7 @@ def caption_images(
         yield from zip(held, texts, strict=True)
 
 
-def evaluate_captions(run: Run[ImageToText], images: Iterable[Image], beams: int = 1) -> dict[str, float]:
+def evaluate_captions(run: Run[ImageToText], images: Iterable[Image], beams: int = 1) -> dict[str, int | float]:
     """The metrics of generated captions: `exact_match`, `chrf`, `bleu`, and the number of `pairs`.
 
     Raises:

@@ -52,7 +52,7 @@ class ImageClassification(ImageTask):
             scores = dict(zip(run.labels, probabilities.tolist(), strict=True))
             yield {"id": image.id, "label": max(scores, key=scores.__getitem__), "scores": scores}
 
-    def evaluate(self, run: "Run[ImageClassification]", source: str, options: PredictOptions) -> dict[str, float]:
+    def evaluate(self, run: "Run[ImageClassification]", source: str, options: PredictOptions) -> dict[str, int | float]:
         return evaluate_images(run, self.labelled(run, source, options))
 
 
@@ -111,14 +111,14 @@ class ImageData(TaskData[ImageSet]):
         metric.update(outputs.logits.float().argmax(-1).cpu().numpy(), batch["labels"].cpu().numpy())
         return float(outputs.loss), len(batch["labels"])
 
-    def test_metrics(self, run: Run[ImageClassification]) -> dict[str, float] | None:
+    def test_metrics(self, run: Run[ImageClassification]) -> dict[str, int | float] | None:
         return evaluate_images(run, self._parts["test"]) if self._parts["test"] else None
 
     def describe(self) -> Iterator[str]:
         return describe_images(self._parts, self.config)
 
 
-def evaluate_images(run: Run[ImageClassification], images: Iterable[Image]) -> dict[str, float]:
+def evaluate_images(run: Run[ImageClassification], images: Iterable[Image]) -> dict[str, int | float]:
     """The metrics of a run on labelled images."""
     metric = ClassMetric(run.labels)
     ids = {label: number for number, label in enumerate(run.labels)}

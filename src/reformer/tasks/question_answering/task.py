@@ -1,7 +1,7 @@
 """Extractive question answering task and its data."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 from pydantic import Field, model_validator
@@ -48,7 +48,7 @@ class QuestionDataRecipe(DataRecipe, frozen=True):
     )
 
     @model_validator(mode="after")
-    def _pages_of_the_source(self) -> Self:
+    def _pages_of_the_source(self) -> "QuestionDataRecipe":
         if self.train is not None and self.max_length is not None:
             raise ValueError("max_length joins the pages of a source; a file has whole documents, leave it out")
         if self.source not in (None, CLOZE):
@@ -90,7 +90,7 @@ class QuestionAnswering(PredictingTask):
                 "probability": answer.probability,
             }
 
-    def evaluate(self, run: "Run[QuestionAnswering]", source: str, options: PredictOptions) -> dict[str, float]:
+    def evaluate(self, run: "Run[QuestionAnswering]", source: str, options: PredictOptions) -> dict[str, int | float]:
         if source == CLOZE:
             return evaluate_answers(run, _cloze(run.recipe)[options.split or "test"])
         return evaluate_answers(run, read_questions(source))
@@ -139,7 +139,7 @@ class QuestionData(TaskData[Sequences]):
             metric.update(best_span(sequence, *logits).text(sequence.question.document), sequence.question.answer_texts)
         return float(outputs.loss) * len(numbers), len(numbers)
 
-    def test_metrics(self, run: Run[QuestionAnswering]) -> dict[str, float] | None:
+    def test_metrics(self, run: Run[QuestionAnswering]) -> dict[str, int | float] | None:
         return evaluate_answers(run, self._test) if self._test else None
 
     def describe(self) -> Iterator[str]:
@@ -182,7 +182,7 @@ def answer_questions(
         yield sequence.question, answer
 
 
-def evaluate_answers(run: Run[QuestionAnswering], questions: Iterable[Question]) -> dict[str, float]:
+def evaluate_answers(run: Run[QuestionAnswering], questions: Iterable[Question]) -> dict[str, int | float]:
     """`f1` and `exact_match` on questions with answers, in constant memory.
 
     Raises:
