@@ -95,7 +95,6 @@ def test_no_file_imports_the_face_of_its_own_folder():
     assert wrong == []
 
 
-@pytest.mark.xfail(strict=True, reason="the calls that cross rooms are still to be cut")
 def test_no_file_imports_itself_through_others():
     graph = {_name(file): _own(file) - {_name(file)} for file in FILES if _part(file) != "__init__"}
     try:
