@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,12 @@ from reformer.data.images import Image
 from reformer.data.readers._source import Source
 from reformer.data.readers._table import column_index, table_rows
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+
 _UNSIGNED_BYTES = 8
+# Tags of TIFF.
+_BITS_PER_SAMPLE, _SAMPLE_FORMAT = 258, 339
 _IMAGES, _LABELS = "images-idx3", "labels-idx1"
 
 
@@ -26,7 +32,9 @@ def read_images(path: str, *, label_column: str | None = "label", on_error: OnEr
       `labels-idx1` in its place, if there is one.
     - A table (`.csv`, `.tsv`) names an image a row in its column `file`, as seen from the table's folder, and its
       label in `label_column` (None: read none).
-    - Anything else is one image, as Pillow reads it. Grey ones have one channel, all others three.
+    - Anything else is one image, as Pillow reads it. Grey ones have one channel, all others three. White is 1, in 16
+      bits as in 8; floats are from 0 to 1. What is transparent lies on white, and an image is turned as its EXIF
+      orientation says.
 
     Raises:
         DataError: file, line and remedy for whatever is wrong; with `on_error`, for the file as a whole alone.
@@ -95,16 +103,62 @@ def _pixels(file: str, path: str, line: int | None) -> NDArray[np.float32]:
     """The pixels of an image file; what is wrong with it is said of the place that names it."""
     from PIL import Image as Pillow
 
+    place = "" if line is None else f"{file}: "
     try:
         with Pillow.open(file) as image:
-            grey = image.mode in ("1", "L", "LA", "I", "I;16", "F")
-            found = np.asarray(image.convert("L" if grey else "RGB")).astype(np.float32) / np.float32(255)
+            return _scaled(image)
+    except _RangeError as error:
+        raise DataError(path, line, f"{place}{error}", "save it with 8 or 16 bits, or scale it to 0 to 1") from None
     # Pillow has many errors for broken files, of no common kind.
     except Exception as error:
         if isinstance(error, FileNotFoundError):
             problem = "there is no such file"
         else:
             problem = f"no image that can be read ({error})"
-        place = "" if line is None else f"{file}: "
         raise DataError(path, line, place + problem, "give an image file, such as a PNG") from None
-    return found[None] if grey else np.ascontiguousarray(found.transpose(2, 0, 1))
+
+
+class _RangeError(ValueError):
+    """Numbers of an image that nothing tells black and white of."""
+
+
+def _scaled(image: "PillowImage") -> NDArray[np.float32]:
+    """`[channels, height, width]` from 0 to 1, turned as its EXIF entry says, on white where it is transparent."""
+    from PIL import ImageOps
+
+    transparent = image.has_transparency_data
+    grey, wide = image.mode in ("1", "L", "LA", "La"), image.mode in ("I", "F") or image.mode.startswith("I;16")
+    # Read before it is turned, which makes an image without the facts of its file.
+    white, key = (_white(image) if wide else 255), image.info.get("transparency")
+    image = ImageOps.exif_transpose(image)
+    if wide:
+        found = np.asarray(image).astype(np.float64)
+        if not (found.min() >= 0 and found.max() <= white):
+            raise _RangeError(f"its numbers go from {found.min():g} to {found.max():g}, expected 0 to {white:g}")
+        shown = found / white
+        if isinstance(key, int):
+            shown[found == key] = 1
+        return shown[None].astype(np.float32)
+    if not transparent:
+        found = np.asarray(image.convert("L" if grey else "RGB")).astype(np.float32) / np.float32(255)
+        return found[None] if grey else np.ascontiguousarray(found.transpose(2, 0, 1))
+    found = np.asarray(image.convert("RGBA")).astype(np.float32).transpose(2, 0, 1) / np.float32(255)
+    # The colour under what is transparent is arbitrary, often black.
+    shown = found[:3] * found[3] + (1 - found[3])
+    return np.ascontiguousarray(shown[:1] if grey else shown)
+
+
+def _white(image: "PillowImage") -> float:
+    """The number of white in an image of more than 8 bits.
+
+    Raises:
+        _RangeError: whole numbers of a size that has no usual range.
+    """
+    if image.mode == "F":
+        return 1.0
+    # TIFF alone has other depths; those of 12 bits are read into 16 as they are.
+    tags = getattr(image, "tag_v2", None)
+    bits = 16 if tags is None else tags.get(_BITS_PER_SAMPLE, (16,))[0]
+    if bits > 16 or (tags is not None and tags.get(_SAMPLE_FORMAT, (1,))[0] != 1):
+        raise _RangeError(f"its pixels are signed or {bits}-bit whole numbers, of which nothing says what white is")
+    return 2.0**bits - 1

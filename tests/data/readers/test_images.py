@@ -1,0 +1,83 @@
+"""Pixels of image files of every depth: black is 0 and white is 1, seen upright and on white paper."""
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from reformer.data import DataError, read_images
+
+RAMP = np.linspace(0, 65535, 12).astype(np.uint16).reshape(3, 4)
+# The tag of the orientation in EXIF; 6: the first row is at the right.
+ORIENTATION, TURNED = 274, 6
+
+
+def _read(image: Pillow.Image, path, **options) -> np.ndarray:
+    image.save(path, **options)
+    [found] = read_images(str(path))
+    return found.pixels
+
+
+@pytest.mark.parametrize("name", ["g.png", "g.tiff"])
+def test_grey_of_16_bits_is_scaled_by_its_depth(tmp_path, name):
+    pixels = _read(Pillow.fromarray(RAMP), tmp_path / name)
+    assert pixels.dtype == np.float32
+    assert pixels.shape == (1, 3, 4)
+    assert np.allclose(pixels[0], RAMP / 65535)
+    assert np.unique(pixels).size == 12
+
+
+def test_a_graymap_with_a_maximum_of_its_own_is_scaled_by_it(tmp_path):
+    (tmp_path / "g.pgm").write_bytes(b"P5 2 1 1000\n" + np.array([500, 1000], ">u2").tobytes())
+    [found] = read_images(str(tmp_path / "g.pgm"))
+    assert np.allclose(found.pixels, [[[0.5, 1]]], atol=1e-4)
+
+
+def test_floats_are_from_0_to_1_or_refused(tmp_path):
+    values = np.array([[0, 0.25], [0.5, 1]], np.float32)
+    assert np.array_equal(_read(Pillow.fromarray(values), tmp_path / "f.tiff")[0], values)
+    with pytest.raises(DataError, match=r"g\.tiff: its numbers go from 0 to 255, expected 0 to 1; save it"):
+        _read(Pillow.fromarray(values * 255), tmp_path / "g.tiff")
+    with pytest.raises(DataError, match="its numbers go from nan to nan"):
+        _read(Pillow.fromarray(values * np.float32("nan")), tmp_path / "n.tiff")
+
+
+def test_whole_numbers_of_32_bits_are_refused(tmp_path):
+    with pytest.raises(DataError, match="signed or 32-bit whole numbers, of which nothing says what white is"):
+        _read(Pillow.fromarray(np.array([[0, 70000]], np.int32)), tmp_path / "i.tiff")
+
+
+def test_what_is_transparent_lies_on_white(tmp_path):
+    colour = np.array([[[255, 0, 0, 255], [0, 0, 0, 0], [0, 0, 255, 51]]], np.uint8)
+    pixels = _read(Pillow.fromarray(colour), tmp_path / "a.png")
+    assert np.allclose(pixels[:, 0].T, [[1, 0, 0], [1, 1, 1], [0.8, 0.8, 1]])
+    grey = np.array([[[0, 255], [0, 0], [100, 255]]], np.uint8)
+    pixels = _read(Pillow.fromarray(grey), tmp_path / "la.png")
+    assert np.allclose(pixels, [[[0, 1, 100 / 255]]])
+
+
+def test_a_transparent_grey_of_a_file_is_white(tmp_path):
+    pixels = _read(Pillow.fromarray(np.array([[0, 7, 9]], np.uint8)), tmp_path / "t.png", transparency=7)
+    assert np.allclose(pixels, [[[0, 1, 9 / 255]]])
+    pixels = _read(Pillow.fromarray(RAMP), tmp_path / "t16.png", transparency=int(RAMP[1, 1]))
+    assert pixels[0, 1, 1] == 1
+    assert pixels[0, 1, 0] == np.float32(RAMP[1, 0] / 65535)
+
+
+def test_palettes_are_colours_and_may_be_transparent(tmp_path):
+    image = Pillow.new("P", (3, 1))
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
+    image.putdata([0, 1, 2])
+    assert np.array_equal(_read(image, tmp_path / "p.png")[:, 0], np.eye(3))
+    pixels = _read(image, tmp_path / "t.png", transparency=1)
+    assert pixels[:, 0].T.tolist() == [[1, 0, 0], [1, 1, 1], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("name", ["e.png", "e.webp", "e16.png"])
+def test_an_image_is_turned_as_its_exif_entry_says(tmp_path, name):
+    values = RAMP if "16" in name else (RAMP >> 8).astype(np.uint8)
+    exif = Pillow.Exif()
+    exif[ORIENTATION] = TURNED
+    options = {"lossless": True} if name.endswith("webp") else {}
+    pixels = _read(Pillow.fromarray(values), tmp_path / name, exif=exif, **options)
+    assert pixels.shape == (3 if options else 1, 4, 3)
+    assert np.allclose(pixels[0], np.rot90(values, -1) / (65535 if "16" in name else 255))
