@@ -20,8 +20,10 @@ class ForecastMetric:
 
     def __init__(self, columns: Sequence[str], season_errors: Sequence[float], quantiles: Sequence[float] = ()):
         self._columns, self._scale, self._levels = columns, np.array(season_errors), list(quantiles)
-        # For each channel: observed steps, summed absolute and squared errors, steps inside the interval.
-        self.counts: Float64[np.ndarray, "channels 4"] = np.zeros((len(columns), 4), dtype=np.float64)
+        # For each channel: observed steps, absolute and squared errors summed in units of the season's error, in which
+        # no square overflows or vanishes; steps inside the interval; horizons in which the series changes, and those of
+        # them whose forecast does not.
+        self.counts: Float64[np.ndarray, "channels 6"] = np.zeros((len(columns), 6), dtype=np.float64)
 
     def update(
         self,
@@ -31,21 +33,27 @@ class ForecastMetric:
     ) -> None:
         """Count forecasts against the observed values, NaN where nothing was observed."""
         observed = np.isfinite(values)
-        error = np.where(observed, predictions - values, 0).astype(np.float64)
+        difference = predictions.astype(np.float64) - values.astype(np.float64)
+        error = np.where(observed, difference, 0) / self._scale
         inside = np.zeros_like(observed)
         if quantiles is not None:
             inside = observed & (quantiles[..., 0] <= values) & (values <= quantiles[..., -1])
+        changes = np.where(observed, values, -np.inf).max(1) > np.where(observed, values, np.inf).min(1)
+        constant = changes & (predictions.max(1) == predictions.min(1))
         for column, terms in enumerate((observed, np.abs(error), error**2, inside)):
             self.counts[:, column] += terms.sum((0, 1))
+        for column, terms in ((4, changes), (5, constant)):
+            self.counts[:, column] += terms.sum(0)
 
     def result(self) -> dict[str, float]:
-        """`mase`, `mae` and `rmse`, means over the channels; with several quantiles `coverage`, the fraction of the
+        """`mase`, `mae` and `rmse`, means over the channels; `constant_forecasts`, the fraction of the horizons whose
+        series changes and whose forecast is one number; with several quantiles `coverage`, the fraction of the
         observed values that lies between the outermost; of several channels each `COLUMN_mase`."""
-        steps, absolute, squared, inside = self.counts.T
+        steps, absolute, squared, inside, changes, constant = self.counts.T
         with np.errstate(divide="ignore", invalid="ignore"):
-            mae, rmse = absolute / steps, np.sqrt(squared / steps)
-        mase = mae / self._scale
-        metrics = {"mase": _mean(mase), "mae": _mean(mae), "rmse": _mean(rmse)}
+            mase, rmse = absolute / steps, np.sqrt(squared / steps) * self._scale
+        metrics = {"mase": _mean(mase), "mae": _mean(mase * self._scale), "rmse": _mean(rmse)}
+        metrics["constant_forecasts"] = float(constant.sum() / max(changes.sum(), 1))
         if len(self._levels) > 1:
             metrics["coverage"] = float(inside.sum() / max(steps.sum(), 1))
         if len(self._columns) > 1:

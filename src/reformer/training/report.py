@@ -13,21 +13,23 @@ from reformer import __version__
 from reformer.recipe import Recipe
 from reformer.tasks.base import Run, Task, TaskData
 from reformer.training.callbacks.base import ReportingCallback
-from reformer.training.trainer import CountingTrainer
+from reformer.training.trainer import CountingTrainer, DivergedError
 
 
 def introduce(console: Console, recipe: Recipe, data: TaskData, model: PreTrainedModel, folder: Path) -> None:
     """Print the size of the data and of the model, and how and into which folder it is trained."""
     for line in data.describe():
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, markup=False)
     chosen = f"{torch.get_num_threads()} threads, products in {recipe.training.precision}"
-    console.print(f"{count_weights(model):,} weights, {chosen}, into {folder}", highlight=False)
+    console.print(f"{count_weights(model):,} weights, {chosen}, into {folder}", highlight=False, markup=False)
 
 
 def introduce_frozen(console: Console, model: PreTrainedModel) -> None:
     """Print how many of the weights learn."""
     console.print(
-        f"{count_weights(model, learned=True):,} of the weights learn, the others are frozen", highlight=False
+        f"{count_weights(model, learned=True):,} of the weights learn, the others are frozen",
+        highlight=False,
+        markup=False,
     )
 
 
@@ -56,11 +58,14 @@ def run_metrics(
         start: the pretrained model and the changes to it, if there was one.
     """
     state, schedule = trainer.state, trainer.schedule
-    best = next(
-        entry
-        for entry in state.log_history
-        if entry["step"] == state.best_global_step and f"eval_{run.task.best_metric}" in entry
-    )
+    name = run.task.best_metric
+    measured = [entry for entry in state.log_history if f"eval_{name}" in entry]
+    best = next((entry for entry in measured if entry["step"] == state.best_global_step), None)
+    if best is None:
+        raise DivergedError(
+            f"{name} on the validation part was NaN at each of {len(measured)} evaluations, so no weights could be "
+            "chosen; look at the numbers of that part, or lower training.learning_rate"
+        )
     scores = {
         name.removeprefix("eval_"): value
         for name, value in best.items()

@@ -24,6 +24,7 @@ from reformer.tasks.forecasting.splits import load_series_splits
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.tasks.registry import TASKS
 from reformer.training.train import train
+from reformer.training.trainer import DivergedError
 from tests.tiny import series_recipe, write_series
 
 RUNNER = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"})
@@ -214,3 +215,65 @@ def test_what_a_forecaster_reads_by_is_frozen_with_its_embeddings(run):
     model = load_run(run / "run").model
     frozen = freeze(model, ["embeddings"])
     assert frozen == ["embed.weight", "embed.bias"]
+
+
+def _as_table(path, numbers):
+    start = np.datetime64("2024-01-01T00:00")
+    lines = [f"{start + np.timedelta64(hour, 'h')},{number!r}" for hour, number in enumerate(numbers)]
+    path.write_text("when,load\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def _daily(factor=1.0, offset=0.0):
+    noise = np.random.default_rng(0).normal(size=600)
+    small = 10 + 3 * np.sin(2 * np.pi * np.arange(600) / 24) + 0.3 * noise
+    return [float(number) for number in small * factor + offset]
+
+
+def _trained(folder, numbers, **training):
+    folder.mkdir()
+    tables = series_recipe(folder, max_steps=30, num_evaluations=2, num_threads=1, precision="float32", **training)
+    tables["data"] |= {"train": str(_as_table(folder / "load.csv", numbers)), "prediction_length": 24}
+    tables["data"]["validation_fraction"] = 0.2
+    tables["model"] |= {"attention_layers": ["local"], "hidden_dropout_prob": 0.0, "patch_size": 12}
+    return train(checked_recipe(tables), folder / "run", console=Console(quiet=True))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """Test metrics on a series of numbers about 10."""
+    return _trained(tmp_path_factory.mktemp("plain") / "run", _daily())["test"]
+
+
+@pytest.mark.parametrize(
+    ("factor", "offset"),
+    [(1.0, 2e7), (1.0, 1.7e9), (1.0, 1e12), (1e-30, 0.0), (1e300, 0.0)],
+    ids=["c2e7", "c1e9", "big", "tiny", "huge"],
+)
+def test_a_series_is_forecast_alike_whatever_its_offset_and_unit(plain, tmp_path, factor, offset):
+    numbers = _daily(factor, offset)
+    metrics = _trained(tmp_path / "run", numbers)["test"]
+    assert 0 < plain["mase"] < 1
+    # 1e12 has 1e-4 left for its changes.
+    assert metrics["mase"] == pytest.approx(plain["mase"], rel=0.01)
+    assert metrics["rmse"] == pytest.approx(factor * plain["rmse"], rel=0.01)
+    assert metrics["coverage"] == pytest.approx(plain["coverage"], abs=0.02)
+    assert metrics["constant_forecasts"] == 0
+    result = RUNNER.invoke(app, ["predict", str(tmp_path / "run/run"), str(tmp_path / "run/load.csv")])
+    assert result.exit_code == 0, result.output
+    found = np.array([json.loads(line)["load"] for line in result.stdout.splitlines()])
+    assert np.unique(found).size == 24
+    assert ((found - offset) / factor).min() > 5
+    assert ((found - offset) / factor).max() < 15
+
+
+def test_numbers_whose_differences_overflow_are_refused_before_training(tmp_path):
+    numbers = [1.7e308 * (-1) ** (hour // 24) for hour in range(600)]
+    with pytest.raises(DataError, match="the column 'load' are so large that their differences overflow; divide them"):
+        _trained(tmp_path / "run", numbers)
+
+
+def test_a_score_that_is_nan_at_every_evaluation_is_one_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(ForecastMetric, "result", lambda self: {"mase": float("nan")})
+    with pytest.raises(DivergedError, match="mase on the validation part was NaN at each of 2 evaluations"):
+        _trained(tmp_path / "run", _daily())

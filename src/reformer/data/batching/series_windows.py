@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from reformer.data.series import Series, time_features
 
 
-class SeriesWindows(Dataset[dict[str, NDArray[np.float32]]]):
+class SeriesWindows(Dataset[dict[str, NDArray[np.floating]]]):
     """Windows of a series: `context` steps and the `horizon` steps after them; an item's index is a place in `origins`.
 
     Args:
@@ -33,12 +33,13 @@ class SeriesWindows(Dataset[dict[str, NDArray[np.float32]]]):
         self.origins = origins[np.array(usable, dtype=bool)]
         """The first predicted step of each window."""
         self._features = time_features(np.append(series.dates, series.dates_after(horizon)))
-        self._values = series.values.astype(np.float32)
+        # In float64 until the model has scaled them: float32 has seven digits, and a series may change in its ninth.
+        self._values = series.values
 
     def __len__(self) -> int:
         return len(self.origins)
 
-    def __getitem__(self, index: int) -> dict[str, NDArray[np.float32]]:
+    def __getitem__(self, index: int) -> dict[str, NDArray[np.floating]]:
         at = int(self.origins[index])
         return self.window(at) | {"labels": self._values[at : at + self.horizon]}
 
@@ -48,7 +49,7 @@ class SeriesWindows(Dataset[dict[str, NDArray[np.float32]]]):
         other.context = context
         return other
 
-    def window(self, at: int) -> dict[str, NDArray[np.float32]]:
+    def window(self, at: int) -> dict[str, NDArray[np.floating]]:
         """The model's inputs for a forecast from step `at` on."""
         missing, begin = max(0, self.context - at), max(0, at - self.context)
         return {
@@ -57,6 +58,6 @@ class SeriesWindows(Dataset[dict[str, NDArray[np.float32]]]):
         }
 
 
-def stack(windows: Sequence[dict[str, NDArray[np.float32]]]) -> dict[str, Tensor]:
+def stack(windows: Sequence[dict[str, NDArray[np.floating]]]) -> dict[str, Tensor]:
     """Windows of equal lengths as a batch."""
     return {name: torch.from_numpy(np.stack([window[name] for window in windows])) for name in windows[0]}

@@ -1,7 +1,7 @@
 """Head for forecasting: the next steps of a series, from its past and from the calendar."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from jaxtyping import Bool, Float
@@ -11,6 +11,9 @@ from transformers.utils.generic import ModelOutput
 from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import Head
 from reformer.nn.channels import Channels, StreamChannels
+
+ROUNDING = 8
+"""Roundings of the mean: a deviation below so many is none."""
 
 
 @dataclass
@@ -36,6 +39,9 @@ class ReformerForForecasting(Head):
     steps make a token (Nie et al. 2023), and the horizon is more tokens, whose values are missing and whose dates are
     known. With `linear_context` a linear map of the last steps (Zeng et al. 2023) is where the forecast begins, and
     the layers add to it. Equations (27) to (29).
+
+    Values are scaled, and forecasts are scaled back, in the precision in which they come, and only between is it that
+    of the weights: give float64 where a series is large beside its changes.
 
     A value that is NaN was not observed. What lies before the first observation of a channel is not there at all, so
     NaNs on the left are the padding of shorter series, and change nothing.
@@ -93,8 +99,8 @@ class ReformerForForecasting(Head):
         horizon = self.config.prediction_length
         series = values.transpose(1, 2).flatten(0, 1)
         observed = series.isfinite()
-        centre, spread = _scale(series, _recently(observed, self.config.linear_context))
-        scaled = ((series - centre) / spread).where(observed, 0).to(self.embed.weight.dtype)
+        scale = _Scale.of(series, _recently(observed, self.config.linear_context))
+        scaled = scale.apply(series).where(observed, 0).to(self.embed.weight.dtype)
         told = None if time_features is None else time_features.repeat_interleave(channels, 0).to(scaled.dtype)
         tokens, present = self._tokens(scaled, observed, told)
         hidden = self._encode(None, present, tokens, num_rounds)
@@ -106,9 +112,8 @@ class ReformerForForecasting(Head):
         found = found.to(series.dtype)
         loss = None
         if labels is not None:
-            expected = (labels.transpose(1, 2).flatten(0, 1) - centre) / spread
-            loss = self._loss(found, expected)
-        found = (found * spread[..., None] + centre[..., None]).unflatten(0, (batch, channels)).transpose(1, 2)
+            loss = self._loss(found, scale.apply(labels.transpose(1, 2).flatten(0, 1)))
+        found = scale.undo(found).unflatten(0, (batch, channels)).transpose(1, 2)
         if not self.config.quantiles:
             return self._answer(ForecastOutput(loss=loss, prediction=found[..., 0]), return_dict)
         # Quantiles are learned independently and may cross; sorting them never increases their loss.
@@ -122,9 +127,10 @@ class ReformerForForecasting(Head):
         """Inputs and targets of the linear part, for each channel; NaN where a target is not known."""
         series = values.transpose(1, 2).flatten(0, 1)
         observed = series.isfinite()
-        centre, spread = _scale(series, _recently(observed, self.config.linear_context))
-        expected = (labels.transpose(1, 2).flatten(0, 1) - centre) / spread
-        return self._recent(((series - centre) / spread).where(observed, 0)), expected
+        scale = _Scale.of(series, _recently(observed, self.config.linear_context))
+        expected = scale.apply(labels.transpose(1, 2).flatten(0, 1))
+        inputs, dtype = scale.apply(series).where(observed, 0), self.embed.weight.dtype
+        return self._recent(inputs).to(dtype), expected.to(dtype)
 
     def _recent(self, scaled: Float[Tensor, "series length"]) -> Float[Tensor, "series last"]:
         missing = self.config.linear_context - scaled.shape[1]
@@ -188,12 +194,33 @@ def _recently(observed: Bool[Tensor, "series length"], last: int) -> Bool[Tensor
     return torch.where(recent.any(-1, keepdim=True), recent, observed)
 
 
-def _scale(
-    series: Float[Tensor, "series length"], observed: Bool[Tensor, "series length"]
-) -> tuple[Float[Tensor, "series 1"], Float[Tensor, "series 1"]]:
-    """Mean and standard deviation of the observations; 1 for the deviation of a constant series."""
-    count = observed.sum(-1, keepdim=True).clamp_min(1)
-    centre = series.where(observed, 0).sum(-1, keepdim=True) / count
-    spread = ((series - centre).where(observed, 0).square().sum(-1, keepdim=True) / count).sqrt()
-    # Rounding leaves a tiny deviation where all values are equal, and division by it would blow the series up.
-    return centre, spread.where(spread > 1e-6 * centre.abs() + 1e-30, 1)
+@dataclass(frozen=True)
+class _Scale:
+    """Mean and standard deviation of each series, both in a unit that its squares do not overflow or vanish in."""
+
+    unit: Float[Tensor, "series 1"]
+    centre: Float[Tensor, "series 1"]
+    spread: Float[Tensor, "series 1"]
+
+    @classmethod
+    def of(cls, series: Float[Tensor, "series length"], observed: Bool[Tensor, "series length"]) -> Self:
+        """The scale of what was observed; the deviation of a constant series is taken for 1."""
+        peak = series.where(observed, 0).abs().amax(-1, keepdim=True)
+        # A power of two, so that dividing by it rounds nothing; half of it, since twice could be infinite.
+        unit = peak.double() / (2 * torch.frexp(peak.double()).mantissa)
+        unit = unit.where(peak > 0, 1).to(series.dtype)
+        series = series / unit
+        count = observed.sum(-1, keepdim=True).clamp_min(1)
+        centre = series.where(observed, 0).sum(-1, keepdim=True) / count
+        spread = ((series - centre).where(observed, 0).square().sum(-1, keepdim=True) / count).sqrt()
+        # Rounding leaves a tiny deviation where all values are equal, and division by it would blow the series up.
+        rounding = ROUNDING * torch.finfo(series.dtype).eps * centre.abs()
+        return cls(unit, centre, spread.where(spread > rounding, 1 / unit))
+
+    def apply(self, series: Float[Tensor, "series length"]) -> Float[Tensor, "series length"]:
+        """The series in deviations from the mean."""
+        return (series / self.unit - self.centre) / self.spread
+
+    def undo(self, scaled: Float[Tensor, "series length quantiles"]) -> Float[Tensor, "series length quantiles"]:
+        """Forecasts in the series' own numbers."""
+        return (scaled * self.spread[..., None] + self.centre[..., None]) * self.unit[..., None]

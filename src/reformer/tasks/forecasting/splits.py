@@ -103,10 +103,17 @@ def make_reader(series: Series, recipe: SeriesDataRecipe, known: int) -> SeriesR
     season = recipe.season_length
     if known <= season:
         raise DataError(series.name, None, f"{known:,} steps to learn from and a season of {season:,}", "give more")
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         moved = np.abs(series.values[season:known] - series.values[: known - season])
-    errors = [float(np.nanmean(column)) if np.isfinite(column).any() else 0.0 for column in moved.T]
+        errors = [float(np.nanmean(column)) if not np.isnan(column).all() else 0.0 for column in moved.T]
     for column, error in zip(series.columns, errors, strict=True):
+        if error == np.inf:
+            raise DataError(
+                series.name,
+                None,
+                f"the numbers of the column {column!r} are so large that their differences overflow",
+                "divide them by a power of ten",
+            )
         if error == 0:
             raise DataError(
                 series.name,

@@ -112,8 +112,8 @@ class Forecasting(PredictingTask):
         with torch.inference_mode():
             outputs = run.model(**to_device(stack([window]), run.model.device))
         levels = run.model.config.quantiles
-        point = outputs.prediction[0].float().cpu().numpy()
-        quantiles = None if outputs.quantiles is None else outputs.quantiles[0].float().cpu().numpy()
+        point = outputs.prediction[0].double().cpu().numpy()
+        quantiles = None if outputs.quantiles is None else outputs.quantiles[0].double().cpu().numpy()
         dates = series.dates_after(len(point))
         for step, date in enumerate(dates):
             record: dict[str, Any] = {"file": file, "date": str(date)}
@@ -189,8 +189,8 @@ def _new_metric(reader: SeriesReader, config: ReformerConfig) -> ForecastMetric:
 
 def _evaluate_batch(model: nn.Module, batch: dict[str, Any], metric: ForecastMetric) -> tuple[float, int]:
     outputs = model(**batch)
-    labels = batch["labels"].float().cpu().numpy()
-    quantiles = None if outputs.quantiles is None else outputs.quantiles.float().cpu().numpy()
-    metric.update(outputs.prediction.float().cpu().numpy(), labels, quantiles)
+    labels = batch["labels"].double().cpu().numpy()
+    quantiles = None if outputs.quantiles is None else outputs.quantiles.double().cpu().numpy()
+    metric.update(outputs.prediction.double().cpu().numpy(), labels, quantiles)
     observed = int(np.isfinite(labels).sum())
     return float(outputs.loss) * observed, observed
