@@ -82,6 +82,52 @@ def test_answers_can_be_a_table(runs, tmp_path):
     assert json.loads(rows[0]["scores"]).keys() == {"neg", "pos"}
 
 
+def test_text_that_a_spreadsheet_would_compute_is_quoted_by_choice(runs, tmp_path):
+    texts = ['=HYPERLINK("http://evil","x")', "+1+1", "@SUM(1)", "-2+3|cmd", "很好"]
+    with (tmp_path / "inj.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["text"], *([text] for text in texts)])
+    for options, expected in (([], texts), (["--spreadsheet"], [*("'" + text for text in texts[:4]), texts[4]])):
+        out = tmp_path / f"out{len(options)}.csv"
+        reformer("predict", runs / "reviews", tmp_path / "inj.csv", "-o", out, *options)
+        with out.open(encoding="utf-8", newline="") as file:
+            assert [row["text"] for row in csv.DictReader(file)] == expected
+
+
+def test_classes_that_look_like_markup_are_classes(tmp_path):
+    tables = reviews_recipe(tmp_path, max_steps=2, epochs=None, num_evaluations=1)
+    rows = [f"{'好' if number % 2 else '大'}{number},{'[red]x' if number % 2 else '[/b]'}" for number in range(40)]
+    (tmp_path / "reviews.csv").write_text("text,label\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    tables["data"]["test"] = tables["data"]["train"]
+    del tables["training"]["epochs"]
+    trained = reformer("train", _written(tables, tmp_path / "a.toml"), "-o", tmp_path / "run")
+    shown = reformer("evaluate", tmp_path / "run", tmp_path / "reviews.csv").stdout
+    for label in ("[/b]", "[red]x"):
+        assert f"{label}_f1" in trained.stderr
+        assert f"{label}_f1" in shown
+
+
+def test_show_writes_no_control_of_a_document(runs, tmp_path):
+    text = "\x1b]0;TITLE\x07\x1b[2J\x1b[31m王小明去了北京\x9b31m \x1b]52;c;ZXZpbA==\x07"
+    spans = [{"start": 0, "end": 3, "label": "L\x1b[1mOC"}]
+    for name, record in (
+        ("bracket", {"id": "[/b]", "text": "王小明去了北京"}),
+        ("esc", {"id": "x\x1b[31m\nID", "text": text, "spans": spans}),
+    ):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    assert reformer("show", runs / "ner", tmp_path / "bracket.jsonl").stdout.startswith("[/b]: 7 characters\n")
+    shown = reformer("show", runs / "ner", tmp_path / "esc.jsonl").stdout
+    assert shown.startswith(f"x\\u001b[31m\\u000aID: {len(text)} characters\n")
+    assert "\\u001b[2J" in shown
+    assert "L\\u001b[1mOC" in shown
+    assert not {"\x1b", "\x07", "\x9b"} & set(shown)
+
+
+def test_errors_write_no_control_of_a_file_name(runs, tmp_path):
+    result = reformer("predict", runs / "ner", tmp_path / "a\x1b[2J[/b].jsonl", status=1)
+    assert "a\\u001b[2J[/b].jsonl: there is no such file" in result.stderr
+    assert "\x1b" not in result.stderr
+
+
 def test_what_means_nothing_to_a_task_is_refused(runs, tmp_path):
     result = reformer("predict", runs / "ner", runs / "test.conll", "--pictures", tmp_path, status=1)
     assert "--pictures means nothing to a run that has learned token-classification" in result.stderr

@@ -10,16 +10,16 @@ data = typer.Typer(help="Data sets that come from a package index.", no_args_is_
 @data.command("list")
 def list_() -> None:
     """Show the data sets there are."""
-    from rich.console import Console
     from rich.table import Table
 
     from reformer.data import DATA_SETS
+    from reformer.terminal import PlainConsole
 
     table = Table("name", "what it is", "download")
     for entry in DATA_SETS.values():
         download = "none" if entry.archive is None else f"{entry.archive.size / 1e6:.0f} MB"
         table.add_row(entry.name, entry.description, download)
-    Console().print(table)
+    PlainConsole().print(table)
 
 
 @data.command()
@@ -28,5 +28,6 @@ def fetch(
 ) -> None:
     """Fetch a data set, check it, and say where it is kept."""
     from reformer.data import fetch as fetch_data
+    from reformer.terminal import printable
 
-    typer.echo(fetch_data(name))
+    typer.echo(printable(str(fetch_data(name))))

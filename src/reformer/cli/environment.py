@@ -7,13 +7,12 @@ def env() -> None:
     from importlib.metadata import version
 
     import torch
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     from reformer import __version__
     from reformer.data import cache_folder
     from reformer.ops import backend_status
+    from reformer.terminal import PlainConsole
     from reformer.training.allocator import allocator
 
     table = Table(show_header=False, box=None)
@@ -27,6 +26,5 @@ def env() -> None:
     table.add_row("gpu", torch.cuda.get_device_name() if torch.cuda.is_available() else "none")
     table.add_row("data sets in", str(cache_folder()))
     for backend, status in backend_status().items():
-        # As text, because brackets in it, of an extra to install, are no markup.
-        table.add_row(f"attention: {backend}", Text(status))
-    Console().print(table)
+        table.add_row(f"attention: {backend}", status)
+    PlainConsole().print(table)

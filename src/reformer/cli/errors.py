@@ -35,7 +35,7 @@ class OneMessage(TyperGroup):
 
 
 def say_error(message: str) -> None:
-    """Print a message in red on standard error, as it is: not wrapped, not read as markup."""
-    from rich.console import Console
+    """Print a message in red on standard error, as it is: not wrapped."""
+    from reformer.terminal import PlainConsole
 
-    Console(stderr=True).print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+    PlainConsole(stderr=True).print(message, style="red", soft_wrap=True)

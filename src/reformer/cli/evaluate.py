@@ -26,11 +26,12 @@ def evaluate(
     import json
     from dataclasses import replace
 
-    from rich.console import Console
     from rich.table import Table
 
+    from reformer.metrics.doubts import doubts
     from reformer.runs.loading import load_run
     from reformer.tasks.base import PredictingTask, PredictOptions
+    from reformer.terminal import PlainConsole
 
     loaded = load_run(run, PredictingTask)
     options = PredictOptions(format=format, text_column=text_column, label_column=label_column, beams=beams)
@@ -41,6 +42,8 @@ def evaluate(
     table.add_column("value", justify="right")
     for name, value in metrics.items():
         table.add_row(name, f"{value:.4f}" if isinstance(value, float) else f"{value:,}")
-    Console().print(table)
+    PlainConsole().print(table)
+    for line in doubts(metrics):
+        PlainConsole(stderr=True).print(f"warning: {line}", style="yellow", soft_wrap=True)
     if output is not None:
         output.write_text(json.dumps(metrics, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

@@ -32,6 +32,7 @@ def generate(
     from reformer.inference.text_generation import generate as make
     from reformer.runs.loading import load_run
     from reformer.tasks.language_modelling import LanguageModelling
+    from reformer.terminal import printable
 
     decoding = SamplingOptions(
         max_new_tokens=max_new_tokens,
@@ -48,8 +49,10 @@ def generate(
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
 
+    in_terminal = sys.stdout.isatty()
+
     def show(text: str) -> None:
-        sys.stdout.write(text)
+        sys.stdout.write(printable(text) if in_terminal else text)
         sys.stdout.flush()
 
     make(loaded, _prompt(prompt, prompt_file), decoding, show)

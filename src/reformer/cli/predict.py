@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Write = Callable[[dict[str, Any]], object]
 
+COMPUTED = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""Beginnings of cells that spreadsheets take for a formula."""
+
 
 def predict(
     run: RunFolder,
@@ -42,16 +45,23 @@ def predict(
     ] = None,
     beams: Beams = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
+    spreadsheet: Annotated[
+        bool,
+        typer.Option(
+            "--spreadsheet",
+            help="In a table, put ' before text that a spreadsheet would compute: text that begins with =, +, -, @, a "
+            "tab or a line break.",
+        ),
+    ] = False,
 ) -> None:
     """Predict for each record of the files: JSONL, one line a record, in the order of the input.
 
     Nothing is cut, and `text[start:end]` of every span is its entity. However many records there are, the memory
     stays the same. A record that cannot be read is reported and left out; the exit status is 1 then.
     """
-    from rich.console import Console
-
     from reformer.runs.loading import load_run
     from reformer.tasks.base import PredictingTask, PredictOptions
+    from reformer.terminal import PlainConsole
 
     loaded = load_run(run, PredictingTask)
     options = PredictOptions(format=format, text_column=text_column, text=text, pictures=pictures, beams=beams)
@@ -63,8 +73,9 @@ def predict(
         skipped += 1
         say_error(str(error))
 
-    with _destination(output, overwrite=overwrite) as stream, _progress(Console(stderr=True)) as count:
-        write = _table(stream) if output is not None and output.suffix.lower() == ".csv" else _lines(stream)
+    with _destination(output, overwrite=overwrite) as stream, _progress(PlainConsole(stderr=True)) as count:
+        is_table = output is not None and output.suffix.lower() == ".csv"
+        write = _table(stream, spreadsheet=spreadsheet) if is_table else _lines(stream)
         for record in loaded.task.predict(loaded, files, options, skip):
             write(record)
             # A line that is written is not lost, whatever comes next.
@@ -75,20 +86,30 @@ def predict(
 
 
 def _lines(stream: TextIO) -> Write:
+    from reformer.terminal import printable
+
+    in_terminal = stream.isatty()
+
     def write(record: dict[str, Any]) -> None:
-        stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+        line = json.dumps(record, ensure_ascii=False)
+        stream.write((printable(line) if in_terminal else line) + "\n")
 
     return write
 
 
-def _table(stream: TextIO) -> Write:
+def _table(stream: TextIO, *, spreadsheet: bool) -> Write:
     """A row a record, the columns named first; a cell that is no text and no number is JSON."""
+
+    def quoted(cell: Any) -> Any:
+        computed = spreadsheet and isinstance(cell, str) and cell.startswith(COMPUTED)
+        return f"'{cell}" if computed else cell
+
     rows, columns = csv.writer(stream, lineterminator="\n"), []
 
     def write(record: dict[str, Any]) -> None:
         if not columns:
             columns.extend(record)
-            rows.writerow(columns)
+            rows.writerow(map(quoted, columns))
         if list(record) != columns:
             raise ReformerError(
                 f"an answer has the fields {', '.join(record)} and those before have {', '.join(columns)}, which no "
@@ -96,7 +117,7 @@ def _table(stream: TextIO) -> Write:
             )
         plain = (str, int, float)
         cells = (cell if isinstance(cell, plain) else json.dumps(cell, ensure_ascii=False) for cell in record.values())
-        rows.writerow(cells)
+        rows.writerow(map(quoted, cells))
 
     return write
 
@@ -122,7 +143,7 @@ def _progress(console: "Console") -> Iterator[Callable[[], None]]:
     """Counts the answers where there is a terminal to show them in."""
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("loading")
         answers = 0

@@ -36,19 +36,19 @@ def score(
     """
     import json
 
-    from rich.console import Console
     from rich.table import Table
 
     from reformer.inference.scoring import find_texts
     from reformer.inference.scoring import score as score_texts
     from reformer.runs.loading import load_run
     from reformer.tasks.language_modelling import LanguageModelling
+    from reformer.terminal import PlainConsole
 
     texts = find_texts(files)
     loaded = load_run(run, LanguageModelling)
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     if "full" in loaded.model.config.attention_kinds:
-        console.print("this model has full attention: its memory grows with the text", highlight=False)
+        console.print("this model has full attention: its memory grows with the text")
     with _progress(console, texts) as show:
         results = score_texts(
             loaded, texts, piece=piece, state=state, per_token=per_token, overwrite=overwrite, on_progress=show
@@ -65,7 +65,7 @@ def score(
             f"{result['bits_per_byte']:.4f}",
             f"{result['perplexity']:.4f}",
         )
-    Console().print(table)
+    PlainConsole().print(table)
     if output is not None:
         output.write_text(json.dumps(results, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
@@ -78,7 +78,7 @@ def _progress(console: "Console", texts: "list[Stretch]") -> "Iterator[Callable[
     columns = (
         TextColumn("{task.percentage:3.0f}%"),
         BarColumn(bar_width=30),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )

@@ -32,11 +32,10 @@ def show(
     Neighbouring texts are joined as they were for training. Below a labelled document, missed and wrong entities are
     listed.
     """
-    from rich.console import Console
-
     from reformer.runs.loading import load_run
     from reformer.tasks.document_splits import joined, read_source
     from reformer.tasks.documents.task import DocumentTask, predict, spans_of_types
+    from reformer.terminal import PlainConsole, printable
 
     loaded = load_run(run, DocumentTask)
     documents = read_source(data, loaded.recipe.data, split=split, format=format, text_column=text_column)
@@ -44,8 +43,8 @@ def show(
     if not chosen:
         raise ReformerError(f"{data}: there is no document number {number}; give a smaller --number")
     [(document, answer)] = predict(loaded, chosen)
-    console = Console()
-    console.print(f"{document.id}: {len(document.text):,} characters", style="bold", highlight=False)
+    console = PlainConsole()
+    console.print(f"{printable(document.id, keep='')}: {len(document.text):,} characters", style="bold")
     if answer.spans is not None:
         known = document.spans and spans_of_types(document.spans, loaded.task.entity_types(loaded.recipe))
         _show_entities(console, replace(document, spans=known), answer.spans)
@@ -56,34 +55,51 @@ def show(
 def _show_entities(console: "Console", document: "Document", spans: "tuple[Span, ...]") -> None:
     from rich.text import Text
 
+    from reformer.terminal import printable
+
     types = sorted({span.label for span in (*spans, *(document.spans or ()))})
     styles = {name: f"bold {COLOURS[index % len(COLOURS)]}" for index, name in enumerate(types)}
-    text = Text(document.text)
+    # An escape is longer than its character, so spans move.
+    shown, places, before = "", {}, 0
+    for place in sorted({0, len(document.text), *(place for span in spans for place in (span.start, span.end))}):
+        shown += printable(document.text[before:place])
+        places[place], before = len(shown), place
+    text = Text(shown)
     for span in spans:
-        text.stylize(f"{styles[span.label]} underline", span.start, span.end)
+        text.stylize(f"{styles[span.label]} underline", places[span.start], places[span.end])
     console.print(text)
     console.print(
-        *(Text(f"{name} {sum(span.label == name for span in spans)}", styles[name]) for name in types), sep="   "
+        *(
+            Text(f"{printable(name, keep='')} {sum(span.label == name for span in spans)}", styles[name])
+            for name in types
+        ),
+        sep="   ",
     )
     if document.spans is None:
         return
     right = set(spans) & set(document.spans)
-    console.print(f"{len(right)} of {len(document.spans)} entities found", highlight=False)
+    console.print(f"{len(right)} of {len(document.spans)} entities found")
     _list(console, "missed", document, set(document.spans) - right)
     _list(console, "found wrongly", document, set(spans) - right)
 
 
 def _list(console: "Console", title: str, document: "Document", spans: "Iterable[Span]") -> None:
+    from reformer.terminal import printable
+
     ordered = sorted(spans, key=lambda span: span.start)
     if ordered:
-        named = ", ".join(f"{document.text[span.start : span.end]} ({span.label})" for span in ordered)
-        console.print(f"{title}: {named}", highlight=False, markup=False, style="dim")
+        named = ", ".join(
+            f"{printable(document.text[span.start : span.end])} ({printable(span.label, keep='')})" for span in ordered
+        )
+        console.print(f"{title}: {named}", style="dim")
 
 
 def _show_class(console: "Console", document: "Document", answer: "DocumentAnswer") -> None:
-    console.print(document.text, highlight=False, markup=False)
+    from reformer.terminal import printable
+
+    console.print(document.text)
     for label, score in sorted((answer.scores or {}).items(), key=lambda pair: -pair[1]):
         chosen = "bold green" if label == answer.label else "dim"
-        console.print(f"{score:6.1%} {label}", style=chosen, highlight=False, markup=False)
+        console.print(f"{score:6.1%} {printable(label, keep='')}", style=chosen)
     if document.label is not None:
-        console.print(f"known to be {document.label}", highlight=False, markup=False)
+        console.print(f"known to be {printable(document.label, keep='')}")

@@ -29,13 +29,13 @@ def train(
         from reformer.errors import ReformerError
 
         raise ReformerError(f"{recipe}: there is no such recipe; check the path")
-    from rich.console import Console
-
+    from reformer.metrics.doubts import doubts
     from reformer.runs.recipe_file import read_recipe
+    from reformer.terminal import PlainConsole
     from reformer.training.train import train as train_recipe
 
     folder = output or Path("runs") / recipe.stem
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     metrics = train_recipe(
         read_recipe(recipe, overrides or ()), folder, resume=resume, overwrite=overwrite, console=console
     )
@@ -46,5 +46,7 @@ def train(
             scores = "  ".join(
                 f"{name} {value:.4f}" for name, value in metrics[split].items() if isinstance(value, float)
             )
-            console.print(f"{split:10}  {scores}", highlight=False, soft_wrap=True)
-    console.print(f"{folder}: model, tokenizer, recipe, metrics.json, learning_curve.png", highlight=False)
+            console.print(f"{split:10}  {scores}", soft_wrap=True)
+            for line in doubts(metrics[split]):
+                console.print(f"warning: {split}: {line}", style="yellow", soft_wrap=True)
+    console.print(f"{folder}: model, tokenizer, recipe, metrics.json, learning_curve.png")

@@ -16,6 +16,7 @@ from reformer.runs.folder import CHECKPOINTS, CURVE, START, make_folder, save_mo
 from reformer.tasks.base import Run, Task
 from reformer.tasks.recipe_checks import check
 from reformer.tasks.registry import TASKS
+from reformer.terminal import PlainConsole
 from reformer.training.callbacks import ReportingCallback, build_callbacks
 from reformer.training.initial_model import initial_model, keep_frequent_ngrams, load_start
 from reformer.training.learning_curve import plot_learning_curve
@@ -63,7 +64,7 @@ def train(
     folder = Path(output)
     recipe, checkpoint, arguments = begin(recipe, folder, resume=resume, overwrite=overwrite)
     is_main = arguments.process_index == 0
-    console = (console or Console(stderr=True)) if is_main else Console(quiet=True)
+    console = (console or PlainConsole(stderr=True)) if is_main else Console(quiet=True)
     task = TASKS[recipe.training.task]
 
     # Data and initial model. What the first process fetches or writes to the cache, the others find there.
@@ -79,7 +80,7 @@ def train(
         changes = changes if start is None else kept_changes(start.place, folder / START)
     else:
         for line in changes.in_words(task.best_metric):
-            console.print(line, highlight=False)
+            console.print(line, highlight=False, markup=False)
         if is_main:
             make_folder(folder, recipe)
             if start is not None:

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from reformer.data.cache import cache_folder
 from reformer.data.errors import DataError
 from reformer.data.index._registry import Archive, DataSet, data_set
 from reformer.files import UNFINISHED, replaced
+from reformer.terminal import PlainConsole
 
 _CHUNK = 1 << 16
 _PIP_STREAM = Path(__file__).with_name("_pip_stream.py")
@@ -120,8 +120,8 @@ def _download(archive: Archive, target: IO[bytes], progress: bool) -> str:
 
 @contextmanager
 def _bar(archive: Archive, progress: bool) -> Iterator[Progress]:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    console = PlainConsole(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not (progress and console.is_terminal)) as bar:
         bar.add_task(f"fetching {archive.file}", total=archive.size)
         yield bar

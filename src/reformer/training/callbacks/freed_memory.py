@@ -54,7 +54,7 @@ class FreedMemory(ReportingCallback):
             return
         self._decided = True
         self._keeps = free_memory() >= HEADROOM * args.world_size * peak_memory() and _keep()
-        self._console.print(f"note: {KEPT if self._keeps else ADVICE}", highlight=False)
+        self._console.print(f"note: {KEPT if self._keeps else ADVICE}", highlight=False, markup=False)
 
     def close(self) -> None:
         """Give freed memory back to the system, now and from here on."""

@@ -65,7 +65,7 @@ class GradualUnfreezing(ReportingCallback):
         if self._open > before:
             freeze_all_but_top(self._model, self._open)
             part = "embeddings" if self._open > self._count else f"layer {self._count - self._open}"
-            self._console.print(f"begins to learn: {part}", highlight=False)
+            self._console.print(f"begins to learn: {part}", highlight=False, markup=False)
         if self._stale == PATIENCE:
             control.should_training_stop = True
 

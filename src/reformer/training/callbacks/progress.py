@@ -31,7 +31,7 @@ class Progress(ReportingCallback):
         self._bar = ProgressBar(
             TextColumn("{task.percentage:3.0f}%"),
             BarColumn(bar_width=30),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             console=console,
             transient=True,
         )
@@ -101,5 +101,5 @@ class Progress(ReportingCallback):
         return f"{self._schedule.seconds / 60:5.1f} min  step {state.global_step:,}{loss}{score}"
 
     def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False)
+        self._console.print(line, highlight=False, markup=False)
         self._printed = time.perf_counter()
