@@ -96,7 +96,7 @@ def _linear(recipe: Any, steps: int, context: int) -> Facts:
         count = seen.sum(-1, keepdim=True).clamp_min(1)
         mean = series.where(seen, 0).sum(-1, keepdim=True) / count
         spread = ((series - mean).where(seen, 0).square().sum(-1, keepdim=True) / count).sqrt().clamp_min(1e-6)
-        scaled = ((series - mean) / spread).where(seen, 0).flatten(0, 1)
+        scaled = ((series - mean) / spread).where(seen, 0).flatten(0, 1).float()
         around = nn.functional.pad(scaled[:, None], (TREND // 2, TREND // 2), mode="replicate")
         trend = nn.functional.avg_pool1d(around, TREND, 1)[:, 0]
         return (maps[0](scaled - trend) + maps[1](trend)).view(*mean.shape[:2], -1), mean, spread
