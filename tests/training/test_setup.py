@@ -68,8 +68,8 @@ def _process_state():
 
 @pytest.mark.parametrize("options", [{}, {"learning_rate": 1e30, "warmup_ratio": 0.0, "logging_steps": 1}])
 def test_the_process_has_its_state_back_also_after_a_failure(tmp_path, options):
-    before = _process_state()
     recipe = checked_recipe(ner_recipe(tmp_path, max_steps=3, num_threads=2, **options))
+    before = _process_state()
     with pytest.raises(DivergedError) if options else nullcontext():
         train(recipe, tmp_path / "run", console=QUIET)
     assert _process_state() == before

@@ -51,8 +51,8 @@ def _tables(folder):
         },
         "training": {
             "task": "image-to-text",
-            "max_steps": 90,
-            "learning_rate": 1e-2,
+            "max_steps": 200,
+            "learning_rate": 3e-3,
             "batch_size": 32,
             "num_evaluations": 2,
             "device": "cpu",
