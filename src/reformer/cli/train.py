@@ -31,10 +31,13 @@ def train(
         raise ReformerError(f"{recipe}: there is no such recipe; check the path")
     from rich.console import Console
 
+    from reformer.runs.folder import check_output
     from reformer.runs.recipe_file import read_recipe
     from reformer.training.train import train as train_recipe
 
     folder = output or Path("runs") / recipe.stem
+    if not resume:
+        check_output(folder, recipe)
     console = Console(stderr=True)
     metrics = train_recipe(
         read_recipe(recipe, overrides or ()), folder, resume=resume, overwrite=overwrite, console=console

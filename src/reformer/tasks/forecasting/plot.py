@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from reformer.data import Series
+from reformer.files import replaced
 
 PAST_COLOUR, FORECAST_COLOUR = "#4c72b0", "#c44e52"
 
@@ -58,4 +59,5 @@ def plot_forecast(
     lines, labels = panels[0].get_legend_handles_labels()
     figure.legend(lines, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    with replaced(path) as file:
+        figure.savefig(file, format="png", dpi=120)
