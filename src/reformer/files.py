@@ -1,23 +1,38 @@
-"""Files that are replaced whole or not at all."""
+"""Writing and removing of files and folders: each appears whole or not at all, and nothing of others is lost."""
 
+import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
+from reformer.errors import ReformerError
+from reformer.processes import identity, is_dead
+
 UNFINISHED = ".unfinished-"
-"""The beginning of the name of a file that is not whole yet."""
+"""The beginning of the name of a file or folder that is not whole yet."""
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[IO[bytes]]:
+def replaced(
+    path: Path, *, overwrite: bool = True, on_partial: Callable[[Path], object] | None = None
+) -> Iterator[IO[bytes]]:
     """A file to write that takes the place of the one at `path` when the block ends, in one step.
 
     Whoever reads `path` finds the old file or the new one, whole, also after a power failure. An error in the block
-    leaves the old one. The new file has the old one's permissions, or those of any new file.
+    leaves the old one. The new file has the old one's permissions, or those of any new file. Where `path` is a link,
+    the file it leads to is replaced; a device or a pipe is written directly.
+
+    Args:
+        overwrite: whether a file at `path` may be replaced, also one that appears there in the meantime.
+        on_partial: called with the file `NAME.partial` that keeps what was written before an error; None removes it.
+
+    Raises:
+        ReformerError: `path` exists, and `overwrite` is False.
 
     Example:
         >>> import tempfile
@@ -27,26 +42,243 @@ def replaced(path: Path) -> Iterator[IO[bytes]]:
         >>> (folder / "scores.json").read_bytes()
         b'{}'
     """
-    # A name of its own for each: two processes may write the same file at the same time.
-    fresh = path.with_name(f"{UNFINISHED}{uuid4().hex}")
+    if not overwrite:
+        refuse_existing(path)
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        # A file in the place of /dev/null or of a pipe would break those who read and write these.
+        with path.open("wb") as file:
+            yield file
+        return
+    path = Path(os.path.realpath(path))
+    remove_leftovers(path.parent, path.name)
+    fresh = _unfinished(path)
     try:
         with fresh.open("xb") as file:
             yield file
-        replace_file(fresh, path)
+        replace_file(fresh, path, overwrite=overwrite)
+    except BaseException:
+        if on_partial is not None and fresh.exists() and fresh.stat().st_size > 0:
+            partial = _new_name(path.with_name(f"{path.name}.partial"))
+            os.replace(fresh, partial)
+            on_partial(partial)
+        raise
     finally:
         fresh.unlink(missing_ok=True)
 
 
-def replace_file(fresh: Path, path: Path) -> None:
-    """Put a whole file in the place of the one at `path`, with its permissions; both are in one file system."""
+@contextmanager
+def resumable(path: Path, length: int | None) -> Iterator[IO[bytes]]:
+    """A file to write that takes the place of the one at `path` when the block ends, and until then can be resumed.
+
+    An error, or the end of the process, leaves what was written beside `path`, to continue after `length` bytes of it;
+    what follows them is dropped. With None the file begins.
+
+    Raises:
+        ValueError: fewer bytes than `length` are there.
+    """
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        with path.open("wb", buffering=0) as file:
+            yield file
+        return
+    path = Path(os.path.realpath(path))
+    begun = path.with_name(f"{UNFINISHED}{path.name}")
+    # Finished files, and those of versions that wrote in place, are gone on with where they are.
+    place = begun if length is None or begun.exists() else path
+    if length is not None and (not place.exists() or place.stat().st_size < length):
+        raise ValueError(f"{place.stat().st_size if place.exists() else 0:,}")
+    # Unbuffered: a process that is killed loses nothing that it has written.
+    with place.open("wb" if length is None else "r+b", buffering=0) as file:
+        if length is not None and place.stat().st_size > length:
+            file.truncate(length)
+        file.seek(length or 0)
+        yield file
+    if place == begun:
+        replace_file(begun, path)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file, whole or not at all."""
+    with replaced(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill that appears at `path` when the block ends.
+
+    If another process was first, its folder stays. An error in the block leaves nothing.
+    """
+    with unfinished_folder(path) as fresh:
+        whole = fresh / path.name
+        whole.mkdir()
+        yield whole
+        for file in whole.iterdir():
+            if file.is_file():
+                _sync(file, os.O_RDWR)
+        _sync_folder(whole)
+        try:
+            os.rename(whole, path)
+        except OSError:
+            if not path.is_dir():
+                raise
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def unfinished_folder(path: Path) -> Iterator[Path]:
+    """A folder beside `path` for what is not whole yet; it is gone when the block ends."""
+    remove_leftovers(path.parent, path.name)
+    fresh = _unfinished(path)
+    fresh.mkdir()
+    try:
+        yield fresh
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def replace_file(fresh: Path, path: Path, *, overwrite: bool = True) -> None:
+    """Put a whole file in the place of the one at `path`, with its permissions; both are in one file system.
+
+    Raises:
+        ReformerError: `path` exists, and `overwrite` is False.
+    """
     if path.exists():
         shutil.copymode(path, fresh)
     # Without this a power failure may leave an empty file in the place of the old one.
     _sync(fresh, os.O_RDWR)
-    os.replace(fresh, path)
+    if overwrite:
+        os.replace(fresh, path)
+    else:
+        _put_where_nothing_is(fresh, path)
+    _sync_folder(path.parent)
+
+
+def move_aside(folder: Path, names: Iterable[str]) -> Path:
+    """Move these files and folders of `folder` into a new one beside it, called `NAME.replaced` or with a number."""
+    folder = Path(os.path.realpath(folder))
+    place = folder.with_name(f"{folder.name}.replaced")
+    number = 1
+    while True:
+        try:
+            place.mkdir()
+            break
+        except FileExistsError:
+            number += 1
+            place = folder.with_name(f"{folder.name}.replaced-{number}")
+    for name in names:
+        if os.path.lexists(folder / name):
+            os.rename(folder / name, place / name)
+    _sync_folder(place)
+    _sync_folder(folder)
+    return place
+
+
+def remove_files(folder: Path, patterns: Iterable[str]) -> None:
+    """Remove the files in `folder` that these names or patterns stand for, then the folders in it that this empties.
+
+    Nothing outside of `folder` is removed, whatever the patterns and links in it say.
+    """
+    inside = folder.resolve()
+    for pattern in patterns:
+        if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+            continue
+        for path in sorted(folder.glob(pattern)):
+            if path.is_dir() and not path.is_symlink():
+                continue
+            if not path.parent.resolve().is_relative_to(inside):
+                continue
+            path.unlink()
+            for parent in path.parents:
+                if parent == folder:
+                    break
+                remove_if_empty(parent)
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove the folder unless something is in it."""
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Remove what processes that have ended left unfinished in `folder`: for the file `name`, or for any.
+
+    The names say whose each is. What belongs to a live process, or to one of another machine, stays.
+    """
+    beginning = UNFINISHED if name is None else f"{UNFINISHED}{_key(name)}-"
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith(beginning):
+                continue
+            parts = entry.name.removeprefix(UNFINISHED).split("-")
+            # As `_unfinished` makes them; any other name is not ours.
+            if len(parts) != 5 or not is_dead("-".join(parts[1:4])):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                os.unlink(entry.path)
+
+
+def refuse_overwriting_inputs(output: Path | None, inputs: Iterable[str | Path | None]) -> None:
+    """Raise `ReformerError` if `output` is one of the files that are read, also by a link or another spelling."""
+    if output is None:
+        return
+    for given in inputs:
+        if given is not None and _same(output, Path(given)):
+            raise ReformerError(
+                f"{output}: this is the same file as {given}, which it would overwrite; give the output another name"
+            )
+
+
+def refuse_existing(output: Path | None, *, option: str = "--output") -> None:
+    """Raise `ReformerError` if `output` exists."""
+    if output is not None and os.path.lexists(output):
+        raise ReformerError(f"{output}: this exists already; take another {option}, or --overwrite")
+
+
+def _same(first: Path, second: Path) -> bool:
+    with suppress(OSError):
+        if os.path.samefile(first, second):
+            return True
+    return os.path.realpath(first) == os.path.realpath(second)
+
+
+def _unfinished(path: Path) -> Path:
+    # A name of its own for each: two processes may write the same file at the same time.
+    return path.with_name(f"{UNFINISHED}{_key(path.name)}-{identity()}-{uuid4().hex}")
+
+
+def _key(name: str) -> str:
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
+
+
+def _new_name(path: Path) -> Path:
+    """`path`, or with a number if it exists, as an empty file, so that no other process takes the name."""
+    number, place = 1, path
+    while True:
+        try:
+            place.open("xb").close()
+            return place
+        except FileExistsError:
+            number += 1
+            place = path.with_name(f"{path.name}-{number}")
+
+
+def _put_where_nothing_is(fresh: Path, path: Path) -> None:
+    try:
+        # Unlike a rename, this fails where another process has written the file in the meantime.
+        os.link(fresh, path)
+    except OSError:
+        # It exists, or this file system has no hard links.
+        refuse_existing(path)
+        os.replace(fresh, path)
+
+
+def _sync_folder(folder: Path) -> None:
     # Windows cannot open a folder, and writes its entries by itself.
     if os.name != "nt":
-        _sync(path.parent, os.O_RDONLY)
+        _sync(folder, os.O_RDONLY)
 
 
 def _sync(path: Path, flags: int) -> None:

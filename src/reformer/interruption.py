@@ -1,5 +1,7 @@
-"""Requests to stop long work, by Ctrl-C (SIGINT) or as batch systems and containers send them (SIGTERM)."""
+"""Requests to stop long work, by Ctrl-C (SIGINT), batch systems (SIGTERM) or a closed terminal (SIGHUP)."""
 
+import errno
+import os
 import signal
 import threading
 from types import TracebackType
@@ -7,7 +9,8 @@ from typing import Any, Self
 
 from reformer.errors import ReformerError
 
-REQUESTS = (signal.SIGINT, signal.SIGTERM)
+# Windows has no SIGHUP.
+REQUESTS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else []))
 
 
 class StoppedError(ReformerError):
@@ -24,10 +27,10 @@ class StoppedError(ReformerError):
 
 
 class Interruption:
-    """Handler of SIGINT and SIGTERM that notes the first signal, so that the work can finish its step and save.
+    """Handler of SIGINT, SIGTERM and SIGHUP that notes the first signal, so that the work can finish its step and save.
 
     The second signal raises `KeyboardInterrupt`. Python allows handlers in the main thread alone: in other threads
-    signals are not handled, and `request` stays None.
+    signals are not handled, and `request` stays None. Nor is a SIGHUP that `nohup` has the process ignore.
     """
 
     def __init__(self) -> None:
@@ -38,7 +41,7 @@ class Interruption:
     def hold(self) -> None:
         """Install the handlers."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in REQUESTS}
+            self._before = {number: signal.signal(number, self._note) for number in REQUESTS if not _ignored(number)}
 
     def release(self) -> None:
         """Put the former handlers back."""
@@ -51,6 +54,8 @@ class Interruption:
         if self.request is not None:
             raise KeyboardInterrupt
         self.request = number
+        if number not in (signal.SIGINT, signal.SIGTERM):
+            _leave_closed_terminal()
 
     def __enter__(self) -> Self:
         self.hold()
@@ -60,3 +65,21 @@ class Interruption:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _ignored(number: int) -> bool:
+    return number not in (signal.SIGINT, signal.SIGTERM) and signal.getsignal(number) is signal.SIG_IGN
+
+
+def _leave_closed_terminal() -> None:
+    """Drop what is printed on a closed terminal: the error of printing would end the work before it is saved."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    try:
+        for descriptor in (1, 2):
+            try:
+                os.write(descriptor, b"")
+            except OSError as error:
+                if error.errno == errno.EIO:
+                    os.dup2(nowhere, descriptor)
+    finally:
+        os.close(nowhere)

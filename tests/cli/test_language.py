@@ -46,7 +46,9 @@ def test_texts_are_scored(runs, tmp_path):
     lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == sum(result["tokens"] for result in results)
     # Finished as it is, it is only shown again.
-    assert reformer(*command).stdout == shown
+    assert "scores.json: this exists already" in reformer(*command, status=1).stderr
+    assert reformer(*command, "--overwrite").stdout == shown
+    assert (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines() == lines
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,8 @@ def test_interrupted_and_gone_on_with_is_uninterrupted(run, tmp_path, file, monk
         score(run, texts, on_progress=press, **options)
     assert stopped.value.exit_status == 128 + number
     # Lines after the saved state are written once more, not twice.
-    with (tmp_path / "parts.jsonl").open("a") as written:
+    assert not (tmp_path / "parts.jsonl").exists()
+    with (tmp_path / ".unfinished-parts.jsonl").open("a") as written:
         written.write("half a li")
     assert score(run, texts, **options) == whole
     assert (tmp_path / "parts.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from reformer.cli.files import check_output_file
 from reformer.cli.options import Beams, Format, RunFolder, Split, TextColumn
 
 
@@ -17,6 +18,7 @@ def evaluate(
     split: Split = "test",
     beams: Beams = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the metrics as JSON here, too.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
 ) -> None:
     """Evaluate a trained model on a labelled file.
 
@@ -28,11 +30,13 @@ def evaluate(
 
     from rich.table import Table
 
+    from reformer.files import replaced
     from reformer.metrics.doubts import doubts
     from reformer.runs.loading import load_run
     from reformer.tasks.base import PredictingTask, PredictOptions
     from reformer.terminal import PlainConsole
 
+    check_output_file(output, [data], run, overwrite=overwrite)
     loaded = load_run(run, PredictingTask)
     options = PredictOptions(format=format, text_column=text_column, label_column=label_column, beams=beams)
     loaded.task.check_options(loaded.recipe.training.task, options)
@@ -46,4 +50,5 @@ def evaluate(
     for line in doubts(metrics):
         PlainConsole(stderr=True).print(f"warning: {line}", style="yellow", soft_wrap=True)
     if output is not None:
-        output.write_text(json.dumps(metrics, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        with replaced(output, overwrite=overwrite) as file:
+            file.write((json.dumps(metrics, ensure_ascii=False, indent=2) + "\n").encode())

@@ -4,7 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from reformer.cli.errors import say_error
+from reformer.cli.files import check_output_file
 from reformer.cli.options import Beams, Format, RunFolder, TextColumn
 from reformer.errors import ReformerError
+from reformer.files import replaced
+from reformer.interruption import Interruption, StoppedError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,12 +60,14 @@ def predict(
     """Predict for each record of the files: JSONL, one line a record, in the order of the input.
 
     Nothing is cut, and `text[start:end]` of every span is its entity. However many records there are, the memory
-    stays the same. A record that cannot be read is reported and left out; the exit status is 1 then.
+    stays the same. A record that cannot be read is reported and left out; the exit status is 1 then. The output file
+    appears when it is whole; after an error, the answers up to there are in a file `NAME.partial` beside it.
     """
     from reformer.runs.loading import load_run
     from reformer.tasks.base import PredictingTask, PredictOptions
     from reformer.terminal import PlainConsole
 
+    check_output_file(output, files, run, overwrite=overwrite)
     loaded = load_run(run, PredictingTask)
     options = PredictOptions(format=format, text_column=text_column, text=text, pictures=pictures, beams=beams)
     loaded.task.check_options(loaded.recipe.training.task, options)
@@ -73,7 +78,11 @@ def predict(
         skipped += 1
         say_error(str(error))
 
-    with _destination(output, overwrite=overwrite) as stream, _progress(PlainConsole(stderr=True)) as count:
+    with (
+        _destination(output, overwrite=overwrite) as stream,
+        Interruption() if output is not None else nullcontext() as stopping,
+        _progress(PlainConsole(stderr=True)) as count,
+    ):
         is_table = output is not None and output.suffix.lower() == ".csv"
         write = _table(stream, spreadsheet=spreadsheet) if is_table else _lines(stream)
         for record in loaded.task.predict(loaded, files, options, skip):
@@ -81,6 +90,8 @@ def predict(
             # A line that is written is not lost, whatever comes next.
             stream.flush()
             count()
+            if stopping is not None and stopping.request is not None:
+                raise StoppedError(f"{output}: stopped before the last answer", stopping.request)
     if skipped:
         raise ReformerError(f"{skipped:,} left out, for the reasons above; all others were answered")
 
@@ -130,12 +141,19 @@ def _destination(output: Path | None, *, overwrite: bool) -> Iterator[TextIO]:
             sys.stdout.reconfigure(encoding="utf-8")
         yield sys.stdout
         return
-    try:
-        stream = output.open("w" if overwrite else "x", encoding="utf-8", newline="")
-    except FileExistsError:
-        raise ReformerError(f"{output}: this exists already; take another --output, or --overwrite") from None
-    with stream:
-        yield stream
+
+    def say_partial(partial: Path) -> None:
+        say_error(f"{output}: this is not written; the answers up to here are in {partial}")
+
+    with replaced(output, overwrite=overwrite, on_partial=say_partial) as file:
+        stream = TextIOWrapper(file, encoding="utf-8", newline="")
+        try:
+            yield stream
+            stream.flush()
+        finally:
+            # `replaced` closes the file.
+            with suppress(OSError, ValueError):
+                stream.detach()
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reformer.cli.files import check_output_file
 from reformer.cli.options import RunFolder
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ def score(
     ] = None,
     piece: Annotated[int, typer.Option(min=1, help="Bytes to read at a time.")] = 16384,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the scores as JSON here, too.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --per-token.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the files of --output and --per-token.")
+    ] = False,
 ) -> None:
     """Bits a byte and perplexity of texts, each read in one pass from the first byte to the last.
 
@@ -38,12 +41,17 @@ def score(
 
     from rich.table import Table
 
+    from reformer.files import replaced
     from reformer.inference.scoring import find_texts
     from reformer.inference.scoring import score as score_texts
     from reformer.runs.loading import load_run
     from reformer.tasks.language_modelling import LanguageModelling
     from reformer.terminal import PlainConsole
 
+    check_output_file(output, [*files, state, per_token], run, overwrite=overwrite)
+    # Whether these may be there already, the scoring knows.
+    check_output_file(per_token, [*files, state], run, overwrite=True)
+    check_output_file(state, files, run, overwrite=True)
     texts = find_texts(files)
     loaded = load_run(run, LanguageModelling)
     console = PlainConsole(stderr=True)
@@ -67,7 +75,8 @@ def score(
         )
     PlainConsole().print(table)
     if output is not None:
-        output.write_text(json.dumps(results, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        with replaced(output, overwrite=overwrite) as file:
+            file.write((json.dumps(results, ensure_ascii=False, indent=2) + "\n").encode())
 
 
 @contextmanager

@@ -30,11 +30,14 @@ def train(
 
         raise ReformerError(f"{recipe}: there is no such recipe; check the path")
     from reformer.metrics.doubts import doubts
+    from reformer.runs.folder import check_output
     from reformer.runs.recipe_file import read_recipe
     from reformer.terminal import PlainConsole
     from reformer.training.train import train as train_recipe
 
     folder = output or Path("runs") / recipe.stem
+    if not resume:
+        check_output(folder, recipe)
     console = PlainConsole(stderr=True)
     metrics = train_recipe(
         read_recipe(recipe, overrides or ()), folder, resume=resume, overwrite=overwrite, console=console

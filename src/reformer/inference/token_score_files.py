@@ -11,6 +11,8 @@ from typing import Any, Protocol, Self, cast
 import numpy as np
 
 from reformer.errors import ReformerError
+from reformer.files import replaced
+from reformer.files import resumable as open_resumable
 from reformer.inference.token_scores import TokenScores
 
 
@@ -49,26 +51,23 @@ def open_token_scores(path: Path, *, resume_at: int | None, resumable: bool, ove
         raise ReformerError(f"{path}: a Parquet file cannot be gone on with, as --state promises; give a .jsonl name")
     if resume_at is None and path.exists() and not overwrite:
         raise ReformerError(f"{path}: this exists already; take another --per-token, or --overwrite")
-    return _Parquet(path) if path.suffix == ".parquet" else _JsonLines(path, resume_at)
+    if path.suffix == ".parquet":
+        return _Parquet(path)
+    return _JsonLines(path, resume_at, resumable=resumable)
 
 
 class _JsonLines:
-    def __init__(self, path: Path, resume_at: int | None) -> None:
+    def __init__(self, path: Path, resume_at: int | None, *, resumable: bool) -> None:
         self._path = path
-        # Unbuffered: a process that is killed loses nothing that it has written.
-        if resume_at is None:
-            self._file = path.open("wb", buffering=0)
-            return
-        size = path.stat().st_size if path.exists() else 0
-        if size < resume_at:
+        # Tokens after the state are scored again, and would stand in the file twice: it goes on where the state was.
+        self._place = open_resumable(path, resume_at) if resumable else replaced(path)
+        try:
+            self._file = self._place.__enter__()
+        except ValueError as error:
             raise ReformerError(
-                f"{path}: {size:,} bytes are there, and the state was made when they were {resume_at:,}; give the "
+                f"{path}: {error} bytes are there, and the state was made when they were {resume_at:,}; give the "
                 "same --per-token as before, or another --state"
-            )
-        self._file = path.open("r+b", buffering=0)
-        # Tokens after the state are scored again, and would stand in the file twice.
-        self._file.truncate(resume_at)
-        self._file.seek(resume_at)
+            ) from None
 
     def write(self, file: str, scores: TokenScores) -> None:
         name = json.dumps(file, ensure_ascii=False)
@@ -82,6 +81,7 @@ class _JsonLines:
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
+            self._file.flush()
         except OSError as error:
             raise ReformerError(
                 f"{self._path}: this cannot be written ({error.strerror or error}); what was written before is kept; "
@@ -98,7 +98,7 @@ class _JsonLines:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._place.__exit__(kind, error, trace)
 
 
 class _Parquet:
@@ -114,8 +114,9 @@ class _Parquet:
         self._path, self._arrow = path, cast(Any, pyarrow)
         types = {"file": "string", "start": "int64", "end": "int64", "id": "int64", "bits": "float64"}
         self._schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in types.items()])
+        self._place = replaced(path)
         with self._errors_with_name():
-            self._writer = pyarrow.parquet.ParquetWriter(path, self._schema)
+            self._writer = pyarrow.parquet.ParquetWriter(self._place.__enter__(), self._schema)
 
     def write(self, file: str, scores: TokenScores) -> None:
         missing = np.isnan(scores.bits)
@@ -138,9 +139,21 @@ class _Parquet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Without its footer a Parquet file cannot be read: after an error, too, the writer is closed if it can be.
-        with self._errors_with_name() if error is None else suppress(OSError):
-            self._writer.close()
+        if error is not None:
+            # The writer would otherwise end the file when it is collected, after the file was closed.
+            with suppress(OSError):
+                self._writer.close()
+            with suppress(OSError):
+                self._place.__exit__(kind, error, trace)
+            return
+        with self._errors_with_name():
+            # Its footer first: without it a Parquet file cannot be read.
+            try:
+                self._writer.close()
+            except OSError as failure:
+                self._place.__exit__(type(failure), failure, failure.__traceback__)
+                raise
+            self._place.__exit__(None, None, None)
 
     @contextmanager
     def _errors_with_name(self) -> Iterator[None]:
@@ -148,4 +161,6 @@ class _Parquet:
         try:
             yield
         except OSError as error:
-            raise ReformerError(f"{self._path}: this cannot be written, and may not be readable ({error})") from None
+            raise ReformerError(
+                f"{self._path}: this cannot be written ({error}); a file that was there before is kept"
+            ) from None

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from reformer.errors import ReformerError
-from reformer.files import replace_file, replaced
+from reformer.files import move_aside, remove_files, remove_if_empty, replace_file, unfinished_folder, write
 from reformer.finetuning import Adapter
-from reformer.finetuning.adapter import ADAPTER
+from reformer.finetuning.adapter import ADAPTER, ADAPTER_CONFIG
 from reformer.models.progress_bars import no_progress_bars
 from reformer.recipe import Recipe
 from reformer.runs.recipe_file import write_recipe
@@ -25,6 +24,19 @@ CHECKPOINTS = "checkpoints"
 LOGS = "logs"
 START = "start"
 WEIGHTS = "model.safetensors"
+MARKER = ".reformer-run.json"
+"""The file by which a run folder is known: the names that the run has written, and where the former run is kept."""
+
+CHECKPOINT_FILES = f"{CHECKPOINTS}/checkpoint-*/*"
+START_FILES = f"{START}/*"
+LOG_FILES = f"{LOGS}/events.out.tfevents.*"
+_BEGUN = (RECIPE, METRICS, CURVE, CHECKPOINT_FILES, START_FILES, LOG_FILES)
+
+_SAVED = (
+    *(WEIGHTS, ADAPTER, "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"),
+    *(ADAPTER_CONFIG, "special_tokens_map.json", "series.json"),
+)
+"""Files of a finished run; those of versions that kept no list can be no others."""
 
 
 class RunError(ReformerError):
@@ -53,40 +65,145 @@ def check_whole(folder: Path, needed: Iterable[str]) -> None:
 
 def save_model(model: PreTrainedModel | Adapter, processor: Processor | None, folder: Path) -> None:
     """Write model and processor into the folder, each file whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as fresh, no_progress_bars():
-        model.save_pretrained(fresh)
+    with unfinished_folder(folder / WEIGHTS) as fresh, no_progress_bars():
+        model.save_pretrained(str(fresh))
         if processor is not None:
-            processor.save_pretrained(fresh)
+            processor.save_pretrained(str(fresh))
         # The weights come out readable by their owner alone; whoever may read the recipe may read them.
-        shutil.copymode(folder / RECIPE, Path(fresh) / weights_file(Path(fresh)))
-        for file in sorted(Path(fresh).iterdir()):
+        shutil.copymode(folder / RECIPE, fresh / weights_file(fresh))
+        files = sorted(fresh.iterdir())
+        # Listed first: of a run that is killed here, too, every file can be removed again.
+        _add_to_list(folder, (file.name for file in files))
+        for file in files:
             replace_file(file, folder / file.name)
 
 
 def write_metrics(metrics: Mapping[str, Any], folder: Path) -> None:
     """Write `metrics.json`, whole or not at all."""
-    with replaced(folder / METRICS) as file:
-        file.write((json.dumps(metrics, ensure_ascii=False, indent=2) + "\n").encode())
+    write(folder / METRICS, (json.dumps(metrics, ensure_ascii=False, indent=2) + "\n").encode())
 
 
-def check_free(folder: Path, *, overwrite: bool) -> None:
-    """Raise `RunError` if a new run in this folder would destroy files that it may not overwrite."""
-    if not folder.exists():
-        return
-    held = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {folder.name}
-    # A run that ended before its first checkpoint has nothing to lose.
-    begun_only = held <= {RECIPE, LOGS, START}
-    replaceable = overwrite and RECIPE in held
-    if not (begun_only or replaceable):
+def check_output(folder: Path, recipe: Path | None = None) -> None:
+    """Raise `RunError` if a new run in this folder would mix with what is not of a run.
+
+    Args:
+        recipe: the file of the recipe; its folder is the user's.
+    """
+    place = folder.resolve()
+    here = Path.cwd()
+    if place == here or place in here.parents:
+        raise RunError(f"{folder}: this is the current folder or one around it; give the run an --output of its own")
+    if recipe is not None and place in recipe.resolve().parents:
         raise RunError(
-            f"{folder}: this exists already; take another --output, --resume to go on with an interrupted run, or "
-            "--overwrite to replace a run"
+            f"{folder}: this is the folder of the recipe {recipe}; give the run an --output of its own, such as "
+            f"{folder / 'run'}"
         )
 
 
-def make_folder(folder: Path, recipe: Recipe) -> None:
-    """Make the folder, empty but for the recipe; `check_free` has allowed it."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+def check_free(folder: Path, *, overwrite: bool, start: str | None = None) -> None:
+    """Raise `RunError` if a new run in this folder would destroy files that it may not overwrite.
+
+    Args:
+        start: the folder of the model that the run starts from, if it is one.
+    """
+    check_output(folder)
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise RunError(f"{folder}: this is a file; give another --output")
+    if start is not None and Path(start).is_dir() and Path(start).samefile(folder):
+        raise RunError(f"{folder}: the run starts from the model in this folder; give another --output")
+    held = {entry.name for entry in folder.iterdir()}
+    if not held:
+        return
+    written = _written_names(folder)
+    # A run that ended before its first checkpoint has nothing to lose.
+    begun_only = (folder / MARKER).is_file() and held <= {MARKER, RECIPE, LOGS, START}
+    if not (begun_only or (overwrite and written)):
+        remedy = (
+            "take another --output, --resume to go on with an interrupted run, or --overwrite to replace a run"
+            if written
+            else "it is not known as the folder of a run, so nothing in it is replaced; take another --output"
+        )
+        raise RunError(f"{folder}: this exists already; {remedy}")
+    others = [name for name in (*_top(_BEGUN), *_SAVED) if name in held - {MARKER, *_top(written)}]
+    if others:
+        raise RunError(
+            f"{folder}: {', '.join(others)}: the run in this folder has not written this, and a new one would replace "
+            "it; move it, or take another --output"
+        )
+
+
+def make_folder(folder: Path, recipe: Recipe) -> Path | None:
+    """Make the folder, in which nothing of a former run is left; `check_free` has allowed it.
+
+    Returns:
+        The folder where the finished run that was here is kept until this one is whole; None without one.
+    """
+    kept = None
+    if folder.is_dir() and (written := _written_names(folder)):
+        if (folder / METRICS).is_file() or any(folder.glob(CHECKPOINT_FILES)):
+            kept = move_aside(folder, (*_top(written), MARKER))
+        else:
+            # The run that the one before had put aside is still the last whole one.
+            kept = _replaced_by(folder, folder)
+            remove_files(folder, (*written, MARKER))
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_marker(folder, _BEGUN, None if kept is None else kept.name)
     write_recipe(recipe, folder / RECIPE)
+    return kept
+
+
+def remove_replaced(folder: Path) -> None:
+    """Remove the run that this one, which is whole now, has replaced: the files that it has written, no others."""
+    former = _replaced_by(folder, folder)
+    while former is not None:
+        # An interrupted run may itself have replaced another.
+        before = _replaced_by(former, folder)
+        remove_files(former, (*_written_names(former), MARKER))
+        remove_if_empty(former)
+        former = before
+    _write_marker(folder, _written_names(folder), None)
+
+
+def _replaced_by(run: Path, folder: Path) -> Path | None:
+    """The folder beside `folder` where the run that `run` has replaced is kept."""
+    name = _read_marker(run).get("replaced")
+    # A name with a path in it is none that `make_folder` has written.
+    if not isinstance(name, str) or Path(name).name != name or not name.startswith(f"{folder.resolve().name}.replaced"):
+        return None
+    kept = folder.resolve().with_name(name)
+    return kept if kept.is_dir() and not kept.is_symlink() and kept != run.resolve() else None
+
+
+def _written_names(folder: Path) -> tuple[str, ...]:
+    """The names and patterns of the files that the run in a folder has written; none if it is no run's."""
+    if (folder / MARKER).is_file():
+        written = _read_marker(folder).get("written")
+        return tuple(name for name in written if isinstance(name, str)) if isinstance(written, list) else ()
+    # Versions that kept no list left metrics, or were stopped with a checkpoint.
+    finished = (folder / METRICS).is_file() and (folder / weights_file(folder)).is_file()
+    stopped = any((folder / CHECKPOINTS).glob("checkpoint-*/trainer_state.json"))
+    return (*_BEGUN, *_SAVED) if (folder / RECIPE).is_file() and (finished or stopped) else ()
+
+
+def _top(names: Iterable[str]) -> list[str]:
+    return [name.partition("/")[0] for name in names if name and name not in (".", "..")]
+
+
+def _add_to_list(folder: Path, names: Iterable[str]) -> None:
+    before = _written_names(folder) or _BEGUN
+    _write_marker(folder, dict.fromkeys((*before, *names)), _read_marker(folder).get("replaced"))
+
+
+def _read_marker(folder: Path) -> dict[str, Any]:
+    try:
+        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return marker if isinstance(marker, dict) else {}
+
+
+def _write_marker(folder: Path, written: Iterable[str], replaced: str | None) -> None:
+    marker = {"written": list(written), "replaced": replaced}
+    write(folder / MARKER, (json.dumps(marker, ensure_ascii=False, indent=2) + "\n").encode())

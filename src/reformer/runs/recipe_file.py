@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from reformer.files import write
 from reformer.recipe import Recipe, RecipeError
 from reformer.tasks.recipe_checks import checked_recipe, current_name, with_current_names
 
@@ -41,7 +42,7 @@ def write_recipe(recipe: Recipe, path: str | Path) -> None:
         # JSON's numbers, strings and lists are TOML's as well.
         lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()]
         lines.append("")
-    Path(path).write_text("\n".join(lines), encoding="utf-8")
+    write(Path(path), "\n".join(lines).encode())
 
 
 def _parse(path: Path) -> dict[str, Any]:

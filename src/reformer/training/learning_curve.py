@@ -6,6 +6,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from reformer.files import replaced
+
 LOSS_COLOUR, SCORE_COLOUR = "#4c72b0", "#c44e52"
 
 
@@ -36,7 +38,8 @@ def plot_learning_curve(
     labels = [str(line.get_label()) for line in lines]
     figure.legend(lines, labels, loc="outside lower center", ncols=3, frameon=False)
     left.grid(alpha=0.2)
-    figure.savefig(path, dpi=120)
+    with replaced(path) as file:
+        figure.savefig(file, format="png", dpi=120)
 
 
 def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:

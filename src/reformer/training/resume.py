@@ -8,6 +8,7 @@ from typing import Any
 from transformers import PreTrainedConfig
 from transformers.trainer_utils import get_last_checkpoint
 
+from reformer.files import new_folder, write
 from reformer.models import ReformerConfig
 from reformer.recipe import Recipe
 from reformer.runs.folder import CHECKPOINTS, METRICS, RECIPE, RunError
@@ -27,11 +28,11 @@ def kept_start(place: str, folder: Path) -> PretrainedStart:
 
 def keep_start(folder: Path, config: PreTrainedConfig, processor: Processor | None, changes: ModelChanges) -> None:
     """Keep configuration, processor and changes for a resumed run, which cannot tell them from its checkpoint."""
-    folder.mkdir()
-    config.save_pretrained(folder)
-    if processor is not None:
-        processor.save_pretrained(folder)
-    (folder / CHANGES).write_text(json.dumps(changes.to_json(), ensure_ascii=False), encoding="utf-8")
+    with new_folder(folder) as fresh:
+        config.save_pretrained(fresh)
+        if processor is not None:
+            processor.save_pretrained(fresh)
+        write(fresh / CHANGES, json.dumps(changes.to_json(), ensure_ascii=False).encode())
 
 
 def kept_changes(place: str, folder: Path) -> ModelChanges:

@@ -15,6 +15,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.utils import logging
 
 from reformer.errors import ReformerError
+from reformer.files import remove_leftovers
 from reformer.recipe import Recipe
 from reformer.runs.folder import CHECKPOINTS, LOGS, check_free
 from reformer.tasks.base import TaskData
@@ -39,11 +40,12 @@ def begin(
         RunError: the folder is in use, or there is nothing in it to resume.
     """
     checkpoint = None
+    remove_leftovers(folder)
     if resume:
         checkpoint, recipe = find_checkpoint(folder, recipe)
     else:
         recipe = resolve_precision(recipe)
-        check_free(folder, overwrite=overwrite)
+        check_free(folder, overwrite=overwrite, start=recipe.finetune.start_from)
     arguments = training_arguments(recipe, folder)
     # After the arguments: where processes are connected on the CPU, accelerate has set a number of its own.
     if recipe.training.num_threads is not None:

@@ -1,6 +1,5 @@
 """Training run: a recipe in, a run folder out."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,11 +7,22 @@ from typing import Any
 from rich.console import Console
 from transformers import PreTrainedModel, set_seed
 
+from reformer.files import remove_files
 from reformer.finetuning import Adapter
 from reformer.interruption import StoppedError
 from reformer.models.progress_bars import no_progress_bars
 from reformer.recipe import Recipe
-from reformer.runs.folder import CHECKPOINTS, CURVE, START, make_folder, save_model, write_metrics
+from reformer.runs.folder import (
+    CHECKPOINT_FILES,
+    CHECKPOINTS,
+    CURVE,
+    START,
+    START_FILES,
+    make_folder,
+    remove_replaced,
+    save_model,
+    write_metrics,
+)
 from reformer.tasks.base import Run, Task
 from reformer.tasks.recipe_checks import check
 from reformer.tasks.registry import TASKS
@@ -82,7 +92,9 @@ def train(
         for line in changes.in_words(task.best_metric):
             console.print(line, highlight=False, markup=False)
         if is_main:
-            make_folder(folder, recipe)
+            kept = make_folder(folder, recipe)
+            if kept is not None:
+                console.print(f"the run before is kept in {kept} until this one is whole", highlight=False)
             if start is not None:
                 keep_start(folder / START, model.config, data.processor, changes)
         keep_frequent_ngrams(model, data, recipe.training, start)
@@ -139,6 +151,5 @@ def _save(
     save_model(model, run.processor, folder)
     plot_learning_curve(history, task.best_metric, folder / CURVE, greater_is_better=task.greater_is_better)
     write_metrics(metrics, folder)
-    shutil.rmtree(folder / CHECKPOINTS)
-    if (folder / START).exists():
-        shutil.rmtree(folder / START)
+    remove_files(folder, (CHECKPOINT_FILES, START_FILES))
+    remove_replaced(folder)

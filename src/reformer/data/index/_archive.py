@@ -1,7 +1,6 @@
 """Archives of data sets: fetched, checked, and their members taken out."""
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from reformer.data.cache import cache_folder
 from reformer.data.errors import DataError
 from reformer.data.index._registry import Archive, DataSet, data_set
-from reformer.files import UNFINISHED, replaced
+from reformer.files import new_folder, replaced
 from reformer.terminal import PlainConsole
 
 _CHUNK = 1 << 16
@@ -129,27 +128,20 @@ def _bar(archive: Archive, progress: bool) -> Iterator[Progress]:
 
 def _extract(entry: DataSet, archive: Path, folder: Path) -> None:
     """Take the members out into `folder`, which appears when all of them are there."""
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=UNFINISHED) as unfinished:
-        whole = Path(unfinished) / folder.name
-        whole.mkdir()
+    # Where another process is first, its files stay: they are the same.
+    with new_folder(folder) as whole:
         try:
             for member in entry.members:
                 # Only the last part of the member's path is used, so none can lead out of the folder.
                 with (
                     _open_member(archive, member) as packed,
-                    (whole / Path(member).name).open("wb") as file,
+                    replaced(whole / Path(member).name) as file,
                 ):
                     shutil.copyfileobj(packed, file)
         except (KeyError, tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
             raise DataError(
                 archive, None, f"the archive cannot be opened ({error})", "delete it and fetch again"
             ) from error
-        try:
-            os.rename(whole, folder)
-        except OSError:
-            # Another process was first, and its files are the same.
-            if not folder.is_dir():
-                raise
 
 
 @contextmanager

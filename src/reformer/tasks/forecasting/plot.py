@@ -9,6 +9,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from reformer.data import Series
+from reformer.files import replaced
 
 PAST_COLOUR, FORECAST_COLOUR = "#4c72b0", "#c44e52"
 
@@ -57,4 +58,5 @@ def plot_forecast(
     lines, labels = panels[0].get_legend_handles_labels()
     figure.legend(lines, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    with replaced(path) as file:
+        figure.savefig(file, format="png", dpi=120)

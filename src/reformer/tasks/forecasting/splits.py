@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from reformer.data import DataError, Series, load_series, read_series
 from reformer.data.batching.series_windows import SeriesWindows
 from reformer.data.errors import OnError, raise_error
+from reformer.files import write
 from reformer.recipe import AtLeastOne, DataRecipe
 from reformer.tasks.base import describe_splits
 
@@ -84,7 +85,7 @@ class SeriesReader:
     def save_pretrained(self, save_directory: Any) -> None:
         """Write `series.json` into the folder."""
         text = json.dumps(asdict(self), ensure_ascii=False, indent=2)
-        (Path(save_directory) / SERIES_FILE).write_text(text + "\n", encoding="utf-8")
+        write(Path(save_directory) / SERIES_FILE, f"{text}\n".encode())
 
     @classmethod
     def load(cls, folder: Path) -> "SeriesReader":

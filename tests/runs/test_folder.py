@@ -1,0 +1,128 @@
+"""A run's folder: only what a run has written is ever replaced or removed."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from reformer.runs.folder import (
+    MARKER,
+    RunError,
+    check_free,
+    check_output,
+    make_folder,
+    remove_replaced,
+    write_metrics,
+)
+from reformer.runs.recipe_file import read_recipe
+from reformer.tasks.recipe_checks import checked_recipe
+from tests.tiny import ner_recipe
+
+GOLDEN = Path(__file__).parents[1] / "contract/golden/labeller"
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    (tmp_path / "data").mkdir()
+    return checked_recipe(ner_recipe(tmp_path / "data"))
+
+
+def _finish(recipe, folder, weights=b"new"):
+    (folder / "model.safetensors").write_bytes(weights)
+    marker = folder / MARKER
+    marker.write_text(marker.read_text().replace('"metrics.json"', '"metrics.json", "model.safetensors"'))
+    write_metrics({}, folder)
+
+
+def test_a_folder_that_merely_has_a_recipe_is_never_taken(tmp_path, recipe):
+    folder = tmp_path / "mine"
+    (folder / "logs").mkdir(parents=True)
+    (folder / "recipe.toml").write_text("mine", encoding="utf-8")
+    for overwrite in (False, True):
+        with pytest.raises(RunError, match="not known as the folder of a run"):
+            check_free(folder, overwrite=overwrite)
+    assert (folder / "recipe.toml").read_text(encoding="utf-8") == "mine"
+
+
+def test_the_current_folder_and_the_recipe_s_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "exp/inner").mkdir(parents=True)
+    recipe = tmp_path / "exp/recipe.toml"
+    recipe.touch()
+    (tmp_path / "link").symlink_to("exp")
+    for folder in (tmp_path / "exp", tmp_path / "link", tmp_path / "exp/inner/..", tmp_path):
+        with pytest.raises(RunError, match="folder of the recipe"):
+            check_output(folder, recipe)
+    check_output(tmp_path / "exp/run", recipe)
+    monkeypatch.chdir(tmp_path / "exp/inner")
+    for folder in (Path(), Path(".."), tmp_path / "exp"):
+        with pytest.raises(RunError, match="current folder"):
+            check_free(folder, overwrite=True)
+
+
+def test_the_start_of_a_run_is_not_replaced_by_it(tmp_path, recipe):
+    make_folder(tmp_path / "run", recipe)
+    with pytest.raises(RunError, match="starts from the model in this folder"):
+        check_free(tmp_path / "run", overwrite=True, start=str(tmp_path / "data/../run"))
+
+
+def test_a_finished_run_is_kept_until_the_new_one_is_whole(tmp_path, recipe):
+    folder = tmp_path / "run"
+    assert make_folder(folder, recipe) is None
+    _finish(recipe, folder, b"old")
+    (folder / "thesis.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(RunError, match="--overwrite to replace a run"):
+        check_free(folder, overwrite=False)
+    check_free(folder, overwrite=True)
+    kept = make_folder(folder, recipe)
+    assert kept == tmp_path / "run.replaced"
+    assert (kept / "model.safetensors").read_bytes() == b"old"
+    assert not (folder / "model.safetensors").exists()
+    # Killed before a checkpoint and begun again: the last whole run is still the one that is kept.
+    check_free(folder, overwrite=True)
+    assert make_folder(folder, recipe) == kept
+    # Stopped with a checkpoint and begun again: both are kept.
+    (folder / "checkpoints/checkpoint-5").mkdir(parents=True)
+    (folder / "checkpoints/checkpoint-5/trainer_state.json").touch()
+    second = make_folder(folder, recipe)
+    assert second == tmp_path / "run.replaced-2"
+    assert (kept / "model.safetensors").read_bytes() == b"old"
+    _finish(recipe, folder)
+    remove_replaced(folder)
+    assert sorted(os.listdir(tmp_path)) == ["data", "run"]
+    assert (folder / "thesis.txt").read_text(encoding="utf-8") == "mine"
+    assert (folder / "model.safetensors").read_bytes() == b"new"
+
+
+def test_a_file_of_the_user_that_a_run_would_write_is_not_replaced(tmp_path, recipe):
+    make_folder(tmp_path / "run", recipe)
+    (tmp_path / "run/config.json").write_text("mine", encoding="utf-8")
+    with pytest.raises(RunError, match=r"config\.json: the run in this folder has not written this"):
+        check_free(tmp_path / "run", overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["../outside", "outside", "run", ".."])
+def test_a_hostile_list_leads_nowhere(tmp_path, recipe, name):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "dear.txt").touch()
+    make_folder(tmp_path / "run", recipe)
+    (tmp_path / "run" / MARKER).write_text(
+        f'{{"written": ["../outside/*", "{outside}/dear.txt", "recipe.toml"], "replaced": "{name}"}}'
+    )
+    remove_replaced(tmp_path / "run")
+    make_folder(tmp_path / "run", recipe)
+    assert (outside / "dear.txt").exists()
+
+
+@pytest.mark.parametrize("state", ["finished", "interrupted"])
+def test_a_run_of_a_version_without_a_list_can_be_overwritten(tmp_path, recipe, state):
+    shutil.copytree(GOLDEN / state, tmp_path / "run")
+    (tmp_path / "run/thesis.txt").write_text("mine", encoding="utf-8")
+    check_free(tmp_path / "run", overwrite=True)
+    kept = make_folder(tmp_path / "run", recipe)
+    assert sorted(os.listdir(tmp_path / "run")) == [MARKER, "recipe.toml", "thesis.txt"]
+    _finish(recipe, tmp_path / "run")
+    remove_replaced(tmp_path / "run")
+    assert not kept.exists()
+    assert read_recipe(tmp_path / "run/recipe.toml") == recipe

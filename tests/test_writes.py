@@ -1,0 +1,71 @@
+"""All writing and removing goes through `reformer.files`, but for a short list."""
+
+import ast
+from pathlib import Path
+
+import reformer
+
+SOURCES = Path(reformer.__file__).parent
+
+WRITES = {
+    *(
+        "rmtree",
+        "write_text",
+        "write_bytes",
+        "unlink",
+        "rmdir",
+        "remove",
+        "removedirs",
+        "rename",
+        "renames",
+        "truncate",
+    ),
+    *("TemporaryDirectory", "NamedTemporaryFile", "mkdtemp", "mkstemp", "save_file", "copyfile", "copytree", "move"),
+}
+
+ALLOWED = {
+    # An adapter is saved into the folder that `save_model` puts in place.
+    ("finetuning/adapter.py", "save_file"),
+    # The average is a file of a checkpoint, which Trainer writes and removes.
+    ("training/callbacks/averaging.py", "save_file"),
+}
+
+
+def writes(source: str) -> set[str]:
+    """The calls in a source that write or remove files."""
+    found = set()
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        given = [*call.args, *(keyword.value for keyword in call.keywords)]
+        texts = [each.value for each in given if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        opened = name == "open" and any(set(text) <= set("rwxabt+") and set(text) & set("wxa+") for text in texts)
+        moved = isinstance(call.func, ast.Attribute) and ast.unparse(call.func) in ("os.replace", "os.link")
+        if opened or moved or name in WRITES:
+            found.add(name)
+    return found
+
+
+def test_files_are_written_by_one_module():
+    found = {
+        (file.relative_to(SOURCES).as_posix(), name)
+        for file in SOURCES.rglob("*.py")
+        if file != SOURCES / "files.py"
+        for name in writes(file.read_text(encoding="utf-8"))
+    }
+    assert found == ALLOWED
+
+
+def test_what_writes_is_found():
+    lines = {
+        'open(path, "w")': "open",
+        'path.open("r+b", buffering=0)': "open",
+        'gzip.open(path, mode="xt")': "open",
+        "shutil.rmtree(folder)": "rmtree",
+        "os.replace(a, b)": "replace",
+        'path.write_text("")': "write_text",
+        'path.write_bytes(b"")': "write_bytes",
+    }
+    for line, name in lines.items():
+        assert writes(line) == {name}, line
+    for line in ('open(path, "rb")', "open(path)", 'text.replace("a", "b")'):
+        assert not writes(line), line
