@@ -28,7 +28,7 @@ QUIET = Console(quiet=True)
 @pytest.mark.parametrize("tables", [language_recipe, masked_recipe, pairs_recipe, reviews_recipe, series_recipe])
 def test_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt_at, monkeypatch, tables):
     monkeypatch.setenv("REFORMER_CACHE", str(tmp_path / "cache"))
-    recipe = checked_recipe(tables(tmp_path, max_steps=8, evaluations=2))
+    recipe = checked_recipe(tables(tmp_path, max_steps=8, num_evaluations=2))
     whole = train(recipe, tmp_path / "whole", console=QUIET)
     assert whole["training"]["steps"] > 7
     interrupt_at(5)
