@@ -28,6 +28,14 @@ ALLOWED = {
     ("finetuning/adapter.py", "save_file"),
     # The average is a file of a checkpoint, which Trainer writes and removes.
     ("training/callbacks/averaging.py", "save_file"),
+    # A checkpoint is a folder that Trainer writes; whole, it is moved to its place, and an unfinished one is removed.
+    ("training/checkpoints.py", "replace"),
+    ("training/checkpoints.py", "rmtree"),
+    # The lock is a folder that is taken and given back by renames and by its holder's own file alone.
+    ("training/run_lock.py", "rename"),
+    ("training/run_lock.py", "rmdir"),
+    ("training/run_lock.py", "unlink"),
+    ("training/run_lock.py", "write_text"),
 }
 
 

@@ -13,6 +13,10 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in that folder.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in that folder.")] = False,
+    accept_changed_data: Annotated[
+        bool,
+        typer.Option("--accept-changed-data", help="With --resume: go on although data or tokenizer have changed."),
+    ] = False,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="TABLE.FIELD=VALUE", help="Put a value over the recipe's; can be repeated."),
@@ -24,6 +28,8 @@ def train(
     """
     if resume and overwrite:
         raise typer.BadParameter("--resume goes on with a run and --overwrite replaces it; give one of them")
+    if accept_changed_data and not resume:
+        raise typer.BadParameter("--accept-changed-data is for a run that goes on; give --resume, too")
     # Before the heavy imports, so that a misspelt path is answered at once.
     if not recipe.exists():
         from reformer.errors import ReformerError
@@ -40,7 +46,12 @@ def train(
         check_output(folder, recipe)
     console = PlainConsole(stderr=True)
     metrics = train_recipe(
-        read_recipe(recipe, overrides or ()), folder, resume=resume, overwrite=overwrite, console=console
+        read_recipe(recipe, overrides or ()),
+        folder,
+        resume=resume,
+        overwrite=overwrite,
+        accept_changed_data=accept_changed_data,
+        console=console,
     )
     if not metrics:
         return

@@ -28,9 +28,12 @@ MARKER = ".reformer-run.json"
 """The file by which a run folder is known: the names that the run has written, and where the former run is kept."""
 
 CHECKPOINT_FILES = f"{CHECKPOINTS}/checkpoint-*/*"
+CHECKPOINT_LEFTOVERS = (f"{CHECKPOINTS}/skipped-*/*", f"{CHECKPOINTS}/.unfinished/*/*")
+"""Checkpoints that were damaged, or not whole when their run was killed."""
+
 START_FILES = f"{START}/*"
 LOG_FILES = f"{LOGS}/events.out.tfevents.*"
-_BEGUN = (RECIPE, METRICS, CURVE, CHECKPOINT_FILES, START_FILES, LOG_FILES)
+_BEGUN = (RECIPE, METRICS, CURVE, CHECKPOINT_FILES, *CHECKPOINT_LEFTOVERS, START_FILES, LOG_FILES)
 
 _SAVED = (
     *(WEIGHTS, ADAPTER, "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"),

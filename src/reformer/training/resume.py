@@ -2,23 +2,48 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from transformers import PreTrainedConfig
-from transformers.trainer_utils import get_last_checkpoint
 
 from reformer.files import new_folder, write
 from reformer.models import ReformerConfig
 from reformer.recipe import Recipe
-from reformer.runs.folder import CHECKPOINTS, METRICS, RECIPE, RunError
+from reformer.runs.folder import CHECKPOINTS, METRICS, RECIPE, START, RunError
 from reformer.runs.recipe_file import read_recipe
-from reformer.tasks.base import Processor
+from reformer.tasks.base import Processor, TaskData
 from reformer.tasks.model_setup import PretrainedStart
+from reformer.training.checkpoints import newest_whole, set_aside
 from reformer.training.model_changes import ModelChanges
 from reformer.training.precision import with_precision
+from reformer.training.run_inputs import INPUTS, changed_inputs, input_digests, keep_inputs, kept_inputs
 
 CHANGES = "changes.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ResumedRun:
+    """Interrupted run in its folder: the checkpoint to go on from, and the newer ones that are damaged."""
+
+    checkpoint: str | None
+    """None if the run ended before its first one: it goes on from the beginning."""
+    skipped: Mapping[Path, str]
+    """Why each newer checkpoint was skipped."""
+
+    def in_words(self, folder: Path) -> list[str]:
+        """A line for each checkpoint that was skipped, and one for a run that begins again."""
+        lines = [f"{place}: this checkpoint is skipped: {reason}" for place, reason in self.skipped.items()]
+        if self.checkpoint is None:
+            return [f"{folder}: this run ended before its first checkpoint; it goes on from the beginning"]
+        return [*lines, f"going on from {self.checkpoint}"] if lines else []
+
+    def set_skipped_aside(self) -> None:
+        """Rename the skipped checkpoints, so that those to come are newer than all that count."""
+        for place in self.skipped:
+            set_aside(place)
 
 
 def kept_start(place: str, folder: Path) -> PretrainedStart:
@@ -40,20 +65,23 @@ def kept_changes(place: str, folder: Path) -> ModelChanges:
     return ModelChanges.from_json(json.loads((folder / CHANGES).read_text(encoding="utf-8")), place)
 
 
-def find_checkpoint(folder: Path, recipe: Recipe) -> tuple[str, Recipe]:
-    """The last checkpoint of the run that this recipe has begun in the folder, and the recipe as that run took it.
+def check_begun(folder: Path) -> None:
+    """Raise `RunError` unless a run has begun in the folder and not finished."""
+    if (folder / METRICS).is_file():
+        raise RunError(f"{folder}: this run is finished; there is nothing to resume")
+    if not (folder / RECIPE).is_file():
+        raise RunError(f"{folder}: there is no checkpoint to resume from, nor a run; train without --resume")
+
+
+def find_run(folder: Path, recipe: Recipe) -> tuple[ResumedRun, Recipe]:
+    """The interrupted run that this recipe has begun in the folder, and the recipe as that run took it.
 
     Precision "auto" becomes the precision that was chosen when the run began, on whatever machine it is resumed.
 
     Raises:
-        RunError: the run is finished, there is no checkpoint, or the recipe was another.
+        RunError: the run is finished, there is none, none of its checkpoints is whole, or the recipe was another.
     """
-    if (folder / METRICS).is_file():
-        raise RunError(f"{folder}: this run is finished; there is nothing to resume")
-    checkpoints = folder / CHECKPOINTS
-    last = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-    if last is None or not (folder / RECIPE).is_file():
-        raise RunError(f"{folder}: there is no checkpoint to resume from; train without --resume")
+    check_begun(folder)
     begun = read_recipe(folder / RECIPE)
     if recipe.training.precision == "auto":
         recipe = with_precision(recipe, begun.training.precision)
@@ -63,7 +91,39 @@ def find_checkpoint(folder: Path, recipe: Recipe) -> tuple[str, Recipe]:
             f"{folder}: this run was begun with another recipe ({changed}); resume it with the same one, or take "
             "another --output"
         )
-    return last, recipe
+    newest, skipped = newest_whole(folder / CHECKPOINTS)
+    if newest is None and skipped:
+        reasons = "; ".join(f"{place.name}: {reason}" for place, reason in skipped.items())
+        raise RunError(f"{folder}: no checkpoint is whole ({reasons}); begin again with --overwrite")
+    return ResumedRun(None if newest is None else str(newest), skipped), recipe
+
+
+def go_on(
+    resumed: ResumedRun, recipe: Recipe, data: TaskData, folder: Path, console: Console, *, accept_changed_data: bool
+) -> None:
+    """Say what a resumed run goes on from, and compare its data and tokenizer with those that it began with.
+
+    Raises:
+        RunError: they have changed, which was not accepted.
+    """
+    if resumed.checkpoint is not None:
+        before, now = kept_inputs(folder), input_digests(recipe, data, folder)
+        changed = [] if before is None else changed_inputs(before, now)
+        if changed and not accept_changed_data:
+            raise RunError(
+                f"{folder}: changed since this run began: {', '.join(changed)}; put back what was there, or go on "
+                "with the change by --accept-changed-data"
+            )
+        if before is None:
+            told = f"{folder}: data and tokenizer cannot be compared with those that this run began with"
+            console.print(f"{told}: it has no readable {START}/{INPUTS}", highlight=False, markup=False)
+        elif changed:
+            told = f"{folder}: going on, as accepted, with changed {', '.join(changed)}"
+            console.print(told, highlight=False, markup=False)
+            keep_inputs(now, folder)
+    for line in resumed.in_words(folder):
+        console.print(line, highlight=False, markup=False)
+    resumed.set_skipped_aside()
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

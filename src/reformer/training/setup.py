@@ -21,7 +21,7 @@ from reformer.runs.folder import CHECKPOINTS, LOGS, check_free
 from reformer.tasks.base import TaskData
 from reformer.tasks.registry import TASKS
 from reformer.training.precision import resolve_precision
-from reformer.training.resume import find_checkpoint
+from reformer.training.resume import ResumedRun, find_run
 from reformer.training.schedule import Schedule
 from reformer.training.trainer import CountingTrainer
 
@@ -31,18 +31,18 @@ NEVER = 10**9
 
 def begin(
     recipe: Recipe, folder: Path, *, resume: bool, overwrite: bool
-) -> tuple[Recipe, str | None, TrainingArguments]:
-    """The recipe with its precision decided, the checkpoint to resume from if any, and Trainer's arguments.
+) -> tuple[Recipe, ResumedRun | None, TrainingArguments]:
+    """The recipe with its precision decided, the run to resume if any, and Trainer's arguments.
 
     Connects the processes and sets their number of threads.
 
     Raises:
         RunError: the folder is in use, or there is nothing in it to resume.
     """
-    checkpoint = None
+    resumed = None
     remove_leftovers(folder)
     if resume:
-        checkpoint, recipe = find_checkpoint(folder, recipe)
+        resumed, recipe = find_run(folder, recipe)
     else:
         recipe = resolve_precision(recipe)
         check_free(folder, overwrite=overwrite, start=recipe.finetune.start_from)
@@ -50,7 +50,7 @@ def begin(
     # After the arguments: where processes are connected on the CPU, accelerate has set a number of its own.
     if recipe.training.num_threads is not None:
         torch.set_num_threads(recipe.training.num_threads)
-    return recipe, checkpoint, arguments
+    return recipe, resumed, arguments
 
 
 @contextmanager
@@ -93,8 +93,8 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         eval_steps=NEVER,
         save_strategy="steps",
         save_steps=NEVER,
-        # The best and the last: with 1, Trainer removes the last one when it stops.
-        save_total_limit=2,
+        # `CountingTrainer` removes old checkpoints: Trainer would count those that are not whole.
+        save_total_limit=None,
         load_best_model_at_end=True,
         metric_for_best_model=TASKS[chosen.task].best_metric,
         greater_is_better=TASKS[chosen.task].greater_is_better,

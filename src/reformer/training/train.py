@@ -1,6 +1,8 @@
 """Training run: a recipe in, a run folder out."""
 
+import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ from reformer.models.progress_bars import no_progress_bars
 from reformer.recipe import Recipe
 from reformer.runs.folder import (
     CHECKPOINT_FILES,
+    CHECKPOINT_LEFTOVERS,
     CHECKPOINTS,
     CURVE,
     START,
     START_FILES,
+    RunError,
     make_folder,
     remove_replaced,
     save_model,
@@ -32,7 +36,9 @@ from reformer.training.initial_model import initial_model, keep_frequent_ngrams,
 from reformer.training.learning_curve import plot_learning_curve
 from reformer.training.lora_training import LoraTraining
 from reformer.training.report import count_weights, introduce, introduce_frozen, run_metrics
-from reformer.training.resume import keep_start, kept_changes
+from reformer.training.resume import check_begun, go_on, keep_start, kept_changes
+from reformer.training.run_inputs import input_digests, keep_inputs
+from reformer.training.run_lock import locked
 from reformer.training.setup import begin, build_trainer, process_state_restored
 from reformer.training.trainer import CountingTrainer
 
@@ -48,6 +54,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    accept_changed_data: bool = False,
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Train the recipe's model and leave it in the folder `output`; returns what is in its `metrics.json`.
@@ -55,48 +62,69 @@ def train(
     The best weights by the task's score on the validation part are kept, and at the end measured on the test part,
     if there is one. Started by `torchrun`, the processes share the batches, and all but the first return no metrics.
 
-    With `resume`, an interrupted run goes on from its last checkpoint as if it had not been interrupted. Of a
-    checkpoint only tensors and plain numbers are read: nothing in it can run code.
+    With `resume`, an interrupted run goes on from its newest whole checkpoint as if it had not been interrupted, or
+    from the beginning where it has none yet; a damaged checkpoint is skipped, and the console says why. Of a checkpoint
+    only tensors and plain numbers are read: nothing in it can run code. Data or a tokenizer that have changed since the
+    run began are refused, but for `accept_changed_data`. While it trains, no other process can train in the folder.
 
     Random states, the number of threads and transformers' verbosity are set for the run, and afterwards put back.
 
     Raises:
         RecipeError: the recipe's task cannot use it.
-        RunError: `output` is in use, or there is nothing to resume.
+        RunError: `output` is in use, there is nothing to resume, the data of a resumed run have changed, or a
+            checkpoint cannot be written.
         FinetuningError: the recipe starts from a model that is not there or does not fit.
         DataError: something in the data is wrong.
         DivergedError: the loss is NaN or infinite; the checkpoints stay.
         InterruptedRunError: Ctrl-C or a termination request; the checkpoint is saved.
     """
     check(recipe)
-
-    # Begin: what a resumed run goes on from, the processes and the threads.
+    if accept_changed_data and not resume:
+        raise RunError("accept_changed_data: only a run that is resumed has data that can have changed; give resume")
     folder = Path(output)
-    recipe, checkpoint, arguments = begin(recipe, folder, resume=resume, overwrite=overwrite)
+    if resume:
+        # Before the lock, which would make the folder that a run folder without a run is in.
+        check_begun(folder)
+    # Of several processes, the first holds the lock for all.
+    with locked(folder) if int(os.environ.get("RANK", "0")) == 0 else nullcontext():
+        return _train(recipe, folder, resume, overwrite, accept_changed_data, console)
+
+
+def _train(
+    recipe: Recipe, folder: Path, resume: bool, overwrite: bool, accept_changed_data: bool, console: Console | None
+) -> dict[str, Any]:
+    """`train`, in a folder that no other process trains in."""
+    # Begin: what a resumed run goes on from, the processes and the threads.
+    recipe, resumed, arguments = begin(recipe, folder, resume=resume, overwrite=overwrite)
+    checkpoint = None if resumed is None else resumed.checkpoint
     is_main = arguments.process_index == 0
     console = (console or PlainConsole(stderr=True)) if is_main else Console(quiet=True)
     task = TASKS[recipe.training.task]
 
     # Data and initial model. What the first process fetches or writes to the cache, the others find there.
     with arguments.main_process_first(local=False):
-        start = load_start(recipe, folder, resume=resume)
+        start = load_start(recipe, folder, resume=checkpoint is not None)
         data = task.load_data(recipe, start)
     set_seed(recipe.training.seed)
+    if is_main and resumed is not None:
+        go_on(resumed, recipe, data, folder, console, accept_changed_data=accept_changed_data)
     model, changes = initial_model(task, data, recipe, start)
 
     # Report: what is trained, on the console and for a resumed run in the folder.
     introduce(console, recipe, data, model, folder)
-    if resume:
+    if checkpoint is not None:
         changes = changes if start is None else kept_changes(start.place, folder / START)
     else:
         for line in changes.in_words(task.best_metric):
             console.print(line, highlight=False, markup=False)
         if is_main:
-            kept = make_folder(folder, recipe)
-            if kept is not None:
-                console.print(f"the run before is kept in {kept} until this one is whole", highlight=False)
+            if resumed is None:
+                kept = make_folder(folder, recipe)
+                if kept is not None:
+                    console.print(f"the run before is kept in {kept} until this one is whole", highlight=False)
             if start is not None:
                 keep_start(folder / START, model.config, data.processor, changes)
+            keep_inputs(input_digests(recipe, data, folder), folder)
         keep_frequent_ngrams(model, data, recipe.training, start)
 
     # Trainer and callbacks.
@@ -151,5 +179,5 @@ def _save(
     save_model(model, run.processor, folder)
     plot_learning_curve(history, task.best_metric, folder / CURVE, greater_is_better=task.greater_is_better)
     write_metrics(metrics, folder)
-    remove_files(folder, (CHECKPOINT_FILES, START_FILES))
+    remove_files(folder, (CHECKPOINT_FILES, *CHECKPOINT_LEFTOVERS, START_FILES))
     remove_replaced(folder)

@@ -2,23 +2,35 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
 from reformer.data.batching.token_batches import Batches
 from reformer.errors import ReformerError
 from reformer.recipe import TrainingRecipe
+from reformer.runs.folder import RunError
 from reformer.tasks.base import TaskData
 from reformer.training.callbacks.averaging import WeightAverage
+from reformer.training.checkpoints import (
+    UNFINISHED_CHECKPOINT,
+    best_checkpoint,
+    checkpoint_name,
+    keep_newest_and_best,
+    publish,
+    remove_unfinished,
+)
 from reformer.training.schedule import Schedule, ScheduleCallback
 
 
@@ -32,6 +44,8 @@ class CountingTrainer(Trainer):
     Evaluation keeps counts and nothing else: no logits, no predictions, whatever the size of the set. On several
     processes each measures its own share, and the counts are added up. With a `WeightAverage` among the callbacks the
     average is evaluated, not the weights as they are.
+
+    A checkpoint is written in a folder of its own and moved to its place when it is whole, with its digests.
     """
 
     def __init__(self, *args: Any, recipe: TrainingRecipe, data: TaskData, schedule: Schedule, **kwargs: Any):
@@ -45,12 +59,14 @@ class CountingTrainer(Trainer):
         self.schedule = schedule
         self.schedule_callback = ScheduleCallback(schedule)
         self._recipe, self._data = recipe, data
+        self._writing_in: Path | None = None
         self._metric = data.new_metric()
         # Summed loss, and over how many labels.
         self._loss = torch.zeros(2, dtype=torch.float64)
         self._order = self._batches(self.train_dataset, shuffle=True)
         self.steps_in_epoch = math.ceil(len(self._order) / recipe.gradient_accumulation)
         self.add_callback(_EpochOrder(self._order, self.steps_in_epoch))
+        self.add_callback(_BestCheckpoint())
         self.add_callback(self.schedule_callback)
 
     def get_train_dataloader(self) -> DataLoader:
@@ -102,7 +118,7 @@ class CountingTrainer(Trainer):
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
         self._metric, self._loss = self._data.new_metric(), torch.zeros(2, dtype=torch.float64)
-        average = next((each for each in self.callback_handler.callbacks if isinstance(each, WeightAverage)), None)
+        average = self._average()
         with average.in_place() if average else nullcontext():
             output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         self._metric.counts = self._over_processes(torch.from_numpy(self._metric.counts)).numpy()
@@ -111,6 +127,63 @@ class CountingTrainer(Trainer):
         assert output.metrics is not None
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in metrics.items()})
         return output
+
+    # Private to Trainer, as are the three below, read in transformers 5.23.
+    def _get_output_dir(self, trial: Any) -> str:
+        return super()._get_output_dir(trial) if self._writing_in is None else str(self._writing_in)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        folder = Path(str(self.args.output_dir))
+        try:
+            self._write_checkpoint(model, trial, folder)
+        except (OSError, SafetensorError, RuntimeError) as error:
+            # PyTorch's writer says of a full disk no more than that.
+            if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+                raise
+            reason = getattr(error, "strerror", None) or error
+            raise RunError(
+                f"{folder}: the checkpoint of step {self.state.global_step:,} could not be written ({reason}); those "
+                "before it are kept; make room, and go on with --resume"
+            ) from error
+
+    def _write_checkpoint(self, model: nn.Module, trial: Any, folder: Path) -> None:
+        """Write a checkpoint aside, move it to its place, and remove those that are no longer needed."""
+        if self.args.should_save:
+            remove_unfinished(folder)
+        # Each process writes its own random state into it.
+        self.accelerator.wait_for_everyone()
+        self._writing_in = folder / UNFINISHED_CHECKPOINT
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self._writing_in = None
+        self.state.best_model_checkpoint = best_checkpoint(folder, self.state.best_global_step)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            fresh = folder / UNFINISHED_CHECKPOINT / checkpoint_name(self.state.global_step)
+            # Again: Trainer has taken the best one to be where this one is written.
+            self.state.save_to_json(str(fresh / TRAINER_STATE_NAME))
+            average = self._average()
+            if average is not None:
+                average.save(fresh)
+            publish(fresh, folder)
+            keep_newest_and_best(folder, self.state.best_model_checkpoint)
+        self.accelerator.wait_for_everyone()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        with _fitting(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with _fitting(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with _fitting(checkpoint):
+            super()._load_rng_state(checkpoint)
+
+    def _average(self) -> WeightAverage | None:
+        return next((each for each in self.callback_handler.callbacks if isinstance(each, WeightAverage)), None)
 
     def _over_processes(self, counts: Tensor) -> Tensor:
         if self.args.world_size == 1:
@@ -131,6 +204,28 @@ class CountingTrainer(Trainer):
     def _loader(self, dataset: Any, batches: Batches) -> DataLoader:
         # A loader draws a seed whenever it is iterated: without a generator of its own, from the global random state.
         return DataLoader(dataset, batch_sampler=batches, collate_fn=self.data_collator, generator=torch.Generator())
+
+
+@contextmanager
+def _fitting(checkpoint: str | None) -> Iterator[None]:
+    """A checkpoint's files that are whole and do not fit the run, as one error."""
+    try:
+        yield
+    except (RuntimeError, ValueError, KeyError, TypeError, IndexError) as error:
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise RunError(
+            f"{checkpoint}: this checkpoint does not fit the run ({first}); go on with the data, the tokenizer and "
+            "the version that the run was begun with, or begin again with --overwrite"
+        ) from error
+
+
+class _BestCheckpoint(TrainerCallback):
+    """Place of the best checkpoint, right also where a resumed run finds its folder moved or by another path."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        state.best_model_checkpoint = best_checkpoint(Path(str(args.output_dir)), state.best_global_step)
 
 
 class _EpochOrder(TrainerCallback):

@@ -53,9 +53,9 @@ class WeightAverage(ReportingCallback):
         for name, weight in self._weights.items():
             self._average[name].lerp_(weight, share)
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if args.should_save:
-            save_file(self._average, Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / AVERAGE)
+    def save(self, checkpoint: Path) -> None:
+        """Write the average into the folder of a checkpoint."""
+        save_file(self._average, checkpoint / AVERAGE)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

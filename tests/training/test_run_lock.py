@@ -1,0 +1,119 @@
+"""A run folder has one run at a time; the lock of a process that is gone is taken over."""
+
+import json
+import os
+import signal
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from rich.console import Console
+
+from reformer.runs.folder import RunError
+from reformer.tasks.recipe_checks import checked_recipe
+from reformer.training.run_lock import locked
+from reformer.training.train import train
+from tests.tiny import ner_recipe
+from tests.training.conftest import forked
+
+QUIET = Console(quiet=True)
+
+
+def _hold(folder, **holder):
+    lock = folder.with_name(f".{folder.name}.lock")
+    lock.mkdir(parents=True)
+    (lock / "holder-1.json").write_text(json.dumps(holder), encoding="utf-8")
+    return lock
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_folder_in_which_a_process_trains_is_refused(tmp_path, resume):
+    recipe = checked_recipe(ner_recipe(tmp_path))
+    if resume:
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run/recipe.toml").touch()
+    with (
+        locked(tmp_path / "run"),
+        pytest.raises(RunError, match=f"process {os.getpid()} on {socket.gethostname()} is training in this folder"),
+    ):
+        train(recipe, tmp_path / "run", resume=resume, console=QUIET)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_folder_by_another_spelling_is_the_same_folder(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    monkeypatch.chdir(tmp_path / "run")
+    with locked(tmp_path / "run"):
+        for spelling in (tmp_path / "link", tmp_path / "run/../run", type(tmp_path)(".")):
+            with pytest.raises(RunError, match="is training in this folder"), locked(spelling):
+                pass
+
+
+def test_the_lock_is_given_back_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), locked(tmp_path / "run"):
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_the_lock_of_a_killed_process_is_taken_over(tmp_path):
+    def hold():
+        locked(tmp_path / "run").__enter__()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert forked(hold) == -signal.SIGKILL
+    assert (tmp_path / ".run.lock").exists()
+    with locked(tmp_path / "run"):
+        (file,) = (tmp_path / ".run.lock").iterdir()
+        assert json.loads(file.read_bytes())["process"] == os.getpid()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_process_of_the_same_number_that_started_later_holds_nothing(tmp_path):
+    _hold(tmp_path / "run", process=os.getpid(), host=socket.gethostname(), started="another time", id="1")
+    with locked(tmp_path / "run"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_another_host_nothing_is_known(tmp_path):
+    lock = _hold(tmp_path / "run", process=1, host="elsewhere", started="a time", id="1")
+    with pytest.raises(RunError, match=r"process 1 on elsewhere .* if that process has ended, delete .*holder-1\.json"):
+        locked(tmp_path / "run").__enter__()
+    assert lock.exists()
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{"])
+def test_a_lock_that_says_nothing_is_not_taken_over(tmp_path, content):
+    lock = _hold(tmp_path / "run")
+    (lock / "holder-1.json").write_text(content, encoding="utf-8")
+    with pytest.raises(RunError, match=r"does not say by whom; if no run is at work in it, delete"):
+        locked(tmp_path / "run").__enter__()
+
+
+def test_a_lock_that_cannot_be_written_is_one_message(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="the run folder's lock cannot be written"):
+        locked(tmp_path / "file" / "run").__enter__()
+
+
+def test_of_many_that_take_a_dead_lock_one_holds_it_at_a_time(tmp_path):
+    _hold(tmp_path / "run", process=os.getpid(), host=socket.gethostname(), started="another time", id="1")
+    inside, most = [], []
+
+    def take(number):
+        try:
+            with locked(tmp_path / "run"):
+                inside.append(number)
+                most.append(len(inside))
+                inside.remove(number)
+        except RunError:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(take, range(40))) > 0
+    assert max(most) == 1
+    assert not list(tmp_path.iterdir())
