@@ -15,7 +15,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 MAY_IMPORT = {
     "errors": set(),
-    "files": set(),
+    "processes": set(),
+    "files": {"processes", "errors"},
     "terminal": set(),
     "interruption": {"errors"},
     "recipe": {"errors"},
@@ -36,11 +37,25 @@ MAY_IMPORT = {
         "ops",
         "data",
         "interruption",
+        "files",
+        "processes",
         "terminal",
         "errors",
     },
     "inference": {"runs", "tasks", "metrics", "models", "data", "interruption", "files", "errors"},
-    "cli": {"inference", "training", "runs", "tasks", "metrics", "data", "ops", "terminal", "errors"},
+    "cli": {
+        "inference",
+        "training",
+        "runs",
+        "tasks",
+        "metrics",
+        "data",
+        "ops",
+        "interruption",
+        "files",
+        "terminal",
+        "errors",
+    },
 }
 """Each part, and the parts it may know of."""
 
