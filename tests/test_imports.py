@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "data": {"files", "terminal", "errors"},
     "metrics": {"data", "errors"},
     "finetuning": {"models", "nn", "errors"},
-    "tasks": {"data", "metrics", "recipe", "finetuning", "models", "errors"},
+    "tasks": {"data", "metrics", "recipe", "finetuning", "models", "files", "errors"},
     "runs": {"tasks", "recipe", "finetuning", "models", "files", "errors"},
     "training": {
         "runs",

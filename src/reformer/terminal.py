@@ -34,7 +34,8 @@ class PlainConsole(Console):
     """Console that reads no markup and no emoji codes, highlights nothing, and shows control characters as escapes."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"markup": False, "emoji": False, "highlight": False} | options)
+        plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
+        super().__init__(**(plain | options))
 
     def render_str(self, text: str, **options: Any) -> Text:
         # Here, because `Text` silently drops some controls, and before the width of a cell is measured.
