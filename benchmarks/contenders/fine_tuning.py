@@ -39,7 +39,7 @@ SCORES = {"people-daily": "f1", "chinese-reviews": "accuracy"}
 WAYS: dict[str, Tables] = {
     "whole": {},
     "frozen": {"freeze": ["embeddings", "0-2"]},
-    "trimmed": {"trim_layers": 4},
+    "trimmed": {"prune_layers": 4},
     "shared": {"distinct_layers": 2},
     "lora": {"lora_rank": 8, "lora_targets": ["query_key", "query", "key", "value", "output", "inner", "outer"]},
 }
@@ -85,7 +85,7 @@ def _tables(data: str, steps: int, **training: Any) -> Tables:
             "learning_rate": 1e-3,
             "weight_decay": 0.05,
             "batch_tokens": BATCH,
-            "evaluations": 4,
+            "num_evaluations": 4,
             "num_threads": 1,
             **training,
         },
@@ -115,14 +115,14 @@ def _train(tables: Tables, place: Path, measure: str) -> Facts:
     """Train, or go on where an interrupted case has left it; what is finished is not trained again."""
     from rich.console import Console
 
-    from reformer.recipe import Recipe
+    from reformer.tasks.recipe_checks import checked_recipe
     from reformer.training.train import train
 
     if (place / "metrics.json").exists():
         metrics = json.loads((place / "metrics.json").read_text(encoding="utf-8"))
     else:
         begun = any((place / "checkpoints").glob("checkpoint-*"))
-        recipe = Recipe.model_validate(tables)
+        recipe = checked_recipe(tables)
         metrics = train(recipe, place, resume=begun, overwrite=not begun, console=Console(quiet=True))
     told: Mapping[str, Any] = metrics.get("start", {})
     return {

@@ -112,9 +112,9 @@ def _write(pairs: dict[str, list[tuple[str, str]]], folder: Path) -> None:
 
 
 def _recipe(name: str, steps: int, folder: Path) -> Any:
-    from reformer.recipe import Recipe
+    from reformer.tasks.recipe_checks import checked_recipe
 
-    return Recipe.model_validate(
+    return checked_recipe(
         {
             "data": {split: str(folder / f"{split}.tsv") for split in ("train", "validation", "test")},
             "tokenizer": {"kind": str(folder / "tokenizer")},
@@ -125,8 +125,8 @@ def _recipe(name: str, steps: int, folder: Path) -> Any:
                 "learning_rate": 2e-3,
                 "warmup_ratio": 0.1,
                 "batch_tokens": 2048,
-                "evaluations": 6 if steps >= 600 else 1,
-                "log_steps": 50,
+                "num_evaluations": 6 if steps >= 600 else 1,
+                "logging_steps": 50,
                 "device": "cpu",
             },
         }

@@ -25,10 +25,10 @@ def test_every_way_is_there_for_both_data_sets():
 @pytest.mark.parametrize("data", fine_tuning.DATA)
 @pytest.mark.parametrize("way", fine_tuning.WAYS)
 def test_every_way_is_a_recipe(data, way):
-    from reformer.recipe import Recipe
+    from reformer.tasks.recipe_checks import checked_recipe
 
     changed = (
         fine_tuning.NEW_HEAD.get(way, fine_tuning.WAYS[way]) if data == "chinese-reviews" else fine_tuning.WAYS[way]
     )
     tables = fine_tuning._tables(data, 2) | {"finetune": {"start_from": "there", **changed}}
-    assert Recipe.model_validate(tables).training.max_steps == 2
+    assert checked_recipe(tables).training.max_steps == 2
