@@ -53,7 +53,7 @@ def replaced(
     remove_leftovers(path.parent, path.name)
     fresh = _unfinished(path)
     try:
-        with fresh.open("xb") as file:
+        with _open_new(fresh, path) as file:
             yield file
         replace_file(fresh, path, overwrite=overwrite)
     except BaseException:
@@ -64,6 +64,14 @@ def replaced(
         raise
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def _open_new(fresh: Path, path: Path) -> IO[bytes]:
+    """Open the unfinished file of `path`, which an error names: users have never heard of the other."""
+    try:
+        return fresh.open("xb")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager
