@@ -76,6 +76,15 @@ def test_an_output_is_replaced_only_if_asked(runs, texts, tmp_path, command, run
     assert output.stat().st_mode & 0o777 == 0o640
 
 
+@pytest.fixture
+def hang_up_is_heard():
+    """SIGHUP as a terminal's process has it, also where the tests run under `nohup`, which lets it be ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hang_up_is_heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_prediction_leaves_the_old_output_and_says_where_its_answers_are(
     runs, texts, tmp_path, monkeypatch, number
