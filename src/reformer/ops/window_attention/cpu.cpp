@@ -713,7 +713,8 @@ class Forward {
       const int64_t token = tile_.tokens[q];
       sequence.largest[token] = largest[q];
       sequence.total[token] = total[q];
-      if (keep[q] != 0) {
+      // Not by the product alone: 0 * NaN is not 0, and where nothing was there before, there is no sum to add to.
+      if (old_total[q] != 0 && keep[q] != 0) {
         T* row = output.sum[token];
         for (int64_t d = 0; d < call.dim; ++d) row[d] *= keep[q];
         output.put(token, output_.data() + q * step_, call.dim, put[q], true);
