@@ -9,8 +9,11 @@ BACKENDS = ["reference", "eager", *(["cpu"] if native.LIBRARY is not None else [
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("backend", "dtype"),
+    # The definition in bfloat16 is left out: the products it is made of are PyTorch's.
+    [(backend, torch.float32) for backend in BACKENDS] + [(backend, torch.bfloat16) for backend in BACKENDS[1:]],
+)
 def test_one_bad_query_spoils_its_own_output_alone(backend, dtype, number):
     query, key, value = (torch.randn(1, 2, 70, 16).to(dtype) for _ in range(3))
     slots = position_slots(torch.ones(1, 70, dtype=torch.bool)).expand(-1, 2, -1, -1)
