@@ -92,7 +92,7 @@ def test_another_process_may_be_first(toy, cache, monkeypatch):
         shutil.copytree(whole, folder)
         rename(whole, folder)
 
-    monkeypatch.setattr(_archive.os, "rename", late)
+    monkeypatch.setattr(os, "rename", late)
     assert contents(fetch("toy")) == {"a.txt": "甲", "b.txt": "乙"}
     assert not list(cache.rglob("*unfinished-*"))
 
