@@ -240,8 +240,9 @@ class Copying(Task):
 
 def test_a_new_task_is_its_own_file_and_one_line_in_the_registry(tmp_path, monkeypatch):
     monkeypatch.setitem(TASKS, "copying", Copying())
+    (tmp_path / "nothing").touch()
     tables = {
-        "data": {"train": "nothing", "made_up": 8},
+        "data": {"train": str(tmp_path / "nothing"), "made_up": 8},
         "model": dict(MODEL),
         "training": {"task": "copying", "max_steps": 2, "num_evaluations": 1, "symbols": 7, "device": "cpu"},
     }
