@@ -190,10 +190,10 @@ def test_a_damaged_checkpoint_is_skipped_with_its_reason(stopped, name, damage, 
         (newest / name).unlink()
     damage(newest / name)
     found, skipped = newest_whole(run / "checkpoints")
-    if name == DIGESTS and damage in (Path.unlink, Path.mkdir):
+    if name == DIGESTS and damage is Path.unlink:
         # As an earlier version has written it: its files load.
         assert (found, skipped) == (newest, {})
-    elif name == DIGESTS and damage is _one_bit_other:
+    elif name == DIGESTS:
         assert found == before
         assert list(skipped) == [newest]
     else:
@@ -278,7 +278,9 @@ def test_changed_data_are_refused_unless_they_are_accepted(tmp_path, interrupt_a
     with pytest.raises(RunError, match=r"changed since this run began: data\.train = .*text\.txt;.*--accept-changed"):
         train(recipe, tmp_path / "run", resume=True, console=QUIET)
     command = ["train", str(tmp_path / "recipe.toml"), "-o", str(tmp_path / "run"), "--accept-changed-data"]
-    assert "give --resume" in CliRunner().invoke(app, command).output.replace("\n", " ")
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 2
+    assert "--resume" in refused.output
     told = io.StringIO()
     train(recipe, tmp_path / "run", resume=True, accept_changed_data=True, console=Console(file=told, width=1000))
     assert "going on, as accepted, with changed data.train" in told.getvalue()

@@ -60,8 +60,8 @@ def test_the_lock_is_given_back_after_an_error(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_the_lock_of_a_killed_process_is_taken_over(tmp_path):
     def hold():
-        locked(tmp_path / "run").__enter__()
-        os.kill(os.getpid(), signal.SIGKILL)
+        with locked(tmp_path / "run"):
+            os.kill(os.getpid(), signal.SIGKILL)
 
     assert forked(hold) == -signal.SIGKILL
     assert (tmp_path / ".run.lock").exists()
@@ -91,6 +91,14 @@ def test_a_lock_that_says_nothing_is_not_taken_over(tmp_path, content):
     (lock / "holder-1.json").write_text(content, encoding="utf-8")
     with pytest.raises(RunError, match=r"does not say by whom; if no run is at work in it, delete"):
         locked(tmp_path / "run").__enter__()
+
+
+def test_a_lock_with_files_of_others_is_not_taken_over(tmp_path):
+    lock = _hold(tmp_path / "run", process=os.getpid(), host=socket.gethostname(), started="another time", id="1")
+    (lock / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(RunError, match=r"does not say by whom; if no run is at work in it, delete"):
+        locked(tmp_path / "run").__enter__()
+    assert (lock / "notes.txt").exists()
 
 
 def test_a_lock_that_cannot_be_written_is_one_message(tmp_path):

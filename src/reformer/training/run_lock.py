@@ -1,5 +1,6 @@
 """Lock on a run folder while a run is trained in it."""
 
+import errno
 import glob
 import json
 import os
@@ -52,8 +53,9 @@ def _take(lock: Path, mine: dict[str, Any], folder: Path) -> None:
     try:
         _file(fresh, mine["id"]).write_text(json.dumps(mine), encoding="utf-8")
         while not _renamed(fresh, lock):
-            for file in lock.glob(_HOLDERS):
-                holder = _read(file)
+            # A file of another name says nothing, as one that cannot be understood.
+            for file in lock.glob("*"):
+                holder = _read(file) if file.match(_HOLDERS) else {}
                 if holder is not None and not _has_ended(holder):
                     raise RunError(_in_use(folder, file, holder))
             _release_ended(lock)
@@ -65,13 +67,10 @@ def _renamed(fresh: Path, lock: Path) -> bool:
     """Whether the folder has become the lock: a rename replaces no folder that has a holder's file in it."""
     try:
         os.rename(fresh, lock)
-    except OSError:
-        if lock.exists():
+    except OSError as error:
+        # Windows has another error for this; there the lock may be given back before it is looked for.
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST) or lock.exists():
             return False
-        if fresh.exists():
-            # Given back in this moment, or not to be written.
-            os.rename(fresh, lock)
-            return True
         raise
     return True
 
