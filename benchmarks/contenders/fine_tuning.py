@@ -100,7 +100,7 @@ def _place(steps: int, name: str) -> Path:
 
 def _start(steps: int) -> Facts:
     """Train the labeller that every way starts from."""
-    tables = _tables("people-daily", START_STEPS * steps, learning_rate=3e-3, evaluations=8)
+    tables = _tables("people-daily", START_STEPS * steps, learning_rate=3e-3, num_evaluations=8)
     return _train(tables | {"model": MODEL}, _place(steps, "start"), "f1")
 
 

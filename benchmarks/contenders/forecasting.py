@@ -73,8 +73,8 @@ def _repeat(recipe: Any, season: int) -> Facts:
         values = batch["values"].numpy()
         last = values[:, -season:]
         last = np.where(np.isfinite(last), last, np.nanmean(values, axis=1, keepdims=True))
-        times = -(-recipe.data.horizon // season)
-        return np.tile(last, (1, times, 1))[:, : recipe.data.horizon]
+        times = -(-recipe.data.prediction_length // season)
+        return np.tile(last, (1, times, 1))[:, : recipe.data.prediction_length]
 
     splits = _splits(recipe, season)
     return _score(splits, splits.test, forecast) | {"context": season, "weights": 0}
@@ -86,7 +86,7 @@ def _linear(recipe: Any, steps: int, context: int) -> Facts:
     from torch import nn
 
     torch.manual_seed(recipe.training.seed)
-    splits, horizon = _splits(recipe, context), recipe.data.horizon
+    splits, horizon = _splits(recipe, context), recipe.data.prediction_length
     maps = nn.ModuleList([nn.Linear(context, horizon) for _ in range(2)])
     optimizer = torch.optim.AdamW(maps.parameters(), lr=LINEAR_RATE)
 
@@ -120,7 +120,7 @@ def _linear(recipe: Any, steps: int, context: int) -> Facts:
         loss.backward()
         optimizer.step()
         # As often as the recipe measures; the best weights on the validation part are kept.
-        if (step + 1) % max(1, steps // recipe.training.evaluations) == 0:
+        if (step + 1) % max(1, steps // recipe.training.num_evaluations) == 0:
             measured = _score(splits, splits.validation, forecast)["mase"]
             if measured < best:
                 best, kept = measured, {name: weight.clone() for name, weight in maps.state_dict().items()}
