@@ -191,9 +191,22 @@ struct Sequence {
   }
 
   void order(const Call& call, int64_t r) {
-    const bool by_token = call.deduplicate && r + 1 < call.orderings;
-    orderings[r].build(slots(call.query_slots, r, call.queries), slots(call.key_slots, r, call.keys), call.shared,
-                       call.windows[r], call.causal, call.attend_self, by_token, self_key.data());
+    const bool apart = !call.attend_self && !call.shared, by_token = call.deduplicate && r + 1 < call.orderings;
+    // Every ordering masks the key that is a query itself, and only all of them tell which it is.
+    if (apart && r == 0) {
+      for (int64_t each = 0; each < call.orderings; ++each) {
+        sort(call, each);
+        orderings[each].find_self_keys(self_key.data());
+      }
+    }
+    if (!apart) sort(call, r);
+    orderings[r].see(call.queries, call.keys, call.windows[r], call.causal, call.attend_self, by_token,
+                     self_key.data());
+  }
+
+ private:
+  void sort(const Call& call, int64_t r) {
+    orderings[r].sort(slots(call.query_slots, r, call.queries), slots(call.key_slots, r, call.keys), call.shared);
   }
 };
 

@@ -26,7 +26,7 @@ def times_seen(
     windows: tuple[int, ...],
     causal: bool,
 ) -> tuple[Int[Tensor, "_ _ queries length"], Bool[Tensor, "_ _ queries length"]]:
-    """The number of orderings in which query `i` is near to key `j`, and whether the two are one token (equation 5).
+    """The number of orderings in which query `i` is near to key `j`, and whether the two are one (equations 5 and 7).
 
     Returns:
         count, int64, and itself, `[batch, heads, queries, length]` as far as the slots of both broadcast.
@@ -41,7 +41,9 @@ def times_seen(
     window = torch.tensor(windows, device=distance.device)[:, None, None]
     near = (distance >= 0) if causal else (distance > -window)
     seen = present & near & (distance < window)
-    return seen.sum(2), (present & (distance == 0)).any(2)
+    number = torch.arange(1, 1 + len(windows), device=distance.device)[:, None, None]
+    latest = (number * (present & (distance == 0))).amax(2)
+    return seen.sum(2), (latest > 0) & (latest == latest.amax(-1, keepdim=True))
 
 
 def attend(
