@@ -182,7 +182,9 @@ def _forward(
             before.copy_(now)
             sums.copy_(added)
             if row is plan.rows[-1]:
-                out.div_(added.where(added > 0, 1)[..., None])
+                # Scores of minus infinity alone are below those of masked pairs: zero divided by zero.
+                lost = (added > 0) & (now < -MASK_BIAS / 2)
+                out.div_(added.where(added > 0, 1).masked_fill_(lost, float("nan"))[..., None])
         earlier = here
     assert earlier is not None
     # With a log-sum-exp of infinity, a query that sees nothing has weights of zero in the backward pass.
