@@ -119,8 +119,7 @@ def make_case(any_: dict[str, Any]) -> Case:
     options = {
         "window": any_["windows"][: query_slots.shape[2]],
         "causal": any_["causal"],
-        # The rule is for queries that are keys.
-        "attend_self": any_["attend_self"] or kind in ("aligned", "apart"),
+        "attend_self": any_["attend_self"],
         "deduplicate": any_["deduplicate"],
         "scale": any_["scale"],
     }

@@ -30,6 +30,7 @@ struct Problem {
   bool causal, attend_self, deduplicate, shared, unit;  // `unit`: keys are queries divided by their length.
   std::vector<int64_t> windows, query_slots, key_slots;
   std::vector<double> query, key, value, grad;
+  std::vector<char> odd_query, odd_key;  // Tokens that hold NaN, infinities, the largest or the smallest numbers.
   int64_t transform, coefficients;  // Of the scores, see `reformer::Transform`.
   std::vector<double> coefficient;
 
@@ -60,6 +61,52 @@ void draw_slots(int64_t* slots, int64_t size, bool keys) {
   }
 }
 
+// Of each token whether it is absent in every ordering.
+std::vector<char> absent(const Problem& p, const std::vector<int64_t>& slots, int64_t size) {
+  std::vector<char> result(p.rows() * size, 1);
+  for (int64_t row = 0; row < p.rows(); ++row) {
+    for (int64_t i = 0; i < p.orderings * size; ++i) {
+      if (slots[row * p.orderings * size + i] >= 0) result[row * size + i % size] = 0;
+    }
+  }
+  return result;
+}
+
+// NaN in the vectors of absent tokens, which nothing may read.
+void empty_absent(Problem& p) {
+  const std::vector<char> no_query = absent(p, p.query_slots, p.queries), no_key = absent(p, p.key_slots, p.keys);
+  const double nothing = std::numeric_limits<double>::quiet_NaN();
+  for (int64_t i = 0; i < p.rows() * p.queries; ++i) {
+    for (int64_t d = 0; no_query[i] && d < p.dim; ++d) p.query[i * p.dim + d] = p.grad[i * p.dim + d] = nothing;
+  }
+  for (int64_t i = 0; i < p.rows() * p.keys; ++i) {
+    for (int64_t d = 0; no_key[i] && d < p.dim; ++d) p.key[i * p.dim + d] = p.value[i * p.dim + d] = nothing;
+  }
+}
+
+// Some present tokens hold other numbers.
+Problem with_odd_numbers(Problem p) {
+  const double nothing = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+  const double numbers[] = {nothing, infinity, -infinity, 3.3e38, -3.3e38, 1e19, 1e-40};
+  auto put = [&](std::vector<double>& vectors, std::vector<char>& odd) {
+    const int64_t one_in = one_of<int64_t>({1, 3, 50});
+    for (size_t i = 0; i < odd.size(); ++i) {
+      if (number(1, one_in) > 1) continue;
+      odd[i] = 1;
+      const int64_t first = number(0, p.dim - 1), last = number(0, 1) ? first : p.dim - 1;
+      for (int64_t d = first; d <= last; ++d) vectors[i * p.dim + d] = numbers[number(0, 6)];
+    }
+  };
+  if (number(0, 1)) put(p.query, p.odd_query);
+  if (number(0, 1)) put(p.unit ? p.query : p.key, p.unit ? p.odd_query : p.odd_key);
+  if (number(0, 1)) put(p.value, p.odd_key);
+  if (p.unit) {
+    for (size_t i = 0; i < p.odd_key.size(); ++i) p.odd_key[i] |= p.odd_query[i];
+  }
+  empty_absent(p);
+  return p;
+}
+
 Problem draw() {
   Problem p;
   p.batch = number(1, 2);
@@ -69,9 +116,9 @@ Problem draw() {
   p.shared = number(0, 1);
   p.unit = p.shared && number(0, 1);
   p.queries = p.shared ? p.keys : number(1, p.keys);
-  p.orderings = number(1, p.keys > 1000 ? 2 : 3);
+  p.orderings = number(1, p.keys > 1000 ? 2 : 5);
   p.causal = number(0, 1);
-  p.attend_self = !p.shared || number(0, 1);
+  p.attend_self = number(0, 1);
   p.deduplicate = number(0, 1);
   p.token_gap = number(0, 3);
   for (int64_t r = 0; r < p.orderings; ++r) p.windows.push_back(one_of<int64_t>({1, 3, 17, 64, 300, int64_t{1} << 61}));
@@ -87,6 +134,9 @@ Problem draw() {
   p.key = normal(p.rows() * p.keys * p.dim);
   p.value = normal(p.rows() * p.keys * p.dim);
   p.grad = normal(p.rows() * p.queries * p.dim);
+  p.odd_query.assign(p.rows() * p.queries, 0);
+  p.odd_key.assign(p.rows() * p.keys, 0);
+  empty_absent(p);
   p.transform = number(reformer::kNoTransform, reformer::kSinh);
   p.coefficients = p.transform == reformer::kPolynomial ? number(1, 4) : p.transform == reformer::kSinh;
   // So small that the steepest score costs few digits; some zero.
@@ -99,6 +149,7 @@ Problem draw() {
 struct Results {
   std::vector<double> output, grad_query, grad_key, grad_value;
   std::vector<double> grad_coefficient, terms;  // `terms`: what was added up, without signs.
+  std::vector<char> touched;  // Queries that hold or see an odd number.
 };
 
 // A transformed score, its slope and its derivative by each coefficient.
@@ -147,6 +198,7 @@ Results define_unit(Problem p, double scale) {
   }
   Results r = define(p, scale);
   for (int64_t i = 0; i < p.rows() * p.keys; ++i) {
+    if (std::isnan(p.query[i * p.dim])) continue;  // Absent.
     const double *unit = &p.key[i * p.dim], length = length_of(&p.query[i * p.dim], p.dim);
     double* grad = &r.grad_key[i * p.dim];
     double along = 0;
@@ -169,6 +221,7 @@ Results define(const Problem& p, double scale) {
   r.grad_value.assign(p.key.size(), 0);
   r.grad_coefficient.assign(p.rows() * p.coefficients, 0);
   r.terms = r.grad_coefficient;
+  r.touched = p.odd_query;
   std::vector<double> weight(p.keys), grad_weight(p.keys);
   std::vector<Transformed> score(p.keys);
   for (int64_t row = 0; row < p.rows(); ++row) {
@@ -185,7 +238,7 @@ Results define(const Problem& p, double scale) {
           if (t < 0) continue;
           if (!p.attend_self && s == t) self_key = j;
           const bool near = p.causal ? s >= t && s - t < p.windows[o] : std::abs(s - t) < p.windows[o];
-          count[j] += near && (p.attend_self || s != t);
+          count[j] += near;
         }
       }
       if (self_key >= 0) count[self_key] = 0;
@@ -194,6 +247,7 @@ Results define(const Problem& p, double scale) {
       if (!any && self_key >= 0) count[self_key] = 1;
       for (int64_t j = 0; j < p.keys; ++j) {
         if (!count[j]) continue;
+        r.touched[row * p.queries + i] |= p.odd_key[row * p.keys + j];
         weight[j] = 0;
         for (int64_t d = 0; d < p.dim; ++d) weight[j] += scale * q[d] * p.key[(row * p.keys + j) * p.dim + d];
         score[j] = transformed(p, row % p.heads, weight[j]);
@@ -277,74 +331,118 @@ double difference(const std::vector<double>& a, const std::vector<double>& b) {
   return largest;
 }
 
+// The tensors of one call, forward and backward, and its results.
+template <class T>
+struct Run {
+  const Problem& p;
+  Laid<T> query, key, value, grad, output, grad_query, grad_key, grad_value;
+  std::vector<double> grad_coefficient;
+  bool done;
+
+  Laid<T> laid(const std::vector<double>& from, int64_t length) const {
+    return Laid<T>(from, p.rows(), length, p.dim, p.token_gap);
+  }
+  Laid<T> empty(int64_t length) const { return Laid<T>(p.rows(), length, p.dim, p.token_gap); }
+
+  Run(const Problem& p, reformer::Dtype dtype, int64_t threads)
+      : p(p), query(laid(p.query, p.queries)), key(laid(p.key, p.keys)), value(laid(p.value, p.keys)),
+        grad(laid(p.grad, p.queries)), output(empty(p.queries)), grad_query(empty(p.queries)), grad_key(empty(p.keys)),
+        grad_value(empty(p.keys)), grad_coefficient(p.rows() * p.coefficients) {
+    std::vector<reformer::Compute<T>> log_sum(p.rows() * p.queries);
+    reformer::Call call{};
+    call.batch = p.batch;
+    call.heads = p.heads;
+    call.queries = p.queries;
+    call.keys = p.keys;
+    call.dim = p.dim;
+    call.orderings = p.orderings;
+    call.windows = p.windows.data();
+    call.causal = p.causal;
+    call.attend_self = p.attend_self;
+    call.deduplicate = p.deduplicate;
+    call.shared = p.shared;
+    call.dtype = dtype;
+    call.threads = threads;
+    call.scale = scale();
+    call.shortest = p.unit ? 1e-12 : 0;
+    call.query = query.array(p.heads);
+    call.key = (p.unit ? query : key).array(p.heads);
+    call.value = value.array(p.heads);
+    call.output = output.array(p.heads);
+    call.grad_output = grad.array(p.heads);
+    call.grad_query = grad_query.array(p.heads);
+    if (p.unit) std::fill(grad_key.data.begin(), grad_key.data.end(), T{});  // Stays as it is.
+    call.grad_key = p.unit ? reformer::Array{} : grad_key.array(p.heads);
+    call.grad_value = grad_value.array(p.heads);
+    auto slots = [&](const std::vector<int64_t>& data, int64_t size) {
+      return reformer::SlotArray{data.data(), p.heads * p.orderings * size, p.orderings * size, size, 1};
+    };
+    call.query_slots = slots(p.query_slots, p.queries);
+    call.key_slots = slots(p.key_slots, p.keys);
+    call.log_sum = log_sum.data();
+    call.transform = p.transform;
+    call.coefficients = p.coefficients;
+    call.coefficient = p.coefficient.data();
+    call.grad_coefficient = grad_coefficient.data();
+    done = !reformer_window_attention_forward(&call) && !reformer_window_attention_backward(&call);
+  }
+
+  double scale() const { return 1 / std::sqrt(static_cast<double>(p.dim)); }
+};
+
+// Whether odd numbers reach the queries that see them and no others, and absent tokens get gradients of zero.
+template <class T>
+bool check_odd(const Problem& clean, const Problem& odd, reformer::Dtype dtype) {
+  const int64_t threads = number(1, 4);
+  const Run<T> expected(clean, dtype, threads), found(odd, dtype, threads);
+  if (!expected.done || !found.done) return false;
+  const std::vector<char> touched = define(odd, found.scale()).touched;
+  const std::vector<double> a = found.output.values(), b = expected.output.values();
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (touched[i / odd.dim] || a[i] == b[i]) continue;
+    std::printf("dtype %d: query %ld was %g and is %g beside odd numbers; %ld orderings, dim %ld, unit %d, "
+                "transform %ld\n",
+                static_cast<int>(dtype), static_cast<int64_t>(i) / odd.dim, b[i], a[i], odd.orderings, odd.dim,
+                odd.unit, odd.transform);
+    return false;
+  }
+  auto nothing = [&](const std::vector<char>& gone, const Laid<T>& grad) {
+    const std::vector<double> values = grad.values();
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (gone[i / odd.dim] && values[i] != 0) return false;
+    }
+    return true;
+  };
+  const std::vector<char> no_key = absent(odd, odd.key_slots, odd.keys);
+  return nothing(absent(odd, odd.query_slots, odd.queries), found.grad_query) && nothing(no_key, found.grad_key) &&
+         nothing(no_key, found.grad_value);
+}
+
 template <class T>
 bool check(const Problem& p, reformer::Dtype dtype, double bound) {
-  const double scale = 1 / std::sqrt(static_cast<double>(p.dim));
-  auto laid = [&](const std::vector<double>& from, int64_t length) {
-    return Laid<T>(from, p.rows(), length, p.dim, p.token_gap);
-  };
-  Laid<T> query = laid(p.query, p.queries), key = laid(p.key, p.keys), value = laid(p.value, p.keys);
-  Laid<T> grad = laid(p.grad, p.queries);
-  Laid<T> output(p.rows(), p.queries, p.dim, p.token_gap), grad_query(p.rows(), p.queries, p.dim, p.token_gap);
-  Laid<T> grad_key(p.rows(), p.keys, p.dim, p.token_gap), grad_value(p.rows(), p.keys, p.dim, p.token_gap);
-  std::vector<reformer::Compute<T>> log_sum(p.rows() * p.queries);
-  reformer::Call call{};
-  call.batch = p.batch;
-  call.heads = p.heads;
-  call.queries = p.queries;
-  call.keys = p.keys;
-  call.dim = p.dim;
-  call.orderings = p.orderings;
-  call.windows = p.windows.data();
-  call.causal = p.causal;
-  call.attend_self = p.attend_self;
-  call.deduplicate = p.deduplicate;
-  call.shared = p.shared;
-  call.dtype = dtype;
-  call.threads = number(1, 4);
-  call.scale = scale;
-  call.shortest = p.unit ? 1e-12 : 0;
-  call.query = query.array(p.heads);
-  call.key = (p.unit ? query : key).array(p.heads);
-  call.value = value.array(p.heads);
-  call.output = output.array(p.heads);
-  call.grad_output = grad.array(p.heads);
-  call.grad_query = grad_query.array(p.heads);
-  if (p.unit) std::fill(grad_key.data.begin(), grad_key.data.end(), T{});  // Stays as it is.
-  call.grad_key = p.unit ? reformer::Array{} : grad_key.array(p.heads);
-  call.grad_value = grad_value.array(p.heads);
-  auto slots = [&](const std::vector<int64_t>& data, int64_t size) {
-    return reformer::SlotArray{data.data(), p.heads * p.orderings * size, p.orderings * size, size, 1};
-  };
-  call.query_slots = slots(p.query_slots, p.queries);
-  call.key_slots = slots(p.key_slots, p.keys);
-  call.log_sum = log_sum.data();
-  std::vector<double> grad_coefficient(p.rows() * p.coefficients);
-  call.transform = p.transform;
-  call.coefficients = p.coefficients;
-  call.coefficient = p.coefficient.data();
-  call.grad_coefficient = grad_coefficient.data();
-  if (reformer_window_attention_forward(&call) || reformer_window_attention_backward(&call)) return false;
+  const int64_t threads = number(1, 4);
+  const Run<T> run(p, dtype, threads);
+  if (!run.done) return false;
   Problem rounded = p;
-  rounded.query = query.values();
-  rounded.key = key.values();
-  rounded.value = value.values();
-  rounded.grad = grad.values();
-  const Results expected = define(rounded, scale);
+  rounded.query = run.query.values();
+  rounded.key = run.key.values();
+  rounded.value = run.value.values();
+  rounded.grad = run.grad.values();
+  const Results expected = define(rounded, run.scale());
   std::vector<double> coefficient_error;
-  for (size_t i = 0; i < grad_coefficient.size(); ++i) {
-    coefficient_error.push_back((grad_coefficient[i] - expected.grad_coefficient[i]) / (1 + expected.terms[i]));
+  for (size_t i = 0; i < run.grad_coefficient.size(); ++i) {
+    coefficient_error.push_back((run.grad_coefficient[i] - expected.grad_coefficient[i]) / (1 + expected.terms[i]));
   }
   const double worst[] = {
-      difference(output.values(), expected.output), difference(grad_query.values(), expected.grad_query),
-      difference(grad_key.values(), expected.grad_key), difference(grad_value.values(), expected.grad_value),
+      difference(run.output.values(), expected.output), difference(run.grad_query.values(), expected.grad_query),
+      difference(run.grad_key.values(), expected.grad_key), difference(run.grad_value.values(), expected.grad_value),
       difference(coefficient_error, std::vector<double>(coefficient_error.size()))};
   for (double x : worst) {
     if (!(x < bound)) {
       std::printf("dtype %d: output %g, gradients %g %g %g, of coefficients %g; %ld queries, %ld keys, dim %ld, "
                   "%ld threads, unit %d, transform %ld\n",
                   static_cast<int>(dtype), worst[0], worst[1], worst[2], worst[3], worst[4], p.queries, p.keys, p.dim,
-                  call.threads, p.unit, p.transform);
+                  threads, p.unit, p.transform);
       return false;
     }
   }
@@ -428,7 +526,11 @@ int main(int count, char** arguments) {
   for (int64_t i = 0; i < rounds; ++i) {
     generator.seed(static_cast<uint32_t>(i));
     const Problem problem = draw();
-    const bool fine = check<double>(problem, reformer::kFloat64, 1e-11) &&
+    const Problem odd = with_odd_numbers(problem);
+    const bool fine = check_odd<double>(problem, odd, reformer::kFloat64) &&
+                      check_odd<float>(problem, odd, reformer::kFloat32) &&
+                      check_odd<reformer::BFloat16>(problem, odd, reformer::kBFloat16) &&
+                      check<double>(problem, reformer::kFloat64, 1e-11) &&
                       check<float>(problem, reformer::kFloat32, 2e-5) &&
                       check<reformer::BFloat16>(problem, reformer::kBFloat16, 8e-2) && check_hashing() &&
                       check_unit_vectors();

@@ -22,9 +22,12 @@ def test_the_kept_weights_are_the_best_ones(tmp_path, options):
     assert again["f1"] == metrics["validation"]["f1"]
 
 
-def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
-    recipe = checked_recipe(
-        ner_recipe(tmp_path, learning_rate=1e30, max_grad_norm=0.0, logging_steps=1, warmup_ratio=0.0)
-    )
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("layers", [["lsh", "local"], ["local"]])
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path, precision, layers):
+    options = {"max_grad_norm": 0.0, "logging_steps": 1, "warmup_ratio": 0.0, "precision": precision}
+    tables = ner_recipe(tmp_path, learning_rate=1e30, **options)
+    tables["model"]["attention_layers"] = layers
+    recipe = checked_recipe(tables)
     with pytest.raises(DivergedError, match=r"the loss is (nan|inf) at step \d+; lower training\.learning_rate"):
         train(recipe, tmp_path / "run", console=QUIET)

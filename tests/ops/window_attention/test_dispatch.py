@@ -171,6 +171,27 @@ def test_a_token_sees_itself_only_when_it_sees_nothing_else(backend):
 
 
 @pytest.mark.parametrize("backend", ALL)
+def test_itself_is_the_key_at_its_slot_in_the_last_ordering_that_has_one(backend):
+    query, key = torch.ones(1, 1, 1, 4, dtype=torch.float64), torch.zeros(1, 1, 3, 4, dtype=torch.float64)
+    value = torch.eye(3, 4, dtype=torch.float64)[None, None]
+    key_slots = torch.tensor([[[[5, 4, 3], [4, 5, 3], [2, 3, 4]]]])
+    query_slots = torch.tensor([[[[5], [5], [9]]]])
+    options = {"window": 3, "causal": True, "attend_self": False}
+    case = Case(query, key, value, query_slots, key_slots, options)
+    output, *gradients = case.run(backend)
+    torch.testing.assert_close(output[0, 0, 0], torch.tensor([0.5, 0, 0.5, 0], dtype=torch.float64))
+    assert far_apart((output, *gradients), case.run("reference")) < 1e-12
+    assert not gradients[2][0, 0, 1].any()
+    alone = Case(query, key, value, query_slots[:, :, :2], key_slots[:, :, :2], {**options, "window": 1})
+    # The first ordering shows it another key, the second none but itself.
+    torch.testing.assert_close(alone.run(backend)[0][0, 0, 0], value[0, 0, 0])
+    torch.testing.assert_close(
+        Case(query, key, value, query_slots[:, :, 1:2], key_slots[:, :, 1:2], {**options, "window": 1}).run(backend)[0],
+        value[:, :, 1:2],
+    )
+
+
+@pytest.mark.parametrize("backend", ALL)
 def test_a_pair_met_twice_weighs_once_or_twice(backend):
     x = vectors(1, 1, 2, 4)
     slots = torch.tensor([[0, 1], [0, 1]])[None, None]

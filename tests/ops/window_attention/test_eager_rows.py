@@ -30,5 +30,5 @@ def test_a_range_is_exact_at_its_ends_and_may_be_empty():
 
 def test_the_key_that_is_a_query_itself():
     keys, queries = torch.tensor([[[[5, 7, -1]]]]), torch.tensor([[[[7, 6, -1, 5]]]])
-    assert eager_rows.self_keys(queries, keys, 1, 1).tolist() == [[1, 3, 3, 0]]
-    assert eager_rows.self_keys(keys, keys, 1, 1).tolist() == [[0, 1, 3]]
+    assert eager_rows.self_keys(queries, keys).tolist() == [[[1, 3, 3, 0]]]
+    assert eager_rows.self_keys(keys, keys).tolist() == [[[0, 1, 3]]]

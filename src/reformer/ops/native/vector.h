@@ -73,6 +73,10 @@ using Int = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
 template <class T>
 using Unsigned = std::make_unsigned_t<Int<T>>;
 
+// The bits of the exponent, which are all ones in infinity and NaN.
+template <class T>
+constexpr Unsigned<T> kExponent = sizeof(T) == 8 ? Unsigned<T>(0x7ff0000000000000u) : Unsigned<T>(0x7f800000u);
+
 template <class T>
 struct VectorOf {
   typedef T type __attribute__((vector_size(kVectorBytes)));

@@ -191,9 +191,22 @@ struct Sequence {
   }
 
   void order(const Call& call, int64_t r) {
-    const bool by_token = call.deduplicate && r + 1 < call.orderings;
-    orderings[r].build(slots(call.query_slots, r, call.queries), slots(call.key_slots, r, call.keys), call.shared,
-                       call.windows[r], call.causal, call.attend_self, by_token, self_key.data());
+    const bool apart = !call.attend_self && !call.shared, by_token = call.deduplicate && r + 1 < call.orderings;
+    // Every ordering masks the key that is a query itself, and only all of them tell which it is.
+    if (apart && r == 0) {
+      for (int64_t each = 0; each < call.orderings; ++each) {
+        sort(call, each);
+        orderings[each].find_self_keys(self_key.data());
+      }
+    }
+    if (!apart) sort(call, r);
+    orderings[r].see(call.queries, call.keys, call.windows[r], call.causal, call.attend_self, by_token,
+                     self_key.data());
+  }
+
+ private:
+  void sort(const Call& call, int64_t r) {
+    orderings[r].sort(slots(call.query_slots, r, call.queries), slots(call.key_slots, r, call.keys), call.shared);
   }
 };
 
@@ -215,6 +228,7 @@ class Band {
     tokens_ = ordering.keys.tokens();
     all_ = ordering.keys.count;
     dim_ = dim;
+    hidden_.clear();
     value_step = round_up(dim, kLanes<T>);
     key_step = kPairs ? round_up((dim + 1) / 2, kLanes<T>) : value_step;
     base_ = end_ = even(begin);
@@ -239,6 +253,7 @@ class Band {
     if (from > end_) {
       release(from);
       base_ = end_ = from;
+      hidden_.clear();
     }
     if (to - base_ + kPast > capacity_) {
       if (keep > base_) {
@@ -247,7 +262,9 @@ class Band {
       }
       if (to - base_ + 4 * kTile > capacity_) grow(2 * (to - base_ + 4 * kTile));
     }
+    const int64_t begin = end_;
     for (; end_ < to; ++end_) load_row(end_);
+    if (!are_finite(begin, end_)) hide(begin, end_);
   }
 
   // The same, with no gap after `keep`.
@@ -260,6 +277,15 @@ class Band {
   T* grad_key(int64_t p) { return dk_.data() + (p - base_) * value_step; }
   T* grad_value(int64_t p) { return dv_.data() + (p - base_) * value_step; }
   T* grad_query(int64_t p) { return dq_.data() + (p - base_) * value_step; }  // Where queries are keys of unit length.
+
+  // The places in [from, to), ascending, whose values are infinite or NaN somewhere. These numbers are zero here: a
+  // weight of zero would not keep them from queries that do not see the key.
+  std::vector<int64_t> hidden(int64_t from, int64_t to) const {
+    const auto begin = std::lower_bound(hidden_.begin(), hidden_.end(), from);
+    return {begin, std::lower_bound(begin, hidden_.end(), to)};
+  }
+  bool hides(int64_t from) const { return !hidden_.empty() && hidden_.back() >= from; }
+  const In* hidden_value(int64_t p) const { return values_[tokens_[p]]; }
 
   // Prefetches the next `count` keys, which the next tile is likely to need.
   void look_ahead(int64_t count, Ahead& ahead) const {
@@ -335,6 +361,40 @@ class Band {
     }
   }
 
+  // Of the values [begin, end), which lie side by side.
+  bool are_finite(int64_t begin, int64_t end) const {
+    using Bits = Unsigned<Raw>;
+    constexpr Bits exponents = kPairs ? Bits{0x7f807f80u} : kExponent<Raw>;
+    constexpr Bits carried = kPairs ? Bits{0x80008000u} : Bits{1} << (8 * sizeof(Bits) - 1);
+    const Bits* values = reinterpret_cast<const Bits*>(v_.data());
+    const Bits* at = values + (kPairs ? (begin - base_) / 2 : begin - base_) * value_step;
+    const Bits* last = values + (kPairs ? (end - base_ + 1) / 2 : end - base_) * value_step;
+    // An exponent of ones, and no other, carries into the bit of the sign.
+    Vector<Bits> found{};
+    for (; at < last; at += kLanes<Bits>) found |= (load(at) & exponents) + (exponents & (~exponents << 1));
+    Bits any = 0;
+    for (int i = 0; i < kLanes<Bits>; ++i) any |= found[i];
+    return (any & carried) == 0;
+  }
+
+  __attribute__((noinline)) void hide(int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      const In* value = values_[tokens_[p]];
+      bool any = false;
+      for (int64_t d = 0; d < dim_; ++d) {
+        if (std::isfinite(widen(value[d]))) continue;
+        any = true;
+        Raw& number = v_[(kPairs ? (p - base_) / 2 : p - base_) * value_step + d];
+        if constexpr (kPairs) {
+          number &= (p - base_) % 2 == 0 ? 0xffff0000u : 0xffffu;
+        } else {
+          number = 0;
+        }
+      }
+      if (any) hidden_.push_back(p);
+    }
+  }
+
   // Unrounded, these keys would differ from the same keys passed as an argument.
   void load_unit(const In* key, T inverse, T* to) const {
     if constexpr (std::is_same_v<In, T>) {
@@ -405,6 +465,7 @@ class Band {
       }
     }
     base_ = to;
+    hidden_.erase(hidden_.begin(), std::lower_bound(hidden_.begin(), hidden_.end(), to));
   }
 
   template <class X>
@@ -441,6 +502,7 @@ class Band {
   T scale_ = 1, shortest_ = 0;
   const Merged<In>*grad_key_ = nullptr, *grad_value_ = nullptr;
   Buffer<T>* spill_ = nullptr;
+  std::vector<int64_t> hidden_;
   Buffer<Raw> k_, v_;
   Buffer<T> dk_, dv_, dq_, inverse_;
 };
@@ -512,6 +574,7 @@ class Forward {
     const Rows<In> query = rows_of<In>(call.query, sequence.batch, sequence.head);
     if (begin >= end) return;
     step_ = round_up(call.dim, kLanes<T>);
+    dim_ = call.dim;
     depth_ = kPairs ? (call.dim + 1) / 2 : call.dim;
     const int64_t depth_step = round_up(depth_, kLanes<T>);
     gathered_.reserve_zeroed(kTile * step_);
@@ -586,6 +649,7 @@ class Forward {
         sum_over_keys(tile_, scores_.data(), band_.value(from), band_.value_step, 1, output_.data(), step_, begun,
                       ahead_);
       }
+      if (band_.hides(from)) add_hidden();
       begun = true;
     }
     if (!begun) std::fill_n(output_.data(), kTile * step_, T{0});
@@ -656,6 +720,30 @@ class Forward {
     }
   }
 
+  // Adds the values that are infinite or NaN, which the band holds as zeros, to the queries that see them.
+  __attribute__((noinline)) void add_hidden() {
+    const std::vector<int64_t> places = band_.hidden(tile_.from, tile_.to);
+    const T* zeros = zeros_.reserve_zeroed((kForwardKeys + kSlack) * kTile);
+    int64_t masked = -1;
+    for (const int64_t place : places) {
+      const int64_t block = (place - tile_.from) / kBlockRows * kBlockRows;
+      if (block == masked) continue;
+      masked = block;
+      const int from = tile_.vector_from(block), to = tile_.vector_to(block);
+      tile_.masked(zeros, block, from, to, [&](int64_t row, int v, Vector<T> x) {
+        if (!std::binary_search(places.begin(), places.end(), tile_.from + row)) return;
+        const In* value = band_.hidden_value(tile_.from + row);
+        for (int64_t q = v * kLanes<T>; q < (v + 1) * kLanes<T>; ++q) {
+          if (x[q % kLanes<T>] != 0) continue;
+          const T weight = scores_[row * kTile + q];
+          for (int64_t d = 0; d < dim_; ++d) {
+            if (!std::isfinite(widen(value[d]))) output_[q * step_ + d] += weight * widen(value[d]);
+          }
+        }
+      });
+    }
+  }
+
   // Weights of two neighbouring keys side by side, rounded to the nearest bfloat16.
   void pair_weights() {
     const int64_t pairs = (tile_.to - tile_.from + 1) / 2;
@@ -711,10 +799,12 @@ class Forward {
     }
     for (int64_t q = 0; q < tile_.count; ++q) {
       const int64_t token = tile_.tokens[q];
+      // Scores of minus infinity alone: zero divided by zero, and not a query that sees nothing.
+      if (total[q] == 0 && tile_.sees_others(q)) total[q] = put[q] = std::numeric_limits<T>::quiet_NaN();
       sequence.largest[token] = largest[q];
       sequence.total[token] = total[q];
-      // Not by the product alone: 0 * NaN is not 0, and where nothing was there before, there is no sum to add to.
-      if (old_total[q] != 0 && keep[q] != 0) {
+      // Not `keep`, which is NaN where this sum is, and zero where an infinity in the output so far still has to stay.
+      if (old_total[q] != 0) {
         T* row = output.sum[token];
         for (int64_t d = 0; d < call.dim; ++d) row[d] *= keep[q];
         output.put(token, output_.data() + q * step_, call.dim, put[q], true);
@@ -727,8 +817,8 @@ class Forward {
   Tile<T> tile_;
   Ahead ahead_;
   Band<In, kPairs, false> band_;
-  int64_t step_ = 0, depth_ = 0;
-  Buffer<T> gathered_, queries_, output_, scores_, weights_across_;
+  int64_t step_ = 0, depth_ = 0, dim_ = 0;
+  Buffer<T> gathered_, queries_, output_, scores_, weights_across_, zeros_;
   Buffer<Unit> weights_;
   Vector<T> largest_[kVectors], total_[kVectors];
   ScoreTransform<T> transform_;

@@ -59,13 +59,14 @@ def window_attention(
     Args:
         query, key, value: any floating dtype; the `cpu` backend takes float32, float64 and bfloat16, and `triton`
             float16 too, with head_dim up to 256.
-        query_slots: int64, the slot of every query in each ordering; negative means absent. Dimensions of size 1
-            broadcast over batch and heads.
+        query_slots: int64, the slot of every query in each ordering, below 2^62; negative means absent. Dimensions of
+            size 1 broadcast over batch and heads.
         key_slots: the slot of every key, unique in its ordering; `query_slots` if None.
         window: number of slots that are seen, one for all orderings or one for each, at least 1.
         causal: whether only slots up to the query's own are seen.
         attend_self: False for the rule of shared queries and keys: a token sees itself, the key at its own slot,
-            only when it sees nothing else.
+            only when it sees nothing else. If different keys stand at its slots in different orderings, itself is the
+            one in the last ordering that has one (equation 7).
         deduplicate: False to let a pair that is near in `c` orderings weigh `c` times.
         scale: factor of the scores; `1 / sqrt(head_dim)` if None.
         transform: a learned function of each head, applied to the scaled scores: `Polynomial` or `Sinh`, with

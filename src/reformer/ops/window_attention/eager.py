@@ -182,7 +182,9 @@ def _forward(
             before.copy_(now)
             sums.copy_(added)
             if row is plan.rows[-1]:
-                out.div_(added.where(added > 0, 1)[..., None])
+                # Scores of minus infinity alone are below those of masked pairs: zero divided by zero.
+                lost = (added > 0) & (now < -MASK_BIAS / 2)
+                out.div_(added.where(added > 0, 1).masked_fill_(lost, float("nan"))[..., None])
         earlier = here
     assert earlier is not None
     # With a log-sum-exp of infinity, a query that sees nothing has weights of zero in the backward pass.
@@ -329,13 +331,15 @@ def attend(
     """See `window_attention`, which checks the arguments; without a key, keys are `unit_vectors(query)`."""
     batch, heads = query.shape[:2]
     shared = query_slots is key_slots
+    self_key = None if attend_self else self_keys(query_slots, key_slots)
     rows: list[Row] = []
     for ordering, window in enumerate(windows):
         keys = key_slots[:, :, ordering]
         queries = keys if shared else query_slots[:, :, ordering]
-        rows.append(lay_out(queries, keys, window, causal, attend_self, batch, heads))
+        rows.append(lay_out(queries, keys, window, causal, attend_self, batch, heads, self_key))
     seen = [[row.seen(each) for each in rows[:index]] if deduplicate else [] for index, row in enumerate(rows)]
     plan = _Plan(rows, seen, scale, None if transform is None else type(transform))
     coefficients = None if transform is None else transform.coefficients
-    self_key = None if attend_self else self_keys(query_slots, key_slots, batch, heads)
+    if self_key is not None:
+        self_key = self_key.expand(batch, heads, -1).flatten(0, 1)
     return _EagerWindowAttention.apply(query, key, value, coefficients, plan, self_key)  # pyright: ignore[reportReturnType]

@@ -231,8 +231,13 @@ def lay_out(
     attend_self: bool,
     batch: int,
     heads: int,
+    self_key: Int[Tensor, "_ _ queries"] | None = None,
 ) -> Row:
-    """One ordering, sorted by slot, with the blocks of keys that each tile of queries needs."""
+    """One ordering, sorted by slot, with the blocks of keys that each tile of queries needs.
+
+    `self_key` is the key that is each query itself, see `self_keys`. Without `attend_self`, queries with slots of their
+    own need it.
+    """
     shared = query_slots is key_slots
     tile = _tile_size(window)
     keys, key_order = _sorted(key_slots)
@@ -241,7 +246,9 @@ def lay_out(
     keys, queries, query_order = (
         each.expand(*leading, each.shape[-1]).contiguous() for each in (keys, queries, query_order)
     )
-    first, end, self_place = _ranges(queries, keys, window, causal, attend_self)
+    first, end, self_place = _ranges(queries, keys, window, causal, attend_self or not shared)
+    if self_key is not None and not shared:
+        self_place = _places_of(self_key.expand(*leading, -1).gather(-1, query_order), key_order.expand_as(keys))
     count, number = keys.shape[-1], queries.shape[-1]
     blocks = -(-count // tile)
     reach = min(-(-(window - 1) // tile), blocks)
@@ -323,6 +330,15 @@ def _ranges(
     return first, end, place.masked_fill(~is_key, -1)
 
 
+def _places_of(
+    tokens: Int[Tensor, "batch heads queries"], order: Int[Tensor, "batch heads length"]
+) -> Int[Tensor, "batch heads queries"]:
+    """The places of tokens in a row of them; -1 for a number that is no token's."""
+    length = order.shape[-1]
+    places = torch.arange(length, device=order.device).expand_as(order)
+    return _pad(torch.empty_like(order).scatter_(-1, order, places), 1, -1).gather(-1, tokens)
+
+
 def _tiles_by_start(
     starts: Int[Tensor, "batch heads queries"], tile: int, blocks: int
 ) -> tuple[Int[Tensor, "batch heads tile_places"], Int[Tensor, "batch heads tiles"]]:
@@ -356,19 +372,19 @@ def _tiles_by_start(
 def self_keys(
     query_slots: Int[Tensor, "#batch #heads orderings queries"],
     key_slots: Int[Tensor, "#batch #heads orderings length"],
-    batch: int,
-    heads: int,
-) -> Int[Tensor, "sequences queries"]:
-    """The key that is each query itself; the number of keys where there is none."""
+) -> Int[Tensor, "_ _ queries"]:
+    """The key that is each query itself, the one at its slot in the last ordering that has one; the number of keys
+    where there is none."""
     length = key_slots.shape[-1]
     if query_slots is key_slots:
-        present = _rows((key_slots >= 0).any(2), batch, heads)
+        present = (key_slots >= 0).any(2)
         return torch.arange(length, device=present.device).where(present, length)
-    self_key = torch.full((batch * heads, query_slots.shape[-1]), length, device=query_slots.device)
+    leading = torch.broadcast_shapes(query_slots.shape[:2], key_slots.shape[:2])
+    self_key = torch.full((*leading, query_slots.shape[-1]), length, device=query_slots.device)
     for ordering in range(query_slots.shape[2]):
-        keys, order = _sorted(_rows(key_slots[:, :, ordering], batch, heads))
-        queries = _rows(query_slots[:, :, ordering], batch, heads)
-        at = torch.searchsorted(keys, queries.contiguous()).clamp_max(length - 1)
+        keys, order = (each.expand(*leading, -1).contiguous() for each in _sorted(key_slots[:, :, ordering]))
+        queries = query_slots[:, :, ordering].expand(*leading, -1).contiguous()
+        at = torch.searchsorted(keys, queries).clamp_max(length - 1)
         same = (keys.gather(-1, at) == queries) & (queries >= 0)
         self_key = torch.where(same, order.gather(-1, at), self_key)
     return self_key

@@ -97,21 +97,35 @@ struct Ordering {
   // The same by token: a key's place (-1 if absent), and a query's first key and number of keys.
   Buffer<int32_t> place_of_key, first_of_query, size_of_query;
 
-  void build(SlotRow query_slots, SlotRow key_slots, bool shared, int64_t window, bool causal, bool attend_self,
-             bool by_token, int32_t* self_key) {
+  // Keys and queries in the order of their slots; `shared`: they are the same.
+  void sort(SlotRow query_slots, SlotRow key_slots, bool shared) {
     keys.sort(key_slots);
     if (!shared) separate_.sort(query_slots);
-    const Sorted& sorted = shared ? keys : separate_;
-    queries = sorted.count;
-    query_tokens = sorted.tokens();
+    shared_ = shared;
+    queries = (shared ? keys : separate_).count;
+    query_tokens = (shared ? keys : separate_).tokens();
+  }
+
+  // Notes the keys that stand at the slots of queries with slots of their own.
+  void find_self_keys(int32_t* self_key) const {
+    const int64_t* slot = keys.slots();
+    for (int64_t i = 0, at = 0; i < queries; ++i) {
+      const int64_t s = separate_.slots()[i];
+      while (at < keys.count && slot[at] < s) ++at;
+      if (at < keys.count && slot[at] == s) self_key[query_tokens[i]] = keys.tokens()[at];
+    }
+  }
+
+  // The ranges, after `sort`. Without `attend_self`, `self_key` holds the keys that are the queries; for shared queries
+  // it is filled here.
+  void see(int64_t query_count, int64_t key_count, int64_t window, bool causal, bool attend_self, bool by_token,
+           int32_t* self_key) {
+    const int64_t* query_slot = (shared_ ? keys : separate_).slots();
+    const int64_t* slot = keys.slots();
     first.reserve(queries);
     end.reserve(queries);
-    has_self_place = !attend_self && !(shared && causal);
-    if (!attend_self) self_place.reserve(queries);
-    const int64_t* slot = keys.slots();
-    int64_t from = 0, to = 0, at = 0;
-    for (int64_t i = 0; i < queries; ++i) {
-      const int64_t s = sorted.slots()[i];
+    for (int64_t i = 0, from = 0, to = 0; i < queries; ++i) {
+      const int64_t s = query_slot[i];
       while (from < keys.count && slot[from] <= s && s - slot[from] >= window) ++from;
       if (causal) {
         while (to < keys.count && slot[to] <= s) ++to;
@@ -120,33 +134,36 @@ struct Ordering {
       }
       first[i] = static_cast<int32_t>(from);
       end[i] = static_cast<int32_t>(to);
-      if (attend_self) continue;
-      while (at < keys.count && slot[at] < s) ++at;
-      const bool is_key = at < keys.count && slot[at] == s;
-      self_place[i] = is_key ? static_cast<int32_t>(at) : -1;
-      if (is_key) self_key[query_tokens[i]] = keys.tokens()[at];
     }
-    if (by_token) place_tokens(query_slots.size, key_slots.size);
-    if (!attend_self && !has_self_place) {
-      for (int64_t i = 0; i < queries; ++i) end[i] -= end[i] > first[i];
+    if (by_token) place_queries(query_count);
+    if (by_token || !(attend_self || shared_)) place_keys(key_count);
+    has_self_place = !attend_self && !(shared_ && causal);
+    if (attend_self) return;
+    self_place.reserve(queries);
+    for (int64_t i = 0; i < queries; ++i) {
+      int32_t& itself = self_key[query_tokens[i]];
+      if (shared_) itself = query_tokens[i];
+      self_place[i] = shared_ ? static_cast<int32_t>(i) : itself < 0 ? -1 : place_of_key[itself];
+      if (!has_self_place) end[i] -= end[i] > first[i];
     }
   }
 
  private:
-  void place_tokens(int64_t query_count, int64_t key_count) {
-    place_of_key.reserve(key_count);
-    first_of_query.reserve(query_count);
-    size_of_query.reserve(query_count);
-    std::fill_n(place_of_key.data(), key_count, -1);
-    std::fill_n(first_of_query.data(), query_count, 0);
-    std::fill_n(size_of_query.data(), query_count, 0);
+  void place_keys(int64_t count) {
+    std::fill_n(place_of_key.reserve(count), count, -1);
     for (int64_t p = 0; p < keys.count; ++p) place_of_key[keys.tokens()[p]] = static_cast<int32_t>(p);
+  }
+
+  void place_queries(int64_t count) {
+    std::fill_n(first_of_query.reserve(count), count, 0);
+    std::fill_n(size_of_query.reserve(count), count, 0);
     for (int64_t i = 0; i < queries; ++i) {
       first_of_query[query_tokens[i]] = first[i];
       size_of_query[query_tokens[i]] = end[i] - first[i];
     }
   }
 
+  bool shared_ = false;
   Sorted separate_;
 };
 

@@ -26,7 +26,7 @@ def times_seen(
     windows: tuple[int, ...],
     causal: bool,
 ) -> tuple[Int[Tensor, "_ _ queries length"], Bool[Tensor, "_ _ queries length"]]:
-    """The number of orderings in which query `i` is near to key `j`, and whether the two are one token (equation 5).
+    """The number of orderings in which query `i` is near to key `j`, and whether the two are one (equations 5 and 7).
 
     Returns:
         count, int64, and itself, `[batch, heads, queries, length]` as far as the slots of both broadcast.
@@ -41,7 +41,9 @@ def times_seen(
     window = torch.tensor(windows, device=distance.device)[:, None, None]
     near = (distance >= 0) if causal else (distance > -window)
     seen = present & near & (distance < window)
-    return seen.sum(2), (present & (distance == 0)).any(2)
+    number = torch.arange(1, 1 + len(windows), device=distance.device)[:, None, None]
+    latest = (number * (present & (distance == 0))).amax(2)
+    return seen.sum(2), (latest > 0) & (latest == latest.amax(-1, keepdim=True))
 
 
 def attend(
@@ -63,19 +65,20 @@ def attend(
     Arguments are those of `window_attention`, which checks them. Without a key, keys are the queries divided by their
     length.
     """
-    if key is None:
-        key = unit_vectors(query)
+    # The vectors of absent tokens may hold NaN, which times a weight of zero is NaN in the output and in gradients.
+    any_query, any_key = (query_slots >= 0).any(2)[..., None], (key_slots >= 0).any(2)[..., None]
+    query, value = query.where(any_query, 0), value.where(any_key, 0)
+    key = unit_vectors(query) if key is None else key.where(any_key, 0)
     count, itself = times_seen(query_slots, key_slots, windows, causal)
+    scores = scale * query @ key.transpose(-1, -2)
     if not attend_self:
         others = count.masked_fill(itself, 0)
         sees_others = others.any(-1, keepdim=True)
         count = torch.where(sees_others, others, count)
+        # Alone, a key weighs one, even if its score is infinite.
+        scores = scores.masked_fill(~sees_others, 0)
     if deduplicate:
         count = count.clamp_max(1)
-    # The vectors of absent tokens may hold NaN, which times a weight of zero is NaN in the output and in gradients.
-    any_query, any_key = (query_slots >= 0).any(2)[..., None], (key_slots >= 0).any(2)[..., None]
-    query, key, value = query.where(any_query, 0), key.where(any_key, 0), value.where(any_key, 0)
-    scores = scale * query @ key.transpose(-1, -2)
     if transform is not None:
         scores = scores.masked_fill(count == 0, 0)
         scores = transform.value(scores, transform.coefficients.to(scores.dtype)[:, None, None])
@@ -83,4 +86,4 @@ def attend(
     largest = scores.detach().amax(-1, keepdim=True).clamp_min(torch.finfo(scores.dtype).min)
     weights = count * torch.exp(scores - largest)
     total = weights.sum(-1, keepdim=True)
-    return weights / total.where(total > 0, 1) @ value
+    return weights / total.where(count.any(-1, keepdim=True), 1) @ value

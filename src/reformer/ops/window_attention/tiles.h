@@ -130,6 +130,12 @@ class Tile {
     return true;
   }
 
+  // Whether this ordering lets a query see another key than itself.
+  bool sees_others(int64_t query) const {
+    const Int<T> place = now_->has_self_place ? self_place_[query] : -1;
+    return ends_[query] - firsts_[query] > (place >= firsts_[query] && place < ends_[query]);
+  }
+
   int64_t first_of(int64_t query) const { return std::max<int64_t>(firsts_[query], from); }
   int64_t end_of(int64_t query) const { return std::min<int64_t>(ends_[std::min(query, count - 1)], to); }
 
