@@ -33,6 +33,7 @@ def test_a_labeller_learns_and_leaves_a_whole_folder(tmp_path):
     assert metrics["test"]["documents"] > 1
     folder = tmp_path / "run"
     assert {file.name for file in folder.iterdir()} == {
+        ".reformer-run.json",
         "config.json",
         "learning_curve.png",
         "logs",

@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 from transformers import PreTrainedConfig
 
-from reformer.files import new_folder, write
+from reformer.files import new_folder, remove_leftovers, write
 from reformer.models import ReformerConfig
 from reformer.recipe import Recipe
-from reformer.runs.folder import CHECKPOINTS, METRICS, RECIPE, START, RunError
+from reformer.runs.folder import CHECKPOINTS, MARKER, METRICS, RECIPE, START, RunError
 from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.base import Processor, TaskData
 from reformer.tasks.model_setup import PretrainedStart
@@ -66,10 +66,15 @@ def kept_changes(place: str, folder: Path) -> ModelChanges:
 
 
 def check_begun(folder: Path) -> None:
-    """Raise `RunError` unless a run has begun in the folder and not finished."""
+    """Raise `RunError` unless a run has begun in the folder and not finished.
+
+    A run that was killed before its first file has left an empty folder.
+    """
     if (folder / METRICS).is_file():
         raise RunError(f"{folder}: this run is finished; there is nothing to resume")
-    if not (folder / RECIPE).is_file():
+    remove_leftovers(folder)
+    begun = (folder / RECIPE).is_file() or (folder / MARKER).is_file()
+    if not begun and (not folder.is_dir() or any(folder.iterdir())):
         raise RunError(f"{folder}: there is no checkpoint to resume from, nor a run; train without --resume")
 
 

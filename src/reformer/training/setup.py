@@ -17,7 +17,7 @@ from transformers.utils import logging
 from reformer.errors import ReformerError
 from reformer.files import remove_leftovers
 from reformer.recipe import Recipe
-from reformer.runs.folder import CHECKPOINTS, LOGS, check_free
+from reformer.runs.folder import CHECKPOINTS, LOGS, RECIPE, check_free
 from reformer.tasks.base import TaskData
 from reformer.tasks.registry import TASKS
 from reformer.training.precision import resolve_precision
@@ -41,9 +41,10 @@ def begin(
     """
     resumed = None
     remove_leftovers(folder)
-    if resume:
+    if resume and (folder / RECIPE).is_file():
         resumed, recipe = find_run(folder, recipe)
     else:
+        # Also a run to resume that was killed before its recipe was in the folder: nothing of it is lost.
         recipe = resolve_precision(recipe)
         check_free(folder, overwrite=overwrite, start=recipe.finetune.start_from)
     arguments = training_arguments(recipe, folder)
