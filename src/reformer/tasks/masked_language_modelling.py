@@ -126,9 +126,9 @@ def hide(
     ids, mask = ids.cpu(), mask.cpu()
     mask_token_id = tokenizer.mask_token_id
     assert isinstance(mask_token_id, int)
-    drawn = torch.rand((2, *ids.shape), generator=generator)
+    drawn = torch.rand((2, *ids.shape), generator=generator, device="cpu")
     hidden = (drawn[0] < probability) & mask.bool()
-    others = torch.randint(len(tokenizer), ids.shape, generator=generator)
+    others = torch.randint(len(tokenizer), ids.shape, generator=generator, device="cpu")
     shown = torch.where(hidden & (drawn[1] < 0.8), mask_token_id, ids)
     shown = torch.where(hidden & (drawn[1] >= 0.9), others, shown)
     return {"input_ids": shown.to(device), "labels": ids.masked_fill(~hidden, IGNORED).to(device)}

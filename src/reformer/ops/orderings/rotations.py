@@ -145,7 +145,7 @@ def _further(
     negative = (rotation.flatten()[:SEED_BITS] < 0).tolist()
     generator = torch.Generator().manual_seed(sum(1 << bit for bit, is_set in enumerate(negative) if is_set))
     heads, _, head_dim, half = rotation.shape
-    drawn = [torch.randn(heads, head_dim, half, generator=generator) for _ in range(rounds)]
+    drawn = [torch.randn(heads, head_dim, half, generator=generator, device="cpu") for _ in range(rounds)]
     return torch.stack(drawn, 1).to(rotation)
 
 

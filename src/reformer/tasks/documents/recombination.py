@@ -48,7 +48,7 @@ class Recombination:
 
     def __call__(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
         """The batch with other `input_ids` where its `labels` say that there are entities."""
-        random = np.random.default_rng(int(torch.randint(1 << 62, (), generator=generator)))
+        random = np.random.default_rng(int(torch.randint(1 << 62, (), generator=generator, device="cpu")))
         ids = batch["input_ids"].numpy(force=True).copy()
         for row, tags in zip(ids, batch["labels"].numpy(force=True), strict=True):
             for start, end in self._entities(tags):
