@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := src tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-triton test-data check bench docs sanitize clean
+.PHONY: help demo test test-slow test-triton test-data check bench docs sanitize wheel test-wheel clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,7 +17,8 @@ $(BIN)/python:
 
 # One stamp for each set of extras, so that the demo does not wait for the documentation's tools.
 $(VENV)/ready-%: $(BIN)/python pyproject.toml setup.py constraints.txt $(wildcard src/reformer/ops/*/*.cpp src/reformer/ops/*/*.h)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.$(if $(filter-out plain,$*),[$*])'
+	@echo "Installing into $(VENV): the packages, then the kernels are compiled, which shows nothing for a while"
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.$(if $(filter-out plain,$*),[$*])'
 	@touch $@
 
 demo: $(VENV)/ready-plain  ## train on a newspaper, then label an article that was held out
@@ -52,5 +53,18 @@ docs: $(VENV)/ready-dev  ## the documentation, into site/
 sanitize: $(VENV)/ready-test  ## the compiled kernels under the address, undefined-behaviour and thread sanitizers
 	$(BIN)/python -m tests.ops.sanitize
 
+wheel: $(VENV)/ready-wheel  ## a wheel for every Python and a source distribution, into dist/
+	rm -rf build/dist && mkdir -p dist
+	$(BIN)/python -m build --outdir build/dist .
+	cp build/dist/*.tar.gz dist/
+	if [ "$$(uname)" = Linux ]; then $(BIN)/auditwheel repair --wheel-dir dist build/dist/*.whl; \
+	  else cp build/dist/*.whl dist/; fi
+
+test-wheel: wheel  ## the tests on the wheel, in an environment where nothing is compiled
+	rm -rf build/wheel-test
+	$(PYTHON) -m venv build/wheel-test
+	build/wheel-test/bin/python -m pip install --constraint constraints.txt --find-links dist 'reformer-torch[test]'
+	build/wheel-test/bin/python -m pytest -n 2 -m 'not slow and not data'
+
 clean:  ## remove what was made, data sets and runs excepted
-	rm -rf $(VENV) site build src/*.egg-info
+	rm -rf $(VENV) site build dist src/*.egg-info

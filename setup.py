@@ -4,11 +4,16 @@ Everything else about the package is in pyproject.toml. The libraries link to no
 build serves every Python and every torch; where no compiler is found, the package works without them.
 """
 
+import copy
+import os
 import platform
+import shutil
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer_group
 
 OPS = Path("src/reformer/ops")
 SOURCES = [
@@ -35,18 +40,33 @@ if platform.machine().lower() in ("x86_64", "amd64"):
 
 
 class BuildKernels(build_ext):
-    """Plain libraries, not Python modules: no ABI tag in the name, and objects of the variants kept apart."""
+    """Plain libraries, not Python modules: no ABI tag in the name. The variants are compiled side by side."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
 
     def get_ext_filename(self, fullname: str) -> str:
         return str(Path(*fullname.split("."))) + ".so"
 
     def build_extension(self, ext: Extension) -> None:
-        shared = self.build_temp
-        self.build_temp = str(Path(shared) / ext.name)
-        try:
-            super().build_extension(ext)
-        finally:
-            self.build_temp = shared
+        built, place = Path("src", self.get_ext_filename(ext.name)), Path(self.get_ext_fullpath(ext.name))
+        if self.editable_mode and not newer_group([*ext.sources, *ext.depends, __file__], str(built)):
+            # Every set of extras installs the package again; its kernels are compiled once.
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(built, place)
+            return
+        # All variants have the same sources, and each is compiled in a thread: their objects are kept apart.
+        alone = copy.copy(self)
+        alone.build_temp = str(Path(self.build_temp) / ext.name)
+        super(BuildKernels, alone).build_extension(ext)
+
+
+class BuildWheel(bdist_wheel):
+    """One wheel for every Python: the libraries know neither Python's ABI nor torch's."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        return "py3", "none", super().get_tag()[2]
 
 
 setup(
@@ -62,5 +82,5 @@ setup(
         )
         for name, flags in VARIANTS.items()
     ],
-    cmdclass={"build_ext": BuildKernels},
+    cmdclass={"bdist_wheel": BuildWheel, "build_ext": BuildKernels},
 )
