@@ -57,7 +57,7 @@ wheel: $(VENV)/ready-wheel  ## a wheel for every Python and a source distributio
 	rm -rf build/dist && mkdir -p dist
 	$(BIN)/python -m build --outdir build/dist .
 	cp build/dist/*.tar.gz dist/
-	if [ "$$(uname)" = Linux ]; then $(BIN)/auditwheel repair --wheel-dir dist build/dist/*.whl; \
+	if [ "$$(uname)" = Linux ]; then PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/dist/*.whl; \
 	  else cp build/dist/*.whl dist/; fi
 
 test-wheel: wheel  ## the tests on the wheel, in an environment where nothing is compiled
