@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from reformer.data import IGNORED, DataError
-from reformer.data.batching.encoding import few_lengths
+from reformer.data.batching.encoding import few_lengths, padded
 from reformer.data.readers import check_utf8
 from reformer.errors import ReformerError
 
@@ -60,11 +59,7 @@ class Targets:
 
     def stack(self, targets: Sequence[Int[np.ndarray, " _"]]) -> Int[Tensor, "batch length"]:
         """Targets as `labels`, padded."""
-        longest = few_lengths(max(len(target) for target in targets))
-        labels = np.full((len(targets), longest), IGNORED, dtype=np.int64)
-        for row, target in zip(labels, targets, strict=True):
-            row[: len(target)] = target
-        return torch.from_numpy(labels)
+        return padded(targets, few_lengths(max(len(target) for target in targets)), IGNORED)
 
     def texts(self, labels: Int[Tensor, "batch length"]) -> list[str]:
         """The texts of labels."""

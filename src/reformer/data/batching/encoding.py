@@ -114,12 +114,16 @@ class Examples(Dataset[Example]):
 def pad(ids: Sequence[np.ndarray], pad_token_id: int) -> dict[str, Tensor]:
     """Token ids and their mask, `[batch, length]`, padded at the right to the longest, or a little further."""
     length = few_lengths(max(len(row) for row in ids))
-    input_ids = np.full((len(ids), length), pad_token_id, dtype=np.int64)
-    attention_mask = np.zeros((len(ids), length), dtype=np.int64)
-    for row, mask, values in zip(input_ids, attention_mask, ids, strict=True):
-        row[: len(values)] = values
-        mask[: len(values)] = 1
-    return {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(attention_mask)}
+    mask = padded([np.ones(len(row)) for row in ids], length, 0)
+    return {"input_ids": padded(ids, length, pad_token_id), "attention_mask": mask}
+
+
+def padded(rows: Sequence[np.ndarray], length: int, value: int) -> Tensor:
+    """Rows of integers, `[batch, length]`, with `value` behind each."""
+    filled = np.full((len(rows), length), value, dtype=np.int64)
+    for place, row in zip(filled, rows, strict=True):
+        place[: len(row)] = row
+    return torch.from_numpy(filled)
 
 
 def few_lengths(length: int) -> int:

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, label_id, token_tags
-from reformer.data.batching.encoding import Augmentation, Examples, Offsets
+from reformer.data.batching.encoding import Augmentation, Examples, Offsets, padded
 from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.metrics.classification import EntityMetric
@@ -77,10 +76,7 @@ class TokenClassification(DocumentTask):
         return np.array(token_tags(self._spans(document), offsets, label_ids, document.source), dtype=np.int64)
 
     def stack(self, targets: Sequence[Int[np.ndarray, " _"]], length: int) -> Int[Tensor, "batch length"]:
-        stacked = np.full((len(targets), length), IGNORED, dtype=np.int64)
-        for row, target in zip(stacked, targets, strict=True):
-            row[: len(target)] = target
-        return torch.from_numpy(stacked)
+        return padded(targets, length, IGNORED)
 
     def entity_types(self, recipe: TokenRecipe) -> Sequence[str] | None:
         return recipe.training.entity_types
