@@ -132,7 +132,8 @@ def _train(
     if lora is not None or isinstance(recipe.finetune.freeze, list):
         introduce_frozen(console, model)
     trainer = build_trainer(recipe, arguments, model, data, folder)
-    callbacks = build_callbacks(recipe, task, data, model, trainer.schedule, console, checkpoint)
+    batches = len(trainer.get_eval_dataloader())
+    callbacks = build_callbacks(recipe, task, data, model, trainer.schedule, console, checkpoint, batches)
     _run(trainer, callbacks, checkpoint, folder)
 
     # Finish: the first process leaves the run folder.

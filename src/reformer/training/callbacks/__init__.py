@@ -25,6 +25,7 @@ def build_callbacks(
     schedule: Schedule,
     console: Console,
     checkpoint: str | None,
+    evaluation_batches: int,
 ) -> list[ReportingCallback]:
     """The callbacks that the recipe asks for, in the order in which they act.
 
@@ -32,6 +33,7 @@ def build_callbacks(
         model: on the device it is trained on; weights that moved later would not be those that callbacks act on.
         console: for progress and notes.
         checkpoint: the folder of the checkpoint that the run resumes from, if any.
+        evaluation_batches: of one evaluation.
 
     Raises:
         ReformerError: the model does not allow one of them.
@@ -47,4 +49,4 @@ def build_callbacks(
         callbacks.append(GradualUnfreezing(model, task.best_metric, task.greater_is_better, console))
     if chosen.ema_decay is not None:
         callbacks.append(WeightAverage(model, chosen.ema_decay, checkpoint))
-    return [*callbacks, FreedMemory(model, console), Progress(console, schedule, task, data)]
+    return [*callbacks, FreedMemory(model, console), Progress(console, schedule, task, data, evaluation_batches)]

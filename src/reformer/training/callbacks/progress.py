@@ -15,6 +15,8 @@ from reformer.training.schedule import Schedule
 
 # Without a terminal to draw a bar in, a line with the loss is printed this often.
 SECONDS_BETWEEN_LINES = 15
+# The first steps take longer: memory is reserved, and kernels are checked. The estimate is made from those after them.
+FIRST_STEPS, ESTIMATE_AFTER_SECONDS = 5, 10
 
 
 class Progress(ReportingCallback):
@@ -24,10 +26,12 @@ class Progress(ReportingCallback):
         console: where to print; a quiet one in all processes but the first.
         task: whose score is shown.
         data: how a loss is shown.
+        evaluation_batches: of one evaluation, for the estimate of a run that is bounded in steps.
     """
 
-    def __init__(self, console: Console, schedule: Schedule, task: Task, data: TaskData):
+    def __init__(self, console: Console, schedule: Schedule, task: Task, data: TaskData, evaluation_batches: int):
         self._console, self._schedule, self._task, self._data = console, schedule, task, data
+        self._evaluation_batches = evaluation_batches
         self._bar = ProgressBar(
             TextColumn("{task.percentage:3.0f}%"),
             BarColumn(bar_width=30),
@@ -39,11 +43,15 @@ class Progress(ReportingCallback):
         self._loss, self._score = float("nan"), float("nan")
         self._printed = time.perf_counter()
         self._tokens, self._since = 0, 0.0
+        # Step and time from which the estimate counts, until it is told.
+        self._counted_from: tuple[int, float] | None = None
+        self._begun_at, self._estimated = 0, False
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self._tokens, self._since = state.num_input_tokens_seen, time.perf_counter()
+        self._begun_at = state.global_step
         if state.best_metric is not None:
             self._score = state.best_metric
         if self._console.is_terminal:
@@ -61,12 +69,33 @@ class Progress(ReportingCallback):
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         now = time.perf_counter()
+        if not self._estimated:
+            self._estimate(args, state.global_step, now)
         speed = (state.num_input_tokens_seen - self._tokens) / (now - self._since)
         status = f"{self._line(state)}  {speed:,.0f} tokens/s"
         self._bar.update(self._row, completed=self._schedule.progress(state.global_step), description=status)
         overdue = now - self._printed > SECONDS_BETWEEN_LINES
         if overdue and not self._console.is_terminal:
             self._print(status)
+
+    def _estimate(self, args: TrainingArguments, step: int, now: float) -> None:
+        """Say once how long a run that is bounded in steps will take on this machine."""
+        if self._counted_from is None:
+            if step - self._begun_at >= FIRST_STEPS:
+                self._counted_from = step, now
+            return
+        first, since = self._counted_from
+        if now - since < ESTIMATE_AFTER_SECONDS:
+            return
+        self._estimated = True
+        by_clock = self._schedule.max_seconds
+        # A batch of an evaluation passes forward alone, which is a third of the work of learning from it.
+        batch = (now - since) / (step - first) / args.gradient_accumulation_steps
+        learning = (self._schedule.max_steps - step) * batch * args.gradient_accumulation_steps
+        evaluating = (self._schedule.evaluations - self._schedule.evaluated) * self._evaluation_batches * batch / 3
+        seconds = self._schedule.seconds + learning + evaluating
+        if by_clock is None or seconds < by_clock:
+            self._print(f"about {seconds / 60:.1f} min of training here: {self._schedule.max_steps:,} steps")
 
     def on_log(
         self,
@@ -93,6 +122,8 @@ class Progress(ReportingCallback):
             score > state.best_metric if self._task.greater_is_better else score < state.best_metric
         )
         self._score = score
+        # The estimate counts steps alone.
+        self._counted_from = None
         self._print(f"{self._line(state)}  measured{'  best so far' if best else ''}")
 
     def _line(self, state: TrainerState) -> str:
