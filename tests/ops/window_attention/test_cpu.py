@@ -70,7 +70,7 @@ for dtype, bound in ((torch.float32, 1e-5), (torch.float64, 1e-12), (torch.bfloa
 
 def run(code, **environment):
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
+        [sys.executable, "-W", "error", "-W", "ignore:Guards may run slower:RuntimeWarning", "-c", code],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
