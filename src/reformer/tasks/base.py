@@ -30,6 +30,22 @@ class Processor(Protocol):
         ...
 
 
+class NoBaselineError(ReformerError):
+    """There is no classical method to compare with; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """Classical method of a task, and its scores on the data of a run."""
+
+    method: str
+    validation: Mapping[str, int | float]
+    test: Mapping[str, int | float] | None
+    """None where the run has no test part."""
+    note: str | None = None
+    """The choices it was made by, and what was left out to keep it short."""
+
+
 AnyDataset = TypeVar("AnyDataset", bound=Dataset[Any])
 
 
@@ -91,6 +107,14 @@ class TaskData(ABC, Generic[AnyDataset]):
     @abstractmethod
     def test_metrics(self, run: Any) -> dict[str, int | float] | None:
         """The metrics of the trained model on the test part of the data; None if the recipe names none."""
+
+    def baseline(self) -> Baseline:
+        """The scores of the task's classical method, learned from the training part in about a minute at most.
+
+        Raises:
+            NoBaselineError: there is none, or not on this machine.
+        """
+        raise NoBaselineError("this task has no classical method to compare with")
 
     @abstractmethod
     def describe(self) -> Iterator[str]:

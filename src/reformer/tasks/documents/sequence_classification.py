@@ -1,19 +1,24 @@
 """Sequence classification: one label for a whole text."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from reformer.baselines.ngram_classifier import NgramClassifier, code_points
 from reformer.data import DataError, Document, label_id
 from reformer.data.batching.encoding import Offsets
 from reformer.metrics.base import Metric
 from reformer.metrics.classification import ClassMetric
 from reformer.models import ReformerForSequenceClassification
 from reformer.recipe import TrainingRecipe
-from reformer.tasks.documents.task import DocumentAnswer, DocumentTask
+from reformer.tasks.document_splits import Splits
+from reformer.tasks.documents.task import ClassicalModel, DocumentAnswer, DocumentRecipe, DocumentTask
+
+CHARACTERS = (1, 2, 3)
+"""Lengths of the n-grams that the classical method reads."""
 
 
 class SequenceClassification(DocumentTask):
@@ -55,6 +60,28 @@ class SequenceClassification(DocumentTask):
         weights = np.exp(logits.astype(np.float64) - logits.max())
         scores = dict(zip(labels, (weights / weights.sum()).tolist(), strict=True))
         return DocumentAnswer(label=max(scores, key=scores.__getitem__), scores=scores)
+
+    def fit_classical(self, splits: Splits, labels: Sequence[str], recipe: DocumentRecipe) -> ClassicalModel:
+        ids = {label: number for number, label in enumerate(labels)}
+
+        def texts(documents: Sequence[Document]) -> list[Int[np.ndarray, " _"]]:
+            return [code_points(document.text) for document in documents]
+
+        def classes(documents: Sequence[Document]) -> Int[np.ndarray, " documents"]:
+            return np.array([self.target(document, (), ids) for document in documents])
+
+        held_out = texts(splits.validation), classes(splits.validation)
+        model = NgramClassifier.fit(
+            texts(splits.train), classes(splits.train), held_out, num_labels=len(labels), sizes=CHARACTERS
+        )
+        fewer = model.learned_from < len(splits.train)
+        note = f"learned from {model.learned_from:,} of {len(splits.train):,} documents" if fewer else None
+
+        def answers(documents: Sequence[Document]) -> Iterator[DocumentAnswer]:
+            for document, row in zip(documents, model.logits(texts(documents)), strict=True):
+                yield self.answer(row, (), document.text, labels)
+
+        return ClassicalModel("logistic regression over tf-idf of 1 to 3 characters", note, answers)
 
     @staticmethod
     def _label(document: Document) -> str:

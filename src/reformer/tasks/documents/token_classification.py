@@ -1,6 +1,6 @@
 """Token classification: entities in a text."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from reformer.baselines.ngram_classifier import code_points
+from reformer.baselines.ngram_tagger import MissingPackageError, NgramTagger
 from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, label_id, token_tags
 from reformer.data.batching.encoding import Augmentation, Examples, Offsets
 from reformer.errors import ReformerError
@@ -16,8 +18,10 @@ from reformer.metrics.base import Metric
 from reformer.metrics.classification import EntityMetric
 from reformer.models import ReformerForTokenClassification
 from reformer.recipe import Fraction, TrainingRecipe
+from reformer.tasks.base import NoBaselineError
+from reformer.tasks.document_splits import Splits
 from reformer.tasks.documents.recombination import Recombination
-from reformer.tasks.documents.task import DocumentAnswer, DocumentRecipe, DocumentTask
+from reformer.tasks.documents.task import ClassicalModel, DocumentAnswer, DocumentRecipe, DocumentTask
 from reformer.tasks.documents.viterbi import best_tags
 
 
@@ -115,6 +119,35 @@ class TokenClassification(DocumentTask):
         self, logits: Float[np.ndarray, "length labels"], labels: Sequence[str]
     ) -> Int[np.ndarray, " length"]:
         return best_tags(logits, labels)
+
+    def fit_classical(self, splits: Splits, labels: Sequence[str], recipe: TokenRecipe) -> ClassicalModel:
+        types = self.entity_types(recipe)
+        # Types that are learned beside those that count would multiply the time, which grows with the tags' square.
+        tags = list(labels) if types is None else bio_labels(types)
+        ids = {tag: number for number, tag in enumerate(tags)}
+
+        def character_tags(document: Document) -> Int[np.ndarray, " length"]:
+            spans = [span for span in self._spans(document) if f"B-{span.label}" in ids]
+            offsets = [(place, place + 1) for place in range(len(document.text))]
+            return np.array(token_tags(spans, offsets, ids, document.source), dtype=np.int64)
+
+        texts, targets = [code_points(document.text) for document in splits.train], map(character_tags, splits.train)
+        try:
+            model = NgramTagger.fit(texts, list(targets), num_tags=len(tags))
+        except MissingPackageError as error:
+            raise NoBaselineError(str(error)) from None
+
+        def answers(documents: Sequence[Document]) -> Iterator[DocumentAnswer]:
+            found = model.tags([code_points(document.text) for document in documents])
+            for document, numbers in zip(documents, found, strict=True):
+                offsets = [(place, place + 1) for place in range(len(document.text))]
+                names = [tags[number] for number in numbers]
+                yield DocumentAnswer(spans=tuple(decode_spans(names, offsets, document.text)))
+
+        notes = [f"{model.iterations} iterations"]
+        if model.learned_from < len(splits.train):
+            notes.append(f"learned from {model.learned_from:,} of {len(splits.train):,} documents")
+        return ClassicalModel("linear-chain CRF over 1 to 3 characters within 2 of each", ", ".join(notes), answers)
 
     @staticmethod
     def _spans(document: Document) -> tuple[Span, ...]:
