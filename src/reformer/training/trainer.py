@@ -124,6 +124,9 @@ class CountingTrainer(Trainer):
         self._metric.counts = self._over_processes(torch.from_numpy(self._metric.counts)).numpy()
         loss, count = self._over_processes(self._loss).tolist()
         metrics = {"loss": loss / max(count, 1), **self._metric.result()}
+        constant = getattr(self._metric, "is_constant", None)
+        if constant is not None:
+            metrics["constant_predictions"] = float(constant)
         assert output.metrics is not None
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in metrics.items()})
         return output
