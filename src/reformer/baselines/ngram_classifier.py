@@ -10,7 +10,7 @@ from jaxtyping import Float64, Int
 from numpy import ndarray
 
 from reformer.baselines.logistic import LogisticClassifier
-from reformer.nn.ngrams import group_rows
+from reformer.nn.ngrams import group_rows, groups_before
 
 MIN_DOCUMENTS = 2
 """An n-gram of a single document tells which document it is, and nothing else."""
@@ -98,13 +98,12 @@ def ngram_counts(sequences: Sequences, sizes: Sequence[int], rows: int) -> Any:
     """How often each row is met in each sequence, as a sparse matrix of SciPy, `[sequences, rows]`."""
     from scipy.sparse import csr_matrix, vstack
 
-    places = [tuple(range(1 - size, 1)) for size in sizes]
     parts = [csr_matrix((0, rows))]
     for portion in _portions(sequences):
         gap = np.zeros(max(sizes), dtype=np.int64)
         known = torch.from_numpy(np.concatenate([part for each in portion for part in (each + 1, gap)]))
         number = np.repeat(np.arange(len(portion)), [len(each) + len(gap) for each in portion])
-        found = group_rows(known[None], places, rows)[0].numpy() + number[:, None] * rows
+        found = group_rows(known[None], groups_before(sizes), rows)[0].numpy() + number[:, None] * rows
         keys, counts = np.unique(found[known.numpy() > 0], return_counts=True)
         places_of = (keys // rows, keys % rows)
         parts.append(csr_matrix((counts.astype(np.float64), places_of), shape=(len(portion), rows)))

@@ -124,16 +124,24 @@ def group_rows(
     return torch.stack(found, -1)
 
 
-def groups_around(sizes: Sequence[int], causal: bool = False) -> list[tuple[int, ...]]:
+def groups_around(sizes: Sequence[int]) -> list[tuple[int, ...]]:
     """The places of every group of so many neighbouring tokens among those from which a group of the greatest size
-    reaches a token; with `causal`, of no later ones.
+    reaches a token.
 
     >>> groups_around([1, 2])
     [(-1,), (0,), (1,), (-1, 0), (0, 1)]
     """
     reach = max(sizes) - 1
-    last = 0 if causal else reach
-    return [tuple(range(first, first + size)) for size in sizes for first in range(-reach, last - size + 2)]
+    return [tuple(range(first, first + size)) for size in sizes for first in range(-reach, reach - size + 2)]
+
+
+def groups_before(sizes: Sequence[int]) -> list[tuple[int, ...]]:
+    """The places of the groups of so many tokens that end at a token.
+
+    >>> groups_before([1, 3])
+    [(0,), (-2, -1, 0)]
+    """
+    return [tuple(range(1 - size, 1)) for size in sizes]
 
 
 def _mixed(mixed: Int[Tensor, "batch length"], further: Int[Tensor, "batch length"]) -> Int[Tensor, "batch length"]:

@@ -124,6 +124,11 @@ class TaskData(ABC, Generic[AnyDataset]):
         """Set the weights of a fresh model that have a closed form in the training data, and freeze those of them that
         gradient descent could only make worse. Called before the first step, when a run is resumed, too."""
 
+    def fit_wide(self, model: Any) -> None:
+        """Fit the wide part of a model that has one (`wide_sizes`), so that it begins at the classical method's score.
+        Called before the first step of a model whose wide part is new."""
+        raise NotImplementedError
+
     def format_loss(self, loss: float) -> str:
         """The training loss as the progress line shows it."""
         return f"loss {loss:.4f}"

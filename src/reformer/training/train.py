@@ -33,7 +33,13 @@ from reformer.tasks.registry import TASKS
 from reformer.terminal import PlainConsole
 from reformer.training.baseline import measured_baseline
 from reformer.training.callbacks import ReportingCallback, build_callbacks
-from reformer.training.initial_model import initial_model, keep_frequent_ngrams, load_start
+from reformer.training.initial_model import (
+    fit_wide_part,
+    has_wide_part,
+    initial_model,
+    keep_frequent_ngrams,
+    load_start,
+)
 from reformer.training.learning_curve import plot_learning_curve
 from reformer.training.lora_training import LoraTraining
 from reformer.training.report import count_weights, introduce, introduce_frozen, run_metrics
@@ -127,6 +133,7 @@ def _train(
                 keep_start(folder / START, model.config, data.processor, changes)
             keep_inputs(input_digests(recipe, data, folder), folder)
         keep_frequent_ngrams(model, data, recipe.training, start)
+        fit_wide_part(model, data, changes, start)
 
     baseline = None
     if is_main:
@@ -136,6 +143,8 @@ def _train(
     lora = LoraTraining.begin(model, recipe.finetune, changes)
     if lora is not None or isinstance(recipe.finetune.freeze, list):
         introduce_frozen(console, model)
+    # A wide part has its score before the first step, and the best weights are never worse than that.
+    arguments.eval_on_start = checkpoint is None and has_wide_part(model)
     trainer = build_trainer(recipe, arguments, model, data, folder)
     callbacks = build_callbacks(recipe, task, data, model, trainer.schedule, console, checkpoint)
     _run(trainer, callbacks, checkpoint, folder)

@@ -131,6 +131,14 @@ class CountingTrainer(Trainer):
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in metrics.items()})
         return output
 
+    # Private to Trainer, read in transformers 5.23, and called with `skip_scheduler` before the first step alone.
+    def _evaluate(self, trial: Any, ignore_keys: Any, skip_scheduler: bool = False) -> dict[str, float]:
+        metrics = super()._evaluate(trial, ignore_keys, skip_scheduler)
+        if skip_scheduler:
+            self._determine_best_metric(metrics, trial)
+            self._save_checkpoint(self.model, trial)
+        return metrics
+
     # Private to Trainer, as are the three below, read in transformers 5.23.
     def _get_output_dir(self, trial: Any) -> str:
         return super()._get_output_dir(trial) if self._writing_in is None else str(self._writing_in)

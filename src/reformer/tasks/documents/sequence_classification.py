@@ -9,13 +9,13 @@ from torch import Tensor
 
 from reformer.baselines.ngram_classifier import NgramClassifier, code_points
 from reformer.data import DataError, Document, label_id
-from reformer.data.batching.encoding import Offsets
+from reformer.data.batching.encoding import Examples, Offsets
 from reformer.metrics.base import Metric
 from reformer.metrics.classification import ClassMetric
 from reformer.models import ReformerForSequenceClassification
 from reformer.recipe import TrainingRecipe
 from reformer.tasks.document_splits import Splits
-from reformer.tasks.documents.task import ClassicalModel, DocumentAnswer, DocumentRecipe, DocumentTask
+from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentAnswer, DocumentRecipe, DocumentTask
 
 CHARACTERS = (1, 2, 3)
 """Lengths of the n-grams that the classical method reads."""
@@ -26,7 +26,7 @@ class SequenceClassification(DocumentTask):
 
     head = ReformerForSequenceClassification
     best_metric = "macro_f1"
-    model_options = frozenset({"classifier_pooling"})
+    model_options = frozenset({"classifier_pooling", *WIDE})
 
     def labels(self, documents: Iterable[Document]) -> list[str]:
         labels = sorted({self._label(document) for document in documents})
@@ -83,8 +83,33 @@ class SequenceClassification(DocumentTask):
 
         return ClassicalModel("logistic regression over tf-idf of 1 to 3 characters", note, answers)
 
+    @torch.no_grad()
+    def fit_wide(self, model: ReformerForSequenceClassification, train: Examples, validation: Examples) -> None:
+        wide, config = model.wide, model.config
+        assert wide is not None
+        ids, labels = _ids_and_labels(train)
+        found = NgramClassifier.fit(
+            ids,
+            labels,
+            _ids_and_labels(validation),
+            num_labels=len(wide.bias),
+            sizes=config.wide_sizes,
+            rows=config.wide_rows,
+        )
+        wide.table.zero_()
+        wide.table[found.kept] = torch.from_numpy(found.classifier.coefficients).to(wide.table)
+        wide.frequencies.copy_(torch.from_numpy(found.frequencies))
+        wide.bias.copy_(torch.from_numpy(found.classifier.bias))
+        model.classifier.weight.zero_()
+        model.classifier.bias.zero_()
+
     @staticmethod
     def _label(document: Document) -> str:
         if document.label is None:
             raise DataError.at(document.source, "this text has no label", "give it one, and check label_column")
         return document.label
+
+
+def _ids_and_labels(examples: Examples) -> tuple[list[Int[np.ndarray, " _"]], Int[np.ndarray, " examples"]]:
+    found = [examples[number] for number in range(len(examples))]
+    return [example.ids.astype(np.int64) for example in found], np.array([int(example.target) for example in found])

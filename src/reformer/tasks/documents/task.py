@@ -66,6 +66,10 @@ def spans_of_types(spans: Iterable[Span], types: Sequence[str] | None) -> tuple[
     return tuple(span for span in spans if types is None or span.label in types)
 
 
+WIDE = frozenset({"wide_sizes", "wide_rows", "wide_dropout"})
+"""Options of the model's wide part, which document tasks can fit."""
+
+
 @dataclass(frozen=True, slots=True)
 class ClassicalModel:
     """Classical method of a document task, fitted to the training documents."""
@@ -140,6 +144,14 @@ class DocumentTask(PredictingTask):
     def fit_classical(self, splits: Splits, labels: Sequence[str], recipe: Any) -> ClassicalModel:
         """The task's classical method, fitted in about a minute at most to the training documents."""
 
+    @abstractmethod
+    def fit_wide(self, model: Any, train: Examples, validation: Examples) -> None:
+        """Fit the wide part of a model, by the classical method over its own tokens, and let the rest add nothing yet.
+
+        Raises:
+            ReformerError: the method's package is not installed.
+        """
+
     def entity_types(self, recipe: Recipe) -> Sequence[str] | None:
         """The types of entities that are predicted and evaluated; None for all, or where there are none."""
         return None
@@ -193,6 +205,9 @@ class DocumentData(TaskData[Examples]):
 
     def augment(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
         return batch if self._augment is None else self._augment(batch, generator)
+
+    def fit_wide(self, model: Any) -> None:
+        self._task.fit_wide(model, self.train, self.validation)
 
     def new_metric(self) -> Metric:
         return self._task.new_metric(self._labels, self._recipe)

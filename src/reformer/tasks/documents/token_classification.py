@@ -21,7 +21,7 @@ from reformer.recipe import Fraction, TrainingRecipe
 from reformer.tasks.base import NoBaselineError
 from reformer.tasks.document_splits import Splits
 from reformer.tasks.documents.recombination import Recombination
-from reformer.tasks.documents.task import ClassicalModel, DocumentAnswer, DocumentRecipe, DocumentTask
+from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentAnswer, DocumentRecipe, DocumentTask
 from reformer.tasks.documents.viterbi import best_tags
 
 
@@ -64,7 +64,21 @@ class TokenClassification(DocumentTask):
     head = ReformerForTokenClassification
     best_metric = "f1"
     recipe_type = TokenRecipe
-    model_options = frozenset({"classifier_crf"})
+    model_options = frozenset({"classifier_crf", *WIDE})
+
+    def check_recipe(self, recipe: TokenRecipe) -> None:
+        super().check_recipe(recipe)
+        # A model that the run starts from may have the random field.
+        if recipe.model.get("wide_sizes") and not recipe.model.get("classifier_crf") and not recipe.finetune.start_from:
+            raise ValueError(
+                "model.wide_sizes: a token classifier's wide part is that of a conditional random field; set "
+                "model.classifier_crf = true, too"
+            )
+        if recipe.model.get("wide_sizes") and recipe.training.entity_types is not None:
+            raise ValueError(
+                "model.wide_sizes with training.entity_types: the wide part would be fitted to the types that do not "
+                "count as well, in a time that grows with the square of their number; leave out one of them"
+            )
 
     def labels(self, documents: Iterable[Document]) -> list[str]:
         types = {span.label for document in documents for span in document.spans or ()}
@@ -148,6 +162,25 @@ class TokenClassification(DocumentTask):
         if model.learned_from < len(splits.train):
             notes.append(f"learned from {model.learned_from:,} of {len(splits.train):,} documents")
         return ClassicalModel("linear-chain CRF over 1 to 3 characters within 2 of each", ", ".join(notes), answers)
+
+    @torch.no_grad()
+    def fit_wide(self, model: ReformerForTokenClassification, train: Examples, validation: Examples) -> None:
+        wide, config = model.wide, model.config
+        assert wide is not None
+        assert model.transitions is not None
+        found = [train[number] for number in range(len(train))]
+        tagger = NgramTagger.fit(
+            [example.ids.astype(np.int64) for example in found],
+            [example.target for example in found],
+            num_tags=wide.table.shape[1],
+            sizes=config.wide_sizes,
+            rows=config.wide_rows,
+        )
+        table, transitions = tagger.weights(wide.table.shape[1])
+        wide.table.copy_(torch.from_numpy(table))
+        model.transitions.copy_(torch.from_numpy(transitions))
+        model.classifier.weight.zero_()
+        model.classifier.bias.zero_()
 
     @staticmethod
     def _spans(document: Document) -> tuple[Span, ...]:
