@@ -34,9 +34,9 @@ def test_a_token_without_a_tag_is_left_out():
 
 def test_much_text_is_read_with_fewer_iterations_and_then_in_part():
     texts, tags = _sentences()
-    whole = NgramTagger.fit(texts * 10, tags * 10, num_tags=5, units=1e9)
-    fewer = NgramTagger.fit(texts * 10, tags * 10, num_tags=5, units=50.0 * 140 * 57)
-    least = NgramTagger.fit(texts * 10, tags * 10, num_tags=5, units=5.0 * 140 * 57)
+    whole = NgramTagger.fit(texts * 10, tags * 10, num_tags=5, minutes=1.0)
+    fewer = NgramTagger.fit(texts * 10, tags * 10, num_tags=5, minutes=1.79e-4)
+    least = NgramTagger.fit(texts * 10, tags * 10, num_tags=5, minutes=2.37e-5)
     assert (whole.iterations, whole.learned_from) == (100, 30)
     assert (fewer.iterations, fewer.learned_from) == (50, 30)
     assert (least.iterations, least.learned_from) == (MIN_ITERATIONS, 6)

@@ -17,8 +17,8 @@ from reformer.nn.ngrams import group_rows, groups_around
 PENALTY = 0.1
 """Of both the sum of the weights and the sum of their squares."""
 MAX_ITERATIONS, MIN_ITERATIONS = 100, 25
-UNITS_OF_A_MINUTE = 3.5e9
-"""How often a group's or a transition's weights are read in a minute on one core of 2023."""
+SECONDS_TO_READ, SECONDS_TO_WEIGH = 25e-6, 18e-9
+"""On one core of 2023, of a token before the first iteration, and of each of its groups and pairs of tags in one."""
 ROWS = (1 << 31) - 1
 """As many as the hash can tell apart: two groups of a text hardly ever share one."""
 
@@ -53,25 +53,26 @@ class NgramTagger:
         num_tags: int,
         sizes: Sequence[int] = (1, 2, 3),
         rows: int = ROWS,
-        units: float = UNITS_OF_A_MINUTE,
+        minutes: float = 1.0,
     ) -> "NgramTagger":
-        """Fit it in about a minute: with fewer iterations on much text, and on evenly spread sequences of very much.
+        """Fit it in about so many minutes: with fewer iterations on much text, and to evenly spread sequences of very
+        much. The choice depends on the text alone, not on the clock.
 
         Args:
             sequences: token ids, or code points.
             tags: the tag of each token, from 0 to `num_tags - 1`; below 0 for a token that has none and is left out.
             sizes: how many tokens the groups have.
             rows: how many rows they are hashed to.
-            units: how much time there is.
+            minutes: of one core that is free.
 
         Raises:
             MissingPackageError: python-crfsuite is not installed.
         """
         groups = groups_around(sizes)
-        each = units / (len(groups) + num_tags**2 + 20)
-        tokens = max(1, sum(map(len, sequences)))
-        iterations = int(min(MAX_ITERATIONS, max(MIN_ITERATIONS, each / tokens)))
-        most = max(1, int(len(sequences) * min(1.0, each / (tokens * iterations))))
+        weighing = SECONDS_TO_WEIGH * (len(groups) + num_tags**2 + 20)
+        seconds = 60 * minutes / max(1, sum(map(len, sequences)))
+        iterations = int(min(MAX_ITERATIONS, max(MIN_ITERATIONS, (seconds - SECONDS_TO_READ) / weighing)))
+        most = max(1, int(len(sequences) * min(1.0, seconds / (SECONDS_TO_READ + iterations * weighing))))
         chosen = np.unique(np.linspace(0, len(sequences) - 1, most).round().astype(np.int64)).tolist()
         trainer = _crfsuite().Trainer(verbose=False)
         trainer.select("lbfgs")
@@ -114,7 +115,9 @@ class NgramTagger:
 def _names(sequence: Int[ndarray, " length"], groups: Sequence[Sequence[int]], rows: int) -> list[list[str]]:
     """The rows of each token's groups, as crfsuite names what it sees."""
     found = group_rows(torch.from_numpy(sequence.astype(np.int64))[None] + 1, groups, rows)[0]
-    return [list(map(str, row)) for row in found.tolist()]
+    different, places = np.unique(found.numpy(), return_inverse=True)
+    names = np.array(list(map(str, different.tolist())), dtype=object)
+    return names[places.reshape(found.shape)].tolist()
 
 
 def _crfsuite() -> Any:

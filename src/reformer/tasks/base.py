@@ -109,7 +109,8 @@ class TaskData(ABC, Generic[AnyDataset]):
         """The metrics of the trained model on the test part of the data; None if the recipe names none."""
 
     def baseline(self) -> Baseline:
-        """The scores of the task's classical method, learned from the training part in about a minute at most.
+        """The scores of the task's classical method, learned from the training part in about a minute at most, or in a
+        small part of a long run.
 
         Raises:
             NoBaselineError: there is none, or not on this machine.

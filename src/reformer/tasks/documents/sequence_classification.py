@@ -84,7 +84,13 @@ class SequenceClassification(DocumentTask):
         return ClassicalModel("logistic regression over tf-idf of 1 to 3 characters", note, answers)
 
     @torch.no_grad()
-    def fit_wide(self, model: ReformerForSequenceClassification, train: Examples, validation: Examples) -> None:
+    def fit_wide(
+        self,
+        model: ReformerForSequenceClassification,
+        train: Examples,
+        validation: Examples,
+        recipe: TrainingRecipe,
+    ) -> None:
         wide, config = model.wide, model.config
         assert wide is not None
         ids, labels = _ids_and_labels(train)

@@ -145,7 +145,7 @@ class DocumentTask(PredictingTask):
         """The task's classical method, fitted in about a minute at most to the training documents."""
 
     @abstractmethod
-    def fit_wide(self, model: Any, train: Examples, validation: Examples) -> None:
+    def fit_wide(self, model: Any, train: Examples, validation: Examples, recipe: Any) -> None:
         """Fit the wide part of a model, by the classical method over its own tokens, and let the rest add nothing yet.
 
         Raises:
@@ -207,7 +207,7 @@ class DocumentData(TaskData[Examples]):
         return batch if self._augment is None else self._augment(batch, generator)
 
     def fit_wide(self, model: Any) -> None:
-        self._task.fit_wide(model, self.train, self.validation)
+        self._task.fit_wide(model, self.train, self.validation, self._recipe)
 
     def new_metric(self) -> Metric:
         return self._task.new_metric(self._labels, self._recipe)

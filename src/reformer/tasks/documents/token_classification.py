@@ -147,7 +147,7 @@ class TokenClassification(DocumentTask):
 
         texts, targets = [code_points(document.text) for document in splits.train], map(character_tags, splits.train)
         try:
-            model = NgramTagger.fit(texts, list(targets), num_tags=len(tags))
+            model = NgramTagger.fit(texts, list(targets), num_tags=len(tags), minutes=_minutes(recipe.training))
         except MissingPackageError as error:
             raise NoBaselineError(str(error)) from None
 
@@ -164,7 +164,13 @@ class TokenClassification(DocumentTask):
         return ClassicalModel("linear-chain CRF over 1 to 3 characters within 2 of each", ", ".join(notes), answers)
 
     @torch.no_grad()
-    def fit_wide(self, model: ReformerForTokenClassification, train: Examples, validation: Examples) -> None:
+    def fit_wide(
+        self,
+        model: ReformerForTokenClassification,
+        train: Examples,
+        validation: Examples,
+        recipe: EntityTrainingRecipe,
+    ) -> None:
         wide, config = model.wide, model.config
         assert wide is not None
         assert model.transitions is not None
@@ -175,6 +181,7 @@ class TokenClassification(DocumentTask):
             num_tags=wide.table.shape[1],
             sizes=config.wide_sizes,
             rows=config.wide_rows,
+            minutes=_minutes(recipe),
         )
         table, transitions = tagger.weights(wide.table.shape[1])
         wide.table.copy_(torch.from_numpy(table))
@@ -191,6 +198,11 @@ class TokenClassification(DocumentTask):
                 'give CoNLL tags, or "spans" in JSONL, an empty list where there are none',
             )
         return document.spans
+
+
+def _minutes(recipe: TrainingRecipe) -> float:
+    """The time of the classical method: a minute, or a tenth of the run's if that is more."""
+    return max(1.0, (recipe.max_minutes or 0.0) / 10)
 
 
 def _check_types(field: str, types: Sequence[str] | None, labels: Sequence[str]) -> None:
