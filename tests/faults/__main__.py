@@ -1,0 +1,103 @@
+"""`python -m tests.faults`: kills, disk errors and power failures at every command that writes.
+
+After each, the next command has to go on to the end of an undisturbed run, bit for bit; nothing that was there before
+may be lost, and nothing left over; and every command has to end without a traceback.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tests.faults import disk
+
+HEAVY = (
+    "reformer.cli reformer.training.train reformer.inference.scoring reformer.runs.loading reformer.metrics.doubts "
+    "reformer.tasks.forecasting.plot matplotlib.backends.backend_agg pyarrow.parquet peft rich.progress rich.table"
+).split()
+"""Imported once, before the processes that each meet a fault are forked."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=300, help="how many kills, at the least")
+    parser.add_argument("--share", type=float, default=1.0, help="of all disk errors and power failures, the share")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many at a time")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", help="of all trials, those in whose description this stands")
+    parser.add_argument("--output", type=Path, help="write the figures here, as JSON")
+    options = parser.parse_args()
+    if disk.WHY_NOT is not None:
+        parser.error(disk.WHY_NOT)
+    with tempfile.TemporaryDirectory() as folder:
+        if not disk.loaded():
+            above = os.environ | {"LD_PRELOAD": str(disk.build(Path(folder))), "OMP_NUM_THREADS": "1"}
+            above |= {"REFORMER_CACHE": "cache", "COLUMNS": "300", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
+            return subprocess.run([sys.executable, "-m", "tests.faults", *sys.argv[1:]], env=above, check=False).returncode
+        return _report(_run(Path(folder).resolve(), options), options)
+
+
+def _run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Carry out the trials; the figures by kind."""
+    import torch
+
+    for module in HEAVY:
+        import_module(module)
+    torch.set_num_threads(1)
+    from tests.faults import trials, workloads
+
+    workloads.adapt()
+    begun = time.perf_counter()
+    parts = folder / "parts"
+    parts.mkdir()
+    workloads.prepare(parts)
+    known = {each.name: trials.undisturbed(each, parts, folder) for each in workloads.WORKLOADS}
+    pick = random.Random(options.seed)
+    planned = [
+        *trials.kills(known, options.kills, pick),
+        *trials.disk_errors(known, options.share, pick),
+        *trials.power_failures(known, options.share, pick),
+    ]
+    planned = [trial for trial in planned if options.only in f"{trial.kind}: {trial}"] if options.only else planned
+    kinds: dict[str, dict[str, int]] = {}
+    failures = []
+    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("fork")) as pool:
+        places = (folder / f"world-{number}" for number in range(len(planned)))
+        chosen = (known[trial.workload] for trial in planned)
+        for result in pool.map(trials.disturb, planned, chosen, [parts] * len(planned), places):
+            counts = kinds.setdefault(result.trial.kind, {"tried": 0, "survived": 0})
+            counts["tried"] += result.happened
+            if result.problems:
+                failures.append(str(result.trial))
+                print(f"{result.trial.kind}: {result.trial}", *result.problems, sep="\n    ", flush=True)
+            else:
+                counts["survived"] += result.happened
+    return {
+        "seed": options.seed,
+        "commands": [*known],
+        "kinds": kinds,
+        "failed": failures,
+        "seconds": round(time.perf_counter() - begun),
+    }
+
+
+def _report(figures: dict[str, Any], options: argparse.Namespace) -> int:
+    for kind, counts in figures["kinds"].items():
+        print(f"{kind:14} tried {counts['tried']:6,}  survived {counts['survived']:6,}")
+    print(f"{figures['seconds']:,} s")
+    if options.output is not None:
+        options.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return int(bool(figures["failed"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
