@@ -30,7 +30,9 @@ HEAVY = (
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=300, help="how many kills, at the least")
-    parser.add_argument("--share", type=float, default=1.0, help="of all disk errors and power failures, the share")
+    parser.add_argument("--most", type=int, default=60, help="of disk errors and power failures, so many of each kind")
+    parser.add_argument("--every", nargs="*", default=[], help="the workloads in which every change meets its fault")
+    parser.add_argument("--workloads", nargs="*", help="these workloads alone")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many at a time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", help="of all trials, those in whose description this stands")
@@ -60,20 +62,21 @@ def _run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     parts = folder / "parts"
     parts.mkdir()
     workloads.prepare(parts)
-    known = {each.name: trials.undisturbed(each, parts, folder) for each in workloads.WORKLOADS}
+    chosen = [each for each in workloads.WORKLOADS if not options.workloads or each.name in options.workloads]
+    known = {each.name: trials.undisturbed(each, parts, folder) for each in chosen}
+    most = {name: trials.NEVER if name in options.every else options.most for name in known}
     pick = random.Random(options.seed)
     planned = [
         *trials.kills(known, options.kills, pick),
-        *trials.disk_errors(known, options.share, pick),
-        *trials.power_failures(known, options.share, pick),
+        *trials.disk_errors(known, most, pick),
+        *trials.power_failures(known, most, pick),
     ]
     planned = [trial for trial in planned if options.only in f"{trial.kind}: {trial}"] if options.only else planned
     kinds: dict[str, dict[str, int]] = {}
     failures = []
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("fork")) as pool:
         places = (folder / f"world-{number}" for number in range(len(planned)))
-        chosen = (known[trial.workload] for trial in planned)
-        for result in pool.map(trials.disturb, planned, chosen, [parts] * len(planned), places):
+        for result in pool.map(trials.disturb, planned, (known[trial.workload] for trial in planned), [parts] * len(planned), places):
             counts = kinds.setdefault(result.trial.kind, {"tried": 0, "survived": 0})
             counts["tried"] += result.happened
             if result.problems:

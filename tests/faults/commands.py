@@ -186,8 +186,9 @@ def tree(folder: Path) -> Tree:
             if not any(path.iterdir()):
                 found[f"{name}/"] = "empty folder"
         elif not path.name.startswith("events.out.tfevents"):
+            digest = _digest(path)
             # The names of the cache depend on where its source lies.
-            found[re.sub(r"(?<=cache/tokens/)[0-9a-f]{24}(?=\.)", "ids", name)] = _digest(path)
+            found[re.sub(r"(?<=cache/tokens/)[0-9a-f]{24}(?=\.)", digest, name)] = digest
     return found
 
 

@@ -99,8 +99,8 @@ def _kill(of: Undisturbed, pick: random.Random) -> Fault:
     return Fault(seconds=pick.uniform(0, of.seconds))
 
 
-def disk_errors(known: Mapping[str, Undisturbed], share: float, pick: random.Random) -> list[Trial]:
-    """A share of: the disk full from each change on, an input/output error at each change, and at each read."""
+def disk_errors(known: Mapping[str, Undisturbed], most: Mapping[str, int], pick: random.Random) -> list[Trial]:
+    """The disk full from a change on, an input/output error at one, and at a read: at most so many of each."""
     return [
         Trial(kind, name, (Fault(action, number, code),))
         for name, of in known.items()
@@ -109,22 +109,22 @@ def disk_errors(known: Mapping[str, Undisturbed], share: float, pick: random.Ran
             ("write error", of.changes, Action.FAIL, errno.EIO),
             ("read error", of.reads, Action.FAIL_READ, errno.EIO),
         )
-        for number in _some(range(1, count + 1), share, pick)
+        for number in _some(range(1, count + 1), most[name], pick)
     ]
 
 
-def power_failures(known: Mapping[str, Undisturbed], share: float, pick: random.Random) -> list[Trial]:
-    """A share of all moments between two changes, in each of the ways in which a disk may be left, and the ends."""
+def power_failures(known: Mapping[str, Undisturbed], most: Mapping[str, int], pick: random.Random) -> list[Trial]:
+    """Moments between two changes, at most so many, in each of the ways in which a disk may be left, and the ends."""
     trials = []
     for name, of in known.items():
         moments = range(sum(change.kind != Kind.MARK for change in read_changes(of.record)) + 1)
-        faults = [Fault(Action.RECORD, moment, way) for moment in _some(moments, share, pick) for way in WAYS]
+        faults = [Fault(Action.RECORD, moment, way) for moment in _some(moments, most[name] // len(WAYS) + 1, pick) for way in WAYS]
         trials += [Trial("power failure", name, (fault,)) for fault in faults]
     return trials
 
 
-def _some(numbers: range, share: float, pick: random.Random) -> list[int]:
-    return sorted({*pick.sample(numbers, max(1, round(share * len(numbers)))), numbers[-1]})
+def _some(numbers: range, most: int, pick: random.Random) -> list[int]:
+    return sorted({*pick.sample(numbers, min(most, len(numbers)) - 1), numbers[-1]})
 
 
 def disturb(trial: Trial, of: Undisturbed, parts: Path, place: Path) -> Result:
@@ -148,7 +148,8 @@ def disturb(trial: Trial, of: Undisturbed, parts: Path, place: Path) -> Result:
             problems += lost(of.before, tree(place), of.end)
             if status == 0:
                 break
-        if status != 0:
+        # Also after an end without an error: what could not be removed, the next start removes.
+        if status != 0 or (trial.kind != "power failure" and differences(of.end, tree(place))):
             outcome = go_on(place, of.workload, of.end)
             if outcome.status or outcome.complaint():
                 problems.append(f"does not go on: {outcome.status} {outcome.errors.strip()[-600:]}")

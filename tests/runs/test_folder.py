@@ -12,7 +12,7 @@ from reformer.runs.folder import (
     check_free,
     check_output,
     make_folder,
-    remove_replaced,
+    remove_unneeded,
     write_metrics,
 )
 from reformer.runs.recipe_file import read_recipe
@@ -88,7 +88,7 @@ def test_a_finished_run_is_kept_until_the_new_one_is_whole(tmp_path, recipe):
     assert second == tmp_path / "run.replaced-2"
     assert (kept / "model.safetensors").read_bytes() == b"old"
     _finish(recipe, folder)
-    remove_replaced(folder)
+    remove_unneeded(folder)
     assert sorted(os.listdir(tmp_path)) == ["data", "run"]
     assert (folder / "thesis.txt").read_text(encoding="utf-8") == "mine"
     assert (folder / "model.safetensors").read_bytes() == b"new"
@@ -110,7 +110,7 @@ def test_a_hostile_list_leads_nowhere(tmp_path, recipe, name):
     (tmp_path / "run" / MARKER).write_text(
         f'{{"written": ["../outside/*", "{outside}/dear.txt", "recipe.toml"], "replaced": "{name}"}}'
     )
-    remove_replaced(tmp_path / "run")
+    remove_unneeded(tmp_path / "run")
     make_folder(tmp_path / "run", recipe)
     assert (outside / "dear.txt").exists()
 
@@ -123,6 +123,6 @@ def test_a_run_of_a_version_without_a_list_can_be_overwritten(tmp_path, recipe, 
     kept = make_folder(tmp_path / "run", recipe)
     assert sorted(os.listdir(tmp_path / "run")) == [MARKER, "recipe.toml", "thesis.txt"]
     _finish(recipe, tmp_path / "run")
-    remove_replaced(tmp_path / "run")
+    remove_unneeded(tmp_path / "run")
     assert not kept.exists()
     assert read_recipe(tmp_path / "run/recipe.toml") == recipe

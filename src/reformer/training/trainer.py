@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -18,7 +17,8 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
 from reformer.data.batching.token_batches import Batches
-from reformer.errors import ReformerError
+from reformer.errors import ReformerError, disk_error, reason_and_remedy
+from reformer.files import make_folders
 from reformer.recipe import TrainingRecipe
 from reformer.runs.folder import RunError
 from reformer.tasks.base import TaskData
@@ -136,19 +136,19 @@ class CountingTrainer(Trainer):
         folder = Path(str(self.args.output_dir))
         try:
             self._write_checkpoint(model, trial, folder)
-        except (OSError, SafetensorError, RuntimeError) as error:
-            # PyTorch's writer says of a full disk no more than that.
-            if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+        except Exception as error:
+            of_disk = disk_error(error)
+            if of_disk is None:
                 raise
-            reason = getattr(error, "strerror", None) or error
             raise RunError(
-                f"{folder}: the checkpoint of step {self.state.global_step:,} could not be written ({reason}); those "
-                "before it are kept; make room, and go on with --resume"
+                f"{folder}: the checkpoint of step {self.state.global_step:,} could not be written "
+                f"({reason_and_remedy(of_disk)[0]}); those before it are kept; make room, and go on with --resume"
             ) from error
 
     def _write_checkpoint(self, model: nn.Module, trial: Any, folder: Path) -> None:
         """Write a checkpoint aside, move it to its place, and remove those that are no longer needed."""
         if self.args.should_save:
+            make_folders(folder)
             remove_unfinished(folder)
         # Each process writes its own random state into it.
         self.accelerator.wait_for_everyone()
