@@ -5,6 +5,8 @@ may be lost, and nothing left over; and every command has to end without a trace
 """
 
 import argparse
+import gc
+import itertools
 import json
 import multiprocessing
 import os
@@ -31,6 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=300, help="how many kills, at the least")
     parser.add_argument("--most", type=int, default=60, help="of disk errors and power failures, so many of each kind")
+    parser.add_argument("--misuses", type=int, default=1000, help="how many of the commands with something wrong")
     parser.add_argument("--every", nargs="*", default=[], help="the workloads in which every change meets its fault")
     parser.add_argument("--workloads", nargs="*", help="these workloads alone")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many at a time")
@@ -55,7 +58,9 @@ def _run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     for module in HEAVY:
         import_module(module)
     torch.set_num_threads(1)
-    from tests.faults import trials, workloads
+    # A process that looks for garbage would otherwise copy all that was imported.
+    gc.freeze()
+    from tests.faults import misuse, trials, workloads
 
     workloads.adapt()
     begun = time.perf_counter()
@@ -70,13 +75,19 @@ def _run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         *trials.kills(known, options.kills, pick),
         *trials.disk_errors(known, most, pick),
         *trials.power_failures(known, most, pick),
+        *trials.requests(known, options.most, pick),
     ]
+    misuses = list(misuse.misuses())
+    misuses = pick.sample(misuses, min(options.misuses, len(misuses)))
     planned = [trial for trial in planned if options.only in f"{trial.kind}: {trial}"] if options.only else planned
     kinds: dict[str, dict[str, int]] = {}
     failures = []
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("fork")) as pool:
-        places = (folder / f"world-{number}" for number in range(len(planned)))
-        for result in pool.map(trials.disturb, planned, (known[trial.workload] for trial in planned), [parts] * len(planned), places):
+        places = (folder / f"world-{number}" for number in itertools.count())
+        disturbed = [known[trial.workload] for trial in planned]
+        results = pool.map(trials.disturb, planned, disturbed, itertools.repeat(parts), places)
+        results = itertools.chain(results, pool.map(trials.misuse, misuses, itertools.repeat(parts), places))
+        for result in results:
             counts = kinds.setdefault(result.trial.kind, {"tried": 0, "survived": 0})
             counts["tried"] += result.happened
             if result.problems:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import threading
@@ -11,11 +12,17 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.faults import disk
+
+LONGEST, MOST_MEMORY = 120, 12 << 30
+"""The seconds and the bytes of address space that a command may take."""
+
+REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Requests to stop; before a command has begun to listen, they end it as they end any process."""
 
 Tree = dict[str, str]
 """The digest of each file in a folder, by its path."""
@@ -42,17 +49,26 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Fault of one process: at the n-th change of the disk, at a step of training, or after some seconds."""
+    """Fault of one process: at the n-th change of the disk, at a step of training, or after some seconds.
+
+    Args:
+        request: the signal that comes after the seconds.
+        closed: whether nobody reads what the process prints.
+    """
 
     action: disk.Action = disk.Action.NOTHING
     number: int = 0
     code: int = 0
     step: int = 0
     seconds: float | None = None
+    request: signal.Signals = signal.SIGKILL
+    closed: bool = False
 
     def __str__(self) -> str:
         if self.seconds is not None:
-            return f"killed after {self.seconds:.3f} s"
+            return f"{self.request.name} after {self.seconds:.3f} s"
+        if self.closed:
+            return "nobody reads"
         if self.step:
             return f"killed at step {self.step}"
         return f"{self.action.name} at {self.number}{f' ({os.strerror(self.code)})' if self.code else ''}"
@@ -78,7 +94,7 @@ class Outcome:
                 return f"a traceback: {' | '.join(self.errors.strip().splitlines()[-3:])}"
         if self.status > 0 and not self.errors.strip():
             return f"status {self.status} without a word"
-        return f"ended by signal {-self.status}" if self.status < 0 else None
+        return f"ended by signal {-self.status}" if self.status < 0 and -self.status not in REQUESTS else None
 
 
 def run(world: Path, command: Iterable[str], fault: Fault = NO_FAULT, records: Path | None = None) -> Outcome:
@@ -87,7 +103,7 @@ def run(world: Path, command: Iterable[str], fault: Fault = NO_FAULT, records: P
     said.mkdir(exist_ok=True)
     begun = time.perf_counter()
     process = _fork(lambda: _work(world, tuple(command), fault, said, records))
-    if fault.seconds is not None:
+    if fault.seconds is not None and fault.request == signal.SIGKILL:
         # The process cannot be another one of that number: it is waited for only after this.
         threading.Event().wait(fault.seconds)
         os.kill(process, signal.SIGKILL)
@@ -124,7 +140,19 @@ def _work(world: Path, command: tuple[str, ...], fault: Fault, said: Path, recor
 
     for descriptor, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(said / name, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600), descriptor)
+    if fault.closed:
+        read, written = os.pipe()
+        os.close(read)
+        os.dup2(written, 1)
     os.chdir(world)
+    signal.alarm(LONGEST)
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    # As in a terminal; a process in the background may be told to ignore these.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if fault.request != signal.SIGKILL:
+        signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), fault.request))
+        signal.setitimer(signal.ITIMER_REAL, fault.seconds or 0)
     if fault.step:
         training_step, steps = CountingTrainer.training_step, iter(range(1, fault.step + 1))
 
@@ -149,13 +177,17 @@ def _work(world: Path, command: tuple[str, ...], fault: Fault, said: Path, recor
     try:
         app(list(command), prog_name="reformer")
         status = 0
+        signal.alarm(0)
     except SystemExit as end:
+        signal.alarm(0)
         status = end.code if isinstance(end.code, int) else 1
     except BaseException:
         traceback.print_exc()
         status = 1
     finally:
-        sys.stdout.flush()
+        # As at the end of a process of its own, where a closed pipe is no error.
+        with suppress(BrokenPipeError):
+            sys.stdout.flush()
         sys.stderr.flush()
         (said / "count").write_text(str(disk.count()))
     return status
@@ -186,14 +218,19 @@ def tree(folder: Path) -> Tree:
             if not any(path.iterdir()):
                 found[f"{name}/"] = "empty folder"
         elif not path.name.startswith("events.out.tfevents"):
-            digest = _digest(path)
+            digest = _digest(path, folder)
             # The names of the cache depend on where its source lies.
             found[re.sub(r"(?<=cache/tokens/)[0-9a-f]{24}(?=\.)", digest, name)] = digest
     return found
 
 
-def _digest(path: Path) -> str:
-    content = path.read_bytes()
+def _digest(path: Path, world: Path) -> str:
+    # An adapter's configuration names its base by the whole path.
+    content = path.read_bytes().replace(os.fsencode(world), b".")
+    if path.suffix == ".safetensors":
+        # The header's entries come in any order.
+        end = 8 + int.from_bytes(content[:8], "little")
+        content = json.dumps(json.loads(content[8:end]), sort_keys=True).encode() + content[end:]
     if path.name == "metrics.json" and content.startswith(b"{"):
         metrics = json.loads(content)
         for name in ("minutes", "tokens_per_second"):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.commands import Fault, Tree, Workload, differences, go_on, lost, run, tree, world
+from tests.faults.commands import REQUESTS, Fault, Tree, Workload, differences, go_on, lost, run, tree, world
 from tests.faults.disk import Action, Kind, read_changes
 from tests.faults.power_failure import Disk
 
@@ -41,7 +41,7 @@ class Trial:
     faults: tuple[Fault, ...]
 
     def __str__(self) -> str:
-        return f"{self.workload}: {', then '.join(map(str, self.faults))}"
+        return f"{self.workload}: {', then '.join(map(str, self.faults)) or 'misuse'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +111,29 @@ def disk_errors(known: Mapping[str, Undisturbed], most: Mapping[str, int], pick:
         )
         for number in _some(range(1, count + 1), most[name], pick)
     ]
+
+
+def requests(known: Mapping[str, Undisturbed], most: int, pick: random.Random) -> list[Trial]:
+    """Ctrl-C and requests to stop, at any time, and commands whose output nobody reads."""
+    faults = [
+        (name, Fault(seconds=pick.uniform(0, of.seconds), request=request))
+        for name, of in known.items()
+        for request in REQUESTS
+        for _ in range(most // len(REQUESTS))
+    ]
+    faults += [(name, Fault(closed=True)) for name in known]
+    return [Trial("request to stop", name, (fault,)) for name, fault in faults]
+
+
+def misuse(use: Workload, parts: Path, place: Path) -> Result:
+    """Carry out a misuse: it ends in time and without a traceback, names what was given, and loses nothing."""
+    with world(use, parts, place):
+        before = tree(place)
+        outcome = run(place, use.command)
+        found = tree(place)
+        problems = lost(before, found, {})
+        problems += [f"ends with {outcome.complaint()}"] if outcome.complaint() else []
+    return Result(Trial("misuse", " ".join(map(ascii, use.command))[:200], ()), 1, tuple(problems))
 
 
 def power_failures(known: Mapping[str, Undisturbed], most: Mapping[str, int], pick: random.Random) -> list[Trial]:

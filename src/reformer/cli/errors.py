@@ -29,10 +29,11 @@ class OneMessage(TyperGroup):
         except KeyboardInterrupt:
             say_error("stopped; what was written before is kept")
             raise typer.Exit(INTERRUPTED) from None
-        except MemoryError as error:
-            say_error(f"there is not enough memory ({error or 'none is left'}); give less at a time, or a smaller model")
-            raise typer.Exit(1) from None
         except Exception as error:
+            if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+                reason = next(iter(str(error).strip().splitlines()), "none is left")
+                say_error(f"there is not enough memory ({reason}); give less at a time, or a smaller model")
+                raise typer.Exit(1) from None
             of_disk = disk_error(error)
             # The reader of a pipe may close it; typer ends quietly then.
             if of_disk is None or of_disk.errno == errno.EPIPE:
