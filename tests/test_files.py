@@ -238,7 +238,7 @@ def test_an_error_of_opening_names_the_file_and_not_the_unfinished_one(tmp_path)
 
 def test_the_folders_around_a_new_one_are_synced(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr(files, "_sync_folder", synced.append)
+    monkeypatch.setattr(files, "sync", synced.append)
     make_folders(tmp_path / "a/b")
     make_folders(tmp_path / "a/b")
     assert synced == [tmp_path, tmp_path / "a"]

@@ -126,7 +126,7 @@ def resumable(path: Path, length: int | None) -> Iterator[IO[bytes]]:
     with _NamedFile(place, path, "wb" if length is None else "r+b") as file:
         if length is None:
             # A state that is written later may say how long this is: it must not be there without this.
-            _sync_folder(place.parent)
+            sync(place.parent)
         if length is not None and place.stat().st_size > length:
             file.truncate(length)
         file.seek(length or 0)
@@ -153,8 +153,8 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield whole
         for file in whole.iterdir():
             if file.is_file():
-                _sync(file, os.O_RDWR)
-        _sync_folder(whole)
+                sync(file)
+        sync(whole)
         try:
             os.rename(whole, path)
         except OSError:
@@ -173,7 +173,7 @@ def unfinished_folder(path: Path) -> Iterator[Path]:
             yield fresh
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-        _sync_folder(path.parent)
+        sync(path.parent)
 
 
 def make_folders(path: Path) -> None:
@@ -182,7 +182,7 @@ def make_folders(path: Path) -> None:
         return
     make_folders(path.parent)
     path.mkdir(exist_ok=True)
-    _sync_folder(path.parent)
+    sync(path.parent)
 
 
 def replace_file(fresh: Path, path: Path, *, overwrite: bool = True) -> None:
@@ -194,12 +194,12 @@ def replace_file(fresh: Path, path: Path, *, overwrite: bool = True) -> None:
     if path.exists():
         shutil.copymode(path, fresh)
     # Without this a power failure may leave an empty file in the place of the old one.
-    _sync(fresh, os.O_RDWR)
+    sync(fresh)
     if overwrite:
         os.replace(fresh, path)
     else:
         _put_where_nothing_is(fresh, path)
-    _sync_folder(path.parent)
+    sync(path.parent)
 
 
 def move_into(place: Path, folder: Path, names: Iterable[str]) -> None:
@@ -207,8 +207,8 @@ def move_into(place: Path, folder: Path, names: Iterable[str]) -> None:
     for name in names:
         if os.path.lexists(folder / name):
             os.rename(folder / name, place / name)
-    _sync_folder(place)
-    _sync_folder(folder)
+    sync(place)
+    sync(folder)
 
 
 def remove_files(folder: Path, patterns: Iterable[str]) -> None:
@@ -232,14 +232,14 @@ def remove_files(folder: Path, patterns: Iterable[str]) -> None:
                 changed.add(path.parent)
     for parent in changed:
         if parent.is_dir():
-            _sync_folder(parent)
+            sync(parent)
 
 
 def remove_if_empty(folder: Path) -> None:
     """Remove the folder unless something is in it."""
     with suppress(OSError):
         folder.rmdir()
-        _sync_folder(folder.parent)
+        sync(folder.parent)
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> None:
@@ -317,14 +317,13 @@ def _put_where_nothing_is(fresh: Path, path: Path) -> None:
         os.replace(fresh, path)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync(path: Path) -> None:
+    """Have what was written to a file, or the names in a folder, on the disk when this returns."""
+    is_folder = path.is_dir()
     # Windows cannot open a folder, and writes its entries by itself.
-    if os.name != "nt":
-        _sync(folder, os.O_RDONLY)
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
+    if is_folder and os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
     try:
         with _named(path):
             os.fsync(descriptor)

@@ -230,12 +230,15 @@ def _digest(path: Path, world: Path) -> str:
     if path.suffix == ".safetensors":
         # The header's entries come in any order.
         end = 8 + int.from_bytes(content[:8], "little")
-        content = json.dumps(json.loads(content[8:end]), sort_keys=True).encode() + content[end:]
+        # A damaged one counts as it is.
+        with suppress(ValueError):
+            content = json.dumps(json.loads(content[8:end]), sort_keys=True).encode() + content[end:]
     if path.name == "metrics.json" and content.startswith(b"{"):
-        metrics = json.loads(content)
-        for name in ("minutes", "tokens_per_second"):
-            metrics.get("training", {}).pop(name, None)
-        content = json.dumps(metrics).encode()
+        with suppress(ValueError):
+            metrics = json.loads(content)
+            for name in ("minutes", "tokens_per_second"):
+                metrics.get("training", {}).pop(name, None)
+            content = json.dumps(metrics).encode()
     if path.name == "learning_curve.png":
         # Against minutes, which differ.
         content = content[:8] + content[-8:]

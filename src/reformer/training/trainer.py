@@ -12,13 +12,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
 from reformer.data.batching.token_batches import Batches
 from reformer.errors import ReformerError, disk_error, reason_and_remedy
-from reformer.files import make_folders
 from reformer.recipe import TrainingRecipe
 from reformer.runs.folder import RunError
 from reformer.tasks.base import TaskData
@@ -128,7 +127,19 @@ class CountingTrainer(Trainer):
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in metrics.items()})
         return output
 
-    # Private to Trainer, as are the three below, read in transformers 5.23.
+    # Private to Trainer, as are the four below, read in transformers 5.23.
+    def _run_epoch(self, **options: Any) -> None:
+        # Resumed from the checkpoint of its last step, a run has only to be saved; Trainer would take another step.
+        if self._has_ended():
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(**options)
+
+    def _has_ended(self) -> bool:
+        patience = (each for each in self.callback_handler.callbacks if isinstance(each, EarlyStoppingCallback))
+        lost = any(each.early_stopping_patience_counter >= each.early_stopping_patience for each in patience)
+        return lost or self.schedule.progress(self.state.global_step) >= 1
+
     def _get_output_dir(self, trial: Any) -> str:
         return super()._get_output_dir(trial) if self._writing_in is None else str(self._writing_in)
 
@@ -148,7 +159,6 @@ class CountingTrainer(Trainer):
     def _write_checkpoint(self, model: nn.Module, trial: Any, folder: Path) -> None:
         """Write a checkpoint aside, move it to its place, and remove those that are no longer needed."""
         if self.args.should_save:
-            make_folders(folder)
             remove_unfinished(folder)
         # Each process writes its own random state into it.
         self.accelerator.wait_for_everyone()
