@@ -22,10 +22,7 @@ from typing import Any
 
 from tests.faults import disk
 
-HEAVY = (
-    "reformer.cli reformer.training.train reformer.inference.scoring reformer.runs.loading reformer.metrics.doubts "
-    "reformer.tasks.forecasting.plot matplotlib.backends.backend_agg pyarrow.parquet peft rich.progress rich.table"
-).split()
+HEAVY = ["reformer.cli", "reformer.training.train", "reformer.inference.scoring", "reformer.runs.loading", "reformer.metrics.doubts", "reformer.tasks.forecasting.plot", "matplotlib.backends.backend_agg", "pyarrow.parquet", "peft", "rich.progress", "rich.table"]
 """Imported once, before the processes that each meet a fault are forked."""
 
 
@@ -47,7 +44,9 @@ def main() -> int:
         if not disk.loaded():
             above = os.environ | {"LD_PRELOAD": str(disk.build(Path(folder))), "OMP_NUM_THREADS": "1"}
             above |= {"REFORMER_CACHE": "cache", "COLUMNS": "300", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1"}
-            return subprocess.run([sys.executable, "-m", "tests.faults", *sys.argv[1:]], env=above, check=False).returncode
+            return subprocess.run(
+                [sys.executable, "-m", "tests.faults", *sys.argv[1:]], env=above, check=False
+            ).returncode
         return _report(_run(Path(folder).resolve(), options), options)
 
 

@@ -86,13 +86,15 @@ class Outcome:
     errors: str
     changes: int
     seconds: float
+    unheard: bool = False
 
     def complaint(self) -> str | None:
         """What is wrong with the way in which the command has ended; None for an end that users can bear."""
         for sign in ("Traceback", "Exception ignored", "Exception in thread"):
             if sign in self.errors + self.printed:
                 return f"a traceback: {' | '.join(self.errors.strip().splitlines()[-3:])}"
-        if self.status > 0 and not self.errors.strip():
+        # Ctrl-C, and a pipe that its reader has closed, need no word.
+        if self.status not in (0, 128 + signal.SIGINT) and not self.errors.strip() and not self.unheard:
             return f"status {self.status} without a word"
         return f"ended by signal {-self.status}" if self.status < 0 and -self.status not in REQUESTS else None
 
@@ -113,7 +115,7 @@ def run(world: Path, command: Iterable[str], fault: Fault = NO_FAULT, records: P
     counted = said / "count"
     changes = int(counted.read_text()) if counted.exists() else 0
     shutil.rmtree(said)
-    return Outcome(status, out, errors, changes, seconds)
+    return Outcome(status, out, errors, changes, seconds, fault.closed)
 
 
 def _fork(work: Callable[[], int]) -> int:
@@ -150,9 +152,6 @@ def _work(world: Path, command: tuple[str, ...], fault: Fault, said: Path, recor
     # As in a terminal; a process in the background may be told to ignore these.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    if fault.request != signal.SIGKILL:
-        signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), fault.request))
-        signal.setitimer(signal.ITIMER_REAL, fault.seconds or 0)
     if fault.step:
         training_step, steps = CountingTrainer.training_step, iter(range(1, fault.step + 1))
 
@@ -174,6 +173,10 @@ def _work(world: Path, command: tuple[str, ...], fault: Fault, said: Path, recor
         disk.arm(world, disk.Action.RECORD, records=os.open(records, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600))
     else:
         disk.arm(world, fault.action, fault.number, fault.code)
+    if fault.request != signal.SIGKILL:
+        signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), fault.request))
+        # Not before the command: it is the command's answer that counts.
+        signal.setitimer(signal.ITIMER_REAL, 0.01 + (fault.seconds or 0))
     try:
         app(list(command), prog_name="reformer")
         status = 0

@@ -20,7 +20,9 @@ SYNC, RENAME = change(Kind.SYNC, file=3), change(Kind.RENAME, "fresh", "old")
 SYNC_FOLDER = [change(OPEN, ".", file=4), change(Kind.SYNC, file=4)]
 
 
-def after(changes, tmp_path: Path, *, names: float | None = 0, data: float | None = 0, seed: int = 0) -> dict[str, bytes]:
+def after(
+    changes, tmp_path: Path, *, names: float | None = 0, data: float | None = 0, seed: int = 0
+) -> dict[str, bytes]:
     (tmp_path / "start").mkdir(exist_ok=True)
     (tmp_path / "start/old").write_bytes(b"old")
     disk = Disk(tmp_path / "start", "/root")

@@ -141,7 +141,11 @@ def power_failures(known: Mapping[str, Undisturbed], most: Mapping[str, int], pi
     trials = []
     for name, of in known.items():
         moments = range(sum(change.kind != Kind.MARK for change in read_changes(of.record)) + 1)
-        faults = [Fault(Action.RECORD, moment, way) for moment in _some(moments, most[name] // len(WAYS) + 1, pick) for way in WAYS]
+        faults = [
+            Fault(Action.RECORD, moment, way)
+            for moment in _some(moments, most[name] // len(WAYS) + 1, pick)
+            for way in WAYS
+        ]
         trials += [Trial("power failure", name, (fault,)) for fault in faults]
     return trials
 
@@ -161,7 +165,9 @@ def disturb(trial: Trial, of: Undisturbed, parts: Path, place: Path) -> Result:
                 ended, problems = _power_failure(place, of, fault)
                 happened, status = 1, 0 if ended else 1
             else:
-                outcome = run(place, of.workload.command, fault) if number == 0 else go_on(place, of.workload, of.end, fault)
+                outcome = (
+                    run(place, of.workload.command, fault) if number == 0 else go_on(place, of.workload, of.end, fault)
+                )
                 status = outcome.status
                 happened += status == -signal.SIGKILL or trial.kind != "kill"
                 if trial.kind != "kill":

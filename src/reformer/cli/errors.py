@@ -41,7 +41,9 @@ class OneMessage(TyperGroup):
             # Of a rename, the name that users know is the second.
             name = of_disk.filename2 or of_disk.filename
             reason, remedy = reason_and_remedy(of_disk)
-            say_error(f"{os.fsdecode(name) if isinstance(name, str | bytes) else 'reading or writing'}: {reason}; {remedy}")
+            say_error(
+                f"{os.fsdecode(name) if isinstance(name, str | bytes) else 'reading or writing'}: {reason}; {remedy}"
+            )
             raise typer.Exit(1) from None
 
 

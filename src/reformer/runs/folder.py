@@ -280,8 +280,6 @@ def _read_marker(folder: Path) -> dict[str, Any]:
     return marker if isinstance(marker, dict) else {}
 
 
-def _write_marker(
-    folder: Path, written: Iterable[str], replaced: str | None, *, moving: str | None = None
-) -> None:
+def _write_marker(folder: Path, written: Iterable[str], replaced: str | None, *, moving: str | None = None) -> None:
     marker = {"written": list(written), "replaced": replaced} | ({"moving": moving} if moving else {})
     write(folder / MARKER, (json.dumps(marker, ensure_ascii=False, indent=2) + "\n").encode())
