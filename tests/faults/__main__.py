@@ -22,7 +22,19 @@ from typing import Any
 
 from tests.faults import disk
 
-HEAVY = ["reformer.cli", "reformer.training.train", "reformer.inference.scoring", "reformer.runs.loading", "reformer.metrics.doubts", "reformer.tasks.forecasting.plot", "matplotlib.backends.backend_agg", "pyarrow.parquet", "peft", "rich.progress", "rich.table"]
+HEAVY = (
+    "reformer.cli",
+    "reformer.training.train",
+    "reformer.inference.scoring",
+    "reformer.runs.loading",
+    "reformer.metrics.doubts",
+    "reformer.tasks.forecasting.plot",
+    "matplotlib.backends.backend_agg",
+    "pyarrow.parquet",
+    "peft",
+    "rich.progress",
+    "rich.table",
+)
 """Imported once, before the processes that each meet a fault are forked."""
 
 

@@ -56,8 +56,12 @@ WORKLOADS = (
             *("--per-token", "tokens.jsonl", "-o", "scores.json", "--overwrite"),
         ),
         {
-            "language": "language", "text.txt": "text.txt", "more.txt": "more.txt", "kept": "kept",
-            "tokens.jsonl": "former.txt", "scores.json": "former.txt",
+            "language": "language",
+            "text.txt": "text.txt",
+            "more.txt": "more.txt",
+            "kept": "kept",
+            "tokens.jsonl": "former.txt",
+            "scores.json": "former.txt",
         },
     ),
     Workload(
