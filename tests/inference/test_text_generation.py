@@ -95,7 +95,10 @@ def test_a_prompt_that_cannot_be_is_refused(run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0.0}, "temperature 0.0: expected more than 0"),
+        ({"temperature": 0.0}, "temperature 0.0: expected a finite number above 0"),
+        ({"temperature": float("inf")}, "temperature inf: expected a finite number above 0"),
+        ({"seed": 2**70}, "seed 1180591620717411303424: expected a whole number from 0"),
+        ({"seed": -1}, "seed -1: expected a whole number from 0"),
         ({"top_p": 1.5}, "top-p 1.5: expected a probability"),
         ({"top_k": -1}, "a top-k of 0"),
         ({"greedy": True, "temperature": 0.5}, "leave out greedy and beams"),

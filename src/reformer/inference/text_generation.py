@@ -1,6 +1,7 @@
 """Generation of text by a language model, streamed in whole characters."""
 
 import codecs
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,10 +53,14 @@ class SamplingOptions:
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1 or self.beams < 1 or self.top_k < 0:
             raise ReformerError("expected at least one new token, at least one beam, and a top-k of 0 (all) or more")
-        if not self.temperature > 0:
-            raise ReformerError(f"temperature {self.temperature}: expected more than 0; for the likeliest: greedy")
+        if not 0 < self.temperature < math.inf:
+            raise ReformerError(
+                f"temperature {self.temperature}: expected a finite number above 0; for the likeliest: greedy"
+            )
         if not 0 < self.top_p <= 1:
             raise ReformerError(f"top-p {self.top_p}: expected a probability above 0 and up to 1")
+        if self.seed is not None and not 0 <= self.seed < 2**64:
+            raise ReformerError(f"seed {self.seed}: expected a whole number from 0 up to 2^64 - 1")
         if (self.greedy or self.beams > 1) and (self.temperature, self.top_k, self.top_p) != (1.0, 0, 1.0):
             raise ReformerError("temperature, top-k and top-p are for drawing at random; leave out greedy and beams")
 
