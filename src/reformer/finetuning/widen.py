@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from reformer.finetuning.errors import FinetuningError
 from reformer.finetuning.layers import rebuilt
 from reformer.models import ReformerConfig
-from reformer.models.heads.language import LanguageModel
+from reformer.models.heads.language import LanguageModel, VocabularyTransform
 from reformer.nn import Channels, CirculantLinear, FusionPooling, Hourglass, SinusoidalPositions
 
 
@@ -67,6 +67,7 @@ REFUSED: dict[type[nn.Module], str] = {
     SinusoidalPositions: "position_embedding_type='sinusoidal': the channels of these positions are all different",
     CirculantLinear: "feed_forward_linear='circulant': a circulant block ties several channels to each other",
     FusionPooling: "classifier_pooling='fusion': its steps mix the channels of several tokens",
+    VocabularyTransform: "lm_transform=True: its norm mixes the channels that embeddings are compared with",
     Hourglass: "shortened_layers: the joints that shorten the sequence mix the channels of several tokens",
 }
 """By module, the reason why its channels cannot be copied."""

@@ -27,6 +27,7 @@ IDLE = {
     "axial_pos_shape": [16, 16],
     "axial_pos_embds_dim": [12, 20],
     "rope_theta": 500.0,
+    "recompute": True,
     "decoder_attention_layers": ["local"],
     "cross_attention_layers": ["full"],
     "decoder_shortened_layers": [0, 1],

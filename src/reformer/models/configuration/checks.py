@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from reformer.models.configuration.fields import ReformerFields
+from reformer.models.configuration.fields import ATTENTION_KINDS, ReformerFields
 from reformer.models.configuration.head_groups import NO_HEAD, LayerSpec
 from reformer.models.configuration.idle_options import idle_options, refusal
 from reformer.models.layer_kinds.attention import CROSS_ATTENTION_KINDS
@@ -51,6 +51,11 @@ def _check_sizes(fields: ReformerFields) -> None:
         raise ValueError(
             "residual_streams=1 with reversible=True: an input can be found again only from two streams; set "
             "reversible to False, or residual_streams to 2"
+        )
+    if fields.norm_order != "pre" and fields.residual_streams == 2:
+        raise ValueError(
+            f"norm_order={fields.norm_order!r} with residual_streams=2: an input can be found again only where it is "
+            "added to as it is; set residual_streams to 1 and reversible to False"
         )
     if fields.chunk_size_feed_forward < 0:
         raise ValueError(f"chunk_size_feed_forward={fields.chunk_size_feed_forward}: expected 0 (all) or more")
@@ -111,6 +116,8 @@ def _check_positions(fields: ReformerFields) -> None:
     kind, longest = fields.position_embedding_type, fields.max_position_embeddings
     if kind == "rotary" and fields.attention_head_size % 2:
         raise ValueError(f"attention_head_size={fields.attention_head_size}: rotary positions need an even width")
+    if kind == "rotary":
+        _check_theta(fields)
     if kind == "sinusoidal" and fields.hidden_size % 2:
         raise ValueError(f"hidden_size={fields.hidden_size}: sinusoidal positions need an even width")
     if kind != "axial":
@@ -132,6 +139,22 @@ def _check_positions(fields: ReformerFields) -> None:
             f"max_position_embeddings={longest} but axial_pos_shape={list(shape)} holds {table} positions; "
             "enlarge the shape or lower the maximum"
         )
+
+
+def _check_theta(fields: ReformerFields) -> None:
+    across = fields.cross_attention_layers or []
+    decoder = fields.decoder_attention_layers or []
+    layers = [layer for layer in (*fields.attention_layers, *decoder) if kind_of(layer).has_heads]
+    used = {group.kind for layer in layers for group in fields.head_groups(layer)} | set(across)
+    given = fields.theta_of_kinds
+    if unknown := sorted(given.keys() - set(ATTENTION_KINDS)):
+        raise ValueError(
+            f"rope_theta has {unknown}; expected a number, or one for each of {', '.join(ATTENTION_KINDS)}"
+        )
+    if missing := sorted(used - given.keys()):
+        raise ValueError(f"rope_theta={fields.rope_theta}: none for {missing}, which layers are of; give them one")
+    if min(given.values()) <= 0:
+        raise ValueError(f"rope_theta={fields.rope_theta}: expected more than 0")
 
 
 def _check_series(fields: ReformerFields) -> None:

@@ -72,8 +72,10 @@ class ReformerConfig(ReformerFields):
         return alone._without_idle_options()
 
     def _without_idle_options(self) -> "ReformerConfig":
-        for name in idle_options(partial(getattr, self), self.default):
-            setattr(self, name, self.default(name))
+        # Without one of them another may have lost its effect.
+        while idle := idle_options(partial(getattr, self), self.default):
+            for name in idle:
+                setattr(self, name, self.default(name))
         return self
 
     def _fill_in_the_decoder(self) -> None:
