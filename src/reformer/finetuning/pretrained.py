@@ -1,6 +1,7 @@
 """Loading of a trained model from a run folder, a folder that transformers has written, or the hub."""
 
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -8,6 +9,7 @@ import reformer.models as models
 from reformer.finetuning.adapter import ADAPTER, ADAPTER_CONFIG, base_of, load_adapter
 from reformer.finetuning.errors import FinetuningError
 from reformer.models import ReformerConfig
+from reformer.models.pretrained import ARCHITECTURES, Converted, PretrainedError, convert
 from reformer.models.progress_bars import no_progress_bars
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -16,7 +18,7 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 def load_pretrained(place: str) -> PreTrainedModel:
     """The model that was saved there, with the head and the configuration it was trained with, in evaluation mode.
 
-    Where an adapter was saved, the model that it belongs to is read first, and the adapter merged into it.
+    A model of another architecture is converted, see `reformer.models.pretrained.convert`. Where an adapter was saved, the model that it belongs to is read first, and the adapter merged into it.
 
     Args:
         place: a run folder of `reformer train`, any folder that `save_pretrained` has written, or a name on the
@@ -40,6 +42,8 @@ def load_pretrained(place: str) -> PreTrainedModel:
             "that save_pretrained has written"
         )
     head = _head(place)
+    if head is None:
+        return converted(place).model
     if (folder / ADAPTER).is_file() and (folder / ADAPTER_CONFIG).is_file():
         return load_adapter(folder, load_pretrained(base_of(folder)), head)
     try:
@@ -50,8 +54,16 @@ def load_pretrained(place: str) -> PreTrainedModel:
         raise FinetuningError(f"{place}: this model cannot be loaded: {error}") from error
 
 
-def _head(place: str) -> type[PreTrainedModel]:
-    """The class that the configuration at this place names."""
+def converted(place: str, **changes: Any) -> Converted:
+    """As `reformer.models.pretrained.convert`, with a `FinetuningError`."""
+    try:
+        return convert(place, **changes)
+    except (PretrainedError, ValueError) as error:
+        raise FinetuningError(str(error)) from error
+
+
+def _head(place: str) -> type[PreTrainedModel] | None:
+    """The class that the configuration at this place names; None for another architecture that can be converted."""
     try:
         found, _ = PreTrainedConfig.get_config_dict(place)
     except Exception as error:
@@ -61,10 +73,12 @@ def _head(place: str) -> type[PreTrainedModel]:
             "has written, or a name on the Hugging Face hub"
         ) from error
     kind = found.get("model_type")
+    if kind in ARCHITECTURES:
+        return None
     if kind != ReformerConfig.model_type:
         raise FinetuningError(
-            f"{place}: this is a model of type {kind!r}, expected {ReformerConfig.model_type!r}; another model's "
-            "weights have no place in ours"
+            f"{place}: this is a model of type {kind!r}, expected {ReformerConfig.model_type!r} or one that can be "
+            f"converted: {', '.join(ARCHITECTURES)}; another model's weights have no place in ours"
         )
     names = found.get("architectures") or []
     heads = {name: getattr(models, name) for name in models.__all__ if name != "ReformerPreTrainedModel"}

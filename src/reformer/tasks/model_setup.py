@@ -32,11 +32,7 @@ class PretrainedStart:
             FinetuningError: there is none, or the recipe says that it is another one.
             DataError: it is broken.
         """
-        place = Path(self.tokenizer_place)
-        # Where there is none, transformers would make an empty one.
-        if place.is_dir() and not (place / "tokenizer.json").is_file():
-            raise FinetuningError(f"{self.place}: there is no tokenizer beside this model; save its tokenizer there")
-        tokenizer = load_tokenizer(self.tokenizer_place)
+        tokenizer = tokenizer_beside(self.place, self.tokenizer_place)
         if tokenizer.pad_token_id is None:
             raise FinetuningError(f"{self.place}: its tokenizer has no padding token; add one to it")
         if self.model is not None:
@@ -63,6 +59,23 @@ class PretrainedStart:
             return self.config
         config = changed_config(self.config, chosen)
         return ReformerConfig.from_dict(config.to_dict() | {"problem_type": None} | dict(decided))
+
+
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "sentencepiece.bpe.model")
+"""Files of which transformers makes a tokenizer."""
+
+
+def tokenizer_beside(name: str, place: str) -> PreTrainedTokenizerFast:
+    """The tokenizer that was saved with the model at a place, which messages call `name`.
+
+    Raises:
+        FinetuningError: there is none.
+        DataError: it is broken.
+    """
+    # Where there is none, transformers would make an empty one.
+    if Path(place).is_dir() and not any((Path(place) / file).is_file() for file in TOKENIZERS):
+        raise FinetuningError(f"{name}: there is no tokenizer beside this model; save its tokenizer there")
+    return load_tokenizer(place)
 
 
 def read_start(place: str) -> PretrainedStart:

@@ -1,9 +1,16 @@
 """Small random models of transformers, one for each architecture that can be converted."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, PreTrainedModel
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.normalizers import BertNormalizer
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.models.auto import modeling_auto
 
 VOCABULARY = 60
@@ -64,3 +71,16 @@ def build(name: str, head: str = "body", **options: Any) -> PreTrainedModel:
             if parameter.dim() == 1:
                 parameter.normal_(0.0 if parameter_name.endswith("bias") else 1.0, 0.2)
     return model
+
+
+def save_with_tokenizer(folder: Path, words: Sequence[str], name: str = "bert", head: str = "body") -> None:
+    """A model in a folder with a tokenizer of such words and pieces that puts special tokens around a text."""
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    backend = Tokenizer(WordPiece({token: number for number, token in enumerate(tokens)}, unk_token="[UNK]"))
+    backend.normalizer, backend.pre_tokenizer = BertNormalizer(), BertPreTokenizer()
+    ends = [("[CLS]", 2), ("[SEP]", 3)]
+    backend.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, mask_token="[MASK]", **names)
+    build(name, head, vocab_size=len(tokens), pad_token_id=0, initializer_range=0.05).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -40,19 +40,21 @@ class Example:
 
 
 def encode(
-    documents: Iterable[Document], tokenizer: PreTrainedTokenizerFast, longest: int
+    documents: Iterable[Document], tokenizer: PreTrainedTokenizerFast, longest: int, *, special_tokens: bool = False
 ) -> Iterator[Encoded | DataError]:
-    """Tokenise documents in a stream, in order; one without tokens or with more than `longest` is its error."""
+    """Tokenise documents in a stream, in order; one without tokens or with more than `longest` is its error. With
+    `special_tokens` those that the tokenizer puts around a text are there; they stand for no character."""
     for batch in _portions(documents):
         encoding = tokenizer(
             [document.text for document in batch],
-            add_special_tokens=False,
+            add_special_tokens=special_tokens,
             return_offsets_mapping=True,
             return_attention_mask=False,
             return_token_type_ids=False,
         )
         for document, ids, offsets in zip(batch, encoding["input_ids"], encoding["offset_mapping"], strict=True):
-            problem = _length_problem(document, len(ids), longest)
+            is_empty = all(start == end for start, end in offsets)
+            problem = _length_problem(document, 0 if is_empty else len(ids), longest)
             yield problem or Encoded(document, np.array(ids, dtype=np.int32), offsets)
 
 
@@ -90,11 +92,13 @@ class Examples(Dataset[Example]):
         tokenizer: PreTrainedTokenizerFast,
         target: Target,
         longest: int,
+        *,
+        special_tokens: bool = False,
     ):
         """`target` makes the target of a document; its `DataError` is raised, as is that of the first document that
         is too long."""
         self._examples = []
-        for encoded in encode(documents, tokenizer, longest):
+        for encoded in encode(documents, tokenizer, longest, special_tokens=special_tokens):
             if isinstance(encoded, DataError):
                 raise encoded
             self._examples.append(Example(encoded.ids, target(encoded.document, encoded.offsets)))

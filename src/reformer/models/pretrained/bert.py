@@ -58,6 +58,7 @@ class Bert(Architecture):
             "vocab_size": theirs.vocab_size,
             "attention_head_size": fields["hidden_size"] // fields["num_attention_heads"],
             "norm_order": "post",
+            "special_tokens": True,
             "attention_bias": "all",
             "position_embedding_type": "learned",
             "max_position_embeddings": theirs.max_position_embeddings - self.first_position,

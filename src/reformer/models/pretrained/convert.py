@@ -54,11 +54,6 @@ class Converted:
     """Weights of the original that have no place in ours."""
 
 
-def knows(model_type: Any) -> bool:
-    """Whether models of a type of transformers can be converted."""
-    return model_type in ARCHITECTURES
-
-
 def convert(
     place: str | Path,
     *,

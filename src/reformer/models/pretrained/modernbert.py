@@ -38,6 +38,7 @@ class ModernBert(Architecture):
             "gated_feed_forward": True,
             "layer_norm_eps": theirs.norm_eps,
             "norm_order": "first",
+            "special_tokens": True,
             "attention_bias": "all" if theirs.attention_bias else "none",
             "attention_layers": [KINDS[name] for name in theirs.layer_types],
             # Half of the window lies on each side.

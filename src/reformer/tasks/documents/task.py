@@ -193,7 +193,7 @@ class DocumentData(TaskData[Examples]):
         self._augment = task.augmentation(self.train, self._labels, recipe.training)
         self.validation = self._examples(self._splits.validation)
         # Used at the end but checked now: an unknown label must not cost a whole run.
-        test = encode(self._splits.test, self._tokenizer, self.config.max_position_embeddings)
+        test = encode(self._splits.test, self._tokenizer, **_reading(self.config))
         self._test = [self._packed(encoded) for encoded in test]
 
     def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
@@ -245,7 +245,7 @@ class DocumentData(TaskData[Examples]):
         return describe_splits(train=size(splits.train), validation=size(splits.validation), test=test)
 
     def _examples(self, documents: list[Document]) -> Examples:
-        return Examples(documents, self._tokenizer, self._target, self.config.max_position_embeddings)
+        return Examples(documents, self._tokenizer, self._target, **_reading(self.config))
 
     def _target(self, document: Document, offsets: Offsets) -> Int[np.ndarray, "..."]:
         return self._task.target(document, offsets, self._label_ids)
@@ -255,6 +255,11 @@ class DocumentData(TaskData[Examples]):
             raise encoded
         self._target(encoded.document, encoded.offsets)
         return encoded.document, encoded.ids, np.array(encoded.offsets, dtype=np.int32)
+
+
+def _reading(config: Any) -> dict[str, Any]:
+    """How a model reads texts, as arguments of `encode`."""
+    return {"longest": config.max_position_embeddings, "special_tokens": config.special_tokens}
 
 
 def _unpacked(packed: Packed) -> Encoded:
@@ -276,7 +281,7 @@ def predict(
     token, or more than its maximum) goes to `on_error` as its error and the next one is read; without `on_error`
     it is raised.
     """
-    sequences = encode(documents, run.tokenizer, run.model.config.max_position_embeddings)
+    sequences = encode(documents, run.tokenizer, **_reading(run.model.config))
     return _predict(run, sequences, on_error, batch_tokens)
 
 
