@@ -92,7 +92,7 @@ class FinetuneRecipe(_Table, frozen=True):
 
     start_from: str | None = Field(
         None,
-        description="a run folder, a model's folder, or its name on the hub: begin with its weights, its tokenizer and "
+        description="a run folder, a model's folder, its name on the hub, or index:NAME of `reformer data list`: begin with its weights, its tokenizer and "
         "its architecture; [model] may then change what leaves the weights as they are",
     )
     freeze: list[str] | Literal["auto"] | None = Field(

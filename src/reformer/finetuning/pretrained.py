@@ -18,7 +18,8 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 def load_pretrained(place: str) -> PreTrainedModel:
     """The model that was saved there, with the head and the configuration it was trained with, in evaluation mode.
 
-    A model of another architecture is converted, see `reformer.models.pretrained.convert`. Where an adapter was saved, the model that it belongs to is read first, and the adapter merged into it.
+    A model of another architecture is converted, see `reformer.models.pretrained.convert`. Where an adapter was saved,
+    the model that it belongs to is read first, and the adapter merged into it.
 
     Args:
         place: a run folder of `reformer train`, any folder that `save_pretrained` has written, or a name on the

@@ -7,7 +7,7 @@ from reformer.files import new_folder
 from reformer.finetuning.pretrained import converted
 from reformer.models.pretrained import Converted
 from reformer.models.progress_bars import no_progress_bars
-from reformer.tasks.model_setup import tokenizer_beside
+from reformer.tasks.model_setup import local_place, tokenizer_beside
 
 
 def convert_to_folder(
@@ -22,7 +22,7 @@ def convert_to_folder(
     """Convert the model at a place, and save it with its tokenizer; the folder appears when both are whole.
 
     Args:
-        place: a folder that transformers has written, or a name on the Hugging Face hub.
+        place: a folder that transformers has written, a name on the Hugging Face hub, or `index:NAME`.
         folder: a new one.
         length, layers, kind, window: changes, see `reformer.models.pretrained.convert`.
 
@@ -31,8 +31,9 @@ def convert_to_folder(
     """
     if folder.exists():
         raise ReformerError(f"{folder}: this exists already; give a new folder")
-    tokenizer = tokenizer_beside(place, place)
-    found = converted(place, length=length, layers=layers, kind=kind, window=window)
+    source = local_place(place)
+    tokenizer = tokenizer_beside(place, source)
+    found = converted(source, length=length, layers=layers, kind=kind, window=window)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with new_folder(folder) as whole, no_progress_bars():
         found.model.save_pretrained(str(whole))

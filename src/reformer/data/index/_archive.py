@@ -50,7 +50,7 @@ def fetch(name: str, *, progress: bool = True) -> Path:
     if folder.is_dir():
         return folder
     try:
-        path = _archive_path(entry.archive, cache_folder() / "archives", progress)
+        path = archive_path(entry.archive, cache_folder() / "archives", progress)
         _extract(entry, path, folder)
     except OSError as error:
         raise DataError(
@@ -62,7 +62,7 @@ def fetch(name: str, *, progress: bool = True) -> Path:
     return folder
 
 
-def _archive_path(archive: Archive, archives: Path, progress: bool) -> Path:
+def archive_path(archive: Archive, archives: Path, progress: bool) -> Path:
     """The checked archive: the one that is kept, or else a new download."""
     path = archives / archive.file
     make_folders(archives)
@@ -134,7 +134,7 @@ def _extract(entry: DataSet, archive: Path, folder: Path) -> None:
             for member in entry.members:
                 # Only the last part of the member's path is used, so none can lead out of the folder.
                 with (
-                    _open_member(archive, member) as packed,
+                    open_member(archive, member) as packed,
                     replaced(whole / Path(member).name) as file,
                 ):
                     shutil.copyfileobj(packed, file)
@@ -145,7 +145,8 @@ def _extract(entry: DataSet, archive: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
+def open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
+    """A file in an archive, to read."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as package, package.open(member) as packed:
             yield packed

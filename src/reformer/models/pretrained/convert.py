@@ -23,7 +23,7 @@ from reformer.models.heads.language import ReformerForCausalLM, ReformerForMaske
 from reformer.models.pretrained.architecture import Architecture, State
 from reformer.models.pretrained.table import ARCHITECTURES
 from reformer.models.pretrained.weights import PretrainedError, Weights
-from reformer.models.progress_bars import no_progress_bars
+from reformer.models.progress_bars import no_load_report
 
 BOUND = 1e-4
 """How far a converted model may be from the original, in float32."""
@@ -112,7 +112,7 @@ def _load(place: str) -> tuple[PreTrainedModel, type[PreTrainedModel], Architect
     loader, ours = next((pair for end, pair in HEADS.items() if name.endswith(end)), (AutoModel, ReformerModel))
     architecture = ARCHITECTURES[kind]
     try:
-        with no_progress_bars():
+        with no_load_report():
             theirs, info = loader.from_pretrained(
                 place,
                 output_loading_info=True,
