@@ -1,5 +1,7 @@
 """A run that starts from a model of another architecture, converted at once or before."""
 
+from functools import partial
+
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -7,11 +9,14 @@ from typer.testing import CliRunner
 from reformer.cli import app
 from reformer.data import Document
 from reformer.data.batching.encoding import encode
+from reformer.data.vocabulary import used_vocabulary
 from reformer.errors import ReformerError
 from reformer.finetuning import FinetuningError
 from reformer.runs.loading import load_run
 from reformer.tasks.conversion import convert_to_folder
 from reformer.tasks.documents.task import predict
+from reformer.tasks.model_setup import tokenizer_beside
+from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.models.pretrained.shapes import save_with_tokenizer
 from tests.tiny import ner_recipe, reviews_recipe
@@ -70,8 +75,19 @@ def test_nothing_is_half_written(bert, tmp_path):
 
 def test_a_text_without_characters_is_empty_with_special_tokens_too(bert, tmp_path):
     convert_to_folder(str(bert), tmp_path / "ours")
-    from reformer.tasks.model_setup import tokenizer_beside
-
     tokenizer = tokenizer_beside("ours", str(tmp_path / "ours"))
     [problem] = encode([Document(id="1", text=" ")], tokenizer, 60, special_tokens=True)
     assert "has no token" in str(problem)
+
+
+def test_the_vocabulary_is_cut_to_what_the_texts_need(bert, tmp_path):
+    save_with_tokenizer(bert, [*CHARACTERS, *(f"word{number}" for number in range(500)), "д"])
+    tables = ner_recipe(tmp_path, max_steps=30)
+    tables |= {"tokenizer": {"kind": "start", "vocabulary": "used"}, "model": {}, "finetune": {"start_from": str(bert)}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reformer.tasks.model_setup.used_vocabulary", partial(used_vocabulary, reserve=8))
+        metrics = train(checked_recipe(tables), tmp_path / "run", console=QUIET)
+    assert metrics["test"]["f1"] > 0.9
+    run = load_run(tmp_path / "run")
+    assert len(run.tokenizer) == run.model.config.vocab_size < 60
+    assert "д" not in run.tokenizer.get_vocab()

@@ -44,6 +44,7 @@ class MaskedLanguageModelling(Task):
 
     head = ReformerForMaskedLM
     best_metric = "perplexity"
+    model_options = frozenset({"lm_transform", "special_tokens"})
     greater_is_better = False
     recipe_type = MaskedRecipe
 

@@ -8,8 +8,10 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from reformer.data import byte_tokenizer, character_tokenizer, fetch_pretrained, load_tokenizer, token_bytes
+from reformer.data.vocabulary import used_vocabulary
 from reformer.errors import ReformerError
 from reformer.finetuning import FinetuningError, changed_config, load_pretrained
+from reformer.finetuning.vocabulary import keep_tokens
 from reformer.models import ReformerConfig
 from reformer.recipe import FROM_START, Recipe, TokenizerRecipe
 
@@ -104,10 +106,17 @@ def check_length(recipe: Recipe, length: int, what: str) -> None:
 def make_tokenizer(
     recipe: TokenizerRecipe, texts: Iterable[str], start: PretrainedStart | None = None
 ) -> PreTrainedTokenizerFast:
-    """The tokenizer of the model that the run starts from, or else the recipe's; `texts` are what characters are
-    counted in, the training texts alone."""
+    """The tokenizer of the model that the run starts from, or else the recipe's; `texts` are what characters or pieces
+    are counted in, the training texts alone. With `vocabulary = "used"` the start's model loses what its tokenizer
+    does."""
     if start is not None:
-        return start.tokenizer(recipe)
+        tokenizer = start.tokenizer(recipe)
+        # In a resumed run the tokenizer that was kept has been cut before.
+        if recipe.vocabulary != "used" or start.model is None:
+            return tokenizer
+        tokenizer, kept = used_vocabulary(tokenizer, texts)
+        keep_tokens(start.model, kept)
+        return tokenizer
     if recipe.kind == "byte":
         return byte_tokenizer()
     if recipe.kind != "character":

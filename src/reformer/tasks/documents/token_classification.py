@@ -64,7 +64,7 @@ class TokenClassification(DocumentTask):
     head = ReformerForTokenClassification
     best_metric = "f1"
     recipe_type = TokenRecipe
-    model_options = frozenset({"classifier_crf", *WIDE})
+    model_options = frozenset({"classifier_crf", "special_tokens", *WIDE})
 
     def check_recipe(self, recipe: TokenRecipe) -> None:
         super().check_recipe(recipe)
