@@ -91,3 +91,26 @@ def test_the_vocabulary_is_cut_to_what_the_texts_need(bert, tmp_path):
     run = load_run(tmp_path / "run")
     assert len(run.tokenizer) == run.model.config.vocab_size < 60
     assert "д" not in run.tokenizer.get_vocab()
+
+
+def test_characters_are_labelled_where_entities_end_within_pieces(bert, tmp_path):
+    """No piece of these ends where an entity does: "小明去了北" is one, and so is "京的新"."""
+    pieces = [*CHARACTERS, *(f"##{character}" for character in CHARACTERS), "去了", "##去了", "明去了北", "##明去了北"]
+    save_with_tokenizer(bert, pieces, joined=True)
+    tables = ner_recipe(tmp_path, max_steps=60)
+    without = {name: table for name, table in tables.items() if name != "tokenizer"}
+    start = {"finetune": {"start_from": str(bert)}}
+    metrics = {}
+    for reads in ("tokens", "characters"):
+        recipe = checked_recipe(without | start | {"model": {"classifier_reads": reads}})
+        metrics[reads] = train(recipe, tmp_path / reads, console=QUIET)["test"]["f1"]
+    assert metrics["characters"] > 0.9 > metrics["tokens"]
+    run = load_run(tmp_path / "characters")
+    [(_, answer)] = predict(run, [Document(id="1", text="王小明去了北京的新华社。")])
+    assert [(span.start, span.end) for span in answer.spans] == [(0, 3), (5, 7), (8, 11)]
+
+
+def test_entities_that_are_recombined_are_of_tokens(bert, tmp_path):
+    tables = ner_recipe(tmp_path, max_steps=2, entity_recombination=0.5)
+    with pytest.raises(ReformerError, match="entity_recombination with classifier_reads = 'characters'"):
+        train(recipe_from(bert, tables, classifier_reads="characters"), tmp_path / "run", console=QUIET)

@@ -13,6 +13,7 @@ CHANGEABLE = (
     "classifier_dropout",
     "classifier_pooling",
     "classifier_crf",
+    "classifier_reads",
     "global_tokens",
     "hidden_dropout_prob",
     "label_smoothing",

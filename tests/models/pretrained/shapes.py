@@ -73,11 +73,15 @@ def build(name: str, head: str = "body", **options: Any) -> PreTrainedModel:
     return model
 
 
-def save_with_tokenizer(folder: Path, words: Sequence[str], name: str = "bert", head: str = "body") -> None:
-    """A model in a folder with a tokenizer of such words and pieces that puts special tokens around a text."""
+def save_with_tokenizer(
+    folder: Path, words: Sequence[str], name: str = "bert", head: str = "body", joined: bool = False
+) -> None:
+    """A model in a folder with a tokenizer of such words and pieces that puts special tokens around a text; `joined` if
+    Chinese characters are not words of their own."""
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
     backend = Tokenizer(WordPiece({token: number for number, token in enumerate(tokens)}, unk_token="[UNK]"))
-    backend.normalizer, backend.pre_tokenizer = BertNormalizer(), BertPreTokenizer()
+    backend.normalizer = BertNormalizer(handle_chinese_chars=not joined)
+    backend.pre_tokenizer = BertPreTokenizer()
     ends = [("[CLS]", 2), ("[SEP]", 3)]
     backend.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}

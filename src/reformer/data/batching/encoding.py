@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
+from reformer.data.characters import CharacterTokens, pad_characters
 from reformer.data.documents import Document
 from reformer.data.errors import DataError
 
@@ -37,6 +38,8 @@ class Example:
 
     ids: np.ndarray
     target: np.ndarray
+    characters: np.ndarray | None = None
+    """How its characters lie in the tokens, see `CharacterTokens`, where they are read."""
 
 
 def encode(
@@ -94,14 +97,18 @@ class Examples(Dataset[Example]):
         longest: int,
         *,
         special_tokens: bool = False,
+        characters: CharacterTokens | None = None,
     ):
-        """`target` makes the target of a document; its `DataError` is raised, as is that of the first document that
-        is too long."""
+        """`target` makes the target of a document, of its tokens or where `characters` are read of these; its
+        `DataError` is raised, as is that of the first document that is too long."""
         self._examples = []
         for encoded in encode(documents, tokenizer, longest, special_tokens=special_tokens):
             if isinstance(encoded, DataError):
                 raise encoded
-            self._examples.append(Example(encoded.ids, target(encoded.document, encoded.offsets)))
+            document, offsets, rows = encoded.document, encoded.offsets, None
+            if characters is not None:
+                rows, offsets = characters(document.text, offsets), character_offsets(document.text)
+            self._examples.append(Example(encoded.ids, target(document, offsets), rows))
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -113,6 +120,11 @@ class Examples(Dataset[Example]):
     def lengths(self) -> list[int]:
         """Each example's number of tokens."""
         return [len(example.ids) for example in self._examples]
+
+
+def character_offsets(text: str) -> Offsets:
+    """The offsets of a text's characters, one by one."""
+    return [(start, start + 1) for start in range(len(text))]
 
 
 def pad(ids: Sequence[np.ndarray], pad_token_id: int) -> dict[str, Tensor]:
@@ -128,6 +140,13 @@ def padded(rows: Sequence[np.ndarray], length: int, value: int) -> Tensor:
     for place, row in zip(filled, rows, strict=True):
         place[: len(row)] = row
     return torch.from_numpy(filled)
+
+
+def pad_character_rows(rows: Sequence[np.ndarray]) -> dict[str, Tensor]:
+    """`CharacterTokens` of a batch as a token classifier takes them."""
+    padded = pad_characters(rows, few_lengths(max(row.shape[1] for row in rows)))
+    names = ("character_pieces", "character_ids", "character_places")
+    return dict(zip(names, map(torch.from_numpy, padded), strict=True))
 
 
 def few_lengths(length: int) -> int:

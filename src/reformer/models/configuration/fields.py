@@ -107,6 +107,8 @@ class ReformerFields(PreTrainedConfig):
         classifier_dropout: dropout before a classification head; `hidden_dropout_prob` if not given.
         classifier_crf: put a linear-chain conditional random field over a token classifier's labels, which scores
             whole sequences of labels (`docs/math.md`, equation 45); it reads both sides.
+        classifier_reads: what a token classifier labels: "tokens", or the "characters" of a text whose tokens are
+            pieces, so that an entity may begin or end within a piece; it reads both sides.
         classifier_pooling: what a sequence classifier reads: "mean" or "max" over the real tokens, a mean whose
             weights are learned ("attention"), "first", or a fusion layer ("fusion"): a temporal convolution, whose
             steps are pooled as a whole and in ranges, the poolings mixed by gates.
@@ -199,6 +201,7 @@ class ReformerFields(PreTrainedConfig):
     layer_drop: float | int = 0.0
     classifier_dropout: float | int | None = None
     classifier_crf: bool = False
+    classifier_reads: Literal["tokens", "characters"] = "tokens"
     classifier_pooling: Literal["mean", "max", "attention", "first", "fusion"] = "mean"
     fusion_kernel: int = 5
     fusion_stride: int = 1
