@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from reformer.data.characters import CharacterTokens, pad_characters
+from reformer.data.batching.encoding import pad_character_rows
+from reformer.data.characters import CharacterTokens
 from tests.data.test_vocabulary import unigram, word_piece
 
 
@@ -31,5 +32,6 @@ def test_white_space_belongs_to_the_piece_before_it_or_the_first():
 def test_texts_without_pieces_and_padding():
     rows = CharacterTokens(word_piece())("  ", [(0, 0)])
     assert rows[0].tolist() == [0, 0]
-    padded = pad_characters([rows, np.ones((3, 3), dtype=np.int32)], 4)
-    assert padded[0].tolist() == [[0, 0, -1, -1], [1, 1, 1, -1]]
+    batch = pad_character_rows([rows, np.ones((3, 3), dtype=np.int32)])
+    assert batch["character_pieces"].tolist() == [[0, 0, -1], [1, 1, 1]]
+    assert batch["character_places"].tolist() == [[0, 0, 0], [1, 1, 1]]

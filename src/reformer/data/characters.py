@@ -20,7 +20,8 @@ class CharacterTokens:
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._vocabulary = tokenizer.get_vocab()
         self._normalizer = tokenizer.backend_tokenizer.normalizer
-        self._unknown = 0 if tokenizer.unk_token_id is None else tokenizer.unk_token_id
+        unknown = tokenizer.unk_token_id
+        self._unknown = unknown if isinstance(unknown, int) else 0
         self._known: dict[str, int] = {}
 
     def __call__(self, text: str, offsets: Sequence[tuple[int, int]]) -> Int[np.ndarray, "3 characters"]:
@@ -49,12 +50,3 @@ class CharacterTokens:
             numbers = (self._vocabulary.get(mark + normal) for mark in _MARKS if normal)
             self._known[character] = next((number for number in numbers if number is not None), self._unknown)
         return self._known[character]
-
-
-def pad_characters(rows: Sequence[Int[np.ndarray, "3 _"]], length: int) -> Int[np.ndarray, "3 batch length"]:
-    """`CharacterTokens` of several texts, padded at the right: -1 as the index of a piece, 0 elsewhere."""
-    padded = np.zeros((3, len(rows), length), dtype=np.int64)
-    padded[0] = -1
-    for number, row in enumerate(rows):
-        padded[:, number, : row.shape[1]] = row
-    return padded

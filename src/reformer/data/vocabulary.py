@@ -69,7 +69,7 @@ def _pieces(spec: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> list[st
             f"a vocabulary of the kind {kind} is built of merges of its own pieces, so none of them can be left out",
             "leave tokenizer.vocabulary out",
         )
-    return tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    return list(tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
 
 
 def _cut(spec: dict[str, Any], new: dict[int, int]) -> None:

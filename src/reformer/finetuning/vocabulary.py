@@ -22,11 +22,12 @@ def keep_tokens(model: PreTrainedModel, kept: Sequence[int]) -> None:
         FinetuningError: embeddings of groups of tokens, whose rows follow from all numbers.
     """
     stack, config = backbone(model), model.config
-    if config.ngram_sizes:
-        raise FinetuningError(
-            f"ngram_sizes={list(config.ngram_sizes)}: the rows of n-gram embeddings follow from the tokens' numbers, "
-            "so none can be left out; leave tokenizer.vocabulary out"
-        )
+    for name in ("ngram_sizes", "wide_sizes"):
+        if sizes := getattr(config, name):
+            raise FinetuningError(
+                f"{name}={list(sizes)}: the rows of n-grams follow from the tokens' numbers, so none can be left out; "
+                "leave tokenizer.vocabulary out"
+            )
     assert stack.embeddings is not None
     index = torch.tensor(list(kept), device=stack.embeddings.weight.device)
     stack.embeddings = nn.Embedding.from_pretrained(stack.embeddings.weight[index], freeze=False)

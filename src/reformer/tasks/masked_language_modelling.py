@@ -131,7 +131,9 @@ def hide(
     drawn = torch.rand((2, *ids.shape), generator=generator, device="cpu")
     ends = [number for number in (tokenizer.cls_token_id, tokenizer.sep_token_id) if isinstance(number, int)]
     # The tokens around a text are always the same: there is nothing to learn from hiding them.
-    hidden = (drawn[0] < probability) & mask.bool() & ~torch.isin(ids, torch.tensor(ends, dtype=ids.dtype, device="cpu"))
+    hidden = (
+        (drawn[0] < probability) & mask.bool() & ~torch.isin(ids, torch.tensor(ends, dtype=ids.dtype, device="cpu"))
+    )
     others = torch.randint(len(tokenizer), ids.shape, generator=generator, device="cpu")
     shown = torch.where(hidden & (drawn[1] < 0.8), mask_token_id, ids)
     shown = torch.where(hidden & (drawn[1] >= 0.9), others, shown)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
-from reformer.data.characters import CharacterTokens, pad_characters
+from reformer.data.characters import CharacterTokens
 from reformer.data.documents import Document
 from reformer.data.errors import DataError
 
@@ -143,10 +143,12 @@ def padded(rows: Sequence[np.ndarray], length: int, value: int) -> Tensor:
 
 
 def pad_character_rows(rows: Sequence[np.ndarray]) -> dict[str, Tensor]:
-    """`CharacterTokens` of a batch as a token classifier takes them."""
-    padded = pad_characters(rows, few_lengths(max(row.shape[1] for row in rows)))
-    names = ("character_pieces", "character_ids", "character_places")
-    return dict(zip(names, map(torch.from_numpy, padded), strict=True))
+    """`CharacterTokens` of a batch as a token classifier takes them, padded at the right, pieces with -1."""
+    length = few_lengths(max(row.shape[1] for row in rows))
+    names = {"character_pieces": -1, "character_ids": 0, "character_places": 0}
+    return {
+        name: padded([row[number] for row in rows], length, value) for number, (name, value) in enumerate(names.items())
+    }
 
 
 def few_lengths(length: int) -> int:

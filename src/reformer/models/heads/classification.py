@@ -79,13 +79,12 @@ class ReformerForTokenClassification(Head):
                 "that of a conditional random field; set classifier_crf to True"
             )
         self.dropout = self._classifier_dropout()
-        labels, eps = config.num_labels or 2, config.layer_norm_eps
+        labels, reads_characters = config.num_labels or 2, config.classifier_reads == "characters"
         self.wide = None
         if config.wide_sizes:
             self.wide = TokenNgramLogits(config.wide_sizes, config.wide_rows, labels, float(config.wide_dropout))
-        self.characters = None
-        if config.classifier_reads == "characters":
-            self.characters = CharacterReader(config.output_size, config.embedding_width, eps)
+        sizes = (config.output_size, config.embedding_width, config.layer_norm_eps)
+        self.characters = CharacterReader(*sizes) if reads_characters else None
         self.classifier = nn.Linear(config.output_size, labels)
         self.transitions = nn.Parameter(torch.zeros(labels, labels)) if config.classifier_crf else None
         self.post_init()
@@ -117,7 +116,7 @@ class ReformerForTokenClassification(Head):
             ValueError: characters are read, and these are missing; or they are given, and tokens are read."""
         hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
         given = (character_pieces, character_ids, character_places)
-        if (self.characters is None) != all(each is None for each in given) or given.count(None) in (1, 2):
+        if sum(each is None for each in given) != (3 if self.characters is None else 0):
             raise ValueError(
                 f"classifier_reads={self.config.classifier_reads!r}: give character_pieces, character_ids and "
                 "character_places where characters are read, and only there"

@@ -53,7 +53,7 @@ class Architecture:
         """A table of positions with `length` rows: past its end the rows behind the first one and before the last come
         again, since these two belong to the ends of a text."""
         rows = len(table)
-        index = torch.arange(length)
+        index = torch.arange(length, device=table.device)
         return table[torch.where(index < rows, index, 1 + (index - 1) % max(1, rows - 2))]
 
 

@@ -181,7 +181,7 @@ def _head_weights(weights: Weights, ours: Any, architecture: Architecture, confi
     state = architecture.vocabulary_head(weights, config)
     if ours.lm_projection is not None:
         # Tied scores of ours pass a learned map first, and theirs do not.
-        state["lm_projection.weight"] = torch.eye(ours.config.hidden_size)
+        state["lm_projection.weight"] = torch.eye(ours.config.hidden_size, device="cpu")
     return state
 
 
@@ -242,11 +242,11 @@ def greatest_difference(theirs: Any, ours: Any) -> float:
     config = ours.config
     lengths = [min(length, config.max_position_embeddings) for length in PROOF_LENGTHS]
     pad = config.pad_token_id if config.pad_token_id is not None else 0
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(config.vocab_size, (len(lengths), lengths[0]), generator=generator)
+    generator = torch.Generator("cpu").manual_seed(0)
+    ids = torch.randint(config.vocab_size, (len(lengths), lengths[0]), generator=generator, device="cpu")
     # The id of padding says where RoBERTa's positions begin, and no text has it.
     ids = torch.where(ids == pad, (pad + 1) % config.vocab_size, ids)
-    mask = torch.arange(lengths[0]) < torch.tensor(lengths)[:, None]
+    mask = torch.arange(lengths[0], device="cpu") < torch.tensor(lengths, device="cpu")[:, None]
     ids = ids.masked_fill(~mask, pad)
     inputs = {"input_ids": ids, "attention_mask": mask.long()}
     found = [
