@@ -33,3 +33,5 @@ def test_numbers_of_special_tokens_move_and_groups_of_tokens_are_refused():
         model(random_ids(1, 50))
     with pytest.raises(FinetuningError, match=r"ngram_sizes=\[2, 3\]"):
         keep_tokens(HEADS["causal-lm"].build("ngrams"), KEPT)
+    with pytest.raises(FinetuningError, match=r"wide_sizes=\[1, 2\]"):
+        keep_tokens(HEADS["random-field"].build("local", wide_sizes=[1, 2]), KEPT)

@@ -114,3 +114,8 @@ def test_entities_that_are_recombined_are_of_tokens(bert, tmp_path):
     tables = ner_recipe(tmp_path, max_steps=2, entity_recombination=0.5)
     with pytest.raises(ReformerError, match="entity_recombination with classifier_reads = 'characters'"):
         train(recipe_from(bert, tables, classifier_reads="characters"), tmp_path / "run", console=QUIET)
+
+
+def test_a_wide_part_stands_beside_a_bert(bert, tmp_path):
+    recipe = recipe_from(bert, ner_recipe(tmp_path, max_steps=5), wide_sizes=[1, 2], classifier_crf=True)
+    assert train(recipe, tmp_path / "run", console=QUIET)["test"]["f1"] > 0.9

@@ -28,6 +28,8 @@ IDLE = {
     "axial_pos_embds_dim": [12, 20],
     "rope_theta": 500.0,
     "recompute": True,
+    "wide_rows": 97,
+    "wide_dropout": 0.1,
     "decoder_attention_layers": ["local"],
     "cross_attention_layers": ["full"],
     "decoder_shortened_layers": [0, 1],

@@ -70,8 +70,8 @@ class ReformerForTokenClassification(Head):
             )
         if config.wide_sizes and config.classifier_reads == "characters":
             raise ValueError(
-                f"wide_sizes={list(config.wide_sizes)} with classifier_reads='characters': the wide part scores n-grams of "
-                "tokens, and no token has a label; leave out one of them"
+                f"wide_sizes={list(config.wide_sizes)} with classifier_reads='characters': the wide part scores "
+                "n-grams of tokens, and no token has a label; leave out one of them"
             )
         if config.wide_sizes and not config.classifier_crf:
             raise ValueError(

@@ -179,7 +179,8 @@ class TokenClassification(DocumentTask):
         found = [train[number] for number in range(len(train))]
         tagger = NgramTagger.fit(
             [example.ids.astype(np.int64) for example in found],
-            [example.target for example in found],
+            # Special tokens around a text have no tag, and stand outside of every entity.
+            [np.where(example.target == IGNORED, 0, example.target) for example in found],
             num_tags=wide.table.shape[1],
             sizes=config.wide_sizes,
             rows=config.wide_rows,
