@@ -25,7 +25,7 @@ from reformer.tasks.base import (
     to_device,
 )
 from reformer.tasks.forecasting.linear_fit import fit_linear
-from reformer.tasks.forecasting.plot import plot_forecast
+from reformer.tasks.forecasting.plot import plot_forecast, plot_paths
 from reformer.tasks.forecasting.splits import (
     FORECASTS_TO_A_HORIZON,
     SERIES_FILE,
@@ -55,7 +55,7 @@ class Forecasting(PredictingTask):
     greater_is_better = False
     recipe_type = SeriesRecipe
     processor_file = SERIES_FILE
-    predict_options = frozenset({"split", "pictures"})
+    predict_options = frozenset({"split", "pictures", "overwrite"})
 
     def check_recipe(self, recipe: SeriesRecipe) -> None:
         super().check_recipe(recipe)
@@ -76,8 +76,10 @@ class Forecasting(PredictingTask):
         self, run: "Run[Forecasting]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
         """A record for each step of the horizon: file, date, and each column with its quantiles."""
+        files, overwrite = list(files), bool(options.overwrite)
+        plots = {} if options.pictures is None else plot_paths(files, options.pictures, overwrite=overwrite)
         for file, series in read_files(files, lambda file: [(file, run.processor.read(file, on_error))], on_error):
-            yield from self._forecast(run, file, series, options.pictures)
+            yield from self._forecast(run, file, series, plots.get(file), overwrite=overwrite)
 
     def evaluate(self, run: "Run[Forecasting]", source: str, options: PredictOptions) -> dict[str, int | float]:
         """Metrics over the whole series, or over the part of a data set that the recipe's fractions give a split."""
@@ -106,7 +108,7 @@ class Forecasting(PredictingTask):
         return SeriesWindows(series, context, horizon, 0, len(series.dates), every)
 
     def _forecast(
-        self, run: "Run[Forecasting]", file: str, series: Series, pictures: Path | None
+        self, run: "Run[Forecasting]", file: str, series: Series, plot: Path | None, *, overwrite: bool
     ) -> Iterator[dict[str, Any]]:
         window = self._all(run, series).window(len(series.dates))
         with torch.inference_mode():
@@ -123,8 +125,8 @@ class Forecasting(PredictingTask):
                     if quantiles is not None and level != 0.5:
                         record[f"{column} {level:g}"] = float(quantiles[step, channel, number])
             yield record
-        if pictures is not None:
-            plot_forecast(series, dates, point, quantiles, levels, pictures / f"{Path(file).name}.png")
+        if plot is not None:
+            plot_forecast(series, dates, point, quantiles, levels, plot, overwrite=overwrite)
 
 
 class ForecastingData(TaskData[SeriesWindows]):
