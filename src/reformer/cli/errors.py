@@ -2,6 +2,8 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -13,12 +15,21 @@ from reformer.errors import ReformerError
 INTERRUPTED = 130
 
 
+# Which module has it depends on typer's version.
+_UsageError: Any = typer.BadParameter.__base__
+
+
 class OneMessage(TyperGroup):
     """Group of commands that turns the errors that a user can fix into a message and an exit status."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _usage_errors_printable():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with _usage_errors_printable():
+                return super().invoke(ctx)
         except ReformerError as error:
             say_error(str(error))
             raise typer.Exit(getattr(error, "exit_status", 1)) from None
@@ -32,6 +43,20 @@ class OneMessage(TyperGroup):
             place = os.fspath(error.filename) if error.filename else "reading or writing"
             say_error(f"{place}: {error.strerror or error}; what was written before is kept")
             raise typer.Exit(1) from None
+
+
+@contextmanager
+def _usage_errors_printable() -> Iterator[None]:
+    """Typer prints the names and values of wrong options as they come, on a console of its own."""
+    from reformer.terminal import printable
+
+    try:
+        yield
+    except _UsageError as error:
+        message = error.format_message()
+        if printable(message) == message:
+            raise
+        raise _UsageError(printable(message), error.ctx) from None
 
 
 def say_error(message: str) -> None:
