@@ -21,6 +21,12 @@ from reformer.tasks.language_modelling import LanguageModelling
 PATIENCE = 8
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
+TEMPERATURES = (1e-6, 1e6)
+"""The least and the greatest: divided by numbers beyond, logits overflow in float32, or are all alike."""
+
+SEEDS = (-(2**63), 2**64 - 1)
+"""The least and the greatest seed that PyTorch takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
@@ -52,12 +58,15 @@ class SamplingOptions:
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1 or self.beams < 1 or self.top_k < 0:
             raise ReformerError("expected at least one new token, at least one beam, and a top-k of 0 (all) or more")
-        if not self.temperature > 0:
-            raise ReformerError(f"temperature {self.temperature}: expected more than 0; for the likeliest: greedy")
+        if not TEMPERATURES[0] <= self.temperature <= TEMPERATURES[1]:
+            expected = f"expected a number from {TEMPERATURES[0]:g} to {TEMPERATURES[1]:,.0f}"
+            raise ReformerError(f"temperature {self.temperature}: {expected}; for the likeliest: greedy")
         if not 0 < self.top_p <= 1:
             raise ReformerError(f"top-p {self.top_p}: expected a probability above 0 and up to 1")
         if (self.greedy or self.beams > 1) and (self.temperature, self.top_k, self.top_p) != (1.0, 0, 1.0):
             raise ReformerError("temperature, top-k and top-p are for drawing at random; leave out greedy and beams")
+        if self.seed is not None and not SEEDS[0] <= self.seed <= SEEDS[1]:
+            raise ReformerError(f"seed {self.seed}: expected a whole number from {SEEDS[0]:,} to {SEEDS[1]:,}")
 
 
 def prompt_ids(run: Run[LanguageModelling], prompt: bytes) -> list[int]:
