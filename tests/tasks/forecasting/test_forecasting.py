@@ -308,6 +308,22 @@ def test_a_series_is_forecast_alike_whatever_its_offset_and_unit(plain, tmp_path
     assert ((found - offset) / factor).max() < 15
 
 
+@pytest.mark.parametrize("exponent", [-97, 900])
+def test_a_series_that_stands_still_for_a_while_is_forecast_alike_in_any_unit(tmp_path, exponent):
+    # Longer than the context is, at zero and at another level: there the model sees no change at all.
+    still = [0.0 if 100 < hour < 260 else 12.0 if 320 < hour < 460 else number for hour, number in enumerate(_daily())]
+    numbers, factor = {"plain": still, "unit": [number * 2.0**exponent for number in still]}, 2.0**exponent
+    results, forecasts = {}, {}
+    for name, values in numbers.items():
+        results[name] = _trained(tmp_path / name, values)["test"]
+        _as_table(tmp_path / name / "still.csv", values[:240])
+        answered = RUNNER.invoke(app, ["predict", str(tmp_path / name / "run"), str(tmp_path / name / "still.csv")])
+        forecasts[name] = [json.loads(line)["load"] for line in answered.stdout.splitlines()]
+    assert len(forecasts["plain"]) == 24
+    assert forecasts["unit"] == [number * factor for number in forecasts["plain"]]
+    assert results["unit"] == results["plain"] | {name: results["plain"][name] * factor for name in ("mae", "rmse")}
+
+
 def test_numbers_whose_differences_overflow_are_refused_before_training(tmp_path):
     numbers = [1.7e308 * (-1) ** (hour // 24) for hour in range(600)]
     with pytest.raises(DataError, match="the column 'load' are so large that their differences overflow; divide them"):

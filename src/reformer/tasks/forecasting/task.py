@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from reformer.data import DataError, Series, load_series
-from reformer.data.batching.series_windows import SeriesWindows, stack
+from reformer.data.batching.series_windows import SeriesWindows
 from reformer.data.batching.token_batches import TokenBatches
 from reformer.data.errors import OnError
 from reformer.metrics.forecasting import ForecastMetric
@@ -112,10 +112,12 @@ class Forecasting(PredictingTask):
     ) -> Iterator[dict[str, Any]]:
         window = self._all(run, series).window(len(series.dates))
         with torch.inference_mode():
-            outputs = run.model(**to_device(stack([window]), run.model.device))
-        levels = run.model.config.quantiles
-        point = outputs.prediction[0].double().cpu().numpy()
-        quantiles = None if outputs.quantiles is None else outputs.quantiles[0].double().cpu().numpy()
+            outputs = run.model(**to_device(run.processor.collate([window]), run.model.device))
+        levels, units = run.model.config.quantiles, run.processor.units
+        point = outputs.prediction[0].double().cpu().numpy() * units
+        quantiles = None
+        if outputs.quantiles is not None:
+            quantiles = outputs.quantiles[0].double().cpu().numpy() * units[:, None]
         dates = series.dates_after(len(point))
         for step, date in enumerate(dates):
             record: dict[str, Any] = {"file": file, "date": str(date)}
@@ -148,10 +150,10 @@ class ForecastingData(TaskData[SeriesWindows]):
         return _lengths(dataset, self.config)
 
     def collate(self, examples: Sequence[Any]) -> dict[str, Tensor]:
-        return stack(examples)
+        return self._reader.collate(examples)
 
     def initialize(self, model: ReformerForForecasting) -> None:
-        fit_linear(model, self._splits.train, self._splits.validation)
+        fit_linear(model, self._splits)
 
     def new_metric(self) -> ForecastMetric:
         return _new_metric(self._reader, self.config)
@@ -175,7 +177,7 @@ def evaluate_windows(run: Run[Forecasting], windows: SeriesWindows) -> dict[str,
     """The metrics of a run over all these forecasts."""
     config: Any = run.model.config
     order = TokenBatches(_lengths(windows, config), batch_tokens=BATCH_TOKENS)
-    batches = (stack([windows[index] for index in indices]) for indices in order)
+    batches = (run.processor.collate([windows[index] for index in indices]) for indices in order)
     metric = evaluate_batches(run.model, batches, _evaluate_batch, _new_metric(run.processor, config))
     return {"forecasts": len(windows), **metric.result()}
 
@@ -186,7 +188,7 @@ def _lengths(windows: SeriesWindows, config: ReformerConfig) -> list[int]:
 
 
 def _new_metric(reader: SeriesReader, config: ReformerConfig) -> ForecastMetric:
-    return ForecastMetric(reader.columns, reader.season_errors, config.quantiles)
+    return ForecastMetric(reader.columns, reader.season_errors / reader.units, config.quantiles, units=reader.units)
 
 
 def _evaluate_batch(model: nn.Module, batch: dict[str, Any], metric: ForecastMetric) -> tuple[float, int]:
