@@ -22,11 +22,12 @@ MAY_IMPORT = {
     "recipe": {"errors"},
     "ops": {"files", "errors"},
     "nn": {"ops"},
+    "baselines": {"nn", "errors"},
     "models": {"nn", "ops", "errors"},
     "data": {"files", "terminal", "errors"},
     "metrics": {"data", "errors"},
     "finetuning": {"models", "nn", "errors"},
-    "tasks": {"data", "metrics", "recipe", "finetuning", "models", "files", "errors"},
+    "tasks": {"data", "baselines", "metrics", "recipe", "finetuning", "models", "files", "errors"},
     "runs": {"tasks", "recipe", "finetuning", "models", "files", "errors"},
     "training": {
         "runs",

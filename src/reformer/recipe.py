@@ -218,6 +218,11 @@ class TrainingRecipe(_Table, frozen=True):
         description="evaluate and keep an exponential moving average of the weights, with this decay a step; none: the "
         "weights themselves",
     )
+    baseline: Literal["auto", "none"] = Field(
+        "auto",
+        description="auto: before the first step, measure the classical method of the task on the same data, where "
+        "there is one, to compare with; none: do not",
+    )
     num_evaluations: AtLeastOne = Field(
         10, description="how often to evaluate and to save a checkpoint, evenly over the run"
     )

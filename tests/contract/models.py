@@ -165,6 +165,8 @@ class Head:
             for name, buffer in model.named_buffers():
                 if name.endswith("ngrams.frequent"):
                     buffer.bernoulli_(0.7)
+                elif name.startswith("wide."):
+                    buffer.uniform_(0, 2)
         return model
 
 
@@ -187,6 +189,8 @@ ENCODER_DECODER = {
 }
 """A decoder with every kind of cross attention, whatever the encoder's layers are."""
 
+WIDE = {"wide_sizes": [1, 2], "wide_rows": 97}
+
 HEADS = {
     "causal-lm": Head(ReformerForCausalLM, True, lambda ids: {"labels": ids}),
     "masked-lm": Head(ReformerForMaskedLM, False, lambda ids: {"labels": ids}),
@@ -196,6 +200,8 @@ HEADS = {
     "sequence-classification": Head(
         ReformerForSequenceClassification, False, lambda ids: {"labels": ids[:, 0] % LABELS}
     ),
+    "wide-tokens": Head(ReformerForTokenClassification, False, _token_labels, {"classifier_crf": True, **WIDE}),
+    "wide-sequences": Head(ReformerForSequenceClassification, False, lambda ids: {"labels": ids[:, 0] % LABELS}, WIDE),
     "question-answering": Head(ReformerForQuestionAnswering, False, _positions),
     "encoder-decoder": Head(ReformerForConditionalGeneration, False, lambda ids: {"labels": ids}, ENCODER_DECODER),
 }

@@ -68,3 +68,22 @@ def test_classes_agree_with_scikit_learn():
     assert result["accuracy"] == pytest.approx(accuracy_score(true, predicted), abs=1e-12)
     assert result["macro_f1"] == pytest.approx(macro_f1_score(true, predicted, average="macro"), abs=1e-12)
     assert "never seen_f1" not in result
+
+
+def test_one_answer_for_several_classes_is_constant():
+    score = ClassMetric(["a", "b", "c"])
+    score.update(np.array([1, 1, 1]), np.array([1, 1, 1]))
+    assert not score.is_constant
+    score.update(np.array([1]), np.array([0]))
+    assert score.is_constant
+    score.update(np.array([0]), np.array([1]))
+    assert not score.is_constant
+
+
+def test_no_entity_where_there_are_some_is_constant():
+    score = EntityMetric(LABELS)
+    assert not score.is_constant
+    score.update(np.array([[0, 0]]), np.array([[1, 2]]))
+    assert score.is_constant
+    score.update(np.array([[1, 0]]), np.array([[0, 0]]))
+    assert not score.is_constant

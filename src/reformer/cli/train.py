@@ -38,7 +38,9 @@ def train(
     from reformer.metrics.doubts import doubts
     from reformer.runs.folder import check_output
     from reformer.runs.recipe_file import read_recipe
+    from reformer.tasks.registry import TASKS
     from reformer.terminal import PlainConsole
+    from reformer.training.baseline import below_baseline
     from reformer.training.train import train as train_recipe
 
     folder = output or Path("runs") / recipe.stem
@@ -63,4 +65,6 @@ def train(
             console.print(f"{split:10}  {scores}", soft_wrap=True)
             for line in doubts(metrics[split]):
                 console.print(f"warning: {split}: {line}", style="yellow", soft_wrap=True)
+    if line := below_baseline(metrics, TASKS[metrics["task"]]):
+        console.print(f"warning: {line}", style="yellow", soft_wrap=True)
     console.print(f"{folder}: model, tokenizer, recipe, metrics.json, learning_curve.png")

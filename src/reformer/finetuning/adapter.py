@@ -70,6 +70,8 @@ class Adapter:
         """
         kept = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
         kept |= {_body(model) + name for name in drawn}
+        # A head's buffers were fitted in this run, or are there already.
+        kept |= {name for name, _ in model.named_buffers() if not name.startswith(_body(model))}
         weights = {_plain(name): weight for name, weight in model.state_dict().items() if name in kept}
         lora.base_model_name_or_path = base.place
         assert isinstance(model.config, ReformerConfig)

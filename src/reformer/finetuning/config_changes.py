@@ -26,6 +26,9 @@ CHANGEABLE = (
     "reversible",
     "rope_theta",
     "token_dropout",
+    "wide_dropout",
+    "wide_rows",
+    "wide_sizes",
 )
 """Fields that leave every trained weight of the backbone as it is. Rounds and buckets change the hash rotations,
 which are drawn and not learned."""

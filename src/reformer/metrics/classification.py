@@ -57,6 +57,12 @@ class EntityMetric:
             metrics[f"{name}_f1"] = _rates(counts)[2]
         return metrics
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether there are entities, and not one was predicted."""
+        _, predicted, true = self.counts.sum(axis=0)
+        return bool(true > 0 and predicted == 0)
+
     def _entities(self, rows: Sequence[Int[np.ndarray, " _"]]) -> Int64[np.ndarray, " entities"]:
         """One number for each entity, which two entities share only if place and type are the same."""
         length = sum(len(row) + 1 for row in rows)
@@ -98,6 +104,11 @@ class ClassMetric:
             "macro_f1": float(np.mean(list(f1.values()))) if f1 else 0.0,
             **{f"{name}_f1": value for name, value in f1.items()},
         }
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether there are several classes, and one alone was predicted."""
+        return bool(self.counts.any(axis=1).sum() > 1 and self.counts.any(axis=0).sum() == 1)
 
 
 def _rates(counts: Int64[np.ndarray, "3"]) -> tuple[float, float, float]:

@@ -14,6 +14,7 @@ from reformer.nn.hourglass import Hourglass
 from reformer.nn.layer import HeadLayer, Layer
 from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.mixed_attention import MixedAttention
+from reformer.nn.ngram_logits import NgramLogits, SequenceNgramLogits, TokenNgramLogits
 from reformer.nn.ngrams import NgramEmbedding
 from reformer.nn.positions import AxialPositions, LearnedPositions, SinusoidalPositions
 from reformer.nn.replay import Replay
@@ -43,13 +44,16 @@ __all__ = [
     "LearnedTransform",
     "MixedAttention",
     "NgramEmbedding",
+    "NgramLogits",
     "Replay",
     "ResidualSequence",
     "ReversibleSequence",
     "SeparableConvolution",
+    "SequenceNgramLogits",
     "SinusoidalPositions",
     "Source",
     "SubLayer",
     "TimeBias",
+    "TokenNgramLogits",
     "Tokens",
 ]

@@ -96,8 +96,60 @@ class NgramEmbedding(nn.Module):
             memory.tensors["ids"] = known[:, known.shape[1] - (longest - 1) :].clone()
         found, mixed = {}, torch.zeros_like(ids)
         for back in range(longest):
-            # The shift brings high bits down, which products alone never do.
-            mixed = (mixed + known[:, longest - 1 - back :][:, :length]) * SPREAD
-            mixed = (mixed ^ (mixed >> 29)) * MIX
-            found[back + 1] = (mixed >> 32 & LOW_BITS) % self.rows
+            mixed = _mixed(mixed, known[:, longest - 1 - back :][:, :length])
+            found[back + 1] = _row(mixed, self.rows)
         return torch.stack([found[size] for size in self.sizes], -1)
+
+
+def group_rows(
+    known: Int[Tensor, "batch length"], places: Sequence[Sequence[int]], rows: int
+) -> Int[Tensor, "batch length groups"]:
+    """The row of a hashed table for each group of tokens around each token. Two groups may share a row.
+
+    Args:
+        known: token ids plus one; 0 where there is no token, as before and after the text.
+        places: of each group, the places of its tokens from the token on: `(-1, 0)` is the one before it and itself.
+        rows: how many rows the table has.
+    """
+    reach = max(abs(place) for group in places for place in group)
+    length = known.shape[1]
+    known = nn.functional.pad(known, (reach, reach))
+    found = []
+    for number, group in enumerate(places):
+        # So that the same tokens at other places have another row.
+        mixed = torch.full_like(known[:, :length], number + 1)
+        for place in group:
+            mixed = _mixed(mixed, known[:, reach + place :][:, :length])
+        found.append(_row(mixed, rows))
+    return torch.stack(found, -1)
+
+
+def groups_around(sizes: Sequence[int]) -> list[tuple[int, ...]]:
+    """The places of every group of so many neighbouring tokens among those from which a group of the greatest size
+    reaches a token.
+
+    >>> groups_around([1, 2])
+    [(-1,), (0,), (1,), (-1, 0), (0, 1)]
+    """
+    reach = max(sizes) - 1
+    return [tuple(range(first, first + size)) for size in sizes for first in range(-reach, reach - size + 2)]
+
+
+def groups_before(sizes: Sequence[int]) -> list[tuple[int, ...]]:
+    """The places of the groups of so many tokens that end at a token.
+
+    >>> groups_before([1, 3])
+    [(0,), (-2, -1, 0)]
+    """
+    return [tuple(range(1 - size, 1)) for size in sizes]
+
+
+def _mixed(mixed: Int[Tensor, "batch length"], further: Int[Tensor, "batch length"]) -> Int[Tensor, "batch length"]:
+    """A hash, and one more number put into it."""
+    mixed = (mixed + further) * SPREAD
+    # The shift brings high bits down, which products alone never do.
+    return (mixed ^ (mixed >> 29)) * MIX
+
+
+def _row(mixed: Int[Tensor, "batch length"], rows: int) -> Int[Tensor, "batch length"]:
+    return (mixed >> 32 & LOW_BITS) % rows

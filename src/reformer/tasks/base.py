@@ -30,6 +30,22 @@ class Processor(Protocol):
         ...
 
 
+class NoBaselineError(ReformerError):
+    """There is no classical method to compare with; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """Classical method of a task, and its scores on the data of a run."""
+
+    method: str
+    validation: Mapping[str, int | float]
+    test: Mapping[str, int | float] | None
+    """None where the run has no test part."""
+    note: str | None = None
+    """The choices it was made by, and what was left out to keep it short."""
+
+
 AnyDataset = TypeVar("AnyDataset", bound=Dataset[Any])
 
 
@@ -92,6 +108,15 @@ class TaskData(ABC, Generic[AnyDataset]):
     def test_metrics(self, run: Any) -> dict[str, int | float] | None:
         """The metrics of the trained model on the test part of the data; None if the recipe names none."""
 
+    def baseline(self) -> Baseline:
+        """The scores of the task's classical method, learned from the training part in about a minute at most, or in a
+        small part of a long run.
+
+        Raises:
+            NoBaselineError: there is none, or not on this machine.
+        """
+        raise NoBaselineError("this task has no classical method to compare with")
+
     @abstractmethod
     def describe(self) -> Iterator[str]:
         """Lines for the console: the size of the training, validation and test part."""
@@ -99,6 +124,11 @@ class TaskData(ABC, Generic[AnyDataset]):
     def initialize(self, model: Any) -> None:
         """Set the weights of a fresh model that have a closed form in the training data, and freeze those of them that
         gradient descent could only make worse. Called before the first step, when a run is resumed, too."""
+
+    def fit_wide(self, model: Any) -> None:
+        """Fit the wide part of a model that has one (`wide_sizes`), so that it begins at the classical method's score.
+        Called before the first step of a model whose wide part is new."""
+        raise NotImplementedError
 
     def format_loss(self, loss: float) -> str:
         """The training loss as the progress line shows it."""

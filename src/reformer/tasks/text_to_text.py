@@ -1,6 +1,6 @@
 """Text-to-text task: translation, summaries, whatever pairs of source and target texts teach."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Int
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from reformer.baselines.nearest import NearestText
 from reformer.data import IGNORED, Document, read_documents
 from reformer.data.batching.encoding import Encoded, Example, Examples, Offsets, encode, pad
 from reformer.data.batching.read_ahead import in_order
@@ -18,6 +19,7 @@ from reformer.metrics.texts import CharacterMetric, text_scores
 from reformer.models import ReformerForConditionalGeneration
 from reformer.recipe import Recipe
 from reformer.tasks.base import (
+    Baseline,
     PredictingTask,
     PredictOptions,
     Run,
@@ -153,6 +155,7 @@ class PairData(TaskData["Pairs"]):
             **self._targets.fields,
         )
         self.train, self.validation = self._examples(splits.train), self._examples(splits.validation)
+        self._splits = splits
         # Used at the end but checked now: a pair that is too long must not cost a whole run.
         self._test_examples, self._test = self._examples(splits.test), splits.test
 
@@ -177,6 +180,29 @@ class PairData(TaskData["Pairs"]):
 
     def test_metrics(self, run: Run[TextToText]) -> dict[str, int | float] | None:
         return evaluate_pairs(run, self._test) if self._test else None
+
+    def baseline(self) -> Baseline:
+        train, validation, test = self._splits.train, self._splits.validation, self._splits.test
+        known = NearestText.fit([document.text for document in train])
+
+        def of_nearest(documents: list[Document]) -> list[str]:
+            return [_target_text(train[number]) for number in known.nearest([document.text for document in documents])]
+
+        methods: dict[str, Callable[[list[Document]], list[str]]] = {
+            "the target of the training pair whose source is most alike": of_nearest,
+            "the source itself": lambda documents: [document.text for document in documents],
+        }
+
+        def scores(name: str, documents: list[Document]) -> dict[str, float]:
+            return text_scores(methods[name](documents), [_target_text(document) for document in documents])
+
+        found = {name: scores(name, validation) for name in methods}
+        best, other = sorted(found, key=lambda name: -found[name]["chrf"])
+        note = f"chrf of {other} {found[other]['chrf']:.4f}"
+        if known.compared_with < len(train):
+            note += f"; the first {known.compared_with:,} of {len(train):,} pairs were compared with"
+        tested = scores(best, test) if test else None
+        return Baseline(method=best, validation=found[best], test=tested, note=note)
 
     def describe(self) -> Iterator[str]:
         def size(pairs: Pairs) -> str:

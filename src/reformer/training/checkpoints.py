@@ -127,7 +127,7 @@ def newest_whole(folder: Path) -> tuple[Path | None, dict[Path, str]]:
 
 def best_checkpoint(folder: Path, step: int | None) -> str | None:
     """The checkpoint of the best evaluation, at that step, as Trainer's state names it."""
-    return str(folder / checkpoint_name(step)) if step else None
+    return str(folder / checkpoint_name(step)) if step is not None else None
 
 
 def _fault(checkpoint: Path) -> str | None:

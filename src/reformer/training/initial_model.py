@@ -80,6 +80,17 @@ def keep_frequent_ngrams(
     backbone.keep_frequent_ngrams(texts, further=start is not None)
 
 
+def fit_wide_part(model: PreTrainedModel, data: TaskData, changes: ModelChanges, start: PretrainedStart | None) -> None:
+    """Fit the wide part of a model that has one, unless it comes from the pretrained model."""
+    if has_wide_part(model) and (start is None or "wide.table" in changes.new):
+        data.fit_wide(model)
+
+
+def has_wide_part(model: PreTrainedModel) -> bool:
+    """Whether the model adds logits of n-grams to its own."""
+    return getattr(model, "wide", None) is not None
+
+
 def _resized(
     model: PreTrainedModel,
     recipe: FinetuneRecipe,

@@ -12,11 +12,14 @@ LOSS_COLOUR, SCORE_COLOUR = "#4c72b0", "#c44e52"
 
 
 def plot_learning_curve(
-    history: Sequence[Mapping[str, Any]], metric: str, path: Path, *, greater_is_better: bool
+    history: Sequence[Mapping[str, Any]], metric: str, path: Path, *, greater_is_better: bool, baseline: float | None
 ) -> None:
     """Draw losses and the validation score against minutes, with the steps above.
 
-    `history` is a Trainer's `log_history`, to which `CountingTrainer` adds the minutes.
+    Args:
+        history: a Trainer's `log_history`, to which `CountingTrainer` adds the minutes.
+        metric: the name of the score.
+        baseline: the score of the classical method, a line to compare with; None without one.
     """
     training = [(entry["minutes"], entry["loss"]) for entry in history if "loss" in entry]
     losses = [(entry["minutes"], entry["eval_loss"]) for entry in history if "eval_loss" in entry]
@@ -31,12 +34,14 @@ def plot_learning_curve(
         minute, best = (max if greater_is_better else min)(scores, key=lambda point: point[1])
         right.annotate(f"{best:.3f}", (minute, best), xytext=(0, -14), textcoords="offset points", ha="center")
     left.set(xlabel="minutes", ylabel="loss", ylim=(0, None))
+    if baseline is not None:
+        right.axhline(baseline, color=SCORE_COLOUR, linestyle="--", linewidth=1, label=f"{metric}, baseline")
     # Scores to be maximised are fractions of 1, errors to be minimised have no upper bound.
     right.set(ylabel=metric, ylim=(0, 1.05 if greater_is_better else None))
     _add_steps(left, history)
     lines = [*left.get_lines(), *right.get_lines()]
     labels = [str(line.get_label()) for line in lines]
-    figure.legend(lines, labels, loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(lines, labels, loc="outside lower center", ncols=4, frameon=False)
     left.grid(alpha=0.2)
     with replaced(path) as file:
         figure.savefig(file, format="png", dpi=120)

@@ -46,6 +46,7 @@ def run_metrics(
     data: TaskData,
     learned_weights: int,
     start: dict[str, Any] | None,
+    baseline: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """The contents of `metrics.json`: how the run was trained, and the scores of its best weights.
 
@@ -53,6 +54,7 @@ def run_metrics(
         callbacks: each may add to the tables.
         learned_weights: how many weights of the model that was trained were not frozen.
         start: the pretrained model and the changes to it, if there was one.
+        baseline: the classical method and its scores, if it was measured.
     """
     state, schedule = trainer.state, trainer.schedule
     name = run.task.best_metric
@@ -92,6 +94,8 @@ def run_metrics(
     }
     if start is not None:
         metrics["start"] = start
+    if baseline is not None:
+        metrics["baseline"] = baseline
     for callback in callbacks:
         for table, values in callback.metrics().items():
             metrics[table] |= values

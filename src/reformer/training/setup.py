@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import distributed
 from torch.utils.tensorboard.writer import SummaryWriter
-from transformers import EarlyStoppingCallback, PreTrainedModel, PrinterCallback, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.utils import logging
 
@@ -20,6 +20,7 @@ from reformer.recipe import Recipe
 from reformer.runs.folder import CHECKPOINTS, LOGS, RECIPE, check_free
 from reformer.tasks.base import TaskData
 from reformer.tasks.registry import TASKS
+from reformer.training.callbacks.early_stopping import EarlyStoppingCallback
 from reformer.training.precision import resolve_precision
 from reformer.training.resume import ResumedRun, find_run
 from reformer.training.schedule import Schedule

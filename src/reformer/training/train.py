@@ -31,8 +31,15 @@ from reformer.tasks.base import Run, Task
 from reformer.tasks.recipe_checks import check
 from reformer.tasks.registry import TASKS
 from reformer.terminal import PlainConsole, say
+from reformer.training.baseline import measured_baseline
 from reformer.training.callbacks import ReportingCallback, build_callbacks
-from reformer.training.initial_model import initial_model, keep_frequent_ngrams, load_start
+from reformer.training.initial_model import (
+    fit_wide_part,
+    has_wide_part,
+    initial_model,
+    keep_frequent_ngrams,
+    load_start,
+)
 from reformer.training.learning_curve import plot_learning_curve
 from reformer.training.lora_training import LoraTraining
 from reformer.training.report import count_weights, introduce, introduce_frozen, run_metrics
@@ -126,11 +133,18 @@ def _train(
                 keep_start(folder / START, model.config, data.processor, changes)
             keep_inputs(input_digests(recipe, data, folder), folder)
         keep_frequent_ngrams(model, data, recipe.training, start)
+        fit_wide_part(model, data, changes, start)
+
+    baseline = None
+    if is_main:
+        baseline = measured_baseline(recipe, task, data, folder, console, anew=accept_changed_data)
 
     # Trainer and callbacks.
     lora = LoraTraining.begin(model, recipe.finetune, changes)
     if lora is not None or isinstance(recipe.finetune.freeze, list):
         introduce_frozen(console, model)
+    # A wide part has its score before the first step, and the best weights are never worse than that.
+    arguments.eval_on_start = checkpoint is None and has_wide_part(model)
     trainer = build_trainer(recipe, arguments, model, data, folder)
     batches = len(trainer.get_eval_dataloader())
     callbacks = build_callbacks(recipe, task, data, model, trainer.schedule, console, checkpoint, batches)
@@ -143,7 +157,7 @@ def _train(
     saved = model if lora is None else lora.finish(model)
     run = Run(folder, recipe, task, model.eval(), data.processor)
     start_metrics = None if start is None else {"from": start.place, **changes.to_json()}
-    metrics = run_metrics(trainer, callbacks, run, data, learned_weights, start_metrics)
+    metrics = run_metrics(trainer, callbacks, run, data, learned_weights, start_metrics, baseline)
     _save(run, saved, trainer.state.log_history, metrics)
     return metrics
 
@@ -178,7 +192,11 @@ def _save(
     """Write what a finished run leaves, and remove what only a resumed run would need."""
     folder, task = run.folder, run.task
     save_model(model, run.processor, folder)
-    plot_learning_curve(history, task.best_metric, folder / CURVE, greater_is_better=task.greater_is_better)
+    baseline = metrics.get("baseline")
+    floor = None if baseline is None else baseline["validation"][task.best_metric]
+    plot_learning_curve(
+        history, task.best_metric, folder / CURVE, greater_is_better=task.greater_is_better, baseline=floor
+    )
     write_metrics(metrics, folder)
     remove_files(folder, (CHECKPOINT_FILES, *CHECKPOINT_LEFTOVERS, START_FILES))
     remove_replaced(folder)

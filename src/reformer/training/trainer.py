@@ -124,9 +124,20 @@ class CountingTrainer(Trainer):
         self._metric.counts = self._over_processes(torch.from_numpy(self._metric.counts)).numpy()
         loss, count = self._over_processes(self._loss).tolist()
         metrics = {"loss": loss / max(count, 1), **self._metric.result()}
+        constant = getattr(self._metric, "is_constant", None)
+        if constant is not None:
+            metrics["constant_predictions"] = float(constant)
         assert output.metrics is not None
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in metrics.items()})
         return output
+
+    # Private to Trainer, read in transformers 5.23, and called with `skip_scheduler` before the first step alone.
+    def _evaluate(self, trial: Any, ignore_keys: Any, skip_scheduler: bool = False) -> dict[str, float]:
+        metrics = super()._evaluate(trial, ignore_keys, skip_scheduler)
+        if skip_scheduler:
+            self._determine_best_metric(metrics, trial)
+            self._save_checkpoint(self.model, trial)
+        return metrics
 
     # Private to Trainer, as are the three below, read in transformers 5.23.
     def _get_output_dir(self, trial: Any) -> str:

@@ -34,13 +34,13 @@ def _check_sizes(fields: ReformerFields) -> None:
         "attention_head_size",
         "feed_forward_size",
     )
-    names += ("max_position_embeddings", "ngram_rows", "ngram_width", "ngram_min_frequency")
+    names += ("max_position_embeddings", "ngram_rows", "ngram_width", "ngram_min_frequency", "wide_rows")
     names += ("circulant_block", "fusion_kernel", "fusion_stride", "shorten_stride")
     for name in names:
         if getattr(fields, name) < 1:
             raise ValueError(f"{name}={getattr(fields, name)}: expected at least 1")
     names = ("hidden_dropout_prob", "classifier_dropout", "token_dropout", "ngram_dropout", "label_smoothing")
-    names += ("layer_drop",)
+    names += ("layer_drop", "wide_dropout")
     for name in names:
         value = getattr(fields, name)
         if value is not None and not 0 <= value < 1:
@@ -76,6 +76,8 @@ def _check_sizes(fields: ReformerFields) -> None:
         raise ValueError(f"embedding_size={fields.embedding_size}: expected at least 1, or None for hidden_size")
     if fields.ngram_sizes and (min(fields.ngram_sizes) < 2 or len(set(fields.ngram_sizes)) < len(fields.ngram_sizes)):
         raise ValueError(f"ngram_sizes={list(fields.ngram_sizes)}: expected different sizes of at least 2")
+    if fields.wide_sizes and (min(fields.wide_sizes) < 1 or len(set(fields.wide_sizes)) < len(fields.wide_sizes)):
+        raise ValueError(f"wide_sizes={list(fields.wide_sizes)}: expected different sizes of at least 1")
 
 
 def _check_layers(fields: ReformerFields) -> None:

@@ -73,6 +73,11 @@ class ReformerFields(PreTrainedConfig):
         ngram_dropout: the probability with which a group is left out in training.
         ngram_min_frequency: how often the training text must have a group, or one that shares its row, for it to say
             anything; a training run counts before it begins.
+        wide_sizes: give a classifier of tokens or of sequences a wide part: logits of the groups of so many tokens,
+            such as `[1, 2, 3]`, which a training run fits before its first step by a classical method, and to which
+            the rest adds; empty for none. A token classifier needs `classifier_crf` with it.
+        wide_rows: rows of the table these groups are hashed into, each with a number for every label.
+        wide_dropout: the probability with which a training sequence goes without the wide part.
         position_embedding_type: "axial", "rotary", "learned", "sinusoidal" or "none".
         axial_pos_shape, axial_pos_embds_dim: for axial positions, the table's sides, whose product bounds the
             length, and their widths, which add up to `hidden_size`.
@@ -154,6 +159,9 @@ class ReformerFields(PreTrainedConfig):
     ngram_width: int = 64
     ngram_dropout: float | int = 0.0
     ngram_min_frequency: int = 1
+    wide_sizes: list[int] | tuple[int, ...] = ()
+    wide_rows: int = 262144
+    wide_dropout: float | int = 0.5
     position_embedding_type: Literal["axial", "rotary", "learned", "sinusoidal", "none"] = "rotary"
     axial_pos_shape: list[int] | tuple[int, ...] | None = None
     axial_pos_embds_dim: list[int] | tuple[int, ...] | None = None

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers.utils.generic import ModelOutput
 
 from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
 from reformer.models.configuration import ReformerConfig
+from reformer.nn import NgramLogits
 from reformer.ops import linear_cross_entropy
 
 IGNORE_INDEX = -100
@@ -47,8 +48,16 @@ class Head(ReformerPreTrainedModel):
     smooths: bool = True
     """Whether the targets are classes, which `label_smoothing` needs."""
 
+    has_wide_part: bool = False
+    """Whether logits of n-grams are added to its own, which `wide_sizes` asks for."""
+
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
+        if config.wide_sizes and not self.has_wide_part:
+            raise ValueError(
+                f"wide_sizes={list(config.wide_sizes)} has no effect on {type(self).__name__}, which classifies "
+                "neither tokens nor sequences; leave it out"
+            )
         if config.label_smoothing and not self.smooths:
             raise ValueError(
                 f"label_smoothing={config.label_smoothing} has no effect on {type(self).__name__}, whose targets are "
@@ -64,6 +73,17 @@ class Head(ReformerPreTrainedModel):
         num_rounds: int | None,
     ) -> Float[Tensor, "batch length streams"]:
         return self.reformer(input_ids, attention_mask, inputs_embeds, num_rounds=num_rounds, return_dict=False)[0]
+
+    def _wide_logits(
+        self,
+        wide: NgramLogits,
+        input_ids: Tensor | None,
+        mask: Bool[Tensor, "batch length"],
+    ) -> Float[Tensor, "batch ..."]:
+        """The logits of the wide part, which reads token ids."""
+        if input_ids is None:
+            raise ValueError("inputs_embeds with wide_sizes: groups of tokens need their ids; give input_ids")
+        return wide(input_ids, mask)
 
     def _classifier_dropout(self) -> nn.Dropout:
         given = self.config.classifier_dropout

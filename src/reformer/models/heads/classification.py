@@ -11,7 +11,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassif
 from reformer.models.backbone import real_tokens
 from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import IGNORE_INDEX, Head, token_loss
-from reformer.nn import FusionPooling
+from reformer.nn import FusionPooling, SequenceNgramLogits, TokenNgramLogits
 from reformer.nn.channels import Channels, StreamChannels
 from reformer.ops import chain_log_partition, chain_score
 
@@ -47,6 +47,7 @@ class ReformerForTokenClassification(Head):
     With `classifier_crf` the labels of a sequence are scored together, and the logits are the logarithms of
     each label's probability over all sequences of labels."""
 
+    has_wide_part = True
     stream_channels: ClassVar[StreamChannels] = {"classifier.weight": {1: Channels.SUMMED}}
 
     def __init__(self, config: ReformerConfig) -> None:
@@ -61,8 +62,16 @@ class ReformerForTokenClassification(Head):
                 f"label_smoothing={config.label_smoothing} with classifier_crf=True: whole sequences of "
                 "labels are scored, and none is a class to take from; leave out one of them"
             )
+        if config.wide_sizes and not config.classifier_crf:
+            raise ValueError(
+                f"wide_sizes={list(config.wide_sizes)} with classifier_crf=False: a token classifier's wide part is "
+                "that of a conditional random field; set classifier_crf to True"
+            )
         self.dropout = self._classifier_dropout()
         labels = config.num_labels or 2
+        self.wide = None
+        if config.wide_sizes:
+            self.wide = TokenNgramLogits(config.wide_sizes, config.wide_rows, labels, float(config.wide_dropout))
         self.classifier = nn.Linear(config.output_size, labels)
         self.transitions = nn.Parameter(torch.zeros(labels, labels)) if config.classifier_crf else None
         self.post_init()
@@ -95,6 +104,8 @@ class ReformerForTokenClassification(Head):
             logits = self.classifier(hidden)
         else:
             scores = self.classifier(self.dropout(hidden))
+            if self.wide is not None:
+                scores = scores + self._wide_logits(self.wide, input_ids, real_tokens(attention_mask, hidden))
             if labels is not None:
                 loss = crf_loss(scores, self.transitions, labels, num_items_in_batch)
             if self._wants_logits(labels, None):
@@ -106,6 +117,7 @@ class ReformerForTokenClassification(Head):
 class ReformerForSequenceClassification(Head):
     """Sequence classifier: one label, several labels or one number for a document, from a pooling of its tokens."""
 
+    has_wide_part = True
     stream_channels: ClassVar[StreamChannels] = {
         "classifier.weight": {1: Channels.SUMMED},
         "weigh.weight": {1: Channels.SUMMED},
@@ -119,7 +131,11 @@ class ReformerForSequenceClassification(Head):
         if config.classifier_pooling == "fusion":
             kernel, stride, width = config.fusion_kernel, config.fusion_stride, config.fusion_width
             self.fusion = FusionPooling(config.output_size, width, kernel, stride, config.fusion_ranges)
-        self.classifier = nn.Linear(width, config.num_labels or 2)
+        labels = config.num_labels or 2
+        self.classifier = nn.Linear(width, labels)
+        self.wide = None
+        if config.wide_sizes:
+            self.wide = SequenceNgramLogits(config.wide_sizes, config.wide_rows, labels, float(config.wide_dropout))
         self.post_init()
 
     def forward(
@@ -144,6 +160,8 @@ class ReformerForSequenceClassification(Head):
             weights = None if self.weigh is None else self.weigh(hidden)[..., 0]
             pooled = _pool(hidden, mask, self.config.classifier_pooling, weights)
         logits = self.classifier(self.dropout(pooled))
+        if self.wide is not None:
+            logits = logits + self._wide_logits(self.wide, input_ids, mask)
         loss = None
         if labels is not None:
             losses = self._losses(logits.float(), labels)

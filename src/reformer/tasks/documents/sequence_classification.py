@@ -1,19 +1,24 @@
 """Sequence classification: one label for a whole text."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from reformer.baselines.ngram_classifier import NgramClassifier, code_points
 from reformer.data import DataError, Document, label_id
-from reformer.data.batching.encoding import Offsets
+from reformer.data.batching.encoding import Examples, Offsets
 from reformer.metrics.base import Metric
 from reformer.metrics.classification import ClassMetric
 from reformer.models import ReformerForSequenceClassification
 from reformer.recipe import TrainingRecipe
-from reformer.tasks.documents.task import DocumentAnswer, DocumentTask
+from reformer.tasks.document_splits import Splits
+from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentAnswer, DocumentRecipe, DocumentTask
+
+CHARACTERS = (1, 2, 3)
+"""Lengths of the n-grams that the classical method reads."""
 
 
 class SequenceClassification(DocumentTask):
@@ -21,7 +26,7 @@ class SequenceClassification(DocumentTask):
 
     head = ReformerForSequenceClassification
     best_metric = "macro_f1"
-    model_options = frozenset({"classifier_pooling"})
+    model_options = frozenset({"classifier_pooling", *WIDE})
 
     def labels(self, documents: Iterable[Document]) -> list[str]:
         labels = sorted({self._label(document) for document in documents})
@@ -56,8 +61,61 @@ class SequenceClassification(DocumentTask):
         scores = dict(zip(labels, (weights / weights.sum()).tolist(), strict=True))
         return DocumentAnswer(label=max(scores, key=scores.__getitem__), scores=scores)
 
+    def fit_classical(self, splits: Splits, labels: Sequence[str], recipe: DocumentRecipe) -> ClassicalModel:
+        ids = {label: number for number, label in enumerate(labels)}
+
+        def texts(documents: Sequence[Document]) -> list[Int[np.ndarray, " _"]]:
+            return [code_points(document.text) for document in documents]
+
+        def classes(documents: Sequence[Document]) -> Int[np.ndarray, " documents"]:
+            return np.array([self.target(document, (), ids) for document in documents])
+
+        held_out = texts(splits.validation), classes(splits.validation)
+        model = NgramClassifier.fit(
+            texts(splits.train), classes(splits.train), held_out, num_labels=len(labels), sizes=CHARACTERS
+        )
+        fewer = model.learned_from < len(splits.train)
+        note = f"learned from {model.learned_from:,} of {len(splits.train):,} documents" if fewer else None
+
+        def answers(documents: Sequence[Document]) -> Iterator[DocumentAnswer]:
+            for document, row in zip(documents, model.logits(texts(documents)), strict=True):
+                yield self.answer(row, (), document.text, labels)
+
+        return ClassicalModel("logistic regression over tf-idf of 1 to 3 characters", note, answers)
+
+    @torch.no_grad()
+    def fit_wide(
+        self,
+        model: ReformerForSequenceClassification,
+        train: Examples,
+        validation: Examples,
+        recipe: TrainingRecipe,
+    ) -> None:
+        wide, config = model.wide, model.config
+        assert wide is not None
+        ids, labels = _ids_and_labels(train)
+        found = NgramClassifier.fit(
+            ids,
+            labels,
+            _ids_and_labels(validation),
+            num_labels=len(wide.bias),
+            sizes=config.wide_sizes,
+            rows=config.wide_rows,
+        )
+        wide.table.zero_()
+        wide.table[found.kept] = torch.from_numpy(found.classifier.coefficients).to(wide.table)
+        wide.frequencies.copy_(torch.from_numpy(found.frequencies))
+        wide.bias.copy_(torch.from_numpy(found.classifier.bias))
+        model.classifier.weight.zero_()
+        model.classifier.bias.zero_()
+
     @staticmethod
     def _label(document: Document) -> str:
         if document.label is None:
             raise DataError.at(document.source, "this text has no label", "give it one, and check label_column")
         return document.label
+
+
+def _ids_and_labels(examples: Examples) -> tuple[list[Int[np.ndarray, " _"]], Int[np.ndarray, " examples"]]:
+    found = [examples[number] for number in range(len(examples))]
+    return [example.ids.astype(np.int64) for example in found], np.array([int(example.target) for example in found])

@@ -1,7 +1,7 @@
 """Document tasks: the parts that token and sequence classification share, from data to predictions."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from reformer.data.errors import OnError, raise_error
 from reformer.metrics.base import Metric
 from reformer.recipe import Recipe, TrainingRecipe
 from reformer.tasks.base import (
+    Baseline,
     PredictingTask,
     PredictOptions,
     Run,
@@ -27,7 +28,7 @@ from reformer.tasks.base import (
     read_files,
     to_device,
 )
-from reformer.tasks.document_splits import JoinedTextDataRecipe, joined, load_splits, read_source
+from reformer.tasks.document_splits import JoinedTextDataRecipe, Splits, joined, load_splits, read_source
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 
 
@@ -63,6 +64,20 @@ class DocumentAnswer:
 def spans_of_types(spans: Iterable[Span], types: Sequence[str] | None) -> tuple[Span, ...]:
     """The spans of these types; all of them if None."""
     return tuple(span for span in spans if types is None or span.label in types)
+
+
+WIDE = frozenset({"wide_sizes", "wide_rows", "wide_dropout"})
+"""Options of the model's wide part, which document tasks can fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassicalModel:
+    """Classical method of a document task, fitted to the training documents."""
+
+    method: str
+    note: str | None
+    """The choices it was made by, and what was left out to keep it short."""
+    answers: Callable[[Sequence[Document]], Iterable[DocumentAnswer]]
 
 
 class DocumentTask(PredictingTask):
@@ -125,6 +140,18 @@ class DocumentTask(PredictingTask):
     ) -> DocumentAnswer:
         """The answer that one document's logits mean; they have no padding."""
 
+    @abstractmethod
+    def fit_classical(self, splits: Splits, labels: Sequence[str], recipe: Any) -> ClassicalModel:
+        """The task's classical method, fitted in about a minute at most to the training documents."""
+
+    @abstractmethod
+    def fit_wide(self, model: Any, train: Examples, validation: Examples, recipe: Any) -> None:
+        """Fit the wide part of a model, by the classical method over its own tokens, and let the rest add nothing yet.
+
+        Raises:
+            ReformerError: the method's package is not installed.
+        """
+
     def entity_types(self, recipe: Recipe) -> Sequence[str] | None:
         """The types of entities that are predicted and evaluated; None for all, or where there are none."""
         return None
@@ -152,7 +179,7 @@ class DocumentData(TaskData[Examples]):
     """
 
     def __init__(self, task: DocumentTask, recipe: DocumentRecipe, start: PretrainedStart | None = None) -> None:
-        self._task, self._recipe = task, recipe.training
+        self._task, self._recipe, self._whole_recipe = task, recipe.training, recipe
         self._splits = load_splits(recipe.data, recipe.training.seed)
         self._labels = task.labels(self._splits.train)
         self.processor = self._tokenizer = make_tokenizer(
@@ -179,6 +206,9 @@ class DocumentData(TaskData[Examples]):
     def augment(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
         return batch if self._augment is None else self._augment(batch, generator)
 
+    def fit_wide(self, model: Any) -> None:
+        self._task.fit_wide(model, self.train, self.validation, self._recipe)
+
     def new_metric(self) -> Metric:
         return self._task.new_metric(self._labels, self._recipe)
 
@@ -191,6 +221,20 @@ class DocumentData(TaskData[Examples]):
 
     def test_metrics(self, run: Run[DocumentTask]) -> dict[str, int | float] | None:
         return _evaluate(run, _predict(run, map(_unpacked, self._test))) if self._test else None
+
+    def baseline(self) -> Baseline:
+        model = self._task.fit_classical(self._splits, self._labels, self._whole_recipe)
+        types = self._task.entity_types(self._whole_recipe)
+
+        def scores(documents: list[Document]) -> dict[str, float]:
+            metric = self.new_metric()
+            for document, answer in zip(documents, model.answers(documents), strict=True):
+                self._task.count(metric, answer.of_types(types), document)
+            return metric.result()
+
+        splits = self._splits
+        test = scores(splits.test) if splits.test else None
+        return Baseline(method=model.method, validation=scores(splits.validation), test=test, note=model.note)
 
     def describe(self) -> Iterator[str]:
         def size(documents: list[Document]) -> str:

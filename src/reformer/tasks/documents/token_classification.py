@@ -1,6 +1,6 @@
 """Token classification: entities in a text."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -8,6 +8,8 @@ from jaxtyping import Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from reformer.baselines.ngram_classifier import code_points
+from reformer.baselines.ngram_tagger import MissingPackageError, NgramTagger
 from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, label_id, token_tags
 from reformer.data.batching.encoding import Augmentation, Examples, Offsets, padded
 from reformer.errors import ReformerError
@@ -15,8 +17,10 @@ from reformer.metrics.base import Metric
 from reformer.metrics.classification import EntityMetric
 from reformer.models import ReformerForTokenClassification
 from reformer.recipe import Fraction, TrainingRecipe
+from reformer.tasks.base import NoBaselineError
+from reformer.tasks.document_splits import Splits
 from reformer.tasks.documents.recombination import Recombination
-from reformer.tasks.documents.task import DocumentAnswer, DocumentRecipe, DocumentTask
+from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentAnswer, DocumentRecipe, DocumentTask
 from reformer.tasks.documents.viterbi import best_tags
 
 
@@ -59,7 +63,21 @@ class TokenClassification(DocumentTask):
     head = ReformerForTokenClassification
     best_metric = "f1"
     recipe_type = TokenRecipe
-    model_options = frozenset({"classifier_crf"})
+    model_options = frozenset({"classifier_crf", *WIDE})
+
+    def check_recipe(self, recipe: TokenRecipe) -> None:
+        super().check_recipe(recipe)
+        # A model that the run starts from may have the random field.
+        if recipe.model.get("wide_sizes") and not recipe.model.get("classifier_crf") and not recipe.finetune.start_from:
+            raise ValueError(
+                "model.wide_sizes: a token classifier's wide part is that of a conditional random field; set "
+                "model.classifier_crf = true, too"
+            )
+        if recipe.model.get("wide_sizes") and recipe.training.entity_types is not None:
+            raise ValueError(
+                "model.wide_sizes with training.entity_types: the wide part would be fitted to the types that do not "
+                "count as well, in a time that grows with the square of their number; leave out one of them"
+            )
 
     def labels(self, documents: Iterable[Document]) -> list[str]:
         types = {span.label for document in documents for span in document.spans or ()}
@@ -112,6 +130,61 @@ class TokenClassification(DocumentTask):
     ) -> Int[np.ndarray, " length"]:
         return best_tags(logits, labels)
 
+    def fit_classical(self, splits: Splits, labels: Sequence[str], recipe: TokenRecipe) -> ClassicalModel:
+        types = self.entity_types(recipe)
+        # Types that are learned beside those that count would multiply the time, which grows with the tags' square.
+        tags = list(labels) if types is None else bio_labels(types)
+        ids = {tag: number for number, tag in enumerate(tags)}
+
+        def character_tags(document: Document) -> Int[np.ndarray, " length"]:
+            spans = [span for span in self._spans(document) if f"B-{span.label}" in ids]
+            offsets = [(place, place + 1) for place in range(len(document.text))]
+            return np.array(token_tags(spans, offsets, ids, document.source), dtype=np.int64)
+
+        texts, targets = [code_points(document.text) for document in splits.train], map(character_tags, splits.train)
+        try:
+            model = NgramTagger.fit(texts, list(targets), num_tags=len(tags), minutes=_minutes(recipe.training))
+        except MissingPackageError as error:
+            raise NoBaselineError(str(error)) from None
+
+        def answers(documents: Sequence[Document]) -> Iterator[DocumentAnswer]:
+            found = model.tags([code_points(document.text) for document in documents])
+            for document, numbers in zip(documents, found, strict=True):
+                offsets = [(place, place + 1) for place in range(len(document.text))]
+                names = [tags[number] for number in numbers]
+                yield DocumentAnswer(spans=tuple(decode_spans(names, offsets, document.text)))
+
+        notes = [f"{model.iterations} iterations"]
+        if model.learned_from < len(splits.train):
+            notes.append(f"learned from {model.learned_from:,} of {len(splits.train):,} documents")
+        return ClassicalModel("linear-chain CRF over 1 to 3 characters within 2 of each", ", ".join(notes), answers)
+
+    @torch.no_grad()
+    def fit_wide(
+        self,
+        model: ReformerForTokenClassification,
+        train: Examples,
+        validation: Examples,
+        recipe: EntityTrainingRecipe,
+    ) -> None:
+        wide, config = model.wide, model.config
+        assert wide is not None
+        assert model.transitions is not None
+        found = [train[number] for number in range(len(train))]
+        tagger = NgramTagger.fit(
+            [example.ids.astype(np.int64) for example in found],
+            [example.target for example in found],
+            num_tags=wide.table.shape[1],
+            sizes=config.wide_sizes,
+            rows=config.wide_rows,
+            minutes=_minutes(recipe),
+        )
+        table, transitions = tagger.weights(wide.table.shape[1])
+        wide.table.copy_(torch.from_numpy(table))
+        model.transitions.copy_(torch.from_numpy(transitions))
+        model.classifier.weight.zero_()
+        model.classifier.bias.zero_()
+
     @staticmethod
     def _spans(document: Document) -> tuple[Span, ...]:
         if document.spans is None:
@@ -121,6 +194,11 @@ class TokenClassification(DocumentTask):
                 'give CoNLL tags, or "spans" in JSONL, an empty list where there are none',
             )
         return document.spans
+
+
+def _minutes(recipe: TrainingRecipe) -> float:
+    """The time of the classical method: a minute, or a tenth of the run's if that is more."""
+    return max(1.0, (recipe.max_minutes or 0.0) / 10)
 
 
 def _check_types(field: str, types: Sequence[str] | None, labels: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from reformer.metrics.forecasting import ForecastMetric
 from reformer.models import ReformerConfig, ReformerForForecasting
 from reformer.recipe import Recipe
 from reformer.tasks.base import (
+    Baseline,
     PredictingTask,
     PredictOptions,
     Run,
@@ -24,6 +25,7 @@ from reformer.tasks.base import (
     read_files,
     to_device,
 )
+from reformer.tasks.forecasting.baseline import measure_baseline
 from reformer.tasks.forecasting.linear_fit import fit_linear
 from reformer.tasks.forecasting.plot import plot_forecast, plot_paths
 from reformer.tasks.forecasting.splits import (
@@ -163,6 +165,9 @@ class ForecastingData(TaskData[SeriesWindows]):
 
     def test_metrics(self, run: Run[Forecasting]) -> dict[str, int | float] | None:
         return None if self._splits.test is None else evaluate_windows(run, self._splits.test)
+
+    def baseline(self) -> Baseline:
+        return measure_baseline(self._splits, self.config.linear_context or self._splits.train.context)
 
     def describe(self) -> Iterator[str]:
         return describe_series(self._splits)

@@ -9,20 +9,24 @@ from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from reformer.baselines.nearest import nearest_images
 from reformer.data import IGNORED, Image
 from reformer.data.errors import OnError, raise_error
 from reformer.metrics.texts import CharacterMetric, text_scores
 from reformer.models import ReformerForImageToText
-from reformer.tasks.base import PredictOptions, Run, TaskData, outputs_with_summed_loss
+from reformer.tasks.base import Baseline, PredictOptions, Run, TaskData, outputs_with_summed_loss
 from reformer.tasks.generation import generate_texts
 from reformer.tasks.images.task import (
+    MAX_IMAGES,
     ImageRecipe,
     ImageTask,
     batches,
     check_patches,
     describe_images,
+    evenly_spread,
     image_fields,
     patches_of,
+    pixel_rows,
     read_all,
     stack,
 )
@@ -120,6 +124,22 @@ class CaptionData(TaskData[CaptionedImages]):
 
     def test_metrics(self, run: Run[ImageToText]) -> dict[str, int | float] | None:
         return evaluate_captions(run, self._parts["test"]) if self._parts["test"] else None
+
+    def baseline(self) -> Baseline:
+        train = evenly_spread(self._parts["train"], MAX_IMAGES)
+        known = pixel_rows(train)
+
+        def scores(images: Sequence[Image]) -> dict[str, float]:
+            captions = [_caption(train[number]) for number in nearest_images(known, pixel_rows(images))]
+            return text_scores(captions, [_caption(image) for image in images])
+
+        fewer = len(train) < len(self._parts["train"])
+        return Baseline(
+            method="the caption of the nearest training image, by pixels",
+            validation=scores(self._parts["validation"]),
+            test=scores(self._parts["test"]) if self._parts["test"] else None,
+            note=f"compared with {len(train):,} of {len(self._parts['train']):,} images" if fewer else None,
+        )
 
     def describe(self) -> Iterator[str]:
         return describe_images(self._parts, self.config)

@@ -5,23 +5,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from reformer.baselines.logistic import LogisticClassifier
 from reformer.data import DataError, Image, label_id
 from reformer.data.errors import OnError, raise_error
 from reformer.metrics.classification import ClassMetric
 from reformer.models import ReformerForImageClassification
-from reformer.tasks.base import PredictOptions, Run, TaskData, outputs_with_summed_loss
+from reformer.tasks.base import Baseline, PredictOptions, Run, TaskData, outputs_with_summed_loss
 from reformer.tasks.images.task import (
+    MAX_IMAGES,
     ImageRecipe,
     ImageTask,
     batches,
     check_patches,
     describe_images,
+    evenly_spread,
     image_fields,
     patches_of,
+    pixel_rows,
     read_all,
     stack,
 )
@@ -113,6 +117,26 @@ class ImageData(TaskData[ImageSet]):
 
     def test_metrics(self, run: Run[ImageClassification]) -> dict[str, int | float] | None:
         return evaluate_images(run, self._parts["test"]) if self._parts["test"] else None
+
+    def baseline(self) -> Baseline:
+        ids = {label: number for number, label in enumerate(self._labels)}
+
+        def labels(images: Sequence[Image]) -> Int[np.ndarray, " images"]:
+            return np.array([ids[_label(image)] for image in images])
+
+        train, validation = evenly_spread(self._parts["train"], MAX_IMAGES), self._parts["validation"]
+        held_out = pixel_rows(validation), labels(validation)
+        model = LogisticClassifier.fit(pixel_rows(train), labels(train), held_out, len(ids))
+
+        def scores(images: Sequence[Image]) -> dict[str, float]:
+            metric = ClassMetric(self._labels)
+            metric.update(model.logits(pixel_rows(images)).argmax(1), labels(images))
+            return metric.result()
+
+        fewer = len(train) < len(self._parts["train"])
+        note = f"learned from {len(train):,} of {len(self._parts['train']):,} images" if fewer else None
+        test = scores(self._parts["test"]) if self._parts["test"] else None
+        return Baseline(method="logistic regression over pixels", validation=scores(validation), test=test, note=note)
 
     def describe(self) -> Iterator[str]:
         return describe_images(self._parts, self.config)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Float, Shaped
 from pydantic import Field
 from torch import Tensor
 
@@ -16,6 +16,11 @@ from reformer.models import ReformerConfig
 from reformer.recipe import DataRecipe, Recipe
 from reformer.tasks.base import PredictingTask, PredictOptions, Run, describe_splits, read_files
 
+MAX_SIDE = 32
+"""Height and width to which the classical methods shrink images."""
+MAX_IMAGES = 10_000
+"""Images that the classical methods learn from."""
+IMAGES_AT_A_TIME = 256
 TOKENS_AT_A_TIME = 4096
 """The most patches in a batch, unless one image has more."""
 
@@ -119,6 +124,21 @@ def stack(
 ) -> Shaped[Tensor, "batch channels height width"]:
     """Pixels as `pixel_values`."""
     return torch.from_numpy(np.stack(images))
+
+
+def pixel_rows(images: Sequence[Image]) -> Float[np.ndarray, "images pixels"]:
+    """The pixels of each image as one row; of large images, the means of squares of them."""
+    parts = []
+    for begin in range(0, len(images), IMAGES_AT_A_TIME):
+        pixels = stack([image.pixels for image in images[begin : begin + IMAGES_AT_A_TIME]])
+        height, width = (min(side, MAX_SIDE) for side in pixels.shape[2:])
+        parts.append(torch.nn.functional.adaptive_avg_pool2d(pixels, (height, width)).flatten(1).numpy())
+    return np.concatenate(parts)
+
+
+def evenly_spread(images: Sequence[Image], most: int) -> Sequence[Image]:
+    """At most so many of the images, evenly spread over them."""
+    return images[:: max(1, -(-len(images) // most))]
 
 
 def read_all(files: Iterable[str], on_error: OnError) -> Iterator[Image]:

@@ -16,6 +16,7 @@ from reformer.metrics.answers import AnswerMetric
 from reformer.models import ReformerForQuestionAnswering
 from reformer.recipe import AtLeastOne, DataRecipe, Recipe
 from reformer.tasks.base import (
+    Baseline,
     PredictingTask,
     PredictOptions,
     Run,
@@ -25,6 +26,7 @@ from reformer.tasks.base import (
     to_device,
 )
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
+from reformer.tasks.question_answering.baseline import measure_baseline
 from reformer.tasks.question_answering.spans import (
     Sequenced,
     Sequences,
@@ -141,6 +143,11 @@ class QuestionData(TaskData[Sequences]):
 
     def test_metrics(self, run: Run[QuestionAnswering]) -> dict[str, int | float] | None:
         return evaluate_answers(run, self._test) if self._test else None
+
+    def baseline(self) -> Baseline:
+        return measure_baseline(
+            [self.validation[number].question for number in range(len(self.validation))], self._test
+        )
 
     def describe(self) -> Iterator[str]:
         def size(split: str, count: int) -> str:
