@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from reformer import files
 from reformer.errors import ReformerError
 from reformer.files import (
     UNFINISHED,
+    make_folders,
     refuse_overwriting_inputs,
     remove_files,
     remove_leftovers,
@@ -217,3 +219,33 @@ def test_a_resumable_file_goes_on_after_the_given_length(tmp_path):
     with resumable(path, 9):
         pass
     assert path.read_bytes() == b"one three"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_an_error_of_writing_names_the_file(tmp_path):
+    (tmp_path / "out").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        write(tmp_path / "out", b"answers")
+    assert caught.value.filename == str(tmp_path / "out")
+
+
+def test_an_error_of_opening_names_the_file_and_not_the_unfinished_one(tmp_path):
+    path = tmp_path / "missing/out"
+    with pytest.raises(FileNotFoundError) as caught:
+        write(path, b"answers")
+    assert caught.value.filename == str(path)
+
+
+def test_the_folders_around_a_new_one_are_synced(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(files, "sync", synced.append)
+    make_folders(tmp_path / "a/b")
+    make_folders(tmp_path / "a/b")
+    assert synced == [tmp_path, tmp_path / "a"]
+
+
+def test_folders_that_are_empty_already_are_removed_too(tmp_path):
+    (tmp_path / "checkpoints/.unfinished/checkpoint-4").mkdir(parents=True)
+    (tmp_path / "logs").mkdir()
+    remove_files(tmp_path, ["checkpoints/.unfinished/*/*"])
+    assert os.listdir(tmp_path) == ["logs"]

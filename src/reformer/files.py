@@ -1,13 +1,14 @@
 """Writing and removing of files and folders: each appears whole or not at all, and nothing of others is lost."""
 
 import hashlib
+import io
 import os
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from uuid import uuid4
 
 from reformer.errors import ReformerError
@@ -46,16 +47,17 @@ def replaced(
         refuse_existing(path)
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
         # A file in the place of /dev/null or of a pipe would break those who read and write these.
-        with path.open("wb") as file:
+        with io.BufferedWriter(_NamedFile(path, path, "wb")) as file:
             yield file
         return
     path = Path(os.path.realpath(path))
     remove_leftovers(path.parent, path.name)
     fresh = _unfinished(path)
     try:
-        with _open_new(fresh, path) as file:
-            yield file
-        replace_file(fresh, path, overwrite=overwrite)
+        with _called(path):
+            with io.BufferedWriter(_NamedFile(fresh, path)) as file:
+                yield file
+            replace_file(fresh, path, overwrite=overwrite)
     except BaseException:
         if on_partial is not None and fresh.exists() and fresh.stat().st_size > 0:
             partial = _new_name(path.with_name(f"{path.name}.partial"))
@@ -66,12 +68,38 @@ def replaced(
         fresh.unlink(missing_ok=True)
 
 
-def _open_new(fresh: Path, path: Path) -> IO[bytes]:
-    """Open the unfinished file of `path`, which an error names: users have never heard of the other."""
+class _NamedFile(io.FileIO):
+    """New file, whose errors name it as users know it."""
+
+    def __init__(self, place: Path, known_as: Path, mode: str = "xb") -> None:
+        self._known_as = known_as
+        super().__init__(place, mode)
+
+    def write(self, data: Any, /) -> int | None:
+        with _named(self._known_as):
+            return super().write(data)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Errors of the system that name no file name `path`."""
     try:
-        return fresh.open("xb")
+        yield
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+@contextmanager
+def _called(path: Path) -> Iterator[None]:
+    """Errors that name an unfinished file or folder name `path` in its place: users have never heard of the other."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and UNFINISHED in str(error.filename):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 @contextmanager
@@ -85,7 +113,7 @@ def resumable(path: Path, length: int | None) -> Iterator[IO[bytes]]:
         ValueError: fewer bytes than `length` are there.
     """
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-        with path.open("wb", buffering=0) as file:
+        with _NamedFile(path, path, "wb") as file:
             yield file
         return
     path = Path(os.path.realpath(path))
@@ -95,7 +123,10 @@ def resumable(path: Path, length: int | None) -> Iterator[IO[bytes]]:
     if length is not None and (not place.exists() or place.stat().st_size < length):
         raise ValueError(f"{place.stat().st_size if place.exists() else 0:,}")
     # Unbuffered: a process that is killed loses nothing that it has written.
-    with place.open("wb" if length is None else "r+b", buffering=0) as file:
+    with _NamedFile(place, path, "wb" if length is None else "r+b") as file:
+        if length is None:
+            # A state that is written later may say how long this is: it must not be there without this.
+            sync(place.parent)
         if length is not None and place.stat().st_size > length:
             file.truncate(length)
         file.seek(length or 0)
@@ -122,14 +153,13 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield whole
         for file in whole.iterdir():
             if file.is_file():
-                _sync(file, os.O_RDWR)
-        _sync_folder(whole)
+                sync(file)
+        sync(whole)
         try:
             os.rename(whole, path)
         except OSError:
             if not path.is_dir():
                 raise
-        _sync_folder(path.parent)
 
 
 @contextmanager
@@ -137,11 +167,22 @@ def unfinished_folder(path: Path) -> Iterator[Path]:
     """A folder beside `path` for what is not whole yet; it is gone when the block ends."""
     remove_leftovers(path.parent, path.name)
     fresh = _unfinished(path)
-    fresh.mkdir()
-    try:
-        yield fresh
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    with _called(path):
+        fresh.mkdir()
+        try:
+            yield fresh
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        sync(path.parent)
+
+
+def make_folders(path: Path) -> None:
+    """Make a folder, unless it is there, and those around it, so that what is synced in it is not lost with it."""
+    if path.is_dir():
+        return
+    make_folders(path.parent)
+    path.mkdir(exist_ok=True)
+    sync(path.parent)
 
 
 def replace_file(fresh: Path, path: Path, *, overwrite: bool = True) -> None:
@@ -153,59 +194,52 @@ def replace_file(fresh: Path, path: Path, *, overwrite: bool = True) -> None:
     if path.exists():
         shutil.copymode(path, fresh)
     # Without this a power failure may leave an empty file in the place of the old one.
-    _sync(fresh, os.O_RDWR)
+    sync(fresh)
     if overwrite:
         os.replace(fresh, path)
     else:
         _put_where_nothing_is(fresh, path)
-    _sync_folder(path.parent)
+    sync(path.parent)
 
 
-def move_aside(folder: Path, names: Iterable[str]) -> Path:
-    """Move these files and folders of `folder` into a new one beside it, called `NAME.replaced` or with a number."""
-    folder = Path(os.path.realpath(folder))
-    place = folder.with_name(f"{folder.name}.replaced")
-    number = 1
-    while True:
-        try:
-            place.mkdir()
-            break
-        except FileExistsError:
-            number += 1
-            place = folder.with_name(f"{folder.name}.replaced-{number}")
+def move_into(place: Path, folder: Path, names: Iterable[str]) -> None:
+    """Move these files and folders of `folder` into `place`; those that are no more there have been moved before."""
     for name in names:
         if os.path.lexists(folder / name):
             os.rename(folder / name, place / name)
-    _sync_folder(place)
-    _sync_folder(folder)
-    return place
+    sync(place)
+    sync(folder)
 
 
 def remove_files(folder: Path, patterns: Iterable[str]) -> None:
-    """Remove the files in `folder` that these names or patterns stand for, then the folders in it that this empties.
+    """Remove the files in `folder` that these names or patterns stand for, then the folders in it that are empty then.
 
     Nothing outside of `folder` is removed, whatever the patterns and links in it say.
     """
-    inside = folder.resolve()
+    inside, changed = folder.resolve(), {folder}
     for pattern in patterns:
         if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
             continue
-        for path in sorted(folder.glob(pattern)):
-            if path.is_dir() and not path.is_symlink():
-                continue
-            if not path.parent.resolve().is_relative_to(inside):
-                continue
-            path.unlink()
-            for parent in path.parents:
-                if parent == folder:
-                    break
-                remove_if_empty(parent)
+        for part in (Path(pattern), *Path(pattern).parents[:-1]):
+            for path in sorted(folder.glob(str(part))):
+                if not path.parent.resolve().is_relative_to(inside):
+                    continue
+                is_folder = path.is_dir() and not path.is_symlink()
+                if is_folder and part != Path(pattern):
+                    remove_if_empty(path)
+                elif not is_folder and part == Path(pattern):
+                    path.unlink()
+                changed.add(path.parent)
+    for parent in changed:
+        if parent.is_dir():
+            sync(parent)
 
 
 def remove_if_empty(folder: Path) -> None:
     """Remove the folder unless something is in it."""
     with suppress(OSError):
         folder.rmdir()
+        sync(folder.parent)
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> None:
@@ -283,15 +317,15 @@ def _put_where_nothing_is(fresh: Path, path: Path) -> None:
         os.replace(fresh, path)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync(path: Path) -> None:
+    """Have what was written to a file, or the names in a folder, on the disk when this returns."""
+    is_folder = path.is_dir()
     # Windows cannot open a folder, and writes its entries by itself.
-    if os.name != "nt":
-        _sync(folder, os.O_RDONLY)
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
+    if is_folder and os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
     try:
-        os.fsync(descriptor)
+        with _named(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -6,6 +6,8 @@ import platform
 from functools import cache
 from pathlib import Path
 
+import psutil
+
 
 def identity() -> str:
     """This process as `HOST-NUMBER-START`, of letters, digits and hyphens, so that it can stand in a file's name."""
@@ -24,8 +26,9 @@ def is_dead(of: str) -> bool:
         return False
     if not _exists(int(number)):
         return True
+    now = _start(int(number))
     # Numbers are used again: an equal number with another start is another process.
-    return bool(start) and start != "0" and _start(int(number)) not in (start, "0")
+    return now is None or (bool(start) and start != "0" and now not in (start, "0"))
 
 
 @cache
@@ -38,22 +41,26 @@ def _host() -> str:
     return hashlib.sha256(f"{platform.node()}\0{space}".encode()).hexdigest()[:12]
 
 
-def _start(number: int) -> str:
-    """The boot and the clock tick that a process has started at; "0" where the system does not say."""
+def _start(number: int) -> str | None:
+    """The boot and the clock tick that a process has started at, elsewhere than on Linux the second; "0" where the
+    system does not say, and None of a process that has ended and is still listed."""
     try:
         # In clock ticks since the boot, which no correction of the clock can change. The program's name before may
         # hold blanks and brackets.
-        ticks = Path(f"/proc/{number}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        fields = Path(f"/proc/{number}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
     except OSError:
-        return "0"
-    return f"{boot}{ticks[19]}"
+        try:
+            return f"{psutil.Process(number).create_time():.0f}"
+        except psutil.Error:
+            return "0"
+    return None if fields[0] in ("Z", "X") else f"{boot}{fields[19]}"
 
 
 def _exists(number: int) -> bool:
     # On Windows `os.kill` would end the process.
     if os.name == "nt":
-        return True
+        return psutil.pid_exists(number)
     try:
         os.kill(number, 0)
     except (ProcessLookupError, OverflowError):

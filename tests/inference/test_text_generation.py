@@ -92,9 +92,7 @@ def test_a_prompt_that_cannot_be_is_refused(run, tmp_path):
         prompt_ids(other, b"  ")
 
 
-@pytest.mark.parametrize(
-    "options", [{"temperature": 1e-6}, {"temperature": 1e6}, {"seed": -(2**63)}, {"seed": 2**64 - 1}]
-)
+@pytest.mark.parametrize("options", [{"temperature": 1e-6}, {"temperature": 1e6}, {"seed": 0}, {"seed": 2**64 - 1}])
 def test_options_at_their_bounds_are_taken(run, options):
     assert generate(run, b"a", SamplingOptions(max_new_tokens=3, **options))
 
@@ -106,8 +104,8 @@ def test_options_at_their_bounds_are_taken(run, options):
         ({"temperature": float("inf")}, "temperature inf: expected a number from"),
         ({"temperature": float("nan")}, "temperature nan: expected a number from"),
         ({"temperature": 1e-300}, "temperature 1e-300: expected a number from"),
-        ({"seed": 2**70}, r"seed 1180591620717411303424: expected a whole number from -9,223,372,036,854,775,808 to"),
-        ({"seed": -(2**63) - 1}, "seed -9223372036854775809: expected"),
+        ({"seed": 2**70}, "seed 1180591620717411303424: expected a whole number from 0"),
+        ({"seed": -1}, "seed -1: expected a whole number from 0"),
         ({"top_p": 1.5}, "top-p 1.5: expected a probability"),
         ({"top_k": -1}, "a top-k of 0"),
         ({"greedy": True, "temperature": 0.5}, "leave out greedy and beams"),

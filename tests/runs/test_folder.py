@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from reformer.runs.folder import (
     RunError,
     check_free,
     check_output,
+    end_finished,
+    end_move,
     make_folder,
-    remove_replaced,
+    remove_unneeded,
     write_metrics,
 )
 from reformer.runs.recipe_file import read_recipe
@@ -101,10 +104,60 @@ def test_a_finished_run_is_kept_until_the_new_one_is_whole(tmp_path, recipe):
     assert second == tmp_path / "run.replaced-2"
     assert (kept / "model.safetensors").read_bytes() == b"old"
     _finish(recipe, folder)
-    remove_replaced(folder)
+    remove_unneeded(folder)
     assert sorted(os.listdir(tmp_path)) == ["data", "run"]
     assert (folder / "thesis.txt").read_text(encoding="utf-8") == "mine"
     assert (folder / "model.safetensors").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("moment", range(1, 12))
+def test_a_move_that_is_cut_short_is_ended_by_the_next_start(tmp_path, recipe, monkeypatch, moment):
+    folder, kept = tmp_path / "run", tmp_path / "run.replaced"
+    make_folder(folder, recipe)
+    _finish(recipe, folder, b"old")
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != MARKER}
+    calls = []
+
+    def cut(name):
+        whole = getattr(os, name)
+
+        def counted(*arguments, **options):
+            calls.append(name)
+            if len(calls) == moment:
+                raise KeyboardInterrupt
+            return whole(*arguments, **options)
+
+        monkeypatch.setattr(os, name, counted)
+
+    for name in ("rename", "replace", "mkdir"):
+        cut(name)
+    with suppress(KeyboardInterrupt):
+        make_folder(folder, recipe)
+    monkeypatch.undo()
+    there = {path.name: path.read_bytes() for place in (folder, kept) if place.is_dir() for path in place.iterdir()}
+    assert {name for name in before if name != "recipe.toml" and there.get(name) != before[name]} == set()
+    end_move(folder)
+    check_free(folder, overwrite=True)
+    assert make_folder(folder, recipe) == kept
+    assert {path.name: path.read_bytes() for path in kept.iterdir() if path.name != MARKER} == before
+    _finish(recipe, folder)
+    remove_unneeded(folder)
+    assert sorted(os.listdir(tmp_path)) == ["data", "run"]
+
+
+def test_a_finished_run_that_was_ended_before_it_had_cleaned_up_does_so(tmp_path, recipe):
+    folder = tmp_path / "run"
+    make_folder(folder, recipe)
+    _finish(recipe, folder)
+    with pytest.raises(RunError, match="this run is finished"):
+        end_finished(folder)
+    for place in ("checkpoints/.unfinished/checkpoint-4", "start"):
+        (folder / place).mkdir(parents=True)
+    (folder / "start/inputs.json").touch()
+    assert end_finished(folder) == {}
+    assert not {"start", "checkpoints"} & set(os.listdir(folder))
+    with pytest.raises(RunError, match="this run is finished"):
+        end_finished(folder)
 
 
 def test_a_file_of_the_user_that_a_run_would_write_is_not_replaced(tmp_path, recipe):
@@ -123,7 +176,7 @@ def test_a_hostile_list_leads_nowhere(tmp_path, recipe, name):
     (tmp_path / "run" / MARKER).write_text(
         f'{{"written": ["../outside/*", "{outside}/dear.txt", "recipe.toml"], "replaced": "{name}"}}'
     )
-    remove_replaced(tmp_path / "run")
+    remove_unneeded(tmp_path / "run")
     make_folder(tmp_path / "run", recipe)
     assert (outside / "dear.txt").exists()
 
@@ -136,6 +189,6 @@ def test_a_run_of_a_version_without_a_list_can_be_overwritten(tmp_path, recipe, 
     kept = make_folder(tmp_path / "run", recipe)
     assert sorted(os.listdir(tmp_path / "run")) == [MARKER, "recipe.toml", "thesis.txt"]
     _finish(recipe, tmp_path / "run")
-    remove_replaced(tmp_path / "run")
+    remove_unneeded(tmp_path / "run")
     assert not kept.exists()
     assert read_recipe(tmp_path / "run/recipe.toml") == recipe

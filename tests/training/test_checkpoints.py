@@ -46,7 +46,7 @@ def _die_at(module, name, count):
 
 PLACES = {
     "optimizer": (torch, "save"),
-    "digests": (checkpoints, "replaced"),
+    "digests": (checkpoints, "write"),
     "renames": (checkpoints.os, "replace"),
     "rotation": (checkpoints, "remove_unfinished"),
     "aside": (trainer_module, "remove_unfinished"),
@@ -330,3 +330,40 @@ def test_a_run_that_ended_before_its_first_checkpoint_begins_again(whole, tmp_pa
     assert "goes on from the beginning" in told.getvalue()
     assert (run / "notes.txt").read_text(encoding="utf-8") == "mine"
     _same(folder / "whole", run)
+
+
+@pytest.mark.parametrize(
+    "training",
+    # In the middle of an epoch; by the clock of steps and by patience.
+    [{"max_steps": 5, "num_evaluations": 2}, {"max_steps": 20, "num_evaluations": 10, "early_stopping_patience": 1}],
+)
+def test_a_run_that_ended_before_it_was_saved_takes_no_step_more(tmp_path, monkeypatch, training):
+    recipe = checked_recipe(ner_recipe(tmp_path, batch_tokens=64, learning_rate=0.5, **training))
+    whole = train(recipe, tmp_path / "whole", console=QUIET)
+    if "early_stopping_patience" in training:
+        assert whole["training"]["steps"] < 20
+    save = train_module._save
+    monkeypatch.setattr(train_module, "_save", lambda *_: (_ for _ in ()).throw(RunError("a full disk")))
+    with pytest.raises(RunError, match="a full disk"):
+        train(recipe, tmp_path / "run", console=QUIET)
+    monkeypatch.setattr(train_module, "_save", save)
+    again = train(recipe, tmp_path / "run", resume=True, console=QUIET)
+    for metrics in (whole, again):
+        del metrics["training"]["minutes"], metrics["training"]["tokens_per_second"]
+    assert again == whole
+    # As text: in the same order, too.
+    assert json.dumps(again["validation"]) == json.dumps(whole["validation"])
+    _same(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_run_that_was_ended_while_it_cleaned_up_is_finished_by_the_next_start(stopped):
+    recipe, run, whole = stopped
+    train(recipe, run, resume=True, console=QUIET)
+    (run / "checkpoints/.unfinished").mkdir(parents=True)
+    (run / "start").mkdir()
+    (run / "start/inputs.json").touch()
+    assert train(recipe, run, resume=True, console=QUIET)["validation"]["f1"] > 0
+    _same(whole, run)
+    _only_what_a_run_leaves(run)
+    with pytest.raises(RunError, match="this run is finished; there is nothing to resume"):
+        train(recipe, run, resume=True, console=QUIET)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from reformer.errors import ReformerError
+from reformer.errors import ReformerError, disk_error, reason_and_remedy
 
 # The exit status by which a shell reports a program that Ctrl-C has ended.
 INTERRUPTED = 130
@@ -28,7 +29,7 @@ class OneMessage(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with _usage_errors_printable():
+            with _usage_errors_printable(), _disk_errors_of_threads_left_to_the_main_one():
                 return super().invoke(ctx)
         except ReformerError as error:
             say_error(str(error))
@@ -36,12 +37,21 @@ class OneMessage(TyperGroup):
         except KeyboardInterrupt:
             say_error("stopped; what was written before is kept")
             raise typer.Exit(INTERRUPTED) from None
-        except OSError as error:
+        except Exception as error:
+            if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+                reason = next(iter(str(error).strip().splitlines()), "none is left")
+                say_error(f"there is not enough memory ({reason}); give less at a time, or a smaller model")
+                raise typer.Exit(1) from None
+            of_disk = disk_error(error)
             # The reader of a pipe may close it; typer ends quietly then.
-            if error.errno == errno.EPIPE:
+            if of_disk is None or of_disk.errno == errno.EPIPE:
                 raise
-            place = os.fspath(error.filename) if error.filename else "reading or writing"
-            say_error(f"{place}: {error.strerror or error}; what was written before is kept")
+            # Of a rename, the name that users know is the second.
+            name = of_disk.filename2 or of_disk.filename
+            reason, remedy = reason_and_remedy(of_disk)
+            say_error(
+                f"{os.fsdecode(name) if isinstance(name, str | bytes) else 'reading or writing'}: {reason}; {remedy}"
+            )
             raise typer.Exit(1) from None
 
 
@@ -64,3 +74,19 @@ def say_error(message: str) -> None:
     from reformer.terminal import PlainConsole
 
     PlainConsole(stderr=True).print(message, style="red", soft_wrap=True)
+
+
+@contextmanager
+def _disk_errors_of_threads_left_to_the_main_one() -> Iterator[None]:
+    """No traceback for a full disk in the thread that writes the log: TensorBoard raises it in the main thread, too."""
+    before = threading.excepthook
+
+    def hook(failed: Any) -> None:
+        if not isinstance(failed.exc_value, OSError):
+            before(failed)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before

@@ -7,20 +7,24 @@ from typing import Annotated
 
 import typer
 
-from reformer.cli.options import RunFolder
+from reformer.cli.options import MAX_BEAMS, MAX_COUNT, MAX_ROUNDS, RunFolder
 
 
 def generate(
     run: RunFolder,
     prompt: Annotated[str | None, typer.Argument(help="The prompt; without it, standard input.")] = None,
     prompt_file: Annotated[Path | None, typer.Option(help="A file that has the prompt.")] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="The most tokens to generate.")] = 256,
+    max_new_tokens: Annotated[int, typer.Option(min=1, max=MAX_COUNT, help="The most tokens to generate.")] = 256,
     greedy: Annotated[bool, typer.Option("--greedy", help="Greedy decoding: always the likeliest token.")] = False,
     temperature: Annotated[float, typer.Option(help="Softmax temperature: below 1 less random, above 1 more.")] = 1.0,
-    top_k: Annotated[int, typer.Option(min=0, help="Sample from so many likeliest tokens; 0: from all.")] = 0,
+    top_k: Annotated[
+        int, typer.Option(min=0, max=MAX_COUNT, help="Sample from so many likeliest tokens; 0: from all.")
+    ] = 0,
     top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens of this summed probability.")] = 1.0,
-    beams: Annotated[int, typer.Option(min=1, help="Width of the beam search; 1: no beam search.")] = 1,
-    num_rounds: Annotated[int | None, typer.Option(min=1, help="Hash rounds; without it, the model's own.")] = None,
+    beams: Annotated[int, typer.Option(min=1, max=MAX_BEAMS, help="Width of the beam search; 1: no beam search.")] = 1,
+    num_rounds: Annotated[
+        int | None, typer.Option(min=1, max=MAX_ROUNDS, help="Hash rounds; without it, the model's own.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed; without it, another text each time.")] = None,
 ) -> None:
     """Generate text with a language model; it appears token by token, without the prompt."""

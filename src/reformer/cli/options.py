@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+MAX_COUNT, MAX_BEAMS, MAX_ROUNDS = 2**31 - 1, 4096, 1024
+"""Bounds of numbers beyond which no machine can go on."""
+
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `reformer train` has written.")]
 Format = Annotated[
     str | None,
@@ -16,6 +19,8 @@ TextColumn = Annotated[
 ]
 Beams = Annotated[
     int | None,
-    typer.Option(min=1, help="Where a text is generated: width of the beam search; without it, greedy decoding."),
+    typer.Option(
+        min=1, max=MAX_BEAMS, help="Where a text is generated: width of the beam search; without it, greedy decoding."
+    ),
 ]
 Split = Annotated[str, typer.Option(help="The part of a data set such as index:people-daily.")]

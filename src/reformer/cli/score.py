@@ -26,7 +26,7 @@ def score(
     per_token: Annotated[
         Path | None, typer.Option(help="Write every token's bytes and bits here, .jsonl or .parquet.")
     ] = None,
-    piece: Annotated[int, typer.Option(min=1, help="Bytes to read at a time.")] = 16384,
+    piece: Annotated[int, typer.Option(min=1, max=1 << 30, help="Bytes to read at a time.")] = 16384,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the scores as JSON here, too.")] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the files of --output and --per-token.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reformer.cli.options import Format, RunFolder, Split, TextColumn
+from reformer.cli.options import MAX_COUNT, Format, RunFolder, Split, TextColumn
 from reformer.errors import ReformerError
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ COLOURS = ("green", "magenta", "cyan", "yellow", "blue", "red")
 def show(
     run: RunFolder,
     data: Annotated[str, typer.Argument(metavar="DATA", help="A file of documents, or a data set as index:NAME.")],
-    number: Annotated[int, typer.Option("--number", "-n", min=1, help="The number of the document, from 1.")] = 1,
+    number: Annotated[
+        int, typer.Option("--number", "-n", min=1, max=MAX_COUNT, help="The number of the document, from 1.")
+    ] = 1,
     format: Format = None,
     text_column: TextColumn = None,
     split: Split = "test",

@@ -10,7 +10,7 @@ from typing import IO
 import platformdirs
 
 from reformer.data.errors import DataError
-from reformer.files import replaced
+from reformer.files import make_folders, replaced
 
 
 @contextmanager
@@ -21,7 +21,7 @@ def new_cache_file(path: Path) -> Iterator[IO[bytes]]:
         DataError: the disk refuses it.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
         with replaced(path) as file:
             yield file
     except OSError as error:

@@ -83,6 +83,8 @@ class Adapter:
         note = {"format": "pt"} | ({BASE_DIGEST: self.base_digest} if self.base_digest else {})
         weights = {PREFIX + name: weight.detach().cpu().contiguous() for name, weight in self.weights.items()}
         save_file(weights, Path(folder) / ADAPTER, note)
+        # A set otherwise, which each process writes in an order of its own.
+        self.lora.target_modules = sorted(self.lora.target_modules)
         self.lora.save_pretrained(str(folder))
         self.config.save_pretrained(folder)
 

@@ -24,9 +24,6 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 TEMPERATURES = (1e-6, 1e6)
 """The least and the greatest: divided by numbers beyond, logits overflow in float32, or are all alike."""
 
-SEEDS = (-(2**63), 2**64 - 1)
-"""The least and the greatest seed that PyTorch takes."""
-
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
@@ -63,10 +60,10 @@ class SamplingOptions:
             raise ReformerError(f"temperature {self.temperature}: {expected}; for the likeliest: greedy")
         if not 0 < self.top_p <= 1:
             raise ReformerError(f"top-p {self.top_p}: expected a probability above 0 and up to 1")
+        if self.seed is not None and not 0 <= self.seed < 2**64:
+            raise ReformerError(f"seed {self.seed}: expected a whole number from 0 up to 2^64 - 1")
         if (self.greedy or self.beams > 1) and (self.temperature, self.top_k, self.top_p) != (1.0, 0, 1.0):
             raise ReformerError("temperature, top-k and top-p are for drawing at random; leave out greedy and beams")
-        if self.seed is not None and not SEEDS[0] <= self.seed <= SEEDS[1]:
-            raise ReformerError(f"seed {self.seed}: expected a whole number from {SEEDS[0]:,} to {SEEDS[1]:,}")
 
 
 def prompt_ids(run: Run[LanguageModelling], prompt: bytes) -> list[int]:

@@ -1,15 +1,25 @@
 """Files of a run folder: names, checks, writes."""
 
 import json
+import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedModel
 
-from reformer.errors import ReformerError
-from reformer.files import move_aside, remove_files, remove_if_empty, replace_file, unfinished_folder, write
+from reformer.errors import ReformerError, disk_error, reason_and_remedy
+from reformer.files import (
+    make_folders,
+    move_into,
+    remove_files,
+    remove_if_empty,
+    replace_file,
+    unfinished_folder,
+    write,
+)
 from reformer.finetuning import Adapter
 from reformer.finetuning.adapter import ADAPTER, ADAPTER_CONFIG
 from reformer.models.progress_bars import no_progress_bars
@@ -25,7 +35,8 @@ LOGS = "logs"
 START = "start"
 WEIGHTS = "model.safetensors"
 MARKER = ".reformer-run.json"
-"""The file by which a run folder is known: the names that the run has written, and where the former run is kept."""
+"""The file by which a run folder is known: the names that the run has written, where the former run is kept, and, while
+the run itself is being moved aside for another, where to."""
 
 CHECKPOINT_FILES = f"{CHECKPOINTS}/checkpoint-*/*"
 CHECKPOINT_LEFTOVERS = (f"{CHECKPOINTS}/skipped-*/*", f"{CHECKPOINTS}/.unfinished/*/*")
@@ -69,9 +80,10 @@ def check_whole(folder: Path, needed: Iterable[str]) -> None:
 def save_model(model: PreTrainedModel | Adapter, processor: Processor | None, folder: Path) -> None:
     """Write model and processor into the folder, each file whole or not at all."""
     with unfinished_folder(folder / WEIGHTS) as fresh, no_progress_bars():
-        model.save_pretrained(str(fresh))
-        if processor is not None:
-            processor.save_pretrained(str(fresh))
+        with written_by_others(folder):
+            model.save_pretrained(str(fresh))
+            if processor is not None:
+                processor.save_pretrained(str(fresh))
         # The weights come out readable by their owner alone; whoever may read the recipe may read them.
         shutil.copymode(folder / RECIPE, fresh / weights_file(fresh))
         files = sorted(fresh.iterdir())
@@ -79,6 +91,22 @@ def save_model(model: PreTrainedModel | Adapter, processor: Processor | None, fo
         _add_to_list(folder, (file.name for file in files))
         for file in files:
             replace_file(file, folder / file.name)
+
+
+@contextmanager
+def written_by_others(folder: Path) -> Iterator[None]:
+    """Errors of the disk in what other libraries write, each with an error of its own, as `RunError`."""
+    try:
+        yield
+    except Exception as error:
+        of_disk = disk_error(error)
+        if of_disk is None:
+            raise
+        reason, _ = reason_and_remedy(of_disk)
+        raise RunError(
+            f"{folder}: the model could not be written ({reason}); what was written before is kept; make room, and go "
+            "on with --resume"
+        ) from error
 
 
 def write_metrics(metrics: Mapping[str, Any], folder: Path) -> None:
@@ -149,40 +177,85 @@ def make_folder(folder: Path, recipe: Recipe) -> Path | None:
     Returns:
         The folder where the finished run that was here is kept until this one is whole; None without one.
     """
-    kept = None
-    if folder.is_dir() and (written := _written_names(folder)):
-        if (folder / METRICS).is_file() or any(folder.glob(CHECKPOINT_FILES)):
-            kept = move_aside(folder, (*_top(written), MARKER))
-        else:
-            # The run that the one before had put aside is still the last whole one.
-            kept = _replaced_by(folder, folder)
-            remove_files(folder, (*written, MARKER))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
+    written, kept = _written_names(folder), None
+    if written and ((folder / METRICS).is_file() or any(folder.glob(CHECKPOINT_FILES))):
+        # Written down first: a move that is cut short is gone on with by the next start.
+        _write_marker(folder, written, _read_marker(folder).get("replaced"), moving=_free_name(folder))
+        kept = end_move(folder)
+    elif written:
+        # The run that the one before had put aside is still the last whole one.
+        kept = _replaced_by(folder, folder)
+        remove_files(folder, written)
     _write_marker(folder, _BEGUN, None if kept is None else kept.name)
     write_recipe(recipe, folder / RECIPE)
     return kept
 
 
-def remove_replaced(folder: Path) -> None:
-    """Remove the run that this one, which is whole now, has replaced: the files that it has written, no others."""
-    former = _replaced_by(folder, folder)
-    while former is not None:
-        # An interrupted run may itself have replaced another.
-        before = _replaced_by(former, folder)
-        remove_files(former, (*_written_names(former), MARKER))
-        remove_if_empty(former)
-        former = before
+def end_move(folder: Path) -> Path | None:
+    """Move the run in the folder aside, as far as its marker says that this has begun; returns where it is kept."""
+    place = _beside(folder, _read_marker(folder).get("moving"))
+    if place is None:
+        return None
+    written = _written_names(folder)
+    make_folders(place)
+    _write_marker(place, written, _read_marker(folder).get("replaced"))
+    move_into(place, folder.resolve(), dict.fromkeys(name for name in _top(written) if name != MARKER))
+    _write_marker(folder, _BEGUN, place.name)
+    return place
+
+
+def end_finished(folder: Path) -> dict[str, Any]:
+    """Remove what a finished run has left that was ended before it had done so; returns its metrics.
+
+    Raises:
+        RunError: nothing was left.
+    """
+    before = {path.name for path in folder.iterdir()}
+    if before.isdisjoint({CHECKPOINTS, START}) and _read_marker(folder).get("replaced") is None:
+        raise RunError(f"{folder}: this run is finished; there is nothing to resume")
+    remove_unneeded(folder)
+    return json.loads((folder / METRICS).read_text(encoding="utf-8"))
+
+
+def remove_unneeded(folder: Path) -> None:
+    """Remove what only a resumed run would need, and the run that this one, which is whole now, has replaced: of that,
+    the files that it has written, no others."""
+    remove_files(folder, (CHECKPOINT_FILES, *CHECKPOINT_LEFTOVERS, START_FILES))
+    former = [folder]
+    # An interrupted run may itself have replaced another.
+    while (before := _replaced_by(former[-1], folder)) is not None and before not in former:
+        former.append(before)
+    for run in reversed(former[1:]):
+        remove_files(run, _written_names(run))
+        # Last: until then it says where the one before is.
+        remove_files(run, [MARKER])
+        remove_if_empty(run)
     _write_marker(folder, _written_names(folder), None)
 
 
 def _replaced_by(run: Path, folder: Path) -> Path | None:
     """The folder beside `folder` where the run that `run` has replaced is kept."""
-    name = _read_marker(run).get("replaced")
-    # A name with a path in it is none that `make_folder` has written.
+    kept = _beside(folder, _read_marker(run).get("replaced"))
+    return kept if kept is not None and kept.is_dir() and kept != run.resolve() else None
+
+
+def _beside(folder: Path, name: Any) -> Path | None:
+    """The folder of that name beside `folder`; None for a name that `_free_name` has not made."""
     if not isinstance(name, str) or Path(name).name != name or not name.startswith(f"{folder.resolve().name}.replaced"):
         return None
-    kept = folder.resolve().with_name(name)
-    return kept if kept.is_dir() and not kept.is_symlink() and kept != run.resolve() else None
+    place = folder.resolve().with_name(name)
+    return None if place.is_symlink() else place
+
+
+def _free_name(folder: Path) -> str:
+    """A name beside `folder` for the run in it: NAME.replaced, or with a number."""
+    place, number = folder.resolve(), 1
+    name = f"{place.name}.replaced"
+    while os.path.lexists(place.with_name(name)):
+        number += 1
+        name = f"{place.name}.replaced-{number}"
+    return name
 
 
 def _written_names(folder: Path) -> tuple[str, ...]:
@@ -213,6 +286,6 @@ def _read_marker(folder: Path) -> dict[str, Any]:
     return marker if isinstance(marker, dict) else {}
 
 
-def _write_marker(folder: Path, written: Iterable[str], replaced: str | None) -> None:
-    marker = {"written": list(written), "replaced": replaced}
+def _write_marker(folder: Path, written: Iterable[str], replaced: str | None, *, moving: str | None = None) -> None:
+    marker = {"written": list(written), "replaced": replaced} | ({"moving": moving} if moving else {})
     write(folder / MARKER, (json.dumps(marker, ensure_ascii=False, indent=2) + "\n").encode())

@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from transformers.trainer_pt_utils import safe_globals
 
-from reformer.files import replaced
+from reformer.files import sync, write
 
 DIGESTS = "digests.json"
 """The file of a checkpoint with size and SHA-256 of all others, written when they are whole."""
@@ -60,17 +60,16 @@ def publish(fresh: Path, folder: Path) -> Path:
     files = sorted(path for path in fresh.iterdir() if path.name != DIGESTS)
     digests = {path.name: {"size": path.stat().st_size, "sha256": file_digest(path)} for path in files}
     for path in files:
-        _sync(path, os.O_RDWR)
-    with replaced(fresh / DIGESTS) as file:
-        file.write((json.dumps(digests, indent=2) + "\n").encode())
+        sync(path)
+    write(fresh / DIGESTS, (json.dumps(digests, indent=2) + "\n").encode())
     place = folder / fresh.name
     if place.exists():
         # A folder that is not empty cannot be replaced by a rename.
         os.replace(place, fresh.parent / f"replaced-{fresh.name}")
     os.replace(fresh, place)
-    # Windows cannot open a folder, and writes its entries by itself.
-    if os.name != "nt":
-        _sync(folder, os.O_RDONLY)
+    sync(folder)
+    # Its own name, too: Trainer has made it.
+    sync(folder.parent)
     return place
 
 
@@ -189,11 +188,3 @@ def _best_step(checkpoint: Path) -> int | None:
 
 def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix(_PREFIX))
-
-
-def _sync(path: Path, flags: int) -> None:
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,12 +1,13 @@
 """Learning curve of a run as a picture."""
 
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from reformer.files import replaced
+from reformer.files import write
 
 LOSS_COLOUR, SCORE_COLOUR = "#4c72b0", "#c44e52"
 
@@ -43,8 +44,10 @@ def plot_learning_curve(
     labels = [str(line.get_label()) for line in lines]
     figure.legend(lines, labels, loc="outside lower center", ncols=4, frameon=False)
     left.grid(alpha=0.2)
-    with replaced(path) as file:
-        figure.savefig(file, format="png", dpi=120)
+    # Drawn in memory: its writer does not say what the disk has said.
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=120)
+    write(path, drawn.getvalue())
 
 
 def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:

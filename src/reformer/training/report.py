@@ -65,11 +65,8 @@ def run_metrics(
             f"{name} on the validation part was NaN at each of {len(measured)} evaluations, so no weights could be "
             "chosen; look at the numbers of that part, or lower training.learning_rate"
         )
-    scores = {
-        name.removeprefix("eval_"): value
-        for name, value in best.items()
-        if name.removeprefix("eval_") in ("loss", *data.new_metric().result())
-    }
+    # In this order also in a resumed run, whose history has been sorted in its checkpoint.
+    scores = {name: best[f"eval_{name}"] for name in ("loss", *data.new_metric().result()) if f"eval_{name}" in best}
     metrics: dict[str, Any] = {
         "task": run.recipe.training.task,
         "validation": {"step": state.best_global_step, **scores},

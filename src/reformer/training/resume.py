@@ -12,7 +12,7 @@ from transformers import PreTrainedConfig
 from reformer.files import new_folder, remove_leftovers, write
 from reformer.models import ReformerConfig
 from reformer.recipe import Recipe
-from reformer.runs.folder import CHECKPOINTS, MARKER, METRICS, RECIPE, START, RunError
+from reformer.runs.folder import CHECKPOINTS, MARKER, RECIPE, START, RunError, written_by_others
 from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.base import Processor, TaskData
 from reformer.tasks.model_setup import PretrainedStart
@@ -54,7 +54,7 @@ def kept_start(place: str, folder: Path) -> PretrainedStart:
 
 def keep_start(folder: Path, config: PreTrainedConfig, processor: Processor | None, changes: ModelChanges) -> None:
     """Keep configuration, processor and changes for a resumed run, which cannot tell them from its checkpoint."""
-    with new_folder(folder) as fresh:
+    with written_by_others(folder), new_folder(folder) as fresh:
         config.save_pretrained(fresh)
         if processor is not None:
             processor.save_pretrained(fresh)
@@ -67,12 +67,10 @@ def kept_changes(place: str, folder: Path) -> ModelChanges:
 
 
 def check_begun(folder: Path) -> None:
-    """Raise `RunError` unless a run has begun in the folder and not finished.
+    """Raise `RunError` unless a run has begun in the folder.
 
     A run that was killed before its first file has left an empty folder.
     """
-    if (folder / METRICS).is_file():
-        raise RunError(f"{folder}: this run is finished; there is nothing to resume")
     remove_leftovers(folder)
     begun = (folder / RECIPE).is_file() or (folder / MARKER).is_file()
     if not begun and (not folder.is_dir() or any(folder.iterdir())):
@@ -85,7 +83,7 @@ def find_run(folder: Path, recipe: Recipe) -> tuple[ResumedRun, Recipe]:
     Precision "auto" becomes the precision that was chosen when the run began, on whatever machine it is resumed.
 
     Raises:
-        RunError: the run is finished, there is none, none of its checkpoints is whole, or the recipe was another.
+        RunError: there is none, none of its checkpoints is whole, or the recipe was another.
     """
     check_begun(folder)
     begun = read_recipe(folder / RECIPE)

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from reformer.data.index import DATA_SETS
 from reformer.data.readers import read_images
-from reformer.files import replaced
+from reformer.files import make_folders, write
 from reformer.recipe import FROM_START, Recipe
 from reformer.runs.folder import RECIPE, START
 from reformer.tasks.base import TaskData
@@ -50,9 +50,8 @@ def input_digests(recipe: Recipe, data: TaskData, folder: Path) -> dict[str, str
 
 def keep_inputs(digests: Mapping[str, str], folder: Path) -> None:
     """Write the digests into the run's folder."""
-    (folder / START).mkdir(exist_ok=True)
-    with replaced(folder / START / INPUTS) as file:
-        file.write((json.dumps(digests, ensure_ascii=False, indent=2) + "\n").encode())
+    make_folders(folder / START)
+    write(folder / START / INPUTS, (json.dumps(digests, ensure_ascii=False, indent=2) + "\n").encode())
 
 
 def kept_inputs(folder: Path) -> dict[str, str] | None:

@@ -99,6 +99,8 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         # `CountingTrainer` removes old checkpoints: Trainer would count those that are not whole.
         save_total_limit=None,
         load_best_model_at_end=True,
+        # The patience that is left of early stopping.
+        restore_callback_states_from_checkpoint=True,
         metric_for_best_model=TASKS[chosen.task].best_metric,
         greater_is_better=TASKS[chosen.task].greater_is_better,
         bf16=chosen.precision == "bfloat16",

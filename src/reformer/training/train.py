@@ -9,21 +9,20 @@ from typing import Any
 from rich.console import Console
 from transformers import PreTrainedModel, set_seed
 
-from reformer.files import remove_files
 from reformer.finetuning import Adapter
 from reformer.interruption import StoppedError
 from reformer.models.progress_bars import no_progress_bars
 from reformer.recipe import Recipe
 from reformer.runs.folder import (
-    CHECKPOINT_FILES,
-    CHECKPOINT_LEFTOVERS,
     CHECKPOINTS,
     CURVE,
+    METRICS,
     START,
-    START_FILES,
     RunError,
+    end_finished,
+    end_move,
     make_folder,
-    remove_replaced,
+    remove_unneeded,
     save_model,
     write_metrics,
 )
@@ -93,7 +92,12 @@ def train(
         # Before the lock, which would make the folder that a run folder without a run is in.
         check_begun(folder)
     # Of several processes, the first holds the lock for all.
-    with locked(folder) if int(os.environ.get("RANK", "0")) == 0 else nullcontext():
+    is_first = int(os.environ.get("RANK", "0")) == 0
+    with locked(folder) if is_first else nullcontext():
+        if is_first:
+            end_move(folder)
+        if resume and (folder / METRICS).is_file():
+            return end_finished(folder) if is_first else {}
         return _train(recipe, folder, resume, overwrite, accept_changed_data, console)
 
 
@@ -198,5 +202,4 @@ def _save(
         history, task.best_metric, folder / CURVE, greater_is_better=task.greater_is_better, baseline=floor
     )
     write_metrics(metrics, folder)
-    remove_files(folder, (CHECKPOINT_FILES, *CHECKPOINT_LEFTOVERS, START_FILES))
-    remove_replaced(folder)
+    remove_unneeded(folder)

@@ -8,17 +8,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
 from reformer.data.batching.token_batches import Batches
-from reformer.errors import ReformerError
+from reformer.errors import ReformerError, disk_error, reason_and_remedy
 from reformer.recipe import TrainingRecipe
 from reformer.runs.folder import RunError
 from reformer.tasks.base import TaskData
@@ -139,7 +145,19 @@ class CountingTrainer(Trainer):
             self._save_checkpoint(self.model, trial)
         return metrics
 
-    # Private to Trainer, as are the three below, read in transformers 5.23.
+    # Private to Trainer, as are the four below, read in transformers 5.23.
+    def _run_epoch(self, **options: Any) -> None:
+        # Resumed from the checkpoint of its last step, a run has only to be saved; Trainer would take another step.
+        if self._has_ended():
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(**options)
+
+    def _has_ended(self) -> bool:
+        patience = (each for each in self.callback_handler.callbacks if isinstance(each, EarlyStoppingCallback))
+        lost = any(each.early_stopping_patience_counter >= each.early_stopping_patience for each in patience)
+        return lost or self.schedule.progress(self.state.global_step) >= 1
+
     def _get_output_dir(self, trial: Any) -> str:
         return super()._get_output_dir(trial) if self._writing_in is None else str(self._writing_in)
 
@@ -147,14 +165,13 @@ class CountingTrainer(Trainer):
         folder = Path(str(self.args.output_dir))
         try:
             self._write_checkpoint(model, trial, folder)
-        except (OSError, SafetensorError, RuntimeError) as error:
-            # PyTorch's writer says of a full disk no more than that.
-            if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+        except Exception as error:
+            of_disk = disk_error(error)
+            if of_disk is None:
                 raise
-            reason = getattr(error, "strerror", None) or error
             raise RunError(
-                f"{folder}: the checkpoint of step {self.state.global_step:,} could not be written ({reason}); those "
-                "before it are kept; make room, and go on with --resume"
+                f"{folder}: the checkpoint of step {self.state.global_step:,} could not be written "
+                f"({reason_and_remedy(of_disk)[0]}); those before it are kept; make room, and go on with --resume"
             ) from error
 
     def _write_checkpoint(self, model: nn.Module, trial: Any, folder: Path) -> None:

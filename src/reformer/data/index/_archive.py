@@ -17,7 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from reformer.data.cache import cache_folder
 from reformer.data.errors import DataError
 from reformer.data.index._registry import Archive, DataSet, data_set
-from reformer.files import new_folder, replaced
+from reformer.files import make_folders, new_folder, replaced
 from reformer.terminal import PlainConsole
 
 _CHUNK = 1 << 16
@@ -65,7 +65,7 @@ def fetch(name: str, *, progress: bool = True) -> Path:
 def _archive_path(archive: Archive, archives: Path, progress: bool) -> Path:
     """The checked archive: the one that is kept, or else a new download."""
     path = archives / archive.file
-    archives.mkdir(parents=True, exist_ok=True)
+    make_folders(archives)
     if path.is_file():
         with path.open("rb") as kept:
             if hashlib.file_digest(kept, "sha256").hexdigest() == archive.sha256:

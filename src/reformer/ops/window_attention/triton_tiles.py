@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from reformer.errors import ReformerError
-from reformer.files import replaced
+from reformer.files import make_folders, write
 from reformer.ops import gpu
 
 FILE = "REFORMER_TRITON_TILES"
@@ -138,6 +138,5 @@ def _write(table: dict[str, Tiling]) -> None:
         return
     held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     held[_card()] = {key: asdict(shape) for key, shape in table.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replaced(path) as file:
-        file.write((json.dumps(held, indent=1) + "\n").encode())
+    make_folders(path.parent)
+    write(path, (json.dumps(held, indent=1) + "\n").encode())

@@ -1,6 +1,7 @@
 """Plot of a forecast behind the end of its series."""
 
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 
 from reformer.data import Series
 from reformer.errors import ReformerError
-from reformer.files import refuse_existing, refuse_overwriting_inputs, replaced
+from reformer.files import make_folders, refuse_existing, refuse_overwriting_inputs, replaced
 
 PAST_COLOUR, FORECAST_COLOUR = "#4c72b0", "#c44e52"
 
@@ -83,6 +84,9 @@ def plot_forecast(
     panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
     lines, labels = panels[0].get_legend_handles_labels()
     figure.legend(lines, labels, loc="outside lower center", ncols=len(labels), frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # Drawn in memory: its writer does not say what the disk has said.
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png", dpi=120)
+    make_folders(path.parent)
     with replaced(path, overwrite=overwrite) as file:
-        figure.savefig(file, format="png", dpi=120)
+        file.write(drawn.getvalue())

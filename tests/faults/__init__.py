@@ -1,0 +1,1 @@
+"""Faults of process, disk and power while files are written: `python -m tests.faults`."""
