@@ -1,7 +1,10 @@
 """Terminal output in which the text of users is text: never markup, and never a control sequence."""
 
+import logging
 import re
+import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -45,3 +48,29 @@ class PlainConsole(Console):
         # What is not a string, such as a `Text`, comes by here alone. Rich's own sequences are marked as control.
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
+def say(console: Console, text: str) -> None:
+    """Print text of users on a console of any kind, such as one that a caller of the library hands in."""
+    console.print(printable(text), markup=False, emoji=False, highlight=False)
+
+
+def show_messages_plainly() -> None:
+    """Show control characters as escapes in the warnings and the log of this process, whichever library they are of.
+
+    For the process of a command: it changes `warnings` and `logging` as a whole.
+    """
+    format_warning, make_record = warnings.formatwarning, logging.getLogRecordFactory()
+
+    def plain_warning(*arguments: Any, **options: Any) -> str:
+        return printable(format_warning(*arguments, **options))
+
+    def plain_record(*arguments: Any, **options: Any) -> logging.LogRecord:
+        record = make_record(*arguments, **options)
+        # Arguments that do not fit the message are told of by `logging` when it writes, which does not end the process.
+        with suppress(TypeError, ValueError, KeyError):
+            record.msg, record.args = printable(record.getMessage()), ()
+        return record
+
+    warnings.formatwarning = plain_warning
+    logging.setLogRecordFactory(plain_record)

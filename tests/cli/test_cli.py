@@ -83,10 +83,10 @@ def test_answers_can_be_a_table(runs, tmp_path):
 
 
 def test_text_that_a_spreadsheet_would_compute_is_quoted_by_choice(runs, tmp_path):
-    texts = ['=HYPERLINK("http://evil","x")', "+1+1", "@SUM(1)", "-2+3|cmd", "很好"]
+    texts = ['=HYPERLINK("http://evil","x")', "+1+1", "@SUM(1)", "-2+3|cmd", "\t=1", "很好"]
     with (tmp_path / "inj.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["text"], *([text] for text in texts)])
-    for options, expected in (([], texts), (["--spreadsheet"], [*("'" + text for text in texts[:4]), texts[4]])):
+    for options, expected in (([], texts), (["--spreadsheet"], [*("'" + text for text in texts[:5]), texts[5]])):
         out = tmp_path / f"out{len(options)}.csv"
         reformer("predict", runs / "reviews", tmp_path / "inj.csv", "-o", out, *options)
         with out.open(encoding="utf-8", newline="") as file:
@@ -126,6 +126,41 @@ def test_errors_write_no_control_of_a_file_name(runs, tmp_path):
     result = reformer("predict", runs / "ner", tmp_path / "a\x1b[2J[/b].jsonl", status=1)
     assert "a\\u001b[2J[/b].jsonl: there is no such file" in result.stderr
     assert "\x1b" not in result.stderr
+
+
+# The second turns the text around, which typer leaves to the terminal.
+@pytest.mark.parametrize("control", ["\x1b[2J", "\u202e", "\x9b31m"])
+@pytest.mark.parametrize(
+    ("arguments", "is_shown"),
+    [
+        (("predict", "run", "file", "--{}"), True),
+        (("predict", "run", "file", "--beams", "{}"), False),
+        (("predict", "run", "file", "{}", "--beams"), False),
+        (("{}",), True),
+        (("data", "{}"), True),
+        (("data", "fetch", "name", "{}"), True),
+    ],
+)
+def test_usage_errors_write_no_control_of_an_option(arguments, is_shown, control):
+    result = reformer(*(argument.format(control) for argument in arguments), status=2)
+    assert "Error" in result.stderr
+    assert control[0] not in result.output
+    if is_shown:
+        assert f"{ord(control[0]):x}{control[1:]}" in result.stderr
+
+
+def test_a_traceback_of_our_own_mistake_writes_no_control(tmp_path):
+    script = (
+        "import sys, reformer.cli, reformer.runs.loading as loading\n"
+        "def broken(*given): raise RuntimeError('a\\x1b[2Jb [/b]')\n"
+        "loading.load_run = broken\n"
+        "sys.argv = ['reformer', 'predict', 'run', 'file']\n"
+        "reformer.cli.main()"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert found.returncode == 1
+    assert "RuntimeError: a\\u001b[2Jb [/b]" in found.stderr
+    assert "\x1b" not in found.stderr
 
 
 def test_what_means_nothing_to_a_task_is_refused(runs, tmp_path):

@@ -92,11 +92,18 @@ def test_a_prompt_that_cannot_be_is_refused(run, tmp_path):
         prompt_ids(other, b"  ")
 
 
+@pytest.mark.parametrize("options", [{"temperature": 1e-6}, {"temperature": 1e6}, {"seed": 0}, {"seed": 2**64 - 1}])
+def test_options_at_their_bounds_are_taken(run, options):
+    assert generate(run, b"a", SamplingOptions(max_new_tokens=3, **options))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0.0}, "temperature 0.0: expected a finite number above 0"),
-        ({"temperature": float("inf")}, "temperature inf: expected a finite number above 0"),
+        ({"temperature": 0.0}, "temperature 0.0: expected a number from 1e-06 to 1,000,000"),
+        ({"temperature": float("inf")}, "temperature inf: expected a number from"),
+        ({"temperature": float("nan")}, "temperature nan: expected a number from"),
+        ({"temperature": 1e-300}, "temperature 1e-300: expected a number from"),
         ({"seed": 2**70}, "seed 1180591620717411303424: expected a whole number from 0"),
         ({"seed": -1}, "seed -1: expected a whole number from 0"),
         ({"top_p": 1.5}, "top-p 1.5: expected a probability"),

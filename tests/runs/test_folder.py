@@ -69,6 +69,19 @@ def test_the_start_of_a_run_is_not_replaced_by_it(tmp_path, recipe):
         check_free(tmp_path / "run", overwrite=True, start=str(tmp_path / "data/../run"))
 
 
+def test_a_run_is_not_put_among_the_data_that_it_reads(tmp_path):
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (tmp_path / "link").symlink_to("texts")
+    for data in (texts, tmp_path / "link", tmp_path / "texts/../texts"):
+        for folder in (texts, texts / "run", texts / "runs/a"):
+            with pytest.raises(RunError, match="all of which is read as data; give an --output outside of it"):
+                check_free(folder, overwrite=True, data=[str(data)])
+    (texts / "a.txt").touch()
+    check_free(tmp_path / "run", overwrite=False, data=[str(texts)])
+    check_free(texts / "run", overwrite=False, data=[str(texts / "a.txt")])
+
+
 def test_a_finished_run_is_kept_until_the_new_one_is_whole(tmp_path, recipe):
     folder = tmp_path / "run"
     assert make_folder(folder, recipe) is None

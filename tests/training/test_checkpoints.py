@@ -274,9 +274,13 @@ def test_changed_data_are_refused_unless_they_are_accepted(tmp_path, interrupt_a
     with pytest.raises(InterruptedRunError):
         train(recipe, tmp_path / "run", console=QUIET)
     interrupt_at(-1)
-    write_text(tmp_path / "text.txt", 6000, seed=1)
-    with pytest.raises(RunError, match=r"changed since this run began: data\.train = .*text\.txt;.*--accept-changed"):
-        train(recipe, tmp_path / "run", resume=True, console=QUIET)
+    text = (tmp_path / "text.txt").read_bytes()
+    other = write_text(tmp_path / "other.txt", 6000, seed=1).read_bytes()
+    refusal = r"changed since this run began: data\.train = .*text\.txt;.*--accept-changed"
+    for changed in (text[:-1], text + b"a", b"".join(reversed(text.splitlines(keepends=True))), other):
+        (tmp_path / "text.txt").write_bytes(changed)
+        with pytest.raises(RunError, match=refusal):
+            train(recipe, tmp_path / "run", resume=True, console=QUIET)
     command = ["train", str(tmp_path / "recipe.toml"), "-o", str(tmp_path / "run"), "--accept-changed-data"]
     refused = CliRunner().invoke(app, command)
     assert refused.exit_code == 2

@@ -79,6 +79,18 @@ def test_a_labeller_interrupted_and_resumed_is_uninterrupted(tmp_path, interrupt
     assert whole["training"]["tokens"] == parts["training"]["tokens"]
 
 
+def test_a_hang_up_saves_and_stops(tmp_path, interrupt_at):
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        interrupt_at(3, signal.SIGHUP)
+        with pytest.raises(InterruptedRunError, match=r"everything up to step \d+ is kept") as stopped:
+            train(checked_recipe(ner_recipe(tmp_path)), tmp_path / "run", console=QUIET)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert stopped.value.exit_status == 128 + signal.SIGHUP
+    assert any((tmp_path / "run/checkpoints").iterdir())
+
+
 def test_another_recipe_or_a_finished_run_is_not_resumed(tmp_path, interrupt_at):
     tables = ner_recipe(tmp_path)
     with pytest.raises(RunError, match="there is no checkpoint to resume from"):

@@ -1,11 +1,14 @@
 """The `reformer` command. A command is a function; what is heavy it imports when it is called."""
 
+import sys
+import traceback
+
 import typer
 
 from reformer.cli.convert import convert
 from reformer.cli.data import data
 from reformer.cli.environment import env
-from reformer.cli.errors import OneMessage
+from reformer.cli.errors import OneMessage, say_error
 from reformer.cli.evaluate import evaluate
 from reformer.cli.generate import generate
 from reformer.cli.predict import predict
@@ -30,4 +33,12 @@ app.add_typer(data, name="data")
 
 def main() -> None:
     """Run the command line."""
-    app(prog_name="reformer")
+    from reformer.terminal import show_messages_plainly
+
+    show_messages_plainly()
+    try:
+        app(prog_name="reformer")
+    # A mistake of ours: its traceback may quote the text of users.
+    except Exception:
+        say_error(traceback.format_exc())
+        sys.exit(1)

@@ -16,12 +16,20 @@ from reformer.errors import ReformerError, disk_error, reason_and_remedy
 INTERRUPTED = 130
 
 
+# Which module has it depends on typer's version.
+_UsageError: Any = typer.BadParameter.__base__
+
+
 class OneMessage(TyperGroup):
     """Group of commands that turns the errors that a user can fix into a message and an exit status."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _usage_errors_printable():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            with _disk_errors_of_threads_left_to_the_main_one():
+            with _usage_errors_printable(), _disk_errors_of_threads_left_to_the_main_one():
                 return super().invoke(ctx)
         except ReformerError as error:
             say_error(str(error))
@@ -45,6 +53,20 @@ class OneMessage(TyperGroup):
                 f"{os.fsdecode(name) if isinstance(name, str | bytes) else 'reading or writing'}: {reason}; {remedy}"
             )
             raise typer.Exit(1) from None
+
+
+@contextmanager
+def _usage_errors_printable() -> Iterator[None]:
+    """Typer prints the names and values of wrong options as they come, on a console of its own."""
+    from reformer.terminal import printable
+
+    try:
+        yield
+    except _UsageError as error:
+        message = error.format_message()
+        if printable(message) == message:
+            raise
+        raise _UsageError(printable(message), error.ctx) from None
 
 
 def say_error(message: str) -> None:

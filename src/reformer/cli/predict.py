@@ -47,7 +47,7 @@ def predict(
         Path | None, typer.Option(help="For a task whose answers can be drawn: draw them into this folder.")
     ] = None,
     beams: Beams = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file and the pictures.")] = False,
     spreadsheet: Annotated[
         bool,
         typer.Option(
@@ -69,7 +69,14 @@ def predict(
 
     check_output_file(output, files, run, overwrite=overwrite)
     loaded = load_run(run, PredictingTask)
-    options = PredictOptions(format=format, text_column=text_column, text=text, pictures=pictures, beams=beams)
+    options = PredictOptions(
+        format=format,
+        text_column=text_column,
+        text=text,
+        pictures=pictures,
+        overwrite=None if pictures is None else overwrite,
+        beams=beams,
+    )
     loaded.task.check_options(loaded.recipe.training.task, options)
     skipped = 0
 

@@ -1,7 +1,6 @@
 """Generation of text by a language model, streamed in whole characters."""
 
 import codecs
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,9 @@ from reformer.tasks.language_modelling import LanguageModelling
 # stand for part of one would be held back for ever.
 PATIENCE = 8
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+TEMPERATURES = (1e-6, 1e6)
+"""The least and the greatest: divided by numbers beyond, logits overflow in float32, or are all alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,9 @@ class SamplingOptions:
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1 or self.beams < 1 or self.top_k < 0:
             raise ReformerError("expected at least one new token, at least one beam, and a top-k of 0 (all) or more")
-        if not 0 < self.temperature < math.inf:
-            raise ReformerError(
-                f"temperature {self.temperature}: expected a finite number above 0; for the likeliest: greedy"
-            )
+        if not TEMPERATURES[0] <= self.temperature <= TEMPERATURES[1]:
+            expected = f"expected a number from {TEMPERATURES[0]:g} to {TEMPERATURES[1]:,.0f}"
+            raise ReformerError(f"temperature {self.temperature}: {expected}; for the likeliest: greedy")
         if not 0 < self.top_p <= 1:
             raise ReformerError(f"top-p {self.top_p}: expected a probability above 0 and up to 1")
         if self.seed is not None and not 0 <= self.seed < 2**64:

@@ -16,10 +16,19 @@ class ForecastMetric:
         season_errors: each channel's mean absolute difference from its value a season before, over the training part
             (Hyndman and Koehler 2006): MASE 1 is as good as repeating the last season was there.
         quantiles: the predicted levels, in order.
+        units: what 1 is in each channel's own units, where `season_errors`, forecasts and values are in others.
     """
 
-    def __init__(self, columns: Sequence[str], season_errors: Sequence[float], quantiles: Sequence[float] = ()):
+    def __init__(
+        self,
+        columns: Sequence[str],
+        season_errors: Sequence[float] | Float[np.ndarray, " channels"],
+        quantiles: Sequence[float] = (),
+        *,
+        units: float | Float[np.ndarray, " channels"] = 1.0,
+    ):
         self._columns, self._scale, self._levels = columns, np.array(season_errors), list(quantiles)
+        self._units = units
         # For each channel: observed steps, absolute and squared errors summed in units of the season's error, in which
         # no square overflows or vanishes; steps inside the interval; horizons in which the series changes, and those of
         # them whose forecast does not.
@@ -51,8 +60,8 @@ class ForecastMetric:
         observed values that lies between the outermost; of several channels each `COLUMN_mase`."""
         steps, absolute, squared, inside, changes, constant = self.counts.T
         with np.errstate(divide="ignore", invalid="ignore"):
-            mase, rmse = absolute / steps, np.sqrt(squared / steps) * self._scale
-        metrics = {"mase": _mean(mase), "mae": _mean(mase * self._scale), "rmse": _mean(rmse)}
+            mase, rmse = absolute / steps, np.sqrt(squared / steps) * self._scale * self._units
+        metrics = {"mase": _mean(mase), "mae": _mean(mase * self._scale * self._units), "rmse": _mean(rmse)}
         metrics["constant_forecasts"] = float(constant.sum() / max(changes.sum(), 1))
         if len(self._levels) > 1:
             metrics["coverage"] = float(inside.sum() / max(steps.sum(), 1))

@@ -131,13 +131,19 @@ def check_output(folder: Path, recipe: Path | None = None) -> None:
         )
 
 
-def check_free(folder: Path, *, overwrite: bool, start: str | None = None) -> None:
-    """Raise `RunError` if a new run in this folder would destroy files that it may not overwrite.
+def check_free(folder: Path, *, overwrite: bool, start: str | None = None, data: Iterable[str] = ()) -> None:
+    """Raise `RunError` if a new run in this folder would destroy files that it may not overwrite, or read its own.
 
     Args:
         start: the folder of the model that the run starts from, if it is one.
+        data: the files and folders that the run reads.
     """
     check_output(folder)
+    for read in data:
+        if Path(read).is_dir() and Path(read).resolve() in (folder.resolve(), *folder.resolve().parents):
+            raise RunError(
+                f"{folder}: this is in the folder {read}, all of which is read as data; give an --output outside of it"
+            )
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -183,6 +183,8 @@ class PredictOptions:
     """Whether to repeat the text in the prediction; if nothing was said, yes."""
     pictures: Path | None = None
     """A folder to draw the predictions into."""
+    overwrite: bool | None = None
+    """Whether pictures that are there may be replaced."""
     beams: int | None = None
     """Width of the beam search where a text is generated; if nothing was said, greedy decoding."""
 

@@ -14,6 +14,7 @@ from reformer.files import write
 from reformer.recipe import Recipe
 from reformer.runs.folder import START
 from reformer.tasks.base import NoBaselineError, Task, TaskData
+from reformer.terminal import say
 
 BASELINE = "baseline.json"
 _SCORES = TypeAdapter(dict[str, Any])
@@ -38,7 +39,7 @@ def measured_baseline(
             with torch.random.fork_rng(devices=[]):
                 baseline = data.baseline()
         except NoBaselineError as error:
-            console.print(f"no baseline: {error}", highlight=False, markup=False)
+            say(console, f"no baseline: {error}")
             return None
         found = {
             "method": baseline.method,
@@ -51,11 +52,8 @@ def measured_baseline(
         write(folder / START / BASELINE, (json.dumps(found, ensure_ascii=False) + "\n").encode())
     score, seconds = found["validation"][task.best_metric], found["seconds"]
     note = "" if found["note"] is None else f"; {found['note']}"
-    console.print(
-        f"baseline {found['method']}: {task.best_metric} {score:.4f} on the validation part, {seconds:.0f} s{note}",
-        highlight=False,
-        markup=False,
-    )
+    scored = f"{task.best_metric} {score:.4f} on the validation part, {seconds:.0f} s"
+    say(console, f"baseline {found['method']}: {scored}{note}")
     return found
 
 

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from reformer import __version__
 from reformer.recipe import Recipe
 from reformer.tasks.base import Run, Task, TaskData
+from reformer.terminal import say
 from reformer.training.callbacks.base import ReportingCallback
 from reformer.training.trainer import CountingTrainer, DivergedError
 
@@ -19,18 +20,14 @@ from reformer.training.trainer import CountingTrainer, DivergedError
 def introduce(console: Console, recipe: Recipe, data: TaskData, model: PreTrainedModel, folder: Path) -> None:
     """Print the size of the data and of the model, and how and into which folder it is trained."""
     for line in data.describe():
-        console.print(line, highlight=False, markup=False)
+        say(console, line)
     chosen = f"{torch.get_num_threads()} threads, products in {recipe.training.precision}"
-    console.print(f"{count_weights(model):,} weights, {chosen}, into {folder}", highlight=False, markup=False)
+    say(console, f"{count_weights(model):,} weights, {chosen}, into {folder}")
 
 
 def introduce_frozen(console: Console, model: PreTrainedModel) -> None:
     """Print how many of the weights learn."""
-    console.print(
-        f"{count_weights(model, learned=True):,} of the weights learn, the others are frozen",
-        highlight=False,
-        markup=False,
-    )
+    say(console, f"{count_weights(model, learned=True):,} of the weights learn, the others are frozen")
 
 
 def count_weights(model: PreTrainedModel, *, learned: bool = False) -> int:

@@ -16,6 +16,7 @@ from reformer.runs.folder import CHECKPOINTS, MARKER, RECIPE, START, RunError, w
 from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.base import Processor, TaskData
 from reformer.tasks.model_setup import PretrainedStart
+from reformer.terminal import say
 from reformer.training.checkpoints import newest_whole, set_aside
 from reformer.training.model_changes import ModelChanges
 from reformer.training.precision import with_precision
@@ -119,13 +120,12 @@ def go_on(
             )
         if before is None:
             told = f"{folder}: data and tokenizer cannot be compared with those that this run began with"
-            console.print(f"{told}: it has no readable {START}/{INPUTS}", highlight=False, markup=False)
+            say(console, f"{told}: it has no readable {START}/{INPUTS}")
         elif changed:
-            told = f"{folder}: going on, as accepted, with changed {', '.join(changed)}"
-            console.print(told, highlight=False, markup=False)
+            say(console, f"{folder}: going on, as accepted, with changed {', '.join(changed)}")
             keep_inputs(now, folder)
     for line in resumed.in_words(folder):
-        console.print(line, highlight=False, markup=False)
+        say(console, line)
     resumed.set_skipped_aside()
 
 

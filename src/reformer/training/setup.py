@@ -47,7 +47,8 @@ def begin(
     else:
         # Also a run to resume that was killed before its recipe was in the folder: nothing of it is lost.
         recipe = resolve_precision(recipe)
-        check_free(folder, overwrite=overwrite, start=recipe.finetune.start_from)
+        data = [path for path in (recipe.data.train, recipe.data.validation, recipe.data.test) if path is not None]
+        check_free(folder, overwrite=overwrite, start=recipe.finetune.start_from, data=data)
     arguments = training_arguments(recipe, folder)
     # After the arguments: where processes are connected on the CPU, accelerate has set a number of its own.
     if recipe.training.num_threads is not None:

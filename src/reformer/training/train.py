@@ -29,7 +29,7 @@ from reformer.runs.folder import (
 from reformer.tasks.base import Run, Task
 from reformer.tasks.recipe_checks import check
 from reformer.tasks.registry import TASKS
-from reformer.terminal import PlainConsole
+from reformer.terminal import PlainConsole, say
 from reformer.training.baseline import measured_baseline
 from reformer.training.callbacks import ReportingCallback, build_callbacks
 from reformer.training.initial_model import (
@@ -127,12 +127,12 @@ def _train(
         changes = changes if start is None else kept_changes(start.place, folder / START)
     else:
         for line in changes.in_words(task.best_metric):
-            console.print(line, highlight=False, markup=False)
+            say(console, line)
         if is_main:
             if resumed is None:
                 kept = make_folder(folder, recipe)
                 if kept is not None:
-                    console.print(f"the run before is kept in {kept} until this one is whole", highlight=False)
+                    say(console, f"the run before is kept in {kept} until this one is whole")
             if start is not None:
                 keep_start(folder / START, model.config, data.processor, changes)
             keep_inputs(input_digests(recipe, data, folder), folder)

@@ -81,3 +81,35 @@ def test_an_image_is_turned_as_its_exif_entry_says(tmp_path, name):
     pixels = _read(Pillow.fromarray(values), tmp_path / name, exif=exif, **options)
     assert pixels.shape == (3 if options else 1, 4, 3)
     assert np.allclose(pixels[0], np.rot90(values, -1) / (65535 if "16" in name else 255))
+
+
+UPRIGHT = {
+    1: lambda image: image,
+    2: np.fliplr,
+    3: lambda image: np.rot90(image, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda image: np.rot90(image, -1),
+    7: lambda image: np.rot90(image, 2).T,
+    8: np.rot90,
+}
+"""What the orientations of TIFF 6.0 (section 8, tag 274) ask of whoever shows the image."""
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("kind", ["grey", "16 bits", "float", "colour", "transparent"])
+def test_a_tiff_is_turned_as_its_tag_says(tmp_path, kind, compression, orientation):
+    grey = np.linspace(0, 255, 12).astype(np.uint8).reshape(3, 4)
+    colour = np.repeat(grey[..., None], 3, -1)
+    values = {
+        "grey": grey,
+        "16 bits": grey.astype(np.uint16) * 257,
+        "float": grey.astype(np.float32) / 255,
+        "colour": colour,
+        "transparent": np.concatenate((colour, np.full((3, 4, 1), 255, np.uint8)), -1),
+    }
+    options = {"tiffinfo": {ORIENTATION: orientation}, "compression": compression}
+    pixels = _read(Pillow.fromarray(values[kind]), tmp_path / "t.tiff", **options)
+    assert pixels.shape[1:] == UPRIGHT[orientation](grey).shape
+    assert np.allclose(pixels[0], UPRIGHT[orientation](grey) / 255)

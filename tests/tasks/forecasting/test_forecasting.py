@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,46 @@ def test_predict_writes_the_horizon_and_a_picture(run, tmp_path):
     assert list(rows[0]) == ["file", "date", "load", "load 0.1", "load 0.9", "heat", "heat 0.1", "heat 0.9"]
     assert all(float(row["load 0.1"]) <= float(row["load"]) <= float(row["load 0.9"]) for row in rows)
     assert (tmp_path / "pictures/series.csv.png").stat().st_size > 5000
+
+
+def test_a_picture_replaces_nothing_unasked_and_no_input_ever(run, tmp_path):
+    series, other = tmp_path / "series.csv", tmp_path / "other"
+    series.write_bytes((run / "series.csv").read_bytes())
+    other.mkdir()
+    (other / "series.csv").write_bytes((run / "series.csv").read_bytes())
+
+    def predicted(*files, pictures, options=()):
+        paths = [str(file) for file in files]
+        arguments = ["predict", str(run / "run"), *paths, "--pictures", str(pictures), *options]
+        return RUNNER.invoke(app, arguments)
+
+    picture = tmp_path / "pictures/series.csv.png"
+    picture.parent.mkdir()
+    picture.write_bytes(b"dear")
+    refused = predicted(series, pictures=picture.parent)
+    assert refused.exit_code == 1
+    assert "series.csv.png: this exists already; take another --pictures, or --overwrite" in refused.stderr
+    assert refused.stdout == ""
+    assert picture.read_bytes() == b"dear"
+    twice = predicted(series, other / "series.csv", pictures=tmp_path / "new")
+    assert twice.exit_code == 1
+    assert "would both be plotted here" in twice.stderr
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "series.csv.png").write_bytes(b"an input")
+    result = predicted(series, tmp_path / "series.csv.png", pictures=tmp_path, options=["--overwrite"])
+    assert "is the same file as" in result.stderr
+    assert (tmp_path / "series.csv.png").read_bytes() == b"an input"
+    assert predicted(series, pictures=picture.parent, options=["--overwrite"]).exit_code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_column_that_looks_like_a_formula_is_its_name(run, tmp_path):
+    from reformer.tasks.forecasting.plot import plot_forecast
+
+    series = replace(read_series(run / "series.csv"), columns=(r"$\nonsense$", "a_b^c"), name=r"$\frac$.csv")
+    dates, point = series.dates_after(12), np.zeros((12, 2))
+    plot_forecast(series, dates, point, None, (), tmp_path / "plot.png", overwrite=False)
+    assert (tmp_path / "plot.png").exists()
 
 
 def test_bad_files_and_rows_are_named_and_the_others_are_answered(run, tmp_path):
@@ -265,6 +306,22 @@ def test_a_series_is_forecast_alike_whatever_its_offset_and_unit(plain, tmp_path
     assert np.unique(found).size == 24
     assert ((found - offset) / factor).min() > 5
     assert ((found - offset) / factor).max() < 15
+
+
+@pytest.mark.parametrize("exponent", [-97, 900])
+def test_a_series_that_stands_still_for_a_while_is_forecast_alike_in_any_unit(tmp_path, exponent):
+    # Longer than the context is, at zero and at another level: there the model sees no change at all.
+    still = [0.0 if 100 < hour < 260 else 12.0 if 320 < hour < 460 else number for hour, number in enumerate(_daily())]
+    numbers, factor = {"plain": still, "unit": [number * 2.0**exponent for number in still]}, 2.0**exponent
+    results, forecasts = {}, {}
+    for name, values in numbers.items():
+        results[name] = _trained(tmp_path / name, values)["test"]
+        _as_table(tmp_path / name / "still.csv", values[:240])
+        answered = RUNNER.invoke(app, ["predict", str(tmp_path / name / "run"), str(tmp_path / name / "still.csv")])
+        forecasts[name] = [json.loads(line)["load"] for line in answered.stdout.splitlines()]
+    assert len(forecasts["plain"]) == 24
+    assert forecasts["unit"] == [number * factor for number in forecasts["plain"]]
+    assert results["unit"] == results["plain"] | {name: results["plain"][name] * factor for name in ("mae", "rmse")}
 
 
 def test_numbers_whose_differences_overflow_are_refused_before_training(tmp_path):

@@ -105,7 +105,8 @@ def _pixels(file: str, path: str, line: int | None) -> NDArray[np.float32]:
 
     place = "" if line is None else f"{file}: "
     try:
-        with Pillow.open(file) as image:
+        # Not by its name: Pillow maps named files into memory, and then reads TIFFs that lie on a side as noise.
+        with open(file, "rb") as stream, Pillow.open(stream) as image:
             return _scaled(image)
     except _RangeError as error:
         raise DataError(path, line, f"{place}{error}", "save it with 8 or 16 bits, or scale it to 0 to 1") from None
@@ -113,6 +114,8 @@ def _pixels(file: str, path: str, line: int | None) -> NDArray[np.float32]:
     except Exception as error:
         if isinstance(error, FileNotFoundError):
             problem = "there is no such file"
+        elif isinstance(error, Pillow.UnidentifiedImageError):
+            problem = "no image that can be read (of no known format)"
         else:
             problem = f"no image that can be read ({error})"
         raise DataError(path, line, place + problem, "give an image file, such as a PNG") from None

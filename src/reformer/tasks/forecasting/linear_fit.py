@@ -5,8 +5,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reformer.data.batching.series_windows import SeriesWindows, stack
+from reformer.data.batching.series_windows import SeriesWindows
 from reformer.models import ReformerForForecasting
+from reformer.tasks.forecasting.splits import SeriesReader, SeriesSplits
 
 # Rows, one a channel of a window: some hundred megabytes.
 MAX_ROWS = 1 << 16
@@ -24,13 +25,13 @@ MIN_ERROR = 0.05
 
 
 @torch.no_grad()
-def fit_linear(model: ReformerForForecasting, train: SeriesWindows, validation: SeriesWindows) -> None:
+def fit_linear(model: ReformerForForecasting, splits: SeriesSplits) -> None:
     """Set `model.linear` to a ridge regression of the horizon on the last steps, for good, and let the layers add
     nothing yet: they learn what it leaves.
 
     Where the model learns quantiles, whose loss is absolute, the regression is repeated with each forecast weighted by
     one over its mean absolute error (Schlossmacher 1973): the squares then add up to absolute errors, and a few days
-    unlike all others do not decide. The penalty is the one with the least absolute error on `validation`.
+    unlike all others do not decide. The penalty is the one with the least absolute error on the validation part.
 
     Gradient descent would come to about the same place, over many passes: neighbouring steps are so alike that it
     learns their differences last. Its first steps lead away from there, hence the linear part does not learn. A model
@@ -38,10 +39,10 @@ def fit_linear(model: ReformerForForecasting, train: SeriesWindows, validation: 
     """
     if model.linear is None:
         return
-    inputs, labels = _rows(model, train)
+    inputs, labels = _rows(model, splits.train, splits.reader)
     if not len(inputs):
         return
-    held_out = _rows(model, validation)
+    held_out = _rows(model, splits.validation, splits.reader)
     best = _fitted(inputs, labels, torch.ones(len(inputs)), held_out)
     for _ in range(REWEIGHTINGS if model.config.quantiles else 0):
         best = _fitted(inputs, labels, 1 / _errors(inputs, labels, best).clamp_min(MIN_ERROR), held_out)
@@ -72,7 +73,7 @@ def _errors(inputs: Inputs, labels: Labels, coefficients: Float[Tensor, "inputs 
     return (inputs @ coefficients - labels).abs().mean(-1)
 
 
-def _rows(model: ReformerForForecasting, windows: SeriesWindows) -> tuple[Inputs, Labels]:
+def _rows(model: ReformerForForecasting, windows: SeriesWindows, reader: SeriesReader) -> tuple[Inputs, Labels]:
     """Scaled last steps with a one behind them, and the scaled horizon, of the channels whose horizon has no gap.
     Above `MAX_ROWS`, those of origins that are equally far apart."""
     most = max(1, MAX_ROWS // len(windows.series.columns))
@@ -80,7 +81,7 @@ def _rows(model: ReformerForForecasting, windows: SeriesWindows) -> tuple[Inputs
     recent = windows.with_context(model.config.linear_context)
     parts = []
     for begin in range(0, len(chosen), ROWS_AT_A_TIME):
-        batch = stack([recent[int(index)] for index in chosen[begin : begin + ROWS_AT_A_TIME]])
+        batch = reader.collate([recent[int(index)] for index in chosen[begin : begin + ROWS_AT_A_TIME]])
         inputs, labels = model.scaled(batch["values"], batch["labels"])
         complete = labels.isfinite().all(-1)
         parts.append((torch.cat((inputs, torch.ones(len(inputs), 1)), -1)[complete], labels[complete]))

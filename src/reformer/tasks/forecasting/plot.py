@@ -10,12 +10,34 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from reformer.data import Series
-from reformer.files import make_folders, write
+from reformer.errors import ReformerError
+from reformer.files import make_folders, refuse_existing, refuse_overwriting_inputs, replaced
 
 PAST_COLOUR, FORECAST_COLOUR = "#4c72b0", "#c44e52"
 
 # The past that is drawn, in horizons.
 HORIZONS_BEFORE = 3
+
+
+def plot_paths(files: Sequence[str], folder: Path, *, overwrite: bool) -> dict[str, Path]:
+    """Where the forecast of each file is plotted: in the folder, under the file's name.
+
+    Raises:
+        ReformerError: two files have one name, or a plot would replace an input or, unasked, what is there.
+    """
+    plotted: dict[Path, str] = {}
+    for file in files:
+        path = folder / f"{Path(file).name}.png"
+        if path in plotted:
+            raise ReformerError(
+                f"{path}: the forecasts of {plotted[path]} and of {file} would both be plotted here; predict for each "
+                "with --pictures of its own"
+            )
+        refuse_overwriting_inputs(path, files)
+        if not overwrite:
+            refuse_existing(path, option="--pictures")
+        plotted[path] = file
+    return {file: path for path, file in plotted.items()}
 
 
 def plot_forecast(
@@ -25,11 +47,14 @@ def plot_forecast(
     quantiles: Float[np.ndarray, "horizon channels levels"] | None,
     levels: Sequence[float],
     path: Path,
+    *,
+    overwrite: bool,
 ) -> None:
     """Draw each channel's last steps and its forecast, with a band between each two quantiles at equal distance.
 
     Args:
         quantiles: in the order of `levels`.
+        overwrite: whether a file at `path` may be replaced.
     """
     channels = len(series.columns)
     before = slice(-HORIZONS_BEFORE * len(dates), None)
@@ -50,9 +75,10 @@ def plot_forecast(
                 label=f"{levels[low]:g} to {levels[high]:g}",
             )
         panel.plot(dates, point[:, channel], color=FORECAST_COLOUR, label="forecast")
-        panel.set_ylabel(series.columns[channel])
+        # Names with two dollars would be read as formulas, and be errors where they are none.
+        panel.set_ylabel(series.columns[channel], parse_math=False)
         panel.grid(alpha=0.2)
-    panels[0].set_title(series.name)
+    panels[0].set_title(series.name, parse_math=False)
     locator = AutoDateLocator()
     panels[-1].xaxis.set_major_locator(locator)
     panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))
@@ -62,4 +88,5 @@ def plot_forecast(
     drawn = BytesIO()
     figure.savefig(drawn, format="png", dpi=120)
     make_folders(path.parent)
-    write(path, drawn.getvalue())
+    with replaced(path, overwrite=overwrite) as file:
+        file.write(drawn.getvalue())

@@ -1,16 +1,20 @@
 """Splits of a time series in time, and the reader that a run keeps."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
+import torch
+from jaxtyping import Float64
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
+from torch import Tensor
 
 from reformer.data import DataError, Series, load_series, read_series
-from reformer.data.batching.series_windows import SeriesWindows
+from reformer.data.batching.series_windows import SeriesWindows, stack
 from reformer.data.errors import OnError, raise_error
 from reformer.files import write
 from reformer.recipe import AtLeastOne, DataRecipe
@@ -64,6 +68,19 @@ class SeriesReader:
     season: int
     season_errors: tuple[float, ...]
     """The mean absolute difference of each channel from itself a season before, the unit of MASE."""
+
+    @property
+    def units(self) -> Float64[np.ndarray, " channels"]:
+        """Powers of two about as large as the seasons' errors, in which a model sees the channels.
+
+        Without them the model could not tell how large a change is in a channel that does not change for a while.
+        """
+        return np.ldexp(1.0, np.frexp(self.season_errors)[1] - 1)
+
+    def collate(self, windows: Sequence[dict[str, NDArray[np.floating]]]) -> dict[str, Tensor]:
+        """Windows of equal lengths as a batch, in `units`."""
+        batch, units = stack(windows), torch.from_numpy(self.units)
+        return batch | {name: batch[name] / units for name in ("values", "labels") if name in batch}
 
     def read(self, path: str, on_error: OnError = raise_error) -> Series:
         """The series of a file, in the run's channels.

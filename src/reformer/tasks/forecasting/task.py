@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from reformer.data import DataError, Series, load_series
-from reformer.data.batching.series_windows import SeriesWindows, stack
+from reformer.data.batching.series_windows import SeriesWindows
 from reformer.data.batching.token_batches import TokenBatches
 from reformer.data.errors import OnError
 from reformer.metrics.forecasting import ForecastMetric
@@ -27,7 +27,7 @@ from reformer.tasks.base import (
 )
 from reformer.tasks.forecasting.baseline import measure_baseline
 from reformer.tasks.forecasting.linear_fit import fit_linear
-from reformer.tasks.forecasting.plot import plot_forecast
+from reformer.tasks.forecasting.plot import plot_forecast, plot_paths
 from reformer.tasks.forecasting.splits import (
     FORECASTS_TO_A_HORIZON,
     SERIES_FILE,
@@ -57,7 +57,7 @@ class Forecasting(PredictingTask):
     greater_is_better = False
     recipe_type = SeriesRecipe
     processor_file = SERIES_FILE
-    predict_options = frozenset({"split", "pictures"})
+    predict_options = frozenset({"split", "pictures", "overwrite"})
 
     def check_recipe(self, recipe: SeriesRecipe) -> None:
         super().check_recipe(recipe)
@@ -78,8 +78,10 @@ class Forecasting(PredictingTask):
         self, run: "Run[Forecasting]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
         """A record for each step of the horizon: file, date, and each column with its quantiles."""
+        files, overwrite = list(files), bool(options.overwrite)
+        plots = {} if options.pictures is None else plot_paths(files, options.pictures, overwrite=overwrite)
         for file, series in read_files(files, lambda file: [(file, run.processor.read(file, on_error))], on_error):
-            yield from self._forecast(run, file, series, options.pictures)
+            yield from self._forecast(run, file, series, plots.get(file), overwrite=overwrite)
 
     def evaluate(self, run: "Run[Forecasting]", source: str, options: PredictOptions) -> dict[str, int | float]:
         """Metrics over the whole series, or over the part of a data set that the recipe's fractions give a split."""
@@ -108,14 +110,16 @@ class Forecasting(PredictingTask):
         return SeriesWindows(series, context, horizon, 0, len(series.dates), every)
 
     def _forecast(
-        self, run: "Run[Forecasting]", file: str, series: Series, pictures: Path | None
+        self, run: "Run[Forecasting]", file: str, series: Series, plot: Path | None, *, overwrite: bool
     ) -> Iterator[dict[str, Any]]:
         window = self._all(run, series).window(len(series.dates))
         with torch.inference_mode():
-            outputs = run.model(**to_device(stack([window]), run.model.device))
-        levels = run.model.config.quantiles
-        point = outputs.prediction[0].double().cpu().numpy()
-        quantiles = None if outputs.quantiles is None else outputs.quantiles[0].double().cpu().numpy()
+            outputs = run.model(**to_device(run.processor.collate([window]), run.model.device))
+        levels, units = run.model.config.quantiles, run.processor.units
+        point = outputs.prediction[0].double().cpu().numpy() * units
+        quantiles = None
+        if outputs.quantiles is not None:
+            quantiles = outputs.quantiles[0].double().cpu().numpy() * units[:, None]
         dates = series.dates_after(len(point))
         for step, date in enumerate(dates):
             record: dict[str, Any] = {"file": file, "date": str(date)}
@@ -125,8 +129,8 @@ class Forecasting(PredictingTask):
                     if quantiles is not None and level != 0.5:
                         record[f"{column} {level:g}"] = float(quantiles[step, channel, number])
             yield record
-        if pictures is not None:
-            plot_forecast(series, dates, point, quantiles, levels, pictures / f"{Path(file).name}.png")
+        if plot is not None:
+            plot_forecast(series, dates, point, quantiles, levels, plot, overwrite=overwrite)
 
 
 class ForecastingData(TaskData[SeriesWindows]):
@@ -148,10 +152,10 @@ class ForecastingData(TaskData[SeriesWindows]):
         return _lengths(dataset, self.config)
 
     def collate(self, examples: Sequence[Any]) -> dict[str, Tensor]:
-        return stack(examples)
+        return self._reader.collate(examples)
 
     def initialize(self, model: ReformerForForecasting) -> None:
-        fit_linear(model, self._splits.train, self._splits.validation)
+        fit_linear(model, self._splits)
 
     def new_metric(self) -> ForecastMetric:
         return _new_metric(self._reader, self.config)
@@ -178,7 +182,7 @@ def evaluate_windows(run: Run[Forecasting], windows: SeriesWindows) -> dict[str,
     """The metrics of a run over all these forecasts."""
     config: Any = run.model.config
     order = TokenBatches(_lengths(windows, config), batch_tokens=BATCH_TOKENS)
-    batches = (stack([windows[index] for index in indices]) for indices in order)
+    batches = (run.processor.collate([windows[index] for index in indices]) for indices in order)
     metric = evaluate_batches(run.model, batches, _evaluate_batch, _new_metric(run.processor, config))
     return {"forecasts": len(windows), **metric.result()}
 
@@ -189,7 +193,7 @@ def _lengths(windows: SeriesWindows, config: ReformerConfig) -> list[int]:
 
 
 def _new_metric(reader: SeriesReader, config: ReformerConfig) -> ForecastMetric:
-    return ForecastMetric(reader.columns, reader.season_errors, config.quantiles)
+    return ForecastMetric(reader.columns, reader.season_errors / reader.units, config.quantiles, units=reader.units)
 
 
 def _evaluate_batch(model: nn.Module, batch: dict[str, Any], metric: ForecastMetric) -> tuple[float, int]:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from transformers import PreTrainedModel, TrainerControl, TrainerState, TrainingArguments
 
+from reformer.terminal import say
 from reformer.training.allocator import LARGEST_KEPT, gives_back
 from reformer.training.callbacks.base import ReportingCallback
 
@@ -54,7 +55,7 @@ class FreedMemory(ReportingCallback):
             return
         self._decided = True
         self._keeps = free_memory() >= HEADROOM * args.world_size * peak_memory() and _keep()
-        self._console.print(f"note: {KEPT if self._keeps else ADVICE}", highlight=False, markup=False)
+        say(self._console, f"note: {KEPT if self._keeps else ADVICE}")
 
     def close(self) -> None:
         """Give freed memory back to the system, now and from here on."""

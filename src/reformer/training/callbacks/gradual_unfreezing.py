@@ -7,6 +7,7 @@ from transformers import PreTrainedModel, TrainerControl, TrainerState, Training
 
 from reformer.errors import ReformerError
 from reformer.finetuning import freeze_all_but_top, layers
+from reformer.terminal import say
 from reformer.training.callbacks.base import ReportingCallback
 
 # A single evaluation without a gain may be chance.
@@ -65,7 +66,7 @@ class GradualUnfreezing(ReportingCallback):
         if self._open > before:
             freeze_all_but_top(self._model, self._open)
             part = "embeddings" if self._open > self._count else f"layer {self._count - self._open}"
-            self._console.print(f"begins to learn: {part}", highlight=False, markup=False)
+            say(self._console, f"begins to learn: {part}")
         if self._stale == PATIENCE:
             control.should_training_stop = True
 

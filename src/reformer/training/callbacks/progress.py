@@ -10,6 +10,7 @@ from rich.progress import Progress as ProgressBar
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from reformer.tasks.base import Task, TaskData
+from reformer.terminal import say
 from reformer.training.callbacks.base import ReportingCallback
 from reformer.training.schedule import Schedule
 
@@ -132,5 +133,5 @@ class Progress(ReportingCallback):
         return f"{self._schedule.seconds / 60:5.1f} min  step {state.global_step:,}{loss}{score}"
 
     def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False)
+        say(self._console, line)
         self._printed = time.perf_counter()
