@@ -13,6 +13,8 @@ from reformer.models.pretrained import ARCHITECTURES, Converted, PretrainedError
 from reformer.models.progress_bars import no_progress_bars
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+MOST_ADAPTERS = 16
+"""Adapters upon each other, at most."""
 
 
 def load_pretrained(place: str) -> PreTrainedModel:
@@ -27,8 +29,13 @@ def load_pretrained(place: str) -> PreTrainedModel:
 
     Raises:
         FinetuningError: there is no such model, it is none of ours, its training has not finished, or weights are
-            missing in it or unknown, which are named; of an adapter, its model is not there, or not the same.
+            missing in it or unknown, which are named; of an adapter, its model is not there, not the same, or itself.
     """
+    return _load(place, ())
+
+
+def _load(place: str, above: tuple[Path, ...]) -> PreTrainedModel:
+    """See `load_pretrained`; `above` are the folders of the adapters that this model is to be the base of."""
     folder = Path(place)
     if not folder.is_dir():
         if folder.exists():
@@ -46,7 +53,12 @@ def load_pretrained(place: str) -> PreTrainedModel:
     if head is None:
         return converted(place).model
     if (folder / ADAPTER).is_file() and (folder / ADAPTER_CONFIG).is_file():
-        return load_adapter(folder, load_pretrained(base_of(folder)), head)
+        if folder.resolve() in above or len(above) == MOST_ADAPTERS:
+            chain = ", of ".join(map(str, above))
+            raise FinetuningError(
+                f"{place}: this is an adapter of itself, or of too many: {chain}; give one of a model"
+            )
+        return load_adapter(folder, _load(base_of(folder), (*above, folder.resolve())), head)
     try:
         with no_progress_bars():
             return head.from_pretrained(place).eval()
@@ -67,6 +79,8 @@ def _head(place: str) -> type[PreTrainedModel] | None:
     """The class that the configuration at this place names; None for another architecture that can be converted."""
     try:
         found, _ = PreTrainedConfig.get_config_dict(place)
+        if not isinstance(found, dict):
+            raise ValueError(f"its configuration is a {type(found).__name__} and no object of fields")
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise FinetuningError(
@@ -82,8 +96,9 @@ def _head(place: str) -> type[PreTrainedModel] | None:
             f"converted: {', '.join(ARCHITECTURES)}; another model's weights have no place in ours"
         )
     names = found.get("architectures") or []
+    known = isinstance(names, list) and len(names) == 1 and isinstance(names[0], str)
     heads = {name: getattr(models, name) for name in models.__all__ if name != "ReformerPreTrainedModel"}
-    if len(names) != 1 or not isinstance(heads.get(names[0]), type) or not issubclass(heads[names[0]], PreTrainedModel):
+    if not known or not isinstance(heads.get(names[0]), type) or not issubclass(heads[names[0]], PreTrainedModel):
         raise FinetuningError(
             f"{place}: its config.json names the architecture {names}, expected one of "
             f"{', '.join(name for name in heads if name != 'ReformerConfig')}; save the model with save_pretrained"
