@@ -1,6 +1,6 @@
 """Heads for token and sequence classification."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassifierOutput
 
-from reformer.models.backbone import real_tokens
+from reformer.models.backbone import ReformerModel, real_tokens
 from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import IGNORE_INDEX, Head, token_loss
 from reformer.nn import CharacterReader, FusionPooling, SequenceNgramLogits, TokenNgramLogits
@@ -124,7 +124,7 @@ class ReformerForTokenClassification(Head):
         if self.characters is not None:
             assert character_pieces is not None
             assert character_places is not None
-            own = self.reformer.embed(character_ids)
+            own = cast(ReformerModel, self.reformer).embed(character_ids)
             hidden = self.characters(hidden, character_pieces, own, character_places)
         loss, logits = None, None
         if self.transitions is None:
