@@ -141,6 +141,7 @@ class CountingTrainer(Trainer):
     def _evaluate(self, trial: Any, ignore_keys: Any, skip_scheduler: bool = False) -> dict[str, float]:
         metrics = super()._evaluate(trial, ignore_keys, skip_scheduler)
         if skip_scheduler:
+            assert self.model is not None
             self._determine_best_metric(metrics, trial)
             self._save_checkpoint(self.model, trial)
         return metrics
