@@ -142,6 +142,7 @@ class CountingTrainer(Trainer):
         metrics = super()._evaluate(trial, ignore_keys, skip_scheduler)
         if skip_scheduler:
             self._determine_best_metric(metrics, trial)
+            assert self.model is not None
             self._save_checkpoint(self.model, trial)
         return metrics
 
