@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from reformer.baselines.ngram_classifier import code_points
-from reformer.baselines.ngram_tagger import MIN_ITERATIONS, MissingPackageError, NgramTagger
+from reformer.baselines.ngram_tagger import PASSES, SECONDS_TO_READ, SECONDS_TO_WEIGH, MissingPackageError, NgramTagger
 from reformer.nn.ngrams import group_rows, groups_around
 
 TEXTS = ["我去北京", "江泽民来了", "他不在上海"]
@@ -32,14 +32,21 @@ def test_a_token_without_a_tag_is_left_out():
     assert [found.tolist() for found in model.tags(texts)][1:] == TAGS[1:]
 
 
-def test_much_text_is_read_with_fewer_iterations_and_then_in_part():
+def test_much_text_is_read_with_fewer_iterations_then_by_a_perceptron_and_then_in_part():
     texts, tags = _sentences()
-    whole = NgramTagger.fit(texts * 10, tags * 10, num_tags=5, minutes=1.0)
-    fewer = NgramTagger.fit(texts * 10, tags * 10, num_tags=5, minutes=1.79e-4)
-    least = NgramTagger.fit(texts * 10, tags * 10, num_tags=5, minutes=2.37e-5)
-    assert (whole.iterations, whole.learned_from) == (100, 30)
-    assert (fewer.iterations, fewer.learned_from) == (50, 30)
-    assert (least.iterations, least.learned_from) == (MIN_ITERATIONS, 6)
+
+    def fitted(seconds_a_token):
+        # 140 tokens in all.
+        return NgramTagger.fit(texts * 10, tags * 10, num_tags=5, minutes=140 * seconds_a_token / 60)
+
+    iteration = SECONDS_TO_WEIGH * (12 + 25 + 20)
+    fewer, perceptron = fitted(SECONDS_TO_READ + 80.5 * iteration), fitted(SECONDS_TO_READ + 50.5 * iteration)
+    part = fitted((SECONDS_TO_READ + PASSES * iteration) / 4.9)
+    assert (fitted(1.0).method, fitted(1.0).learned_from) == ("L-BFGS of 100 iterations", 30)
+    assert (fewer.method, fewer.learned_from) == ("L-BFGS of 80 iterations", 30)
+    assert (perceptron.method, perceptron.learned_from) == ("averaged perceptron of 10 passes", 30)
+    assert (part.method, part.learned_from) == ("averaged perceptron of 10 passes", 6)
+    assert [found.tolist() for found in perceptron.tags(texts)] == TAGS
 
 
 def test_its_weights_are_those_it_tags_with():

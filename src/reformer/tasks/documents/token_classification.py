@@ -160,7 +160,7 @@ class TokenClassification(DocumentTask):
                 names = [tags[number] for number in numbers]
                 yield DocumentAnswer(spans=tuple(decode_spans(names, offsets, document.text)))
 
-        notes = [f"{model.iterations} iterations"]
+        notes = [model.method]
         if model.learned_from < len(splits.train):
             notes.append(f"learned from {model.learned_from:,} of {len(splits.train):,} documents")
         return ClassicalModel("linear-chain CRF over 1 to 3 characters within 2 of each", ", ".join(notes), answers)

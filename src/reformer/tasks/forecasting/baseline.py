@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float64
 from numpy import ndarray
 
-from reformer.data.batching.series_windows import SeriesWindows, stack
+from reformer.data.batching.series_windows import SeriesWindows
 from reformer.metrics.forecasting import ForecastMetric
 from reformer.models import ReformerConfig, ReformerForForecasting
 from reformer.tasks.base import Baseline
 from reformer.tasks.forecasting.linear_fit import fit_linear
-from reformer.tasks.forecasting.splits import SeriesSplits
+from reformer.tasks.forecasting.splits import SeriesReader, SeriesSplits
 
 WINDOWS_AT_A_TIME = 256
 MAX_LINEAR_CONTEXT = 1024
@@ -78,7 +78,7 @@ def _linear(splits: SeriesSplits, context: int) -> Forecaster:
     # Where no window is without a gap nothing can be fitted, and the mean is forecast.
     for parameter in (*model.linear.parameters(), *model.forecast.parameters()):  # pyright: ignore
         parameter.zero_()
-    fit_linear(model, splits.train, splits.validation)
+    fit_linear(model, splits)
 
     def forecast(batch: dict[str, Any]) -> Float64[ndarray, "batch horizon channels"]:
         with torch.inference_mode():
@@ -88,12 +88,14 @@ def _linear(splits: SeriesSplits, context: int) -> Forecaster:
 
 
 def _scores(forecast: Forecaster, windows: SeriesWindows, splits: SeriesSplits) -> dict[str, int | float]:
-    metric = ForecastMetric(splits.reader.columns, splits.reader.season_errors)
-    for batch in _batches(windows):
+    reader = splits.reader
+    # In the reader's units, in which no square overflows or vanishes.
+    metric = ForecastMetric(reader.columns, reader.season_errors / reader.units, units=reader.units)
+    for batch in _batches(windows, reader):
         metric.update(forecast(batch), batch["labels"].double().numpy())
     return {"forecasts": len(windows), **metric.result()}
 
 
-def _batches(windows: SeriesWindows) -> Iterator[dict[str, Any]]:
+def _batches(windows: SeriesWindows, reader: SeriesReader) -> Iterator[dict[str, Any]]:
     for begin in range(0, len(windows), WINDOWS_AT_A_TIME):
-        yield stack([windows[index] for index in range(begin, min(begin + WINDOWS_AT_A_TIME, len(windows)))])
+        yield reader.collate([windows[index] for index in range(begin, min(begin + WINDOWS_AT_A_TIME, len(windows)))])
