@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := src tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults test-triton test-data check bench docs sanitize wheel test-wheel clean
+.PHONY: help demo test test-slow test-faults test-fuzz test-triton test-data check bench docs sanitize wheel test-wheel clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ test-triton: $(VENV)/ready-test,gpu  ## the GPU's kernels in an interpreter, and
 
 test-data: $(VENV)/ready-test  ## the tests on real data sets, which are fetched
 	$(BIN)/python -m pytest -m data
+
+test-fuzz: $(VENV)/ready-test  ## 100,000 damaged and hostile inputs of every kind
+	$(BIN)/python -m tests.fuzz --inputs 100000
 
 check: $(VENV)/ready-dev docs  ## format, lint, types, and the documentation, strictly
 	$(BIN)/ruff format --check $(SOURCES)

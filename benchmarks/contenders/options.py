@@ -97,7 +97,8 @@ class LayersAlone(nn.Module):
 
         stack, head = self.model.reformer, self.model.lm_head
         tokens = Tokens.of(torch.ones_like(input_ids, dtype=torch.bool), padded=False)
-        tokens = replace(tokens, rotary=rotary_waves(tokens.positions, HEAD_DIM))
+        waves = rotary_waves(tokens.positions, HEAD_DIM)
+        tokens = replace(tokens, rotary=dict.fromkeys(stack.config.attention_layers, waves))
         first = second = stack.embeddings(input_ids)
         for sublayer in stack.encoder.sublayers:
             first, second = second, first + sublayer(second, tokens, Replay())

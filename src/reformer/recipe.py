@@ -65,8 +65,19 @@ class TokenizerRecipe(_Table, frozen=True):
         None, description="how often a character must occur to be known; none: once"
     )
 
+    vocabulary: Literal["whole", "used"] | None = Field(
+        None,
+        description="of the tokenizer of the start: used leaves the pieces that the training texts have, single "
+        "characters of their scripts and a reserve of frequent ones, and the model only their embeddings; none: whole",
+    )
+
     @model_validator(mode="after")
     def _only_characters_are_counted(self) -> Self:
+        if self.kind != FROM_START and self.vocabulary is not None:
+            raise ValueError(
+                f"vocabulary = {self.vocabulary!r} with kind = {self.kind!r}: only a trained model has embeddings to "
+                f'leave out; give kind = "{FROM_START}"'
+            )
         counted = [name for name in ("vocab_size", "min_frequency") if getattr(self, name) is not None]
         if self.kind != "character" and counted:
             raise ValueError(f"kind = {self.kind!r} has its own vocabulary; leave out {', '.join(counted)}")
@@ -92,8 +103,9 @@ class FinetuneRecipe(_Table, frozen=True):
 
     start_from: str | None = Field(
         None,
-        description="a run folder, a model's folder, or its name on the hub: begin with its weights, its tokenizer and "
-        "its architecture; [model] may then change what leaves the weights as they are",
+        description="a run folder, a model's folder, its name on the hub, or index:NAME of `reformer data list`: begin "
+        "with its weights, its tokenizer and its architecture; [model] may then change what leaves the weights as they "
+        "are",
     )
     freeze: list[str] | Literal["auto"] | None = Field(
         None,

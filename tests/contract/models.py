@@ -19,7 +19,7 @@ from reformer.models import (
     ReformerForTokenClassification,
     ReformerPreTrainedModel,
 )
-from reformer.nn import ReversibleSequence
+from reformer.nn import ResidualSequence, ReversibleSequence
 from reformer.ops import gpu, native
 
 VOCABULARY, LABELS = 41, 5
@@ -136,6 +136,44 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "position_embedding_type": "sinusoidal",
         "hidden_act": "relu",
     },
+    "post-norm": {
+        "attention_layers": ["local+lsh", "full", "lsh", "local"],
+        "residual_streams": 1,
+        "reversible": False,
+        "recompute": True,
+        "norm_order": "post",
+        "attention_bias": "all",
+        "shared_query_key": False,
+        "hashed_scores": "dot",
+        "global_tokens": [0, 3],
+        "position_embedding_type": "learned",
+        **FLATTER,
+    },
+    "rms": {
+        "attention_layers": ["local", "full", ["local+lsh", "local+lsh", "lsh", "lsh"]],
+        "residual_streams": 1,
+        "reversible": False,
+        "recompute": True,
+        "norm_order": "first",
+        "norm": "rms",
+        "num_attention_heads": 4,
+        "attention_head_size": 8,
+        "num_key_value_heads": 2,
+        "global_tokens": [1],
+        "attention_bias": "query_key_value",
+        "query_key_norm": True,
+        "shared_query_key": False,
+        "rope_theta": {"full": 500.0, "local": 100.0, "lsh": 50.0, "local+lsh": 50.0},
+        **FLATTER,
+    },
+    "global": {
+        "attention_layers": ["local", "lsh", "local+lsh"],
+        "global_tokens": [5, 0],
+        "attention_bias": "all",
+        "query_key_norm": True,
+        "norm": "rms",
+        **FLATTER,
+    },
     "none": {"attention_layers": ["local+lsh"], "position_embedding_type": "none", "hidden_act": "silu"},
 }
 """Every attention kind alone, then together with every other option."""
@@ -151,7 +189,8 @@ class Head:
     fields: dict[str, Any] = field(default_factory=dict)
 
     def build(self, variant: str = "local+lsh", **options: Any) -> Any:
-        config = ReformerConfig(**{**SMALL, "is_decoder": self.causal, **VARIANTS[variant], **self.fields, **options})
+        fields = {**SMALL, "is_decoder": self.causal, **VARIANTS[variant], **self.fields, **options}
+        config = ReformerConfig(**fields)
         model = self.model(config).eval()
         # What starts without effect, at zero or as the identity, would not show what is wrong with it.
         with torch.no_grad():
@@ -162,6 +201,12 @@ class Head:
                     parameter.normal_(std=0.5)
                 elif name.endswith("transform.coefficients"):
                     parameter.normal_(std=0.01)
+                elif name.endswith(("query.bias", "query_key.bias", "key.bias", "value.bias", "output.bias")):
+                    parameter.normal_(std=0.2)
+                elif name.endswith(("query_norm.weight", "key_norm.weight")) or (
+                    ".norm." in name and {"norm", "norm_order"} & fields.keys()
+                ):
+                    parameter.normal_(1.0, std=0.2)
             for name, buffer in model.named_buffers():
                 if name.endswith("ngrams.frequent"):
                     buffer.bernoulli_(0.7)
@@ -223,6 +268,8 @@ def plain_twin(model: Any) -> Any:
     for module in plain.modules():
         if isinstance(module, ReversibleSequence):
             module.reversible = False
+        elif isinstance(module, ResidualSequence):
+            module.recompute = False
     return plain
 
 
@@ -251,7 +298,8 @@ def the_same(model: Any, after: Tensor, before: Tensor) -> bool:
     On a GPU, and in plain PyTorch for queries with a row of their own, the places in a row say where tiles begin, and
     tokens of the future move these: sums are split elsewhere.
     """
-    apart = not model.config.shared_query_key or model.config.is_encoder_decoder
+    config = model.config
+    apart = not config.shared_query_key or config.is_encoder_decoder or config.global_tokens
     if gpu.INTERPRETED or (native.LIBRARY is None and apart):
         return bool((after - before).abs().max() < (1e-12 if after.dtype == torch.float64 else 1e-5))
     return torch.equal(after, before)

@@ -20,13 +20,21 @@ CHOICES: list[list[dict[str, Any]]] = [
         {"attention_layers": ["full", "full"]},
         {"attention_layers": [["local", "lsh"], "local+lsh"]},
     ],
-    [{}, {"residual_streams": 1, "reversible": False}],
+    [
+        {},
+        {"residual_streams": 1, "reversible": False},
+        {"residual_streams": 1, "reversible": False, "recompute": True, "norm_order": "post"},
+    ],
     [{}, AXIAL, *({"position_embedding_type": kind} for kind in ("learned", "sinusoidal", "none"))],
     [{}, {"shared_query_key": False}, {"shared_query_key": False, "num_key_value_heads": 1}],
     [{}, {"num_key_value_heads": 1}],
     [{}, {"local_window": [3, 7]}, {"lsh_window": [9, 4]}],
     [{}, {"score_transform": "polynomial", "score_polynomial_order": 2}, {"score_transform": "sinh"}],
     [{}, {"time_bias_length": 40}, {"time_bias_length": 30, "time_bias_steps": [1, 2]}],
+    [{}, {"global_tokens": [0, 4]}, {"global_tokens": [2]}],
+    [{}, {"hashed_scores": "dot", "shared_query_key": False}],
+    [{}, {"attention_bias": "all"}, {"attention_bias": "query_key_value"}],
+    [{}, {"query_key_norm": True}, {"norm": "rms"}],
     [{}, {"gated_heads": True}, {"gated_heads": True, "attention_act": "silu"}],
     [{}, {"convolution_kernel": 3}],
     [{}, {"projection_kernel": 3}],
@@ -48,8 +56,8 @@ WITHOUT_EFFECT = [{"ngram_dropout": 0.2}, {"circulant_block": 16}]
 """Choices that need another option."""
 
 NAMES = ("causal-lm", "masked-lm", "token-classification", "encoder-decoder")
-SEED = 1204
-TRIED = range(SEED, SEED + 15)
+SEED = 1224
+TRIED = range(SEED, SEED + 16)
 """Seeds. The first is such that every choice that has an effect is tried."""
 
 LENGTH = 29

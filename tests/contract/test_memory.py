@@ -51,6 +51,19 @@ def test_no_option_makes_it_grow_with_depth(variant):
     assert kept[0] == kept[1]
 
 
+def test_a_plain_model_that_recomputes_keeps_one_vector_a_token_and_sublayer():
+    head, ids = HEADS["token-classification"], random_ids(1, 200)
+    kept = {}
+    for recompute in (True, False):
+        for depth in (2, 8):
+            layers = ["local+lsh"] * depth
+            model = head.build("post-norm", attention_layers=layers, recompute=recompute).train()
+            kept[recompute, depth] = _kept_bytes(model, ids, head.labels(ids))
+    stream = ids.shape[1] * model.config.hidden_size * 4
+    assert kept[True, 8] - kept[True, 2] <= 2 * 6 * stream
+    assert kept[False, 8] - kept[False, 2] > 5 * (kept[True, 8] - kept[True, 2])
+
+
 @pytest.fixture
 def drawn(monkeypatch):
     """The replays of every forward pass, as they are drawn."""

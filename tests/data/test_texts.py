@@ -13,6 +13,7 @@ from reformer.data import (
     find_text,
     split_text,
     text_pieces,
+    texts,
     token_bytes,
     token_ids,
 )
@@ -64,10 +65,42 @@ def test_ids_of_characters_are_kept_in_the_cache(file, tmp_path):
     ids = token_ids(find_text(str(file)), tokenizer)
     assert ids.read(0, len(ids)).tolist() == tokenizer(TEXT).input_ids
     assert ids.text_bytes == len(TEXT.encode())
-    kept = list((tmp_path / "cache" / "tokens").iterdir())
-    assert [path.suffix for path in kept] == [".uint16"]
+    kept = list((tmp_path / "cache" / "tokens").glob("*.uint16"))
+    assert len(kept) == 1
     token_ids(find_text(str(file)), tokenizer)
-    assert list((tmp_path / "cache" / "tokens").iterdir()) == kept
+    assert list((tmp_path / "cache" / "tokens").glob("*.uint16")) == kept
+
+
+@pytest.mark.parametrize("damage", ["changed", "shortened", "without a digest"])
+def test_what_the_cache_holds_is_made_again_where_it_has_changed(damage, tmp_path):
+    packed = tmp_path / "text.txt.gz"
+    packed.write_bytes(gzip.compress(TEXT.encode()))
+    tokenizer = character_tokenizer([TEXT])
+    ids = token_ids(find_text(str(packed)), tokenizer)
+    [plain] = (tmp_path / "cache/unpacked").glob("text.txt-*[!6]")
+    [tokens] = (tmp_path / "cache/tokens").glob("*.uint16")
+    expected = ids.read(0, len(ids)).tolist()
+    for file in (plain, tokens):
+        status, data = file.stat(), file.read_bytes()
+        if damage == "without a digest":
+            file.with_name(f"{file.name}.sha256").unlink()
+        file.write_bytes(bytes(len(data)) if damage != "shortened" else data[:2])
+        # As a disk that fails does it: the time stays.
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    again = token_ids(find_text(str(packed)), tokenizer)
+    assert plain.read_bytes() == TEXT.encode()
+    assert again.read(0, len(again)).tolist() == expected
+
+
+def test_a_compressed_file_that_would_fill_the_disk_is_refused(tmp_path, monkeypatch):
+    packed = tmp_path / "bomb.txt.gz"
+    packed.write_bytes(gzip.compress(bytes(1 << 23)))
+    monkeypatch.setattr(texts, "MOST_UNPACKED", 1 << 20)
+    with pytest.raises(
+        DataError, match=r"bomb\.txt\.gz: the compressed file holds over 1,\d{3},\d{3} bytes, more than 200"
+    ):
+        find_text(str(packed))
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
 def test_a_text_is_split_between_two_characters(file):

@@ -206,3 +206,69 @@ def test_another_kind_of_adapter_is_refused(adapter):
     file.write_text("{}")
     with pytest.raises(FinetuningError, match="it names no base_model_name_or_path"):
         load_pretrained(str(folder))
+
+
+HOSTILE = [
+    ({"base_model_name_or_path": 5}, "it names no base_model_name_or_path"),
+    ({"base_model_name_or_path": None}, "it names no base_model_name_or_path"),
+    ({"base_model_name_or_path": ""}, "it names no base_model_name_or_path"),
+    ({"r": 10**9}, r"r = 1000000000: expected less than or equal to 16384"),
+    ({"r": 0}, "r = 0: expected greater than or equal to 1"),
+    ({"r": "8"}, "r = 8: expected a valid integer"),
+    ({"r": 5}, r"r = 5, and the rank of its weights is 3"),
+    ({"lora_alpha": "inf"}, "lora_alpha = inf: expected a valid number"),
+    ({"target_modules": "(a+)+$"}, r"target_modules = \(a\+\)\+\$: expected a valid"),
+    ({"target_modules": [5]}, "target_modules.0 = 5: expected a valid string"),
+    ({"target_modules": ["nothing"]}, "this adapter cannot be loaded: Target modules .*nothing"),
+    ({"use_dora": True}, "use_dora = True: this kind of LoRA is not supported; merge the adapter with peft"),
+    ({"rank_pattern": {"(a+)+$": 10**9}}, "rank_pattern = .*: this kind of LoRA is not supported"),
+    ({"some_later_option": {"x": 1}}, "some_later_option = .*: this kind of LoRA is not supported"),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), HOSTILE, ids=lambda given: str(given)[:30])
+def test_a_hostile_configuration_is_refused_by_its_field(fields, message, adapter):
+    _, folder, _ = adapter
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+    with pytest.raises(FinetuningError, match=message):
+        load_pretrained(str(folder))
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_an_adapter_of_itself_is_refused(length, adapter):
+    _, folder, _ = adapter
+    ring = [folder, *(folder.with_name(f"adapter-{number}") for number in range(1, length))]
+    for place in ring[1:]:
+        shutil.copytree(folder, place)
+    for place, base in zip(ring, [*ring[1:], ring[0] / "../adapter"], strict=True):
+        file, weights = place / "adapter_config.json", load_file(place / "adapter_model.safetensors")
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"base_model_name_or_path": str(base)}))
+        save_file(weights, place / "adapter_model.safetensors")
+    with pytest.raises(FinetuningError, match="this is an adapter of itself, or of too many"):
+        load_pretrained(str(folder))
+
+
+def test_an_adapter_of_an_adapter_is_no_circle(adapter):
+    _, folder, _ = adapter
+    upper = folder.with_name("upper")
+    base = load_pretrained(str(folder))
+    lora_config = add_lora(base, 2)
+    _learn(base)
+    upper.mkdir()
+    Adapter.of(base, lora_config, Base.at(str(folder)), ()).save_pretrained(upper)
+    ids = random_ids(2, 23)
+    assert (outputs(load_pretrained(str(upper)), ids) - outputs(base.eval(), ids)).abs().max() < 1e-4
+
+
+def test_weights_that_are_damaged_or_far_fewer_than_configured_are_refused(adapter, monkeypatch):
+    _, folder, _ = adapter
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"feed_forward_size": 1 << 20}))
+    with pytest.raises(
+        FinetuningError, match=r"its configuration asks for [\d,]{9,} weights, and base and adapter have"
+    ):
+        load_pretrained(str(folder))
+    (folder / "adapter_model.safetensors").write_bytes(b"\xff" * 100)
+    with pytest.raises(FinetuningError, match=r"these weights cannot be read: .*; train it again"):
+        load_pretrained(str(folder))

@@ -44,13 +44,15 @@ def test_a_place_without_a_model_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("model_type", "bert", r"this is a model of type 'bert', expected 'reformer-torch'"),
+        ("model_type", "t5", r"this is a model of type 't5', expected 'reformer-torch' or one that can be .*: bert, "),
         (
             "architectures",
             ["Nonsense"],
             r"names the architecture \['Nonsense'\], expected one of .*ReformerFor",
         ),
         ("architectures", None, r"names the architecture \[\]"),
+        ("architectures", 5, r"names the architecture 5, expected one of"),
+        ("architectures", [["ReformerModel"]], r"names the architecture \[\['ReformerModel'\]\], expected one of"),
     ],
 )
 def test_another_kind_of_model_is_refused(field, value, message, tmp_path):
@@ -74,4 +76,12 @@ def test_weights_that_are_missing_or_unknown_are_named(change, message, tmp_path
     change(weights)
     save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(FinetuningError, match=message):
+        load_pretrained(str(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["[1]", "5", "null", '"model_type"', "[" * 100_000], ids=lambda text: text[:20])
+def test_a_configuration_that_is_no_object_is_one_message(text, tmp_path):
+    HEADS["masked-lm"].build().save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(FinetuningError, match="there is no model to start from"):
         load_pretrained(str(tmp_path))

@@ -114,3 +114,24 @@ def test_a_stack_that_shortens_its_sequence_is_not_pruned():
         keep_layers(model, [0, 1])
     with pytest.raises(FinetuningError, match=message):
         prune_layers(model, lambda _: 0.0, count=2)
+
+
+def test_of_a_post_norm_model_each_layer_keeps_the_norms_behind_its_sublayers():
+    model, ids = HEAD.build("post-norm"), random_ids(2, 23)
+    found = {}
+    for number, layer in enumerate(layers(model)):
+        layer[0].norm.register_forward_hook(lambda module, given, made, number=number: found.update({number: made}))
+    outputs(model, ids)
+    lower = keep_layers(model, [0, 1])
+    with torch.no_grad():
+        assert torch.equal(lower.reformer(ids).last_hidden_state, found[2])
+    theirs, ours = model.reformer.state_dict(), keep_layers(model, [0, 3]).reformer.state_dict()
+    for place, source in {"0": "0", "1": "1", "2": "2", "3": "7"}.items():
+        name = "encoder.sublayers.{}.norm.weight"
+        assert torch.equal(ours[name.format(place)], theirs[name.format(source)])
+    assert torch.equal(ours["norm.weight"], theirs["norm.weight"])
+
+
+def test_the_norm_of_the_embeddings_cannot_go():
+    with pytest.raises(FinetuningError, match=r"\[1, 2\]; with norm_order='first' .* layer 0 has to stay"):
+        keep_layers(HEAD.build("rms"), [1, 2])

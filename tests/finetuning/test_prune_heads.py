@@ -40,7 +40,7 @@ def test_a_head_that_writes_nothing_is_not_missed(variant):
     there = heads_of(model)
     assert torch.equal(outputs(keep_heads(model, there), ids), outputs(model, ids))
     # Heads that share keys go together.
-    gone = {2, 3} if variant == "grouped" else {1}
+    gone = {2, 3} if "num_key_value_heads" in VARIANTS[variant] else {1}
     layer = next(number for number, heads in enumerate(there) if heads)
     for head in gone:
         _silence(model, layer, head)
@@ -51,7 +51,7 @@ def test_a_head_that_writes_nothing_is_not_missed(variant):
     assert sum(p.numel() for p in fewer.parameters()) < sum(p.numel() for p in model.parameters())
     # The others do count.
     others = [heads[-1:] if number == layer else heads for number, heads in enumerate(left)]
-    if variant != "grouped":
+    if "num_key_value_heads" not in VARIANTS[variant]:
         assert (outputs(keep_heads(model, others), ids) - outputs(model, ids)).abs().max() > 1e-6
 
 
@@ -142,3 +142,12 @@ def test_a_layer_keeps_a_head():
         ReformerConfig(num_attention_heads=2, attention_layers=[["none", "none"]])
     with pytest.raises(ValueError, match="attention_layers has 'none'"):
         ReformerConfig(attention_layers=["none"])
+
+
+def test_the_bias_of_a_kind_whose_heads_are_all_gone_stays():
+    kinds = ["local", "local", "lsh", "lsh"]
+    model, ids = _build("full", attention_layers=[kinds], attention_bias="all").double(), random_ids(2, 23)
+    for head in (2, 3):
+        _silence(model, 0, head)
+    fewer = keep_heads(model, [[0, 1]])
+    assert (outputs(fewer, ids) - outputs(model, ids)).abs().max() < 1e-9

@@ -5,14 +5,15 @@ import os
 import signal
 
 import pytest
+import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save, save_file
 
 from reformer.data import DataError
 from reformer.errors import ReformerError
 from reformer.inference import scoring as scoring
 from reformer.inference.scoring import InterruptedScoreError, find_texts, score
-from reformer.inference.scoring_state import ENTRY
+from reformer.inference.scoring_state import ENTRY, read_state
 from tests.tiny import write_text
 
 
@@ -80,3 +81,27 @@ def test_a_state_of_an_earlier_version_is_continued(run, tmp_path, file):
     numbers["totals"]["foretold"] = numbers["totals"].pop("predicted")
     path.write_bytes(save(load_file(path), {ENTRY: json.dumps(numbers)}))
     assert score(run, texts, piece=100, state=path) == score(run, texts, piece=100)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"done": 5},
+        {"done": [{"bytes": "x", "digest": "d", "file": "f"}]},
+        {"totals": {"position": 1}},
+        {"totals": 5},
+        {"piece": "50"},
+        {"layout": 2},
+        {"later": 1},
+        {"per_token": "x"},
+    ],
+    ids=str,
+)
+def test_a_state_of_another_form_is_refused(fields, tmp_path):
+    state = tmp_path / "state.safetensors"
+    numbers = {"layout": 1, "run": "r", "piece": 50, "done": [], "digest": None, "totals": None, "per_token": None}
+    save_file({"x": torch.ones(1)}, state, {ENTRY: json.dumps(numbers)})
+    assert read_state(state, "r", 50).done == []
+    save_file({"x": torch.ones(1)}, state, {ENTRY: json.dumps(numbers | fields)})
+    with pytest.raises(ReformerError, match="no state that `reformer score` has written"):
+        read_state(state, "r", 50)

@@ -86,7 +86,12 @@ def test_only_a_part_of_the_logits_is_ever_held():
 
 
 @pytest.mark.parametrize(
-    ("shapes", "message"), [(((4, 6), (7, 5), (4,)), "classes, features"), (((4, 6), (7, 6), (3,)), r"target \(3,\)")]
+    ("shapes", "message"),
+    [
+        (((4, 6), (7, 5), (4,)), "classes, features"),
+        (((4, 6), (7, 6), (3,)), r"target \(3,\)"),
+        (((4, 6), (0, 6), (4,)), "weight has no classes"),
+    ],
 )
 def test_shapes_that_do_not_fit(shapes, message):
     hidden, weight, target = shapes

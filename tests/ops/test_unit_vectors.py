@@ -47,3 +47,11 @@ def test_without_kernels_and_in_half_precision(monkeypatch):
 @pytest.mark.skipif(native.LIBRARY is None, reason=native.VARIANT)
 def test_the_operator_is_registered_as_torch_expects():
     torch.library.opcheck(torch.ops.reformer.unit_vectors_cpu.default, (torch.randn(1, 2, 5, 8, requires_grad=True),))
+
+
+@pytest.mark.parametrize("given", [torch.ones(1, 2, 3, 4).long(), torch.ones(2, 3), torch.ones(1, 2, 3, 4).bool()])
+def test_what_has_no_length_is_refused(given):
+    with pytest.raises(
+        TypeError, match=r"vectors are torch\.\w+ .*, expected floats \[batch, heads, length, head_dim\]"
+    ):
+        getattr(unit_vectors, "__wrapped__", unit_vectors)(given)

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from reformer.recipe import RecipeError
-from reformer.runs.recipe_file import read_recipe, write_recipe
+from reformer.runs.recipe_file import MOST_BYTES, read_recipe, write_recipe
 from reformer.tasks.recipe_checks import checked_recipe
 
 GOOD = """
@@ -143,3 +143,21 @@ def test_a_batch_has_to_be_bounded():
     tables = {"data": {"train": "a"}, "training": {"task": "token-classification", "epochs": 1, "batch_tokens": None}}
     with pytest.raises(RecipeError, match="nothing bounds a batch"):
         checked_recipe(tables)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = " + "[" * 5000, "not valid TOML: tables or lists within each other, too deep"),
+        ("a = " + "1" * 5000, "not valid TOML: .*5000"),
+        ("#" * (MOST_BYTES + 1), "this has more than 4,194,304 bytes, and no recipe has"),
+    ],
+    ids=["deep", "long", "large"],
+)
+def test_a_file_that_would_exhaust_the_reader_is_refused(text, message, tmp_path, recipe_file):
+    (tmp_path / "odd.toml").write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        read_recipe(tmp_path / "odd.toml")
+    value = text.removeprefix("a = ")
+    with pytest.raises(RecipeError, match=r"training\.epochs"):
+        read_recipe(recipe_file, [f"training.epochs={value[:6000]}"])

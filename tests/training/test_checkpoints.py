@@ -1,5 +1,6 @@
 """Killed at any moment, and damaged in any file, a run goes on from its newest whole checkpoint to the same end."""
 
+import hashlib
 import io
 import json
 import os
@@ -240,6 +241,24 @@ def test_a_checkpoint_whose_best_one_is_damaged_is_skipped(stopped):
         train(recipe, run, resume=True, console=QUIET)
 
 
+@pytest.mark.parametrize(
+    "state", ["[1]", "5", "null", '{"best_global_step": "x"}', "[" * 100_000], ids=lambda s: s[:20]
+)
+@pytest.mark.parametrize("with_digests", [True, False])
+def test_a_checkpoint_whose_state_is_no_object_is_skipped(stopped, state, with_digests):
+    _, run, _ = stopped
+    newest, before = checkpoints_in(run / "checkpoints")
+    (newest / "trainer_state.json").write_text(state)
+    if with_digests:
+        digests = json.loads((newest / DIGESTS).read_bytes())
+        data = state.encode()
+        digests["trainer_state.json"] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        (newest / DIGESTS).write_text(json.dumps(digests))
+    else:
+        (newest / DIGESTS).unlink()
+    assert newest_whole(run / "checkpoints") == (before, {newest: "trainer_state.json is damaged"})
+
+
 def test_a_checkpoint_that_does_not_fit_is_one_message(stopped):
     recipe, run, _ = stopped
     newest = checkpoints_in(run / "checkpoints")[0]
@@ -349,7 +368,7 @@ def test_a_run_that_ended_before_it_was_saved_takes_no_step_more(tmp_path, monke
     monkeypatch.setattr(train_module, "_save", save)
     again = train(recipe, tmp_path / "run", resume=True, console=QUIET)
     for metrics in (whole, again):
-        del metrics["training"]["minutes"], metrics["training"]["tokens_per_second"]
+        del metrics["training"]["minutes"], metrics["training"]["tokens_per_second"], metrics["baseline"]["seconds"]
     assert again == whole
     # As text: in the same order, too.
     assert json.dumps(again["validation"]) == json.dumps(whole["validation"])

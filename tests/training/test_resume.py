@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from reformer.runs.folder import RunError
 from reformer.runs.loading import load_run
 from reformer.tasks.recipe_checks import checked_recipe
+from reformer.training.resume import kept_changes, kept_start
 from reformer.training.train import InterruptedRunError, train
 from tests.tiny import (
     language_recipe,
@@ -101,6 +102,16 @@ def test_another_recipe_or_a_finished_run_is_not_resumed(tmp_path, interrupt_at)
     tables["training"]["learning_rate"] = 1e-3
     with pytest.raises(RunError, match=r"training\.learning_rate was 0\.02 and is 0\.001"):
         train(checked_recipe(tables), tmp_path / "run", resume=True, console=QUIET)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "5", "[" * 100_000, '{"attention_layers": 5, "nonsense": 1}'], ids=repr)
+def test_a_damaged_start_is_one_message(text, tmp_path):
+    (tmp_path / "config.json").write_text(text)
+    (tmp_path / "changes.json").write_text(text)
+    with pytest.raises(RunError, match=r"config\.json: this cannot be read: .*; begin again with --overwrite"):
+        kept_start("x", tmp_path)
+    with pytest.raises(RunError, match=r"changes\.json: this cannot be read: .*; begin again with --overwrite"):
+        kept_changes("x", tmp_path)
 
 
 def test_a_resumed_run_does_not_read_its_start_again(labeller, tmp_path, interrupt_at):

@@ -5,6 +5,7 @@ import traceback
 
 import typer
 
+from reformer.cli.convert import convert
 from reformer.cli.data import data
 from reformer.cli.environment import env
 from reformer.cli.errors import OneMessage, say_error
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for _command in (train, evaluate, predict, show, generate, score, env):
+for _command in (train, evaluate, predict, show, generate, score, convert, env):
     app.command()(_command)
 app.add_typer(data, name="data")
 

@@ -9,16 +9,20 @@ data = typer.Typer(help="Data sets that come from a package index.", no_args_is_
 
 @data.command("list")
 def list_() -> None:
-    """Show the data sets there are."""
+    """Show the data sets and pretrained models there are."""
     from rich.table import Table
 
-    from reformer.data import DATA_SETS
+    from reformer.data import DATA_SETS, PRETRAINED
     from reformer.terminal import PlainConsole
 
     table = Table("name", "what it is", "download")
     for entry in DATA_SETS.values():
         download = "none" if entry.archive is None else f"{entry.archive.size / 1e6:.0f} MB"
         table.add_row(entry.name, entry.description, download)
+    for entry in PRETRAINED.values():
+        size = sum(archive.size for archive, _ in (entry.weights, entry.tokenizer))
+        told = f"{entry.description}; licence {entry.licence} (finetune.start_from)"
+        table.add_row(entry.name, told, f"{size / 1e6:.0f} MB")
     PlainConsole().print(table)
 
 
@@ -26,8 +30,9 @@ def list_() -> None:
 def fetch(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name that `reformer data list` shows.")],
 ) -> None:
-    """Fetch a data set, check it, and say where it is kept."""
+    """Fetch a data set or a pretrained model, check it, and say where it is kept."""
+    from reformer.data import PRETRAINED, fetch_pretrained
     from reformer.data import fetch as fetch_data
     from reformer.terminal import printable
 
-    typer.echo(printable(str(fetch_data(name))))
+    typer.echo(printable(str((fetch_pretrained if name in PRETRAINED else fetch_data)(name))))

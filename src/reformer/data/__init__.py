@@ -6,9 +6,11 @@ from reformer.data.errors import DataError
 from reformer.data.images import Image
 from reformer.data.index import (
     DATA_SETS,
+    PRETRAINED,
     SPLITS,
     DataSet,
     fetch,
+    fetch_pretrained,
     load,
     load_cloze,
     load_digits,
@@ -34,6 +36,7 @@ __all__ = [
     "DATA_SETS",
     "FORMATS",
     "IGNORED",
+    "PRETRAINED",
     "SPLITS",
     "DataError",
     "DataSet",
@@ -53,6 +56,7 @@ __all__ = [
     "drop_duplicates",
     "encode_piece",
     "fetch",
+    "fetch_pretrained",
     "find_text",
     "join_documents",
     "label_id",

@@ -1,4 +1,4 @@
-"""Cache folder, and files that appear in it whole or not at all."""
+"""Cache folder, and files that appear in it whole or not at all, and are checked by digest before they are used."""
 
 import hashlib
 import os
@@ -10,12 +10,12 @@ from typing import IO
 import platformdirs
 
 from reformer.data.errors import DataError
-from reformer.files import make_folders, replaced
+from reformer.files import make_folders, replaced, write
 
 
 @contextmanager
 def new_cache_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that appears at `path`, in the cache folder, whole or not at all.
+    """A file to write that appears at `path`, in the cache folder, whole or not at all, with its digest beside it.
 
     Raises:
         DataError: the disk refuses it.
@@ -24,6 +24,7 @@ def new_cache_file(path: Path) -> Iterator[IO[bytes]]:
         make_folders(path.parent)
         with replaced(path) as file:
             yield file
+        write(_digest_file(path), _digest(path).encode())
     except OSError as error:
         raise DataError(
             path,
@@ -31,6 +32,23 @@ def new_cache_file(path: Path) -> Iterator[IO[bytes]]:
             f"this cannot be written ({error.strerror or error})",
             "make room or give the folder's owner the right to write, or set REFORMER_CACHE to another folder",
         ) from error
+
+
+def is_kept(path: Path) -> bool:
+    """Whether a file of the cache is there as it was written: what it was made from makes it again otherwise."""
+    try:
+        return _digest_file(path).read_text(encoding="utf-8") == _digest(path)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _digest_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def file_key(path: Path) -> str:

@@ -1,6 +1,7 @@
 """`Series`: numbers of several channels on a grid of dates, and the features of a date."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ class Series:
     values: NDArray[np.float64]
     """`[steps, channels]`, NaN where nothing was observed."""
     step: int
-    unit: str
+    unit: Literal["s", "M"]
 
     def dates_after(self, count: int) -> Dates:
         """The dates of the next steps."""

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import shutil
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,11 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from reformer.data.cache import cache_folder, file_key, new_cache_file
+from reformer.data.cache import cache_folder, file_key, is_kept, new_cache_file
 from reformer.data.errors import DataError
 
 # Characters are decoded, counted and tokenised in pieces of so many bytes.
 PIECE = 1 << 18
+
+MOST_UNPACKED, MOST_RATIO = 1 << 30, 200
+"""Bytes of an unpacked file, at most, and how many times those of its `.gz` where that is more. Texts shrink to a fifth
+of their size; what shrinks to a thousandth fills a disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +144,22 @@ def _whole(path: Path) -> Stretch:
 
 def _unpacked(path: Path) -> Path:
     plain = cache_folder() / "unpacked" / f"{path.stem}-{file_key(path)}"
-    if plain.is_file():
+    if is_kept(plain):
         return plain
     with path.open("rb"), new_cache_file(plain) as target:
         try:
             with gzip.open(path) as packed:
-                shutil.copyfileobj(packed, target, 1 << 20)
+                size, most = 0, max(MOST_UNPACKED, MOST_RATIO * path.stat().st_size)
+                while chunk := packed.read(1 << 20):
+                    size += len(chunk)
+                    if size > most:
+                        raise DataError(
+                            path,
+                            None,
+                            f"the compressed file holds over {most:,} bytes, more than {MOST_RATIO} times its size",
+                            "unpack it yourself if that is meant",
+                        )
+                    target.write(chunk)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise DataError(
                 path, None, f"the compressed file is broken ({error})", "make or fetch the .gz file anew"

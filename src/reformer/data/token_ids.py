@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
-from reformer.data.cache import cache_folder, file_key, new_cache_file
+from reformer.data.cache import cache_folder, file_key, is_kept, new_cache_file
 from reformer.data.errors import DataError
 from reformer.data.texts import Stretch, text_pieces
 from reformer.data.tokenizers import byte_ids_begin
@@ -84,7 +84,7 @@ def token_ids(stretches: Sequence[Stretch], tokenizer: PreTrainedTokenizerFast) 
         return TokenIds(runs, np.uint8, shift, text_bytes)
     dtype = np.uint16 if len(tokenizer) <= 1 << 16 else np.uint32
     path = cache_folder() / "tokens" / f"{_key(stretches, tokenizer)}.{np.dtype(dtype).name}"
-    if not path.is_file():
+    if not is_kept(path):
         with new_cache_file(path) as file:
             for stretch in stretches:
                 for _, text in text_pieces(stretch):

@@ -1,25 +1,25 @@
 """Folder of a LoRA adapter: its weights, peft's configuration, and the trained model that it belongs to."""
 
 import hashlib
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from reformer.finetuning.adapter_config import ADAPTER_CONFIG, read_adapter_config
 from reformer.finetuning.errors import FinetuningError
-from reformer.finetuning.lora import inject, merge_lora, peft_package
+from reformer.finetuning.lora import inject, merge_lora
 from reformer.finetuning.transfer import transfer
 from reformer.models import ReformerConfig
+from reformer.models.strict_loading import SPARE
 
 ADAPTER = "adapter_model.safetensors"
-ADAPTER_CONFIG = "adapter_config.json"
 PREFIX = "base_model.model."
 """Prefix that peft puts before the name of every weight."""
 BASE_DIGEST = "base_sha256"
@@ -95,12 +95,7 @@ def base_of(folder: Path) -> str:
     Raises:
         FinetuningError: the adapter does not say, the model is not there, or it is another one by now.
     """
-    try:
-        place = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")).get("base_model_name_or_path")
-    except (OSError, ValueError) as error:
-        raise FinetuningError(f"{folder / ADAPTER_CONFIG}: this cannot be read: {error}") from None
-    if not place:
-        raise FinetuningError(f"{folder / ADAPTER_CONFIG}: it names no base_model_name_or_path; write it there")
+    place = read_adapter_config(folder).base_model_name_or_path
     if Path(place).is_absolute() and not Path(place).is_dir():
         raise FinetuningError(
             f"{folder}: this is an adapter of {place}, and there is no such folder; put the model back, or write its "
@@ -119,14 +114,26 @@ def load_adapter(folder: Path, base: PreTrainedModel, head: type[PreTrainedModel
     """The base with the folder's adapter merged into it: an ordinary model of class `head`.
 
     Raises:
-        FinetuningError: peft is not installed, or weights are missing or unknown, which are named.
+        FinetuningError: peft is not installed, the configuration asks for more than the weights have, or weights are
+            missing or unknown, which are named.
     """
-    config = _lora_config(folder)
+    try:
+        return _merged(folder, base, head)
+    except FinetuningError:
+        raise
+    # A damaged file, a configuration of another model, names that fit nothing: each has errors of its own.
+    except Exception as error:
+        raise FinetuningError(f"{folder}: this adapter cannot be loaded: {error}") from error
+
+
+def _merged(folder: Path, base: PreTrainedModel, head: type[PreTrainedModel]) -> PreTrainedModel:
+    config, lora_config = ReformerConfig.from_pretrained(folder), read_adapter_config(folder).to_peft(folder)
     given = {name.removeprefix(PREFIX): weight for name, weight in load_file(folder / ADAPTER).items()}
+    _check_sizes(folder, base, head, config, lora_config.r, given)
     # What is drawn here is overwritten.
     with torch.random.fork_rng():
-        found = transfer(base, head, ReformerConfig.from_pretrained(folder))
-        inject(found.model, config)
+        found = transfer(base, head, config)
+        inject(found.model, lora_config)
     model = found.model
     ours = {_plain(name): weight for name, weight in model.state_dict().items()}
     needed = {name for name in ours if ".lora_" in name}
@@ -154,16 +161,31 @@ def _body(model: PreTrainedModel) -> str:
     return "" if model.base_model is model else f"{model.base_model_prefix}."
 
 
-def _lora_config(folder: Path) -> Any:
-    peft = peft_package()
-    config = peft.PeftConfig.from_pretrained(str(folder))
-    if not isinstance(config, peft.LoraConfig):
-        raise FinetuningError(f"{folder}: this is an adapter of kind {config.peft_type}; expected LORA")
-    # Weights trained in full stand in the file under their own names; peft would look for them under others.
-    config.modules_to_save = None
-    return config
+def _check_sizes(
+    folder: Path,
+    base: PreTrainedModel,
+    head: type[PreTrainedModel],
+    config: ReformerConfig,
+    rank: int,
+    given: Mapping[str, Tensor],
+) -> None:
+    """Refuse to allocate what neither the base nor the adapter's weights have."""
+    ranks = {len(weight) for name, weight in given.items() if ".lora_A." in name and weight.dim()}
+    if ranks != {rank}:
+        has = ", ".join(map(str, sorted(ranks))) or "none"
+        raise FinetuningError(f"{folder / ADAPTER_CONFIG}: r = {rank}, and the rank of its weights is {has}")
+    with torch.device("meta"):
+        needed = sum(weight.numel() for weight in head(config).state_dict().values())
+    held = sum(weight.numel() for weight in (*base.state_dict().values(), *given.values()))
+    if needed > 2 * held + SPARE:
+        raise FinetuningError(
+            f"{folder}: its configuration asks for {needed:,} weights, and base and adapter have {held:,}"
+        )
 
 
 def _digest(folder: Path) -> str | None:
-    with safe_open(folder / ADAPTER, "pt") as file:
-        return (file.metadata() or {}).get(BASE_DIGEST)
+    try:
+        with safe_open(folder / ADAPTER, "pt") as file:
+            return (file.metadata() or {}).get(BASE_DIGEST)
+    except (SafetensorError, OSError) as error:
+        raise FinetuningError(f"{folder / ADAPTER}: these weights cannot be read: {error}; train it again") from None

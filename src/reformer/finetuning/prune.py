@@ -45,13 +45,20 @@ def keep_layers(model: PreTrainedModel, kept: Sequence[int]) -> PreTrainedModel:
             f"layers to keep: {list(kept)}; expected rising numbers from 0 to {count - 1}, at least one"
         )
     _check_separable(model)
-    kinds = backbone(model).config.attention_layers
+    config = backbone(model).config
+    kinds, order = config.attention_layers, config.norm_order
     each = len(layers(model)[0])
+    if order == "first" and kept[0]:
+        raise FinetuningError(
+            f"layers to keep: {list(kept)}; with norm_order='first' the first layer's norm is that of the embeddings, "
+            "so layer 0 has to stay"
+        )
     with torch.no_grad():
         smaller = rebuilt(model, attention_layers=[kinds[number] for number in kept])
         weights = model.state_dict()
         for name, weight in smaller.state_dict().items():
-            weight.copy_(weights[_place(name, kept, each)])
+            trained = _norm_place(name, kept, each, count) if order == "post" else None
+            weight.copy_(weights[trained or _place(name, kept, each)])
     return smaller
 
 
@@ -109,6 +116,19 @@ def _place(name: str, kept: Sequence[int], each: int) -> str:
         return f"encoder.sublayers.{kept[layer] * each + sublayer}."
 
     return re.sub(r"\bencoder\.sublayers\.(\d+)\.", renumbered, name)
+
+
+def _norm_place(name: str, kept: Sequence[int], each: int, count: int) -> str | None:
+    """The name of a norm in the trained post-norm model, where the norm behind a sub-layer belongs to that and is kept
+    with it; None for another weight."""
+    found = re.fullmatch(r"(reformer\.|)(?:encoder\.sublayers\.(\d+)\.)?norm\.(\w+)", name)
+    if found is None:
+        return None
+    behind = int(found[2] if found[2] is not None else len(kept) * each) - 1
+    if behind < 0:
+        return name
+    place = kept[behind // each] * each + behind % each + 1
+    return f"{found[1]}{'' if place == count * each else f'encoder.sublayers.{place}.'}norm.{found[3]}"
 
 
 def _check_separable(model: PreTrainedModel) -> None:

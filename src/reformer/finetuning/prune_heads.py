@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import cast
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from reformer.finetuning.errors import FinetuningError
@@ -178,3 +180,9 @@ def _copy_heads(trained: Sequence[tuple[HeadGroup, HeadLayer]], fewer: Sequence[
     for group, part in fewer:
         theirs, source = next((theirs, each) for theirs, each in trained if set(group.heads) <= set(theirs.heads))
         part.load_state_dict(source.state_of_heads([theirs.heads.index(head) for head in group.heads]))
+    # A bias of the output is no head's: that of a group that is gone goes on with those that stay.
+    left = {head for group, _ in fewer for head in group.heads}
+    for theirs, source in trained:
+        for mine, written in zip(fewer[0][1].output_maps, source.output_maps, strict=True):
+            if not left & set(theirs.heads) and isinstance(bias := getattr(written, "bias", None), Tensor):
+                cast(Tensor, mine.bias).add_(bias)

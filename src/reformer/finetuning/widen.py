@@ -9,8 +9,8 @@ from transformers import PreTrainedModel
 from reformer.finetuning.errors import FinetuningError
 from reformer.finetuning.layers import rebuilt
 from reformer.models import ReformerConfig
-from reformer.models.heads.language import LanguageModel
-from reformer.nn import Channels, CirculantLinear, FusionPooling, Hourglass, SinusoidalPositions
+from reformer.models.heads.language import LanguageModel, VocabularyTransform
+from reformer.nn import Channels, CharacterReader, CirculantLinear, FusionPooling, Hourglass, SinusoidalPositions
 
 
 def widen(model: PreTrainedModel, hidden_size: int) -> PreTrainedModel:
@@ -67,6 +67,8 @@ REFUSED: dict[type[nn.Module], str] = {
     SinusoidalPositions: "position_embedding_type='sinusoidal': the channels of these positions are all different",
     CirculantLinear: "feed_forward_linear='circulant': a circulant block ties several channels to each other",
     FusionPooling: "classifier_pooling='fusion': its steps mix the channels of several tokens",
+    CharacterReader: "classifier_reads='characters': its convolution mixes the channels of several characters",
+    VocabularyTransform: "lm_transform=True: its norm mixes the channels that embeddings are compared with",
     Hourglass: "shortened_layers: the joints that shorten the sequence mix the channels of several tokens",
 }
 """By module, the reason why its channels cannot be copied."""

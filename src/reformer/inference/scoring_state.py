@@ -3,8 +3,10 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -14,6 +16,36 @@ from reformer.files import replaced
 
 # Key of the numbers in the file's metadata, and the version of their layout.
 ENTRY, LAYOUT = "reformer-score", 1
+
+
+class _Result(BaseModel, strict=True):
+    """What is read again of the result of a text that is finished."""
+
+    model_config = ConfigDict(extra="allow")
+
+    file: str
+    bytes: int
+    digest: str
+
+
+class _Totals(BaseModel, strict=True, extra="forbid"):
+    position: int
+    tokens: int
+    predicted: int
+    first_bytes: int
+    loss: float
+
+
+class _Numbers(BaseModel, strict=True, extra="forbid"):
+    """Fields of a state without its tensors, as the file's metadata has them."""
+
+    layout: Literal[1]
+    run: str
+    piece: int
+    done: list[_Result]
+    digest: str | None
+    totals: _Totals | None
+    per_token: int | None = None
 
 
 @dataclass
@@ -64,14 +96,12 @@ def read_state(path: Path, run: str, piece: int) -> ScoreState:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            numbers = json.loads(file.metadata()[ENTRY])
+            numbers = from_json(file.metadata()[ENTRY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if numbers.pop("layout") != LAYOUT:
-            raise ValueError
         # Earlier versions wrote this name; without the new one their states could not be continued.
         if numbers["totals"] and "foretold" in numbers["totals"]:
             numbers["totals"]["predicted"] = numbers["totals"].pop("foretold")
-        state = ScoreState(**numbers, tensors=tensors)
+        state = ScoreState(**_Numbers.model_validate(numbers).model_dump(exclude={"layout"}), tensors=tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         raise ReformerError(
             f"{path}: this is no state that `reformer score` has written; give another --state, or delete it"

@@ -28,6 +28,7 @@ from reformer.nn import (
     Tokens,
 )
 from reformer.nn.channels import Channels, StreamChannels
+from reformer.nn.norms import NORMS
 from reformer.nn.positions import rotary_waves
 from reformer.nn.time_bias import time_waves
 from reformer.ops import gpu
@@ -112,9 +113,9 @@ class ReformerModel(ReformerPreTrainedModel):
         self.ngrams = build_ngrams(config)
         self.positions = build_positions(config)
         kinds = zip(config.attention_layers, across or [None] * len(config.attention_layers), strict=True)
-        layers = [build_layer(config, kind, other) for kind, other in kinds]
+        layers = [build_layer(config, kind, other, is_first=not number) for number, (kind, other) in enumerate(kinds)]
         self.encoder = build_stack(config, layers)
-        self.norm = nn.LayerNorm(config.output_size, eps=config.layer_norm_eps)
+        self.norm = NORMS[config.norm](config.output_size, eps=config.layer_norm_eps)
         self.hidden_dropout = float(config.hidden_dropout_prob)
         self._tied_weights_keys = shared_weights(self, layers, config.num_distinct_layers or len(layers))
         self.post_init()
@@ -291,10 +292,14 @@ class ReformerModel(ReformerPreTrainedModel):
         return self._positioned(replace(tokens, rounds=rounds, source=source, positioned=self._positioned))
 
     def _positioned(self, tokens: Tokens) -> Tokens:
-        """The same tokens with the waves of rotary positions and of the time bias."""
+        """The same tokens with the waves of rotary positions and of the time bias, and those that all see."""
         rotary = time = None
         if self.config.position_embedding_type == "rotary":
-            rotary = rotary_waves(tokens.positions, self.config.attention_head_size, self.config.rope_theta)
+            thetas, size = self.config.theta_of_kinds, self.config.attention_head_size
+            waves = {theta: rotary_waves(tokens.positions, size, theta) for theta in dict.fromkeys(thetas.values())}
+            rotary = {kind: waves[theta] for kind, theta in thetas.items()}
+        if self.config.global_tokens:
+            tokens = tokens.with_global(self.config.global_tokens, self.config.is_decoder)
         if self.config.time_bias_length:
             time = time_waves(tokens.positions, self.config.steps_of_heads, self.config.time_bias_length)
         return replace(tokens, rotary=rotary, time=time)

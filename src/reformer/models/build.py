@@ -52,12 +52,15 @@ def build_positions(config: ReformerConfig) -> nn.Module | None:
     return None
 
 
-def build_layer(config: ReformerConfig, layer: LayerSpec, cross_attention: str | None = None) -> list[SubLayer]:
+def build_layer(
+    config: ReformerConfig, layer: LayerSpec, cross_attention: str | None = None, *, is_first: bool = False
+) -> list[SubLayer]:
     """The sub-layers of one layer, in the order they run.
 
     Args:
         layer: as one of the `attention_layers` names it.
         cross_attention: the kind of its cross attention; None for none.
+        is_first: it is the lowest of the stack.
     """
     functions: list[Layer] = [kind_of(layer).build(config, layer), _build_feed_forward(config)]
     if cross_attention is not None:
@@ -71,6 +74,8 @@ def build_layer(config: ReformerConfig, layer: LayerSpec, cross_attention: str |
             float(config.hidden_dropout_prob),
             config.layer_norm_eps,
             None if isinstance(function, SeparableConvolution) else _build_bottleneck(config),
+            config.norm,
+            config.norm_order == "post" or (config.norm_order == "first" and is_first and function is functions[0]),
         )
         for function in functions
     ]
@@ -83,7 +88,7 @@ def build_stack(
     sublayers = [sublayer for layer in layers for sublayer in layer]
     drop = LayerDrop(float(config.layer_drop), len(layers[0])) if config.layer_drop else None
     if config.residual_streams == 1:
-        return ResidualSequence(sublayers, drop)
+        return ResidualSequence(sublayers, drop, config.recompute)
     if not config.shortened_layers:
         return ReversibleSequence(sublayers, config.reversible, drop)
     begin, end = (sum(map(len, layers[:number])) for number in config.shortened_layers)
@@ -99,6 +104,7 @@ def build_stack(
         causal=config.is_decoder,
         reversible=config.reversible,
         eps=config.layer_norm_eps,
+        norm=config.norm,
         drop=drop,
     )
 

@@ -1,4 +1,4 @@
-"""Progress bars of transformers, switched off while a model is loaded or saved."""
+"""Progress bars and reports of transformers, switched off while a model is loaded or saved."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,3 +16,16 @@ def no_progress_bars() -> Iterator[None]:
     finally:
         if were_shown:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def no_load_report() -> Iterator[None]:
+    """Context without progress bars and without transformers' table of weights that did not fit, which we tell of
+    ourselves; restored afterwards."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with no_progress_bars():
+            yield
+    finally:
+        logging.set_verbosity(before)

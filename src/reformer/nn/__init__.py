@@ -4,6 +4,7 @@ from reformer.nn.attention import Attention
 from reformer.nn.attention_options import AttentionOptions
 from reformer.nn.bottleneck import Bottleneck
 from reformer.nn.channels import Channels
+from reformer.nn.character_reader import CharacterReader
 from reformer.nn.circulant import CirculantLinear
 from reformer.nn.convolution import SeparableConvolution
 from reformer.nn.cross_attention import CrossAttention
@@ -31,6 +32,7 @@ __all__ = [
     "AxialPositions",
     "Bottleneck",
     "Channels",
+    "CharacterReader",
     "CirculantLinear",
     "CrossAttention",
     "FeedForward",

@@ -13,13 +13,15 @@ from reformer.nn.channels import Channels, StreamChannels
 from reformer.nn.convolution import depthwise
 from reformer.nn.feed_forward import ACTIVATIONS
 from reformer.nn.full_attention import continued_attention, full_attention
+from reformer.nn.key_centers import centered
 from reformer.nn.key_tables import KeyTables, continued_places, continued_slots
-from reformer.nn.layer import HeadLayer
+from reformer.nn.layer import HeadLayer, cast_once
 from reformer.nn.memory import Memory
+from reformer.nn.norms import RMSNorm
 from reformer.nn.positions import rotate
 from reformer.nn.replay import Replay
 from reformer.nn.score_transform import LearnedTransform
-from reformer.nn.time_bias import TimeBias, Waves
+from reformer.nn.time_bias import TimeBias, waves_of_heads
 from reformer.nn.tokens import Tokens
 from reformer.ops import (
     bucket_query_slots,
@@ -58,7 +60,7 @@ class Attention(HeadLayer):
     stream_channels: ClassVar[StreamChannels] = {
         # A cross attention reads the source's streams, which are as wide.
         **{f"{name}.weight": {1: Channels.SUMMED} for name in ("query_key", "query", "key", "value", "gate")},
-        "output.weight": {0: Channels.EACH},
+        "output.": {0: Channels.EACH},
     }
 
     def __init__(
@@ -84,9 +86,13 @@ class Attention(HeadLayer):
                 f"expected {heads if self.shared else f'a divisor of {heads}'}"
             )
         self.rounds = options.rounds if self.hashed else 0
+        self.cosine = self.hashed and options.hashed_scores == "cosine"
+        if self.shared and not self.cosine:
+            raise ValueError("hashed_scores='dot' with shared queries and keys: a key's length would be its query's")
+        self.global_tokens = 0 if kind == "full" else options.global_tokens
         self.local_windows, self.lsh_window = (options.local_window,) * ("local" in kind), options.lsh_window
         self._make_projections(hidden_size, hidden_size if source_size is None else source_size, options)
-        if self.hashed and not self.shared:
+        if self.cosine and not self.shared:
             self.log_temperature = nn.Parameter(torch.full((heads,), 0.5 * math.log(head_dim)))
         self.time_heads = None if options.time_heads is None else tuple(options.time_heads)
         self.time_bias = None if options.time_heads is None else TimeBias(heads)
@@ -98,15 +104,18 @@ class Attention(HeadLayer):
 
     def _make_projections(self, hidden_size: int, source_size: int, options: AttentionOptions) -> None:
         width, key_width = self.heads * self.head_dim, self.key_heads * self.head_dim
+        bias = options.bias != "none"
         if self.shared:
-            self.query_key = nn.Linear(hidden_size, width, bias=False)
+            self.query_key = nn.Linear(hidden_size, width, bias)
         else:
-            self.query = nn.Linear(hidden_size, width, bias=False)
-            self.key = nn.Linear(source_size, key_width, bias=False)
-        self.value = nn.Linear(source_size, key_width, bias=False)
+            self.query = nn.Linear(hidden_size, width, bias)
+            self.key = nn.Linear(source_size, key_width, bias)
+        self.value = nn.Linear(source_size, key_width, bias)
+        self.query_norm = RMSNorm(self.head_dim, options.norm_eps) if options.query_key_norm else None
+        self.key_norm = None if self.shared or self.query_norm is None else RMSNorm(self.head_dim, options.norm_eps)
         self.gate = nn.Linear(hidden_size, self.heads) if options.gated else None
         self.activation = None if options.activation is None else ACTIVATIONS[options.activation]
-        self.output = nn.Linear(width, hidden_size, bias=False)
+        self.output = nn.Linear(width, hidden_size, options.bias == "all")
         self.projection_kernel = options.projection_kernel
         for name in self._filtered:
             filters = torch.empty(self.projection_kernel, getattr(self, name).out_features)
@@ -129,6 +138,8 @@ class Attention(HeadLayer):
     def _of_heads(self, name: str, weight: Tensor, places: Tensor, key_places: Tensor) -> Tensor:
         """The part of a weight that belongs to some of the heads."""
         part = name.partition(".")[0]
+        if part in ("query_norm", "key_norm") or name == "output.bias":
+            return weight
         of_keys = part in ("key", "value", "key_filters", "value_filters") or part.startswith("rotation_")
         chosen, count = (key_places, self.key_heads) if of_keys else (places, self.heads)
         # The output projection and filters have the heads' channels last; every other weight has heads first.
@@ -156,7 +167,7 @@ class Attention(HeadLayer):
         self._reset_filters()
         for index, rotation in enumerate(self._draw(self.rounds)):
             self.get_buffer(f"rotation_{index}").copy_(rotation)
-        if self.hashed and not self.shared:
+        if self.cosine and not self.shared:
             self.log_temperature.fill_(0.5 * math.log(self.head_dim))
         if self.time_bias is not None:
             self.time_bias.amplitude.zero_()
@@ -179,7 +190,12 @@ class Attention(HeadLayer):
 
     def _windows(self, tokens: Tokens) -> tuple[int, ...]:
         """Window of each ordering."""
-        return self.local_windows + (self.lsh_window,) * self._rounds(tokens)
+        return self._position_windows + (self.lsh_window,) * self._rounds(tokens)
+
+    @property
+    def _position_windows(self) -> tuple[int, ...]:
+        """Windows of the orderings that do not hash."""
+        return self.local_windows + (self.global_tokens,) * (self.global_tokens > 0)
 
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
@@ -192,20 +208,20 @@ class Attention(HeadLayer):
         if memory is not None and self.kind != "full":
             tables = KeyTables(memory, self._tables(tokens))
             tables.prepare(key, self.head_dim + (self.time_bias is not None))
-        query_slots, key_slots = self._slots(query, key, tokens, replay, tables)
-        if self.shared and tables is None and self.time_bias is None:
+        query_slots, key_slots = self._slots(query, key, tokens, replay, memory, tables)
+        if self.shared and tables is None and self.time_bias is None and not self.global_tokens:
             attended = self._attend_shared(query, value, query_slots, tokens)
             return self._merge_heads(attended, hidden)
         query, key, scale = self._scaled(query, key)
         if tokens.rotary is not None:
-            query, key = rotate(query, tokens.rotary), rotate(key, tokens.rotary)
+            query, key = rotate(query, tokens.rotary[self.kind]), rotate(key, tokens.rotary[self.kind])
         if self.time_bias is not None:
-            query, key, value = self.time_bias(query, key, value, scale, self._waves(tokens))
+            query, key, value = self.time_bias(query, key, value, scale, waves_of_heads(tokens.time, self.time_heads))
         if self.kind == "full":
             attended = self._attend_full(query, key, value, scale, tokens, memory)
         else:
             if tables is not None:
-                key, value, key_slots = _with_earlier(key, value, query_slots, key_slots, tables)
+                key, value, key_slots = tables.extended(key, value, query_slots, key_slots)
             attended = window_attention(
                 query,
                 self._repeat_kv(key),
@@ -219,15 +235,6 @@ class Attention(HeadLayer):
                 transform=self._transform,
             )
         return self._merge_heads(attended[..., : self.head_dim], hidden)
-
-    def _waves(self, tokens: Tokens) -> Waves:
-        """The time waves of these heads."""
-        if tokens.time is None or self.time_heads is None:
-            raise ValueError("a time bias without the waves of the positions; give Tokens their `time`")
-        if len(self.time_heads) == tokens.time[0].shape[1]:
-            return tokens.time
-        index = torch.tensor(self.time_heads, device=tokens.time[0].device)
-        return tokens.time[0].index_select(1, index), tokens.time[1].index_select(1, index)
 
     def _merge_heads(
         self, attended: Float[Tensor, "batch heads length head_dim"], hidden: Float[Tensor, "batch length hidden"]
@@ -243,7 +250,7 @@ class Attention(HeadLayer):
     ) -> Float[Tensor, "batch heads length head_dim"]:
         # Rotary positions change no length, so they may be applied before the keys are made of the queries.
         if tokens.rotary is not None:
-            query = rotate(query, tokens.rotary)
+            query = rotate(query, tokens.rotary[self.kind])
         return shared_window_attention(
             query,
             value,
@@ -282,7 +289,7 @@ class Attention(HeadLayer):
         if name in self._filtered:
             filters = self.get_parameter(f"{name}_filters")
             vectors = depthwise(vectors, filters, tokens, self.causal, memory, f"{name}_inputs")
-        return self._split_heads(vectors)
+        return self._split_heads(vectors, name)
 
     def _attend_transformed(
         self, query: Tensor, key: Tensor, value: Tensor, scale: float, query_slots: Tensor, key_slots: Tensor
@@ -300,8 +307,11 @@ class Attention(HeadLayer):
             transform=self._transform,
         )
 
-    def _split_heads(self, vectors: Tensor) -> Float[Tensor, "batch heads length head_dim"]:
-        return vectors.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+    def _split_heads(self, vectors: Tensor, name: str) -> Float[Tensor, "batch heads length head_dim"]:
+        """The heads' vectors of the projection of this name, normalised where queries and keys are."""
+        heads = vectors.unflatten(-1, (-1, self.head_dim))
+        norm = {"query_key": self.query_norm, "query": self.query_norm, "key": self.key_norm}.get(name)
+        return (heads if norm is None else norm(heads)).transpose(1, 2)
 
     def _repeat_kv(self, of_keys: Tensor) -> Tensor:
         """Keys, values or slots of each head of keys, repeated for the heads of queries that share it; a view where all
@@ -312,17 +322,20 @@ class Attention(HeadLayer):
         return of_keys[:, :, None].expand(-1, -1, shared_by, *of_keys.shape[2:]).flatten(1, 2)
 
     def _scaled(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, float]:
-        key = unit_vectors(key) if self.hashed else key
-        return self._scaled_query(query), key, 1.0 if self.hashed else 1 / math.sqrt(self.head_dim)
+        return self._scaled_query(query), unit_vectors(key) if self.cosine else key, self._scale
+
+    @property
+    def _scale(self) -> float:
+        return 1.0 if self.cosine else 1 / math.sqrt(self.head_dim)
 
     def _scaled_query(self, query: Tensor) -> Tensor:
-        if self.shared or not self.hashed:
+        if self.shared or not self.cosine:
             return query
         return unit_vectors(query) * self.log_temperature.exp().to(query.dtype)[:, None, None]
 
     def _tables(self, tokens: Tokens) -> tuple[tuple[int, int], ...]:
         """Buckets and window of each ordering."""
-        buckets = (1,) * len(self.local_windows) + (math.prod(self.bucket_factors),) * self._rounds(tokens)
+        buckets = (1,) * len(self._position_windows) + (math.prod(self.bucket_factors),) * self._rounds(tokens)
         return tuple(zip(buckets, self._windows(tokens), strict=True))
 
     @property
@@ -330,30 +343,40 @@ class Attention(HeadLayer):
         return math.prod(self.bucket_factors)
 
     def _slots(
-        self, query: Tensor, key: Tensor, tokens: Tokens, replay: Replay, tables: KeyTables | None
+        self,
+        query: Tensor,
+        key: Tensor,
+        tokens: Tokens,
+        replay: Replay,
+        memory: Memory | None,
+        tables: KeyTables | None,
     ) -> tuple[Int[Tensor, "batch heads orderings length"], Int[Tensor, "batch key_heads orderings length"]]:
         """The slots of queries and of keys, which may be one tensor."""
         if not self.hashed:
-            slots = tokens.slots
+            placed, keys_placed = tokens.by_position(True, self.global_tokens > 0)
             if tables is None:
-                return slots, slots
-            return slots.expand(-1, self.heads, -1, -1), slots.expand(-1, self.key_heads, -1, -1)
+                return placed, keys_placed
+            return placed.expand(-1, self.heads, -1, -1), keys_placed.expand(-1, self.key_heads, -1, -1)
         mask = tokens.mask if tokens.padded else None
-        vectors = (key,) if self.shared else (key, query)
-        buckets = replay.keep("buckets", lambda: torch.cat(self._buckets(vectors, self._rounds(tokens)), 1))
+
+        def buckets_of_all() -> Tensor:
+            keys = key if self.cosine else centered(key, tokens.mask, self.causal, memory)
+            return torch.cat(self._buckets((keys,) if self.shared else (keys, query), self._rounds(tokens)), 1)
+
+        buckets = replay.keep("buckets", buckets_of_all)
         of_keys, of_queries = buckets[:, : self.key_heads], buckets[:, self.key_heads :]
-        earlier = None if tables is None else tables.counts_of_rounds(len(self.local_windows))
+        earlier = None if tables is None else tables.counts_of_rounds(len(self._position_windows))
         most = self._most_buckets
         key_slots = bucket_slots(of_keys, mask, most_buckets=most)
         if earlier is not None:
             key_slots = continued_slots(key_slots, earlier)
-        key_slots = self._with_local(key_slots, tokens)
         if self.shared:
-            return key_slots, key_slots
+            placed = self._with_position(key_slots, tokens, 1)
+            return (self._with_position(key_slots, tokens, 0) if self.global_tokens else placed), placed
         places = bucket_query_slots(of_queries, self._repeat_kv(of_keys), mask, causal=self.causal, most_buckets=most)
         if earlier is not None:
             places = continued_places(places, of_queries.long(), mask, self._repeat_kv(earlier))
-        return self._with_local(places, tokens), key_slots
+        return self._with_position(places, tokens, 0), self._with_position(key_slots, tokens, 1)
 
     def _buckets(self, vectors: tuple[Tensor, ...], rounds: int) -> list[Tensor]:
         """Buckets of keys (and queries), in the smallest integers, because they are kept until the backward pass."""
@@ -364,27 +387,9 @@ class Attention(HeadLayer):
         both = zip(vectors, (rotations, of_queries), strict=False)
         return [hash_buckets(each, turned).to(small) for each, turned in both]
 
-    def _with_local(self, slots: Tensor, tokens: Tokens) -> Tensor:
-        if self.kind != "local+lsh":
+    def _with_position(self, slots: Tensor, tokens: Tokens, of_keys: int) -> Tensor:
+        """Slots of queries (0) or keys (1) in all orderings, the hash rounds last: there each key is a query's own."""
+        if not self._position_windows:
             return slots
-        return torch.cat((tokens.slots.expand(-1, slots.shape[1], -1, -1), slots), 2)
-
-
-def cast_once(hidden: Float[Tensor, "batch length hidden"]) -> Float[Tensor, "batch length hidden"]:
-    """The input of several projections in autocast's type: cast by each of them, it would be kept once for each."""
-    device = hidden.device.type
-    return hidden.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else hidden
-
-
-def _with_earlier(
-    key: Tensor, value: Tensor, query_slots: Tensor, key_slots: Tensor, tables: KeyTables
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Keys, values and slots of this piece and of those that the tables still hold; the tables take the piece in."""
-    if key.shape[2] == 1:
-        # One query gathers only the keys in its windows: the cost does not depend on the size of the tables.
-        tables.update(key, value, key_slots)
-        return tables.near(query_slots)
-    keys, values, slots = tables.all()
-    found = torch.cat((keys, key), 2), torch.cat((values, value), 2), torch.cat((slots, key_slots), 3)
-    tables.update(key, value, key_slots)
-    return found
+        placed = tokens.by_position(len(self.local_windows) > 0, self.global_tokens > 0)[of_keys]
+        return torch.cat((placed.expand(-1, slots.shape[1], -1, -1), slots), 2)

@@ -20,6 +20,12 @@ class AttentionOptions:
         score_transform: "polynomial" or "sinh", a function of each head that scores pass through; None for none. See
             `LearnedTransform`.
         score_order: the highest power of a polynomial.
+        hashed_scores: of hashed kinds whose queries are not keys: "cosine" for vectors of unit length and a learned
+            temperature, "dot" for plain products over `sqrt(head_dim)`; keys are then hashed less their mean.
+        global_tokens: how many tokens of `Tokens.global_slots` every query of a kind other than "full" sees.
+        bias: "none", "query_key_value" or "all": which projections add one.
+        query_key_norm: divide the queries and keys of each head by their root mean square, with learned scales.
+        norm_eps: of that norm.
         gated: scale each head's output by a sigmoid of the layer's input.
         activation: "relu", "gelu" or "silu" of the merged heads; None for none.
     """
@@ -33,5 +39,10 @@ class AttentionOptions:
     time_heads: Sequence[int] | None = None
     score_transform: str | None = None
     score_order: int = 3
+    hashed_scores: str = "cosine"
+    global_tokens: int = 0
+    bias: str = "none"
+    query_key_norm: bool = False
+    norm_eps: float = 1e-6
     gated: bool = False
     activation: str | None = None

@@ -6,9 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reformer.nn.attention import Attention, cast_once
+from reformer.nn.attention import Attention
 from reformer.nn.attention_options import AttentionOptions
 from reformer.nn.full_attention import cross_attention
+from reformer.nn.key_centers import centered
+from reformer.nn.layer import cast_once
 from reformer.nn.memory import Memory
 from reformer.nn.positions import rotate
 from reformer.nn.replay import Replay
@@ -43,13 +45,13 @@ class CrossAttention(Attention):
         head_dim: int,
         options: AttentionOptions,
     ) -> None:
-        own = replace(options, shared=False, projection_kernel=0, time_heads=None)
+        own = replace(options, shared=False, projection_kernel=0, time_heads=None, global_tokens=0)
         super().__init__(kind, hidden_size, heads, head_dim, own, source_size=source_size)
 
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
-        query = self._split_heads(self.query(cast_once(hidden)))
+        query = self._split_heads(self.query(cast_once(hidden)), "query")
         rounds = self._rounds(tokens)
         seen = self._remembered(query, memory, rounds) or self._read(query, tokens.source, replay, rounds)
         if memory is not None:
@@ -58,7 +60,7 @@ class CrossAttention(Attention):
         places = None if self.kind == "full" else self._places(seen, tokens)
         query = self._scaled_query(query)
         if tokens.rotary is not None:
-            query = rotate(query, tokens.rotary)
+            query = rotate(query, tokens.rotary[self.kind])
         if places is None and self.transform is not None:
             mask = seen.get("mask")
             if mask is None:
@@ -76,7 +78,7 @@ class CrossAttention(Attention):
                 places,
                 seen["slots"],
                 window=self._windows(tokens),
-                scale=1.0,
+                scale=self._scale,
                 transform=self._transform,
             )
         return self._merge_heads(found, hidden)
@@ -86,16 +88,18 @@ class CrossAttention(Attention):
         if source is None:
             raise ValueError("cross attention without a source to look at; give Tokens a `source`")
         hidden = cast_once(source.hidden)
-        key, value = self._split_heads(self.key(hidden)), self._split_heads(self.value(hidden))
+        key, value = (self._split_heads(getattr(self, name)(hidden), name) for name in ("key", "value"))
         seen = {"value": value}
         if source.tokens.padded:
             seen["mask"] = source.tokens.mask
         if self.hashed:
-            buckets = replay.keep("buckets", lambda: torch.cat(self._buckets((key, query), rounds), -1))
+            of_keys = key if self.cosine else centered(key, source.tokens.mask, False)
+            buckets = replay.keep("buckets", lambda: torch.cat(self._buckets((of_keys, query), rounds), -1))
             seen["buckets"], seen["query_buckets"] = buckets.split((key.shape[2], query.shape[2]), -1)
             seen["slots"] = bucket_slots(seen["buckets"], seen.get("mask"), most_buckets=self._most_buckets)
-            key = unit_vectors(key)
-        seen["key"] = key if source.tokens.rotary is None else rotate(key, source.tokens.rotary)
+            key = unit_vectors(key) if self.cosine else key
+        waves = source.tokens.rotary
+        seen["key"] = key if waves is None else rotate(key, waves[self.kind])
         return seen
 
     def _remembered(self, query: Tensor, memory: Memory | None, rounds: int) -> dict[str, Tensor] | None:

@@ -1,6 +1,7 @@
 """Feed-forward layer, computed for a chunk of tokens at a time."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -13,7 +14,12 @@ from reformer.nn.memory import Memory
 from reformer.nn.replay import Replay
 from reformer.nn.tokens import Tokens
 
-ACTIVATIONS = {"relu": torch.relu, "gelu": nn.functional.gelu, "silu": nn.functional.silu}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "gelu": nn.functional.gelu,
+    "gelu_tanh": partial(nn.functional.gelu, approximate="tanh"),
+    "silu": nn.functional.silu,
+}
 
 
 class FeedForward(Layer):
@@ -21,7 +27,7 @@ class FeedForward(Layer):
 
     Args:
         hidden_size, feed_forward_size: the outer and the inner width.
-        activation: "relu", "gelu" or "silu".
+        activation: a name in `ACTIVATIONS`.
         gated: multiply by a second projection.
         chunk_size: how many tokens are worked on at a time, so that the inner width is never held for a whole long
             sequence; 0 for all at once. The result is the same.

@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 from reformer.nn.fusion import StridedConvolution, TrailingRangePooling, real_steps
 from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.memory import Memory
+from reformer.nn.norms import NORMS
 from reformer.nn.past_inputs import after_history, pack_real
 from reformer.nn.reversible import ReversibleSequence, Streams
 from reformer.nn.tokens import Tokens
@@ -34,7 +35,7 @@ class Hourglass(nn.Module):
         ranges: how many steps are pooled together, see `TrailingRangePooling`.
         causal: see no later token.
         reversible: see `ReversibleSequence`.
-        eps: of the layer norms.
+        eps, norm: of the norms, see `SubLayer`.
         drop: which layers of each part a training pass leaves out; None for none.
     """
 
@@ -52,6 +53,7 @@ class Hourglass(nn.Module):
         causal: bool = False,
         reversible: bool = True,
         eps: float = 1e-6,
+        norm: str = "layer",
         drop: LayerDrop | None = None,
     ) -> None:
         super().__init__()
@@ -60,12 +62,12 @@ class Hourglass(nn.Module):
         self.middle = ReversibleSequence(middle, reversible, drop)
         self.after = ReversibleSequence(after, reversible, drop)
         width = 2 * hidden_size
-        self.norm = nn.LayerNorm(width, eps=eps)
+        self.norm = NORMS[norm](width, eps=eps)
         # `align` and `trails` are the names of saved weights.
         self.align = StridedConvolution(width, size, kernel, stride)
         self.trails = TrailingRangePooling(size, ranges)
         self.shorten = nn.Linear(size, width)
-        self.middle_norm = nn.LayerNorm(width, eps=eps)
+        self.middle_norm = NORMS[norm](width, eps=eps)
         self.expand = nn.Linear(width, width)
 
     @property
@@ -168,7 +170,7 @@ def _shortened(tokens: Tokens, real: Bool[Tensor, "batch steps"], earlier: Int[T
     """Steps in place of tokens; `earlier` says how many came before."""
     padded = gpu.is_capturing() or not bool(real.all())
     steps = Tokens.of(real, padded, earlier)
-    steps = replace(tokens, mask=real, padded=padded, slots=steps.slots, rotary=None, time=None)
+    steps = replace(tokens, mask=real, padded=padded, slots=steps.slots, rotary=None, time=None, global_slots=None)
     return steps if tokens.positioned is None else tokens.positioned(steps)
 
 

@@ -70,6 +70,19 @@ class KeyTables:
             self.tensors["value"].scatter_(2, wide, value.to(self.tensors["value"].dtype))
             self.tensors["slots"].scatter_(-1, place[:, :, None].expand(-1, -1, len(self.shape), -1), slots)
 
+    def extended(
+        self, key: Tensor, value: Tensor, query_slots: Tensor, key_slots: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Keys, values and slots of a piece and of those that are still held; the tables take the piece in."""
+        if key.shape[2] == 1:
+            # One query gathers only the keys in its windows: the cost does not depend on the size of the tables.
+            self.update(key, value, key_slots)
+            return self.near(query_slots)
+        keys, values, slots = self.all()
+        found = torch.cat((keys, key), 2), torch.cat((values, value), 2), torch.cat((slots, key_slots), 3)
+        self.update(key, value, key_slots)
+        return found
+
     def all(self) -> tuple[Tensor, Tensor, Tensor]:
         """Every key that is kept, its value and its slots; one kept by several orderings is absent but once."""
         slots = self.tensors["slots"][..., : self.size]

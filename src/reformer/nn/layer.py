@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -63,3 +64,9 @@ class HeadLayer(Layer):
     def output_columns(self, first: int, count: int) -> Float[Tensor, "hidden columns"]:
         """The weights that `count` neighbouring heads from `first` on write to the stream with, as a view."""
         raise NotImplementedError
+
+
+def cast_once(hidden: Float[Tensor, "batch length hidden"]) -> Float[Tensor, "batch length hidden"]:
+    """The input of several projections in autocast's type: cast by each of them, it would be kept once for each."""
+    device = hidden.device.type
+    return hidden.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else hidden

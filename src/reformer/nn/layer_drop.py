@@ -1,9 +1,12 @@
 """LayerDrop: whole layers left out of a training step at random."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import nn
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
 class LayerDrop:
@@ -21,7 +24,7 @@ class LayerDrop:
     def __init__(self, probability: float, each: int) -> None:
         self.probability, self.each = probability, each
 
-    def __call__(self, sublayers: Sequence[nn.Module]) -> list[nn.Module]:
+    def __call__(self, sublayers: Sequence[AnyModule]) -> list[AnyModule]:
         """The sub-layers that are run this time."""
         stays = (torch.rand(len(sublayers) // self.each) >= self.probability).tolist()
         return [sublayer for number, sublayer in enumerate(sublayers) if stays[number // self.each]]

@@ -64,9 +64,11 @@ class SinusoidalPositions(nn.Module):
         return torch.cat((sine, cosine), -1)
 
 
-def rotary_waves(
-    positions: Int[Tensor, "batch length"], head_dim: int, base: float = 10000.0
-) -> tuple[Float[Tensor, "batch 1 length half"], Float[Tensor, "batch 1 length half"]]:
+RotaryWaves = tuple[Float[Tensor, "batch 1 length half"], Float[Tensor, "batch 1 length half"]]
+"""Cosines and sines of positions."""
+
+
+def rotary_waves(positions: Int[Tensor, "batch length"], head_dim: int, base: float = 10000.0) -> RotaryWaves:
     """Cosines and sines for `rotate`, to be shared by all layers."""
     cosine, sine = _waves(positions, head_dim, base)
     return cosine[:, None], sine[:, None]
@@ -74,7 +76,7 @@ def rotary_waves(
 
 def rotate(
     vectors: Float[Tensor, "batch heads length head_dim"],
-    waves: tuple[Float[Tensor, "batch 1 length half"], Float[Tensor, "batch 1 length half"]],
+    waves: RotaryWaves,
 ) -> Float[Tensor, "batch heads length head_dim"]:
     """Turn pairs of coordinates by the position, so that a score depends on the distance (Su et al. 2021)."""
     cosine, sine = (wave.to(vectors.dtype) for wave in waves)

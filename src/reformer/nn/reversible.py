@@ -76,7 +76,7 @@ class ReversibleSequence(nn.Module):
         seen = None if tokens.source is None else tokens.source.hidden
         needed = any(tensor.requires_grad for tensor in (first, second, seen, *parameters) if tensor is not None)
         if self.reversible and needed and torch.is_grad_enabled():
-            _check_replayable(sublayers)
+            check_replayable(sublayers)
             tokens = tokens if seen is None else tokens.seeing(seen.detach())
             given: list[Tensor] = []
             stack = (sublayers, tokens, again, given)
@@ -85,7 +85,7 @@ class ReversibleSequence(nn.Module):
         return _run(first, second, sublayers, tokens, again)
 
 
-def _check_replayable(sublayers: Sequence[nn.Module]) -> None:
+def check_replayable(sublayers: Sequence[nn.Module]) -> None:
     """Refuse modules that draw anew when they are run again, such as the dropout of an adapter from elsewhere."""
     for sublayer in sublayers:
         for name, module in sublayer.named_modules():
@@ -93,7 +93,7 @@ def _check_replayable(sublayers: Sequence[nn.Module]) -> None:
                 raise ValueError(
                     f"{name} is a Dropout of {module.p} in a reversible layer: the backward pass runs the layer again, "
                     "and it would draw again; set its probability to 0 (lora_dropout of an adapter), or "
-                    "reversible=False"
+                    "reversible=False, of a plain model recompute=False"
                 )
 
 

@@ -11,20 +11,24 @@ from reformer.nn.bottleneck import Bottleneck
 from reformer.nn.channels import Channels, StreamChannels
 from reformer.nn.layer import Layer
 from reformer.nn.memory import Memory
+from reformer.nn.norms import NORMS
 from reformer.nn.replay import Replay
 from reformer.nn.reversible import pullback
 from reformer.nn.tokens import Tokens
 
 
 class SubLayer(nn.Module):
-    """`dropout(after(function(norm(x))))`: what is added to a residual stream (pre-norm).
+    """`dropout(after(function(norm(x))))`: what is added to a residual stream.
 
     Args:
         function: the layer.
         hidden_size: the width of the stream.
         dropout: the probability; equal whenever the sub-layer is run again for one forward pass.
-        eps: of the layer norm.
+        eps: of the norm.
         after: a bottleneck behind it; None for none.
+        norm: a name in `NORMS`.
+        norm_skip: add to the normed input in place of the input, as a post-norm Transformer does, whose output norm of
+            one sub-layer is the norm of the next. For a plain residual stack alone.
     """
 
     stream_channels: ClassVar[StreamChannels] = {"norm.weight": {0: Channels.EACH}, "norm.bias": {0: Channels.EACH}}
@@ -36,9 +40,12 @@ class SubLayer(nn.Module):
         dropout: float = 0.0,
         eps: float = 1e-6,
         after: Bottleneck | None = None,
+        norm: str = "layer",
+        norm_skip: bool = False,
     ) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(hidden_size, eps=eps)
+        self.norm = NORMS[norm](hidden_size, eps=eps)
+        self.norm_skip = norm_skip
         self.function = function
         self.after = after
         self.dropout = dropout
@@ -53,8 +60,19 @@ class SubLayer(nn.Module):
     ) -> Float[Tensor, "batch length hidden"]:
         return replay.dropout(self._transformed(hidden, tokens, replay, memory), self.dropout)
 
+    def residual(
+        self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
+    ) -> Float[Tensor, "batch length hidden"]:
+        """The stream after this sub-layer: what `forward` gives, added to the input or to the normed input."""
+        normed = self.norm(hidden)
+        made = replay.dropout(self._of_normed(normed, tokens, replay, memory), self.dropout)
+        return made + (normed if self.norm_skip else hidden)
+
     def _transformed(self, hidden: Tensor, tokens: Tokens, replay: Replay, memory: Memory | None = None) -> Tensor:
-        made = self.function(self.norm(hidden), tokens, replay, memory)
+        return self._of_normed(self.norm(hidden), tokens, replay, memory)
+
+    def _of_normed(self, normed: Tensor, tokens: Tokens, replay: Replay, memory: Memory | None) -> Tensor:
+        made = self.function(normed, tokens, replay, memory)
         return made if self.after is None else self.after(made)
 
     def pullback(

@@ -56,3 +56,13 @@ class TimeBias(nn.Module):
         query = torch.cat((query, of_query.expand(query.shape[:3])[..., None].to(query.dtype)), -1)
         key = torch.cat((key, of_key[..., None].to(key.dtype)), -1)
         return query, key, nn.functional.pad(value, (0, 1))
+
+
+def waves_of_heads(time: Waves | None, heads: Sequence[int] | None) -> tuple[Tensor, Tensor]:
+    """The waves of some of the heads."""
+    if time is None or heads is None:
+        raise ValueError("a time bias without the waves of the positions; give Tokens their `time`")
+    if len(heads) == time[0].shape[1]:
+        return time
+    index = torch.tensor(heads, device=time[0].device)
+    return time[0].index_select(1, index), time[1].index_select(1, index)

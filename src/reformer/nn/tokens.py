@@ -1,12 +1,13 @@
 """Tokens of one forward pass, for all layers: mask, positions, and the number of hash rounds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from reformer.nn.positions import RotaryWaves
 from reformer.nn.time_bias import Waves
 from reformer.ops import position_slots
 
@@ -21,8 +22,10 @@ class Tokens:
     """Whether any token may be padding: False lets layers take the way without a mask."""
     slots: Int[Tensor, "batch 1 1 length"]
     """The position ordering."""
-    rotary: tuple[Float[Tensor, "batch 1 length half"], Float[Tensor, "batch 1 length half"]] | None = None
-    """Cosines and sines of the positions, where they are rotary."""
+    rotary: Mapping[str, RotaryWaves] | None = None
+    """Cosines and sines of the positions for each kind of attention, where they are rotary."""
+    global_slots: tuple[Int[Tensor, "batch 1 1 length"], Int[Tensor, "batch 1 1 length"]] | None = None
+    """Slots of queries and of keys in the ordering of the tokens that all see, where there are any."""
     time: Waves | None = None
     """Sines and cosines of the time bias of each head, where there is one; see `time_waves`."""
     rounds: int | None = None
@@ -30,7 +33,7 @@ class Tokens:
     source: "Source | None" = None
     """The sequence that cross attention looks at."""
     positioned: "Callable[[Tokens], Tokens] | None" = None
-    """Adds rotary and time waves to other tokens, for layers that shorten the sequence."""
+    """Adds what follows from the positions to other tokens, for layers that shorten the sequence."""
 
     @classmethod
     def of(
@@ -46,6 +49,38 @@ class Tokens:
     def positions(self) -> Int[Tensor, "batch length"]:
         """The index of every token among the real ones; 0 for padding."""
         return self.slots[:, 0, 0].clamp_min(0)
+
+    def with_global(self, places: Sequence[int], causal: bool) -> "Tokens":
+        """The same tokens with the ordering of those that all see (`docs/math.md`, equation 49).
+
+        In it the `k`-th of these keys has slot `k` and every other key is absent. Each query stands where it sees all
+        of them; a causal one where it sees those up to itself.
+
+        Args:
+            places: indices among the real tokens; counted from the end where negative, as only both-sided attention
+                can see.
+        """
+        places = sorted(places) if causal else places
+        positions, slots = self.slots[:, 0, 0], torch.full_like(self.slots[:, 0, 0], -1)
+        lengths = self.mask.sum(-1, keepdim=True)
+        for slot, place in enumerate(places):
+            slots = slots.masked_fill(self.mask & (positions == (place if place >= 0 else lengths + place)), slot)
+        if causal:
+            queries = torch.bucketize(positions, torch.tensor(places, device=positions.device), right=True) - 1
+        else:
+            queries = torch.zeros_like(positions)
+        queries = queries.masked_fill(~self.mask, -1)
+        return replace(self, global_slots=(queries[:, None, None], slots[:, None, None]))
+
+    def by_position(self, local: bool, seen_by_all: bool) -> tuple[Tensor, Tensor]:
+        """Slots of queries and of keys, `[batch, 1, orderings, length]`, in the position ordering and in that of
+        `global_slots`; one tensor where both are equal."""
+        if not seen_by_all:
+            return self.slots, self.slots
+        if self.global_slots is None:
+            raise ValueError("tokens that all see, without their slots; give Tokens their `global_slots`")
+        queries, keys = (torch.cat((self.slots, slots), 2) if local else slots for slots in self.global_slots)
+        return queries, keys
 
     def seeing(self, hidden: Float[Tensor, "batch source width"]) -> "Tokens":
         """The same tokens, the source's vectors being these."""

@@ -46,6 +46,8 @@ def linear_cross_entropy(
             f"hidden {tuple(hidden.shape)}, weight {tuple(weight.shape)}, target {tuple(target.shape)}: expected "
             "[tokens, features], [classes, features] and [tokens]"
         )
+    if not len(weight):
+        raise ValueError("weight has no classes; expected at least one")
     if reduction not in ("mean", "sum"):
         raise ValueError(f"reduction={reduction!r}: expected 'mean' or 'sum'")
     device = hidden.device.type

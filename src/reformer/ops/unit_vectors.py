@@ -29,6 +29,10 @@ def unit_vectors(
         >>> unit_vectors(torch.tensor([[[[3.0, 4.0]]]])).tolist()
         [[[[0.6000000238418579, 0.800000011920929]]]]
     """
+    if vectors.dim() != 4 or not vectors.is_floating_point():
+        raise TypeError(
+            f"vectors are {vectors.dtype} {tuple(vectors.shape)}, expected floats [batch, heads, length, head_dim]"
+        )
     if native.why_unsupported(vectors) is None:
         return _forward(vectors)
     return torch.nn.functional.normalize(vectors, dim=-1, eps=SHORTEST).to(vectors.dtype)

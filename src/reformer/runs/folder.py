@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
 from transformers import PreTrainedModel
 
 from reformer.errors import ReformerError, disk_error, reason_and_remedy
@@ -209,13 +210,17 @@ def end_finished(folder: Path) -> dict[str, Any]:
     """Remove what a finished run has left that was ended before it had done so; returns its metrics.
 
     Raises:
-        RunError: nothing was left.
+        RunError: nothing was left, or the metrics cannot be read.
     """
     before = {path.name for path in folder.iterdir()}
     if before.isdisjoint({CHECKPOINTS, START}) and _read_marker(folder).get("replaced") is None:
         raise RunError(f"{folder}: this run is finished; there is nothing to resume")
+    try:
+        metrics = from_json((folder / METRICS).read_bytes())
+    except ValueError as error:
+        raise RunError(f"{folder / METRICS}: this cannot be read ({error}); begin again with --overwrite") from None
     remove_unneeded(folder)
-    return json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    return metrics
 
 
 def remove_unneeded(folder: Path) -> None:
@@ -280,7 +285,7 @@ def _add_to_list(folder: Path, names: Iterable[str]) -> None:
 
 def _read_marker(folder: Path) -> dict[str, Any]:
     try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        marker = from_json((folder / MARKER).read_bytes())
     except (OSError, ValueError):
         return {}
     return marker if isinstance(marker, dict) else {}

@@ -10,6 +10,9 @@ from reformer.files import write
 from reformer.recipe import Recipe, RecipeError
 from reformer.tasks.recipe_checks import checked_recipe, current_name, with_current_names
 
+MOST_BYTES = 1 << 22
+"""Bytes of a recipe, at most."""
+
 
 def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """The recipe in a TOML file, with `overrides` such as `training.learning_rate=1e-3` put over it.
@@ -47,7 +50,11 @@ def write_recipe(recipe: Recipe, path: str | Path) -> None:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise RecipeError(f"{path}: this has more than {MOST_BYTES:,} bytes, and no recipe has; check the path")
+        return _parsed(data.decode("utf-8"))
     except FileNotFoundError:
         raise RecipeError(f"{path}: there is no such recipe; check the path") from None
     except IsADirectoryError:
@@ -56,8 +63,16 @@ def _parse(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: the recipe cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: byte {error.start} is not UTF-8; save the recipe as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise RecipeError(f"{path}: not valid TOML: {error}") from None
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Raises a `ValueError` for whatever is no TOML."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("tables or lists within each other, too deep") from None
 
 
 def _override(tables: dict[str, Any], override: str) -> dict[tuple[str, ...], str]:
@@ -67,8 +82,8 @@ def _override(tables: dict[str, Any], override: str) -> dict[tuple[str, ...], st
     if not equals or len(keys) != 2 or not all(keys):
         raise RecipeError(f"--set {override}: expected TABLE.FIELD=VALUE, such as training.learning_rate=1e-3")
     try:
-        value = tomllib.loads(f"value = {text.strip()}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = _parsed(f"value = {text.strip()}")["value"]
+    except ValueError:
         value = text.strip()
     table = tables.setdefault(keys[0], {})
     if not isinstance(table, dict):

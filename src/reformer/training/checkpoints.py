@@ -6,10 +6,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import from_json
 from safetensors import SafetensorError, safe_open
 from transformers.trainer_pt_utils import safe_globals
 
@@ -30,6 +30,12 @@ class _FileDigest(BaseModel, frozen=True, strict=True):
 
     size: int
     sha256: str
+
+
+class _State(BaseModel):
+    """What is read of Trainer's state."""
+
+    best_global_step: int | None = None
 
 
 _DIGESTS_OF_FILES = TypeAdapter(dict[str, _FileDigest])
@@ -112,7 +118,12 @@ def newest_whole(folder: Path) -> tuple[Path | None, dict[Path, str]]:
     skipped: dict[Path, str] = {}
     for checkpoint in checkpoints_in(folder):
         reason = faults[checkpoint] = _fault(checkpoint)
-        best = None if reason is not None else best_checkpoint(folder, _best_step(checkpoint))
+        best = None
+        if reason is None:
+            try:
+                best = best_checkpoint(folder, _best_step(checkpoint))
+            except ValueError:
+                reason = f"{_STATE} is damaged"
         if best is not None and Path(best) != checkpoint:
             if Path(best) not in faults:
                 faults[Path(best)] = _fault(Path(best))
@@ -164,7 +175,7 @@ def _loaded(checkpoint: Path) -> Iterator[str]:
     for file in sorted(checkpoint.iterdir()):
         try:
             if file.suffix == ".json":
-                json.loads(file.read_bytes())
+                from_json(file.read_bytes())
             elif file.suffix == ".safetensors":
                 with safe_open(file, "pt") as tensors:
                     for name in tensors.keys():  # noqa: SIM118
@@ -182,8 +193,8 @@ def _loaded(checkpoint: Path) -> Iterator[str]:
 
 
 def _best_step(checkpoint: Path) -> int | None:
-    state: dict[str, Any] = json.loads((checkpoint / _STATE).read_bytes())
-    return state.get("best_global_step")
+    """Raises a `ValueError` for a damaged file."""
+    return _State.model_validate_json((checkpoint / _STATE).read_bytes()).best_global_step
 
 
 def _step(checkpoint: Path) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
 from rich.console import Console
 from transformers import PreTrainedConfig
 
@@ -48,8 +49,19 @@ class ResumedRun:
 
 
 def kept_start(place: str, folder: Path) -> PretrainedStart:
-    """The start that `keep_start` has kept in a folder; the pretrained model at `place` is not read again."""
-    return PretrainedStart(place, str(folder), ReformerConfig.from_pretrained(folder), None)
+    """The start that `keep_start` has kept in a folder; the pretrained model at `place` is not read again.
+
+    Raises:
+        RunError: the configuration there is damaged.
+    """
+    try:
+        config = ReformerConfig.from_pretrained(folder, local_files_only=True)
+    # transformers has many errors for a broken file, of no common kind.
+    except Exception as error:
+        raise RunError(
+            f"{folder / 'config.json'}: this cannot be read: {error}; begin again with --overwrite"
+        ) from None
+    return PretrainedStart(place, str(folder), config, None)
 
 
 def keep_start(folder: Path, config: PreTrainedConfig, processor: Processor | None, changes: ModelChanges) -> None:
@@ -62,8 +74,15 @@ def keep_start(folder: Path, config: PreTrainedConfig, processor: Processor | No
 
 
 def kept_changes(place: str, folder: Path) -> ModelChanges:
-    """The changes that `keep_start` has kept in a folder, to the pretrained model at `place`."""
-    return ModelChanges.from_json(json.loads((folder / CHANGES).read_text(encoding="utf-8")), place)
+    """The changes that `keep_start` has kept in a folder, to the pretrained model at `place`.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    try:
+        return ModelChanges.from_json(from_json((folder / CHANGES).read_bytes()), place)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise RunError(f"{folder / CHANGES}: this cannot be read: {error}; begin again with --overwrite") from None
 
 
 def check_begun(folder: Path) -> None:

@@ -9,8 +9,9 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
+
+from pydantic_core import from_json
 
 from reformer.files import make_folders
 from reformer.processes import identity, is_dead
@@ -110,7 +111,7 @@ def _file(lock: Path, holder: str) -> Path:
 def _in_use(folder: Path, file: Path) -> str:
     """The message of a lock that this file is in."""
     try:
-        held: Any = json.loads(file.read_text(encoding="utf-8"))
+        held = from_json(file.read_bytes())
         holder = f"process {held['process']} on {held['host']}"
         here = held["host"] == socket.gethostname()
     except (OSError, ValueError, KeyError, TypeError):

@@ -8,7 +8,7 @@ import pytest
 
 from reformer.data import DataSet
 from reformer.data.index import _registry
-from reformer.data.index._registry import Archive
+from reformer.data.index._registry import Archive, Member
 
 
 @pytest.fixture
@@ -49,9 +49,14 @@ def toy(request, package_index, monkeypatch, tmp_path):
         name="toy",
         description="two files",
         archive=Archive("toy", "1.0", archive.name, len(data), hashlib.sha256(data).hexdigest()),
-        members=("toy-1.0/a.txt", "toy-1.0/deep/b.txt"),
+        members=(_member("toy-1.0/a.txt", "甲"), _member("toy-1.0/deep/b.txt", "乙")),
     )
     return register(monkeypatch, entry)
+
+
+def _member(path: str, content: str) -> Member:
+    data = content.encode()
+    return Member(path, len(data), hashlib.sha256(data).hexdigest())
 
 
 def register(monkeypatch, entry: DataSet, **changes) -> DataSet:

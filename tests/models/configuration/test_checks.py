@@ -54,6 +54,13 @@ from tests.contract.models import AXIAL, SMALL
             "in attention_layers, layer 3 is 'lsh' and layer 0, whose weights it would use, 'local'; .* every 3",
         ),
         ({"chunk_size_feed_forward": -1}, "chunk_size_feed_forward=-1"),
+        ({"norm_order": "post"}, "norm_order='post' with residual_streams=2: .* set residual_streams to 1"),
+        ({"hashed_scores": "dot"}, "no length of its own; set shared_query_key=False"),
+        ({"global_tokens": [1, 1]}, r"global_tokens=\[1, 1\]: expected different places"),
+        ({"global_tokens": [0, -1], "is_decoder": True}, "seen ahead of time; give places from the beginning"),
+        ({"rope_theta": {"ful": 1.0}}, r"rope_theta has \['ful'\]; expected a number, or one for each of full"),
+        ({"rope_theta": {"local": 10}}, r"none for \['lsh'\], which layers are of"),
+        ({"rope_theta": 0}, "rope_theta=0: expected more than 0"),
     ],
 )
 def test_bad_configurations(fields, message):

@@ -45,3 +45,38 @@ def test_numbers_and_several_labels_cannot_be_smoothed():
         model(input_ids=ids, labels=torch.rand(2, LABELS))
     with pytest.raises(ValueError, match="no effect on ReformerForForecasting"):
         ReformerForForecasting(ReformerConfig(vocab_size=0, label_smoothing=0.1))
+
+
+CHARACTERS = {
+    "character_pieces": torch.tensor([[1, 1, 2, 3, 3, 3], [0, 1, -1, -1, -1, -1]]),
+    "character_ids": torch.tensor([[5, 6, 7, 8, 9, 5], [6, 7, 0, 0, 0, 0]]),
+    "character_places": torch.tensor([[0, 1, 0, 0, 1, 2], [0, 0, 0, 0, 0, 0]]),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"classifier_crf": True}, {"residual_streams": 1, "reversible": False}])
+def test_characters_are_labelled_over_tokens(options):
+    model = HEADS["token-classification"].build("local", classifier_reads="characters", **options)
+    ids = random_ids(2, 5)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]])
+    labels = torch.tensor([[0, 1, 2, 3, 4, 0], [1, 2, -100, -100, -100, -100]])
+    with torch.no_grad():
+        found = model(ids, mask, labels=labels, **CHARACTERS).logits
+        alone = model(ids[1:, :2], **{name: rows[1:, :2] for name, rows in CHARACTERS.items()}).logits
+    assert found.shape == (2, 6, 5)
+    assert (found[1:, :2] - alone).abs().max() < 1e-5
+    model.train()(ids, mask, labels=labels, **CHARACTERS).loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_characters_are_given_where_they_are_read_and_only_there():
+    ids = random_ids(1, 5)
+    reads = HEADS["token-classification"].build("local", classifier_reads="characters")
+    with pytest.raises(ValueError, match="'characters': give character_pieces, character_ids and character_places"):
+        reads(ids)
+    with pytest.raises(ValueError, match="'tokens': give character_pieces"):
+        HEADS["token-classification"].build("local")(ids, character_ids=ids)
+    with pytest.raises(ValueError, match=r"wide_sizes=\[1\] with classifier_reads='characters'"):
+        HEADS["random-field"].build("local", classifier_reads="characters", wide_sizes=[1])
+    with pytest.raises(ValueError, match="classifier_reads='characters' with is_decoder=True"):
+        HEADS["causal-token-classification"].build("local", classifier_reads="characters")

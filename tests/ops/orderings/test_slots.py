@@ -163,3 +163,28 @@ def test_wrong_arguments_are_errors_and_never_read_past_the_end(way):
         bucket_query_slots(buckets[..., :4], buckets)
     with pytest.raises(ValueError, match="must agree in batch, heads and rounds"):
         getattr(bucket_query_slots, "__wrapped__", bucket_query_slots)(buckets[:, :1], buckets)
+
+
+def test_dtypes_and_shapes_that_buckets_and_masks_cannot_have():
+    # Undecorated: the checks of annotated shapes, which run in tests alone, would answer first.
+    hashed, slots_of, query_slots_of, positions = (
+        getattr(each, "__wrapped__", each) for each in (hash_buckets, bucket_slots, bucket_query_slots, position_slots)
+    )
+    vectors, rotations = torch.ones(1, 2, 5, 4), random_rotations(2, 1, 4, 8)
+    for odd in (torch.bool, torch.int64, torch.complex64):
+        with pytest.raises(TypeError, match=rf"vectors torch\.{str(odd)[6:]}.*: expected floating dtypes"):
+            hashed(vectors.to(odd), rotations)
+    buckets = torch.zeros(1, 2, 1, 5, dtype=torch.int64)
+    for odd in (torch.float32, torch.bool, torch.complex64):
+        with pytest.raises(TypeError, match=r"buckets is .*, expected integers"):
+            slots_of(buckets.to(odd))
+    with pytest.raises(ValueError, match=r"buckets has shape \(1, 2, 5\), expected"):
+        slots_of(buckets[:, :, 0])
+    for most in (0, -1, 1 << 40):
+        with pytest.raises(ValueError, match=rf"most_buckets={most}: expected 1 to"):
+            slots_of(buckets, most_buckets=most)
+        with pytest.raises(ValueError, match=rf"most_buckets={most}: expected 1 to"):
+            query_slots_of(buckets, buckets, most_buckets=most)
+    for mask in (torch.ones(1, 5), torch.ones(5, dtype=torch.bool)):
+        with pytest.raises(ValueError, match=r"expected torch.bool \[batch, length\]"):
+            positions(mask)

@@ -297,6 +297,11 @@ def test_an_unknown_backend_is_named():
         ({"key": torch.zeros(2, 2, 49, 16)}, ValueError, "key and value alike"),
         ({"query": torch.zeros(2, 3, 50, 16, dtype=torch.float64)}, ValueError, "must agree in batch, heads"),
         ({"query": torch.zeros(2, 2, 50, 16)}, TypeError, "one floating dtype for all three"),
+        (
+            {name: torch.zeros(2, 2, 50, 0) for name in ("query", "key", "value")},
+            ValueError,
+            r"query \(2, 2, 50, 0\): expected a head_dim of at least 1",
+        ),
         ({"query_slots": torch.zeros(2, 2, 2, 50, dtype=torch.int32)}, TypeError, "expected torch.int64"),
         ({"query_slots": torch.zeros(2, 2, 2, 51, dtype=torch.int64)}, ValueError, r"expected \[2 or 1, 2 or 1"),
     ],

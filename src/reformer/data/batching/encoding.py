@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerFast
 
+from reformer.data.characters import CharacterTokens
 from reformer.data.documents import Document
 from reformer.data.errors import DataError
 
@@ -37,22 +38,26 @@ class Example:
 
     ids: np.ndarray
     target: np.ndarray
+    characters: np.ndarray | None = None
+    """How its characters lie in the tokens, see `CharacterTokens`, where they are read."""
 
 
 def encode(
-    documents: Iterable[Document], tokenizer: PreTrainedTokenizerFast, longest: int
+    documents: Iterable[Document], tokenizer: PreTrainedTokenizerFast, longest: int, *, special_tokens: bool = False
 ) -> Iterator[Encoded | DataError]:
-    """Tokenise documents in a stream, in order; one without tokens or with more than `longest` is its error."""
+    """Tokenise documents in a stream, in order; one without tokens or with more than `longest` is its error. With
+    `special_tokens` those that the tokenizer puts around a text are there; they stand for no character."""
     for batch in _portions(documents):
         encoding = tokenizer(
             [document.text for document in batch],
-            add_special_tokens=False,
+            add_special_tokens=special_tokens,
             return_offsets_mapping=True,
             return_attention_mask=False,
             return_token_type_ids=False,
         )
         for document, ids, offsets in zip(batch, encoding["input_ids"], encoding["offset_mapping"], strict=True):
-            problem = _length_problem(document, len(ids), longest)
+            is_empty = all(start == end for start, end in offsets)
+            problem = _length_problem(document, 0 if is_empty else len(ids), longest)
             yield problem or Encoded(document, np.array(ids, dtype=np.int32), offsets)
 
 
@@ -90,14 +95,20 @@ class Examples(Dataset[Example]):
         tokenizer: PreTrainedTokenizerFast,
         target: Target,
         longest: int,
+        *,
+        special_tokens: bool = False,
+        characters: CharacterTokens | None = None,
     ):
-        """`target` makes the target of a document; its `DataError` is raised, as is that of the first document that
-        is too long."""
+        """`target` makes the target of a document, of its tokens or where `characters` are read of these; its
+        `DataError` is raised, as is that of the first document that is too long."""
         self._examples = []
-        for encoded in encode(documents, tokenizer, longest):
+        for encoded in encode(documents, tokenizer, longest, special_tokens=special_tokens):
             if isinstance(encoded, DataError):
                 raise encoded
-            self._examples.append(Example(encoded.ids, target(encoded.document, encoded.offsets)))
+            document, offsets, rows = encoded.document, encoded.offsets, None
+            if characters is not None:
+                rows, offsets = characters(document.text, offsets), character_offsets(document.text)
+            self._examples.append(Example(encoded.ids, target(document, offsets), rows))
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -109,6 +120,11 @@ class Examples(Dataset[Example]):
     def lengths(self) -> list[int]:
         """Each example's number of tokens."""
         return [len(example.ids) for example in self._examples]
+
+
+def character_offsets(text: str) -> Offsets:
+    """The offsets of a text's characters, one by one."""
+    return [(start, start + 1) for start in range(len(text))]
 
 
 def pad(ids: Sequence[np.ndarray], pad_token_id: int) -> dict[str, Tensor]:
@@ -124,6 +140,15 @@ def padded(rows: Sequence[np.ndarray], length: int, value: int) -> Tensor:
     for place, row in zip(filled, rows, strict=True):
         place[: len(row)] = row
     return torch.from_numpy(filled)
+
+
+def pad_character_rows(rows: Sequence[np.ndarray]) -> dict[str, Tensor]:
+    """`CharacterTokens` of a batch as a token classifier takes them, padded at the right, pieces with -1."""
+    length = few_lengths(max(row.shape[1] for row in rows))
+    names = {"character_pieces": -1, "character_ids": 0, "character_places": 0}
+    return {
+        name: padded([row[number] for row in rows], length, value) for number, (name, value) in enumerate(names.items())
+    }
 
 
 def few_lengths(length: int) -> int:

@@ -1,5 +1,6 @@
 """Archives of data sets: fetched, checked, and their members taken out."""
 
+import errno
 import hashlib
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +18,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from reformer.data.cache import cache_folder
 from reformer.data.errors import DataError
-from reformer.data.index._registry import Archive, DataSet, data_set
+from reformer.data.index._registry import Archive, DataSet, Member, data_set
 from reformer.files import make_folders, new_folder, replaced
 from reformer.terminal import PlainConsole
 
 _CHUNK = 1 << 16
+_DAMAGED = (tarfile.TarError, zipfile.BadZipFile)
 _PIP_STREAM = Path(__file__).with_name("_pip_stream.py")
 
 
@@ -29,13 +32,14 @@ def fetch(name: str, *, progress: bool = True) -> Path:
 
     The package comes by pip's own search and session, so the user's mirror, proxy and certificates count; its
     SHA-256 must be the pinned one; it is opened as an archive, and nothing in it is imported, built or installed.
-    The folder appears in one step when all is well, so what is there is whole. The archive is kept beside it
-    under `archives`: on a machine without a network, put the file there by hand.
+    The folder appears in one step when all is well. Its files have pinned sizes and SHA-256 too, by which they are
+    checked each time. The archive is kept beside it under `archives`: on a machine without a network, put the file
+    there by hand.
 
     `progress` shows a bar where standard error is a terminal.
 
-    Raises `DataError` when the download fails, its checksum is wrong, or the disk refuses it, and for a data set that
-    comes with an installed package.
+    Raises `DataError` when the download fails, its checksum is wrong, a file has changed since it was unpacked, or the
+    disk refuses it, and for a data set that comes with an installed package.
     """
     entry = data_set(name)
     entry = entry if entry.made_of is None else data_set(entry.made_of)
@@ -47,10 +51,12 @@ def fetch(name: str, *, progress: bool = True) -> Path:
             f"name it as index:{name} in a recipe",
         )
     folder = cache_folder() / f"{entry.name}-{entry.archive.sha256[:8]}"
-    if folder.is_dir():
-        return folder
     try:
-        path = _archive_path(entry.archive, cache_folder() / "archives", progress)
+        if folder.is_dir():
+            for member in entry.members:
+                _check(folder / member.name, member, "changed since it was unpacked", f"delete {folder}")
+            return folder
+        path = archive_path(entry.archive, cache_folder() / "archives", progress)
         _extract(entry, path, folder)
     except OSError as error:
         raise DataError(
@@ -62,7 +68,7 @@ def fetch(name: str, *, progress: bool = True) -> Path:
     return folder
 
 
-def _archive_path(archive: Archive, archives: Path, progress: bool) -> Path:
+def archive_path(archive: Archive, archives: Path, progress: bool) -> Path:
     """The checked archive: the one that is kept, or else a new download."""
     path = archives / archive.file
     make_folders(archives)
@@ -132,20 +138,51 @@ def _extract(entry: DataSet, archive: Path, folder: Path) -> None:
     with new_folder(folder) as whole:
         try:
             for member in entry.members:
-                # Only the last part of the member's path is used, so none can lead out of the folder.
                 with (
-                    _open_member(archive, member) as packed,
-                    replaced(whole / Path(member).name) as file,
+                    open_member(archive, member.path) as packed,
+                    replaced(whole / member.name) as file,
                 ):
-                    shutil.copyfileobj(packed, file)
-        except (KeyError, tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-            raise DataError(
-                archive, None, f"the archive cannot be opened ({error})", "delete it and fetch again"
-            ) from error
+                    # One byte more tells that there are more, however many these are.
+                    shutil.copyfileobj(_Limited(packed, member.size + 1), file)
+                _check(whole / member.name, member, "not the file that was expected", f"delete {archive}")
+        # Of damaged archives both modules raise errors of many kinds.
+        except (KeyError, ValueError, RuntimeError, EOFError, zlib.error, *_DAMAGED) as error:
+            raise _unopened(archive, error) from error
+        except OSError as error:
+            # Those of a disk have a number; a seek to before the beginning is the fault of the archive, too.
+            if error.errno not in (None, errno.EINVAL):
+                raise
+            raise _unopened(archive, error) from error
+
+
+def _unopened(archive: Path, error: Exception) -> DataError:
+    return DataError(archive, None, f"the archive cannot be opened ({error})", "delete it and fetch again")
+
+
+class _Limited:
+    """The first bytes of a stream."""
+
+    def __init__(self, stream: IO[bytes], size: int) -> None:
+        self._stream, self._left = stream, size
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._stream.read(self._left if size < 0 else min(size, self._left))
+        self._left -= len(data)
+        return data
+
+
+def _check(file: Path, member: Member, problem: str, remedy: str) -> None:
+    """Raise a `DataError` unless the file has the size and the digest of the member."""
+    if file.is_file() and file.stat().st_size == member.size:
+        with file.open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() == member.sha256:
+                return
+    raise DataError(file, None, problem, f"{remedy}, and fetch it again")
 
 
 @contextmanager
-def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
+def open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
+    """A file in an archive, to read."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as package, package.open(member) as packed:
             yield packed

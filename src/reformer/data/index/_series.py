@@ -38,5 +38,5 @@ def load_series(name: str, *, columns: tuple[str, ...] | None = None) -> Series:
         raise DataError(None, None, f"the data set {name!r} is no series", f"use one of {', '.join(TABLES)}")
     table = TABLES[name]
     [member] = entry.members
-    path = fetch(name) / member.rpartition("/")[2]
+    path = fetch(name) / member.name
     return read_series(path, date_columns=table.date_columns, columns=columns or table.columns)

@@ -59,13 +59,16 @@ def _tokens(source: Source) -> Iterator[tuple[bytes, int]]:
     """Words and line ends with their byte offsets; a line may be as long as the file, so it goes by chunks."""
     pending = b""
     offset = 0
-    while chunk := source.read(_CHUNK):
+    # As much again as a word has so far: by one size, a long one would be copied for every chunk.
+    while chunk := source.read(max(_CHUNK, len(pending))):
         data = pending + chunk
         # The last word may go on in the next chunk.
         complete = 1 + max(data.rfind(space, len(pending)) for space in _SPACES)
         for match in _TOKEN.finditer(data, 0, complete):
             yield match.group(), offset + match.start()
         pending = data[complete:]
+        if source.is_too_long(pending):
+            raise source.too_long("a word", source.line)
         offset += complete
     if pending:
         yield pending, offset

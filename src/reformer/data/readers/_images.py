@@ -1,8 +1,10 @@
 """Reader of IDX files, image tables and image files."""
 
 import gzip
+import math
 import os
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
 _UNSIGNED_BYTES = 8
 # Tags of TIFF.
 _BITS_PER_SAMPLE, _SAMPLE_FORMAT = 258, 339
+MOST_IDX_BYTES = 1 << 30
+"""Bytes of an IDX file, unpacked, at most: it is held in memory."""
+MOST_PIXELS = 1 << 26
+"""Pixels of an image, at most: as floats of three channels they are 800 MB, and a file of a few bytes may announce
+any number."""
 _IMAGES, _LABELS = "images-idx3", "labels-idx1"
 
 
@@ -65,17 +72,19 @@ def _read_idx(path: str, *, with_labels: bool) -> Iterator[Image]:
 def _idx_array(path: str, dimensions: int) -> NDArray[np.uint8]:
     try:
         with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
-            data = file.read()
+            data = file.read(MOST_IDX_BYTES + 1)
     except FileNotFoundError:
         raise DataError(path, None, "there is no such file", "check the path") from None
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(path, None, f"cannot be read ({error})", "make or fetch the file anew") from None
     head = 4 + 4 * dimensions
+    if len(data) > MOST_IDX_BYTES:
+        raise DataError(path, None, f"over {MOST_IDX_BYTES:,} bytes", "divide it into several files")
     if len(data) < head or data[:4] != bytes((0, 0, _UNSIGNED_BYTES, dimensions)):
         kind = f"an IDX file of bytes in {dimensions} dimensions"
         raise DataError(path, None, f"it does not begin as {kind}", f"give {kind}")
     shape = struct.unpack(f">{dimensions}I", data[4:head])
-    expected = int(np.prod(shape, dtype=np.int64))
+    expected = math.prod(shape)
     if len(data) - head != expected:
         problem = f"{len(data) - head:,} bytes after its head, which announces {expected:,}"
         raise DataError(path, None, problem, "make or fetch the file anew")
@@ -105,9 +114,21 @@ def _pixels(file: str, path: str, line: int | None) -> NDArray[np.float32]:
 
     place = "" if line is None else f"{file}: "
     try:
-        # Not by its name: Pillow maps named files into memory, and then reads TIFFs that lie on a side as noise.
-        with open(file, "rb") as stream, Pillow.open(stream) as image:
+        Pillow.init()
+        # Of EPS Pillow has another program run what is in the file.
+        formats = [name for name in Pillow.ID if name != "EPS"]
+        with (
+            warnings.catch_warnings(action="ignore", category=Pillow.DecompressionBombWarning),
+            # Not by its name: Pillow maps named files into memory, and then reads TIFFs that lie on a side as noise.
+            open(file, "rb") as stream,
+            Pillow.open(stream, formats=formats) as image,
+        ):
+            if image.width * image.height > MOST_PIXELS:
+                told = f"{place}{image.width:,} x {image.height:,} pixels, and {MOST_PIXELS:,} at most are read"
+                raise DataError(path, line, told, "scale it down")
             return _scaled(image)
+    except DataError:
+        raise
     except _RangeError as error:
         raise DataError(path, line, f"{place}{error}", "save it with 8 or 16 bits, or scale it to 0 to 1") from None
     # Pillow has many errors for broken files, of no common kind.
@@ -142,13 +163,19 @@ def _scaled(image: "PillowImage") -> NDArray[np.float32]:
         if isinstance(key, int):
             shown[found == key] = 1
         return shown[None].astype(np.float32)
-    if not transparent:
-        found = np.asarray(image.convert("L" if grey else "RGB")).astype(np.float32) / np.float32(255)
-        return found[None] if grey else np.ascontiguousarray(found.transpose(2, 0, 1))
-    found = np.asarray(image.convert("RGBA")).astype(np.float32).transpose(2, 0, 1) / np.float32(255)
-    # The colour under what is transparent is arbitrary, often black.
-    shown = found[:3] * found[3] + (1 - found[3])
-    return np.ascontiguousarray(shown[:1] if grey else shown)
+    found = np.asarray(image.convert("RGBA" if transparent else "L" if grey else "RGB"))
+    found = found.reshape(*found.shape[:2], -1)
+    # A channel at a time: as floats, all at once take several times the image's memory.
+    shown = np.empty((1 if grey else 3, *found.shape[:2]), np.float32)
+    for channel in range(len(shown)):
+        shown[channel] = found[:, :, channel]
+        shown[channel] /= np.float32(255)
+    if transparent:
+        opaque = found[:, :, 3].astype(np.float32) / np.float32(255)
+        # The colour under what is transparent is arbitrary, often black.
+        shown *= opaque
+        shown += 1 - opaque
+    return shown
 
 
 def _white(image: "PillowImage") -> float:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -174,7 +175,7 @@ def _on_grid(
     return Series(Path(name).name, tuple(columns), date_grid(grid[0], step, unit, rows[-1] + 1), filled, step, unit)
 
 
-def _step(dates: Dates) -> tuple[int, str]:
+def _step(dates: Dates) -> tuple[int, Literal["s", "M"]]:
     """The commonest distance of two rows, or the smallest of those: in seconds, or in months where it is some."""
     seconds = np.diff(dates).astype(np.int64)
     counted = Counter(seconds[seconds > 0].tolist())

@@ -9,6 +9,10 @@ from typing import IO
 from reformer.data.errors import DataError
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MOST_BYTES = 1 << 28
+"""Bytes of a line, or of a file that is read whole, at most: they are held in memory, and a compressed file may hold a
+thousand times its size."""
+
 _TO_UTF8 = "save the file as UTF-8, for example: iconv -f GB18030 -t UTF-8 OLD > NEW"
 
 
@@ -55,12 +59,14 @@ class Source:
 
     def __next__(self) -> str:
         try:
-            line = self._stream.readline()
+            line = self._stream.readline(MOST_BYTES + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise self._unreadable(error) from error
         if not line:
             raise StopIteration
         self.line += 1
+        if self.is_too_long(line):
+            raise self.too_long("a line", self.line)
         self._offset += len(line)
         text = self.decode(line, self._offset - len(line))
         return text.removeprefix("\ufeff") if self.line == 1 else text
@@ -68,9 +74,11 @@ class Source:
     def read(self, size: int = -1) -> bytes:
         """The next bytes, all that are left by default, without a byte order mark."""
         try:
-            data = self._stream.read(size)
+            data = self._stream.read(MOST_BYTES + 1 if size < 0 else size)
         except (OSError, EOFError, zlib.error) as error:
             raise self._unreadable(error) from error
+        if size < 0 and self.is_too_long(data):
+            raise self.too_long("a file that is read whole", None)
         if self._offset == 0 and data.startswith(_BYTE_ORDER_MARK):
             self._mark = len(_BYTE_ORDER_MARK)
         first = self._offset == 0
@@ -93,6 +101,17 @@ class Source:
     def error(self, problem: str, remedy: str, line: int | None = None) -> DataError:
         """A `DataError` at `line`, by default at the line that was read last."""
         return DataError(self.path, self.line if line is None else line, problem, remedy)
+
+    @staticmethod
+    def is_too_long(data: bytes) -> bool:
+        """Whether these bytes, which are held in memory, are more than `MOST_BYTES`."""
+        return len(data) > MOST_BYTES
+
+    def too_long(self, what: str, line: int | None) -> UnreadableFileError:
+        """The error of what has more than `MOST_BYTES`."""
+        return UnreadableFileError(
+            self.path, line, f"{what} of more than {MOST_BYTES:,} bytes", "divide it into several documents"
+        )
 
     def _unreadable(self, error: Exception) -> UnreadableFileError:
         reason = getattr(error, "strerror", None) or str(error)

@@ -3,15 +3,57 @@
 from collections.abc import Sequence
 from functools import partial
 
-from reformer.models.configuration.fields import ReformerFields
+from reformer.models.configuration.fields import ATTENTION_KINDS, ReformerFields
 from reformer.models.configuration.head_groups import NO_HEAD, LayerSpec
 from reformer.models.configuration.idle_options import idle_options, refusal
 from reformer.models.layer_kinds.attention import CROSS_ATTENTION_KINDS
 from reformer.models.layer_kinds.table import LAYER_KINDS, kind_of
 
+MOST_LAYERS = 1024
+
+MOST = {
+    "hidden_size": 1 << 17,
+    "num_attention_heads": 1 << 10,
+    "attention_head_size": 1 << 14,
+    "feed_forward_size": 1 << 20,
+    "embedding_size": 1 << 17,
+    "bottleneck_size": 1 << 17,
+    "fusion_size": 1 << 17,
+    "vocab_size": 1 << 26,
+    "max_position_embeddings": 1 << 48,
+    "num_rounds": 1 << 12,
+    "time_bias_length": 1 << 48,
+    "local_window": 1 << 48,
+    "lsh_window": 1 << 48,
+    "convolution_kernel": 1 << 20,
+    "projection_kernel": 1 << 20,
+    "fourier_kernel": 1 << 26,
+    "circulant_block": 1 << 17,
+    "chunk_size_feed_forward": 1 << 48,
+    "ngram_sizes": 1 << 10,
+    "ngram_rows": 1 << 30,
+    "ngram_width": 1 << 14,
+    "ngram_min_frequency": 1 << 48,
+    "axial_pos_shape": 1 << 26,
+    "axial_pos_embds_dim": 1 << 17,
+    "fusion_kernel": 1 << 20,
+    "fusion_stride": 1 << 20,
+    "fusion_ranges": 1 << 26,
+    "shorten_stride": 1 << 20,
+    "patch_size": 1 << 16,
+    "num_channels": 1 << 16,
+    "image_size": 1 << 20,
+    "prediction_length": 1 << 24,
+    "num_time_features": 1 << 16,
+    "linear_context": 1 << 24,
+}
+"""The most that a field may be, or each number of its list. Models are far below; a configuration above is damaged or
+hostile, and would allocate or loop before anything else is noticed."""
+
 
 def check(fields: ReformerFields) -> None:
     """Raise a `ValueError` with what was given and what was expected, if a field or two together make no sense."""
+    _check_bounds(fields)
     _check_idle(fields)
     _check_sizes(fields)
     _check_layers(fields)
@@ -19,6 +61,17 @@ def check(fields: ReformerFields) -> None:
     _check_series(fields)
     _check_encoder_decoder(fields)
     _check_fusion(fields)
+
+
+def _check_bounds(fields: ReformerFields) -> None:
+    for name, most in MOST.items():
+        value = getattr(fields, name)
+        largest = 0 if value is None else max([value] if isinstance(value, int) else value, default=0)
+        if largest > most:
+            raise ValueError(f"{name}={largest}: expected at most {most:,}")
+    for name in ("attention_layers", "decoder_attention_layers", "cross_attention_layers"):
+        if len(getattr(fields, name) or ()) > MOST_LAYERS:
+            raise ValueError(f"{name} has {len(getattr(fields, name)):,} layers; expected at most {MOST_LAYERS:,}")
 
 
 def _check_idle(fields: ReformerFields) -> None:
@@ -45,12 +98,22 @@ def _check_sizes(fields: ReformerFields) -> None:
         value = getattr(fields, name)
         if value is not None and not 0 <= value < 1:
             raise ValueError(f"{name}={value}: expected a probability, at least 0 and below 1")
+    for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
+        value = getattr(fields, name)
+        for token in value if isinstance(value, list) else [] if value is None or not fields.vocab_size else [value]:
+            if not 0 <= token < fields.vocab_size:
+                raise ValueError(f"{name}={token}: expected a token of the vocabulary of {fields.vocab_size}, or None")
     if fields.residual_streams not in (1, 2):
         raise ValueError(f"residual_streams={fields.residual_streams}: expected 2, or 1 for the plain Transformer")
     if fields.residual_streams == 1 and fields.reversible:
         raise ValueError(
             "residual_streams=1 with reversible=True: an input can be found again only from two streams; set "
             "reversible to False, or residual_streams to 2"
+        )
+    if fields.norm_order != "pre" and fields.residual_streams == 2:
+        raise ValueError(
+            f"norm_order={fields.norm_order!r} with residual_streams=2: an input can be found again only where it is "
+            "added to as it is; set residual_streams to 1 and reversible to False"
         )
     if fields.chunk_size_feed_forward < 0:
         raise ValueError(f"chunk_size_feed_forward={fields.chunk_size_feed_forward}: expected 0 (all) or more")
@@ -111,6 +174,8 @@ def _check_positions(fields: ReformerFields) -> None:
     kind, longest = fields.position_embedding_type, fields.max_position_embeddings
     if kind == "rotary" and fields.attention_head_size % 2:
         raise ValueError(f"attention_head_size={fields.attention_head_size}: rotary positions need an even width")
+    if kind == "rotary":
+        _check_theta(fields)
     if kind == "sinusoidal" and fields.hidden_size % 2:
         raise ValueError(f"hidden_size={fields.hidden_size}: sinusoidal positions need an even width")
     if kind != "axial":
@@ -132,6 +197,22 @@ def _check_positions(fields: ReformerFields) -> None:
             f"max_position_embeddings={longest} but axial_pos_shape={list(shape)} holds {table} positions; "
             "enlarge the shape or lower the maximum"
         )
+
+
+def _check_theta(fields: ReformerFields) -> None:
+    across = fields.cross_attention_layers or []
+    decoder = fields.decoder_attention_layers or []
+    layers = [layer for layer in (*fields.attention_layers, *decoder) if kind_of(layer).has_heads]
+    used = {group.kind for layer in layers for group in fields.head_groups(layer)} | set(across)
+    given = fields.theta_of_kinds
+    if unknown := sorted(given.keys() - set(ATTENTION_KINDS)):
+        raise ValueError(
+            f"rope_theta has {unknown}; expected a number, or one for each of {', '.join(ATTENTION_KINDS)}"
+        )
+    if missing := sorted(used - given.keys()):
+        raise ValueError(f"rope_theta={fields.rope_theta}: none for {missing}, which layers are of; give them one")
+    if min(given.values()) <= 0:
+        raise ValueError(f"rope_theta={fields.rope_theta}: expected more than 0")
 
 
 def _check_series(fields: ReformerFields) -> None:

@@ -1,6 +1,7 @@
 """Configuration of a Reformer, checked when it is made."""
 
 import copy
+import os
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from reformer.models.configuration.checks import check
 from reformer.models.configuration.fields import ReformerFields
 from reformer.models.configuration.idle_options import idle_options
 from reformer.models.configuration.renamed_fields import RENAMED, with_new_names
+from reformer.models.configuration.stored_fields import check_given, known_fields
 
 
 @strict
@@ -25,6 +27,7 @@ class ReformerConfig(ReformerFields):
     model_type = "reformer-torch"
 
     def __post_init__(self, **kwargs: Any) -> None:
+        check_given(self, kwargs)
         renamed = {old: kwargs.pop(old) for old in RENAMED if old in kwargs}
         given = {name: value for name in RENAMED.values() if (value := getattr(self, name)) != self.default(name)}
         for name, value in with_new_names(renamed | given).items():
@@ -45,15 +48,31 @@ class ReformerConfig(ReformerFields):
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         """The configuration that `to_dict` has written. Idle options are left out, which a new configuration refuses: a
-        saved one may be older than that check, or have lost the option that they belong to."""
-        config_dict, kwargs = with_new_names(config_dict), with_new_names(kwargs)
+        saved one may be older than that check, or have lost the option that they belong to. So are fields that no
+        Reformer has, of which a warning tells."""
+        config_dict, kwargs = with_new_names(known_fields(config_dict)), with_new_names(kwargs)
 
         def given(name: str) -> Any:
             return config_dict.get(name, cls.default(name))
 
-        idle = idle_options(given, cls.default)
+        try:
+            idle = idle_options(given, cls.default)
+        except TypeError:
+            # A field of a wrong type, which the new configuration names.
+            idle = {}
         kept = {name: value for name, value in config_dict.items() if name not in idle}
         return super().from_dict(kept, **kwargs)
+
+    @classmethod
+    def from_json_file(cls, json_file: str | os.PathLike[str]) -> Any:
+        return cls.from_dict(cls._dict_from_json_file(json_file))
+
+    @classmethod
+    def _dict_from_json_file(cls, json_file: str | os.PathLike[str]) -> Any:
+        try:
+            return super()._dict_from_json_file(json_file)
+        except RecursionError:
+            raise ValueError(f"{json_file}: lists or objects within each other, too deep") from None
 
     def encoder_config(self) -> "ReformerConfig":
         """Configuration of an encoder-decoder's encoder alone."""
@@ -72,8 +91,10 @@ class ReformerConfig(ReformerFields):
         return alone._without_idle_options()
 
     def _without_idle_options(self) -> "ReformerConfig":
-        for name in idle_options(partial(getattr, self), self.default):
-            setattr(self, name, self.default(name))
+        # Without one of them another may have lost its effect.
+        while idle := idle_options(partial(getattr, self), self.default):
+            for name in idle:
+                setattr(self, name, self.default(name))
         return self
 
     def _fill_in_the_decoder(self) -> None:

@@ -6,6 +6,8 @@ from transformers import PreTrainedConfig
 
 from reformer.models.configuration.head_groups import HeadGroup, LayerSpec, head_groups
 
+ATTENTION_KINDS = ("full", "local", "lsh", "local+lsh")
+
 
 class ReformerFields(PreTrainedConfig):
     """Fields of a `ReformerConfig`, which checks them.
@@ -18,7 +20,8 @@ class ReformerFields(PreTrainedConfig):
         residual_streams: 2, or 1 for the plain Transformer, `x + f(x)`, which cannot be reversible.
         num_attention_heads, attention_head_size: how many heads, and their width.
         feed_forward_size: the inner width of the feed-forward sub-layer.
-        hidden_act: "relu", "gelu" or "silu"; with `gated_feed_forward` it gates a second projection.
+        hidden_act: "relu", "gelu", "gelu_tanh" (its approximation by a hyperbolic tangent) or "silu"; with
+            `gated_feed_forward` it gates a second projection.
         num_key_value_heads: how many heads of keys and values there are, a divisor of `num_attention_heads`;
             neighbouring heads share each. None: as many as heads. In hashed layers it needs
             `shared_query_key=False`, and heads that share keys must be alike in kind and window. Cross attention has
@@ -32,6 +35,17 @@ class ReformerFields(PreTrainedConfig):
             1, 2, ... for the heads of keys.
         gated_heads: scale the output of each head of attention by a sigmoid of the layer's input.
         attention_act: "relu", "gelu" or "silu" of the joined heads, before they are projected; None for none.
+        attention_bias: which projections of attention add a bias: "none", "query_key_value" or "all".
+        query_key_norm: divide the queries and the keys of each head by their root mean square, and scale them by
+            learned weights, one for each of the head's channels.
+        global_tokens: places of tokens that every query of "local", "lsh" and "local+lsh" layers sees too, such as
+            `[0, -1]`, the first and the last; counted from the end where negative, in models that read both sides.
+        norm: "layer" for layer norms, "rms" for root mean square norms.
+        norm_order: with `residual_streams=1`, to what a sub-layer adds: "pre", its input; "post", its normed input, so
+            that its norm is the one before it of a post-norm Transformer; "first", of the first sub-layer alone
+            the normed input.
+        recompute: with `residual_streams=1`, run each sub-layer again in the backward pass instead of keeping what it
+            computes; one vector a token and sub-layer is kept.
         attention_layers: one of "full", "local", "lsh", "local+lsh" for each layer, or a list of them, one for each
             head of the layer: `["local", ["local", "local", "lsh", "lsh"], "full"]`; "none" in such a list is a head
             that the layer goes without. "fourier", for a whole layer, is a gated convolution with long filters in place
@@ -54,7 +68,9 @@ class ReformerFields(PreTrainedConfig):
         num_buckets: buckets a round, or their even factors, such as `[32, 16]`.
         num_rounds: how many hash rounds are seen in one softmax; any forward pass may be given another number.
         shared_query_key: in hashed layers, one projection for queries and keys (the paper's), a token seeing itself
-            only when it sees nothing else. False: two, both of unit length, with a learned temperature per head.
+            only when it sees nothing else. False: two.
+        hashed_scores: in hashed layers with two projections, "cosine": both of unit length, with a learned temperature
+            per head; "dot": products as in the other layers, and keys are hashed less their mean.
         convolution_kernel: the odd width of a depth-wise separable convolution before each attention; 0 for none.
         fourier_kernel: how many tokens a filter of a "fourier" layer reaches back, the token itself included, and
             ahead unless causal.
@@ -81,7 +97,7 @@ class ReformerFields(PreTrainedConfig):
         position_embedding_type: "axial", "rotary", "learned", "sinusoidal" or "none".
         axial_pos_shape, axial_pos_embds_dim: for axial positions, the table's sides, whose product bounds the
             length, and their widths, which add up to `hidden_size`.
-        rope_theta: the base of rotary positions.
+        rope_theta: the base of rotary positions, or one for each kind of attention: `{"full": 160000, "local": 10000}`.
         max_position_embeddings: the greatest length; longer input is refused. For rotary, sinusoidal and no
             positions, and for axial ones up to the table's product, it may be changed when loading.
         token_dropout: the probability with which a token goes without its own embedding in training, so that what is
@@ -91,6 +107,8 @@ class ReformerFields(PreTrainedConfig):
         classifier_dropout: dropout before a classification head; `hidden_dropout_prob` if not given.
         classifier_crf: put a linear-chain conditional random field over a token classifier's labels, which scores
             whole sequences of labels (`docs/math.md`, equation 45); it reads both sides.
+        classifier_reads: what a token classifier labels: "tokens", or the "characters" of a text whose tokens are
+            pieces, so that an entity may begin or end within a piece; it reads both sides.
         classifier_pooling: what a sequence classifier reads: "mean" or "max" over the real tokens, a mean whose
             weights are learned ("attention"), "first", or a fusion layer ("fusion"): a temporal convolution, whose
             steps are pooled as a whole and in ranges, the poolings mixed by gates.
@@ -104,10 +122,14 @@ class ReformerFields(PreTrainedConfig):
         shorten_stride: how many tokens become one there.
         tie_word_embeddings: in language models, score tokens by their embeddings, and so store one matrix for both;
             a learned map brings what the streams hold to the embeddings' width.
+        lm_transform: in language models, put a linear map, `hidden_act` and a norm before the scores, as BERT does; it
+            takes the place of that learned map.
         reversible: recompute the layers' inputs in the backward pass instead of keeping them. The function, its
             weights and its gradients are the same either way.
         chunk_size_feed_forward: how many tokens go through the feed-forward at a time, so that its inner width is never
             held for a whole long sequence; 0 for all. The default costs no time and changes no result.
+        special_tokens: classifiers, labellers and masked language models read a text with its tokenizer's special
+            tokens around it, as a pretrained encoder has learned to.
         patch_size: of a series, how many steps make a token; of an image, how many pixels a side.
         num_channels: of an image, how many numbers a pixel has: 1 for grey, 3 for colours.
         image_size: the height and width of the images that were learned; None for another task.
@@ -124,7 +146,7 @@ class ReformerFields(PreTrainedConfig):
     num_attention_heads: int = 4
     attention_head_size: int = 64
     feed_forward_size: int = 1024
-    hidden_act: Literal["relu", "gelu", "silu"] = "gelu"
+    hidden_act: Literal["relu", "gelu", "gelu_tanh", "silu"] = "gelu"
     gated_feed_forward: bool = False
     chunk_size_feed_forward: int = 4096
     num_key_value_heads: int | None = None
@@ -134,6 +156,12 @@ class ReformerFields(PreTrainedConfig):
     time_bias_steps: list[float | int] | tuple[float | int, ...] | None = None
     gated_heads: bool = False
     attention_act: Literal["relu", "gelu", "silu"] | None = None
+    attention_bias: Literal["none", "query_key_value", "all"] = "none"
+    query_key_norm: bool = False
+    global_tokens: list[int] | tuple[int, ...] = ()
+    norm: Literal["layer", "rms"] = "layer"
+    norm_order: Literal["pre", "post", "first"] = "pre"
+    recompute: bool = False
     attention_layers: list[LayerSpec] | tuple[LayerSpec, ...] = ("local", "lsh", "local", "lsh", "local", "lsh")
     num_distinct_layers: int | None = None
     is_decoder: bool = False
@@ -146,6 +174,7 @@ class ReformerFields(PreTrainedConfig):
     num_buckets: int | list[int] = 64
     num_rounds: int = 2
     shared_query_key: bool = True
+    hashed_scores: Literal["cosine", "dot"] = "cosine"
     convolution_kernel: int = 0
     fourier_kernel: int = 256
     feed_forward_linear: Literal["dense", "circulant"] = "dense"
@@ -165,13 +194,14 @@ class ReformerFields(PreTrainedConfig):
     position_embedding_type: Literal["axial", "rotary", "learned", "sinusoidal", "none"] = "rotary"
     axial_pos_shape: list[int] | tuple[int, ...] | None = None
     axial_pos_embds_dim: list[int] | tuple[int, ...] | None = None
-    rope_theta: float | int = 10000.0
+    rope_theta: float | int | dict[str, float | int] = 10000.0
     max_position_embeddings: int = 1 << 20
     token_dropout: float | int = 0.0
     hidden_dropout_prob: float | int = 0.0
     layer_drop: float | int = 0.0
     classifier_dropout: float | int | None = None
     classifier_crf: bool = False
+    classifier_reads: Literal["tokens", "characters"] = "tokens"
     classifier_pooling: Literal["mean", "max", "attention", "first", "fusion"] = "mean"
     fusion_kernel: int = 5
     fusion_stride: int = 1
@@ -183,6 +213,7 @@ class ReformerFields(PreTrainedConfig):
     layer_norm_eps: float = 1e-6
     initializer_range: float = 0.02
     reversible: bool = True
+    special_tokens: bool = False
     patch_size: int = 1
     num_channels: int = 1
     image_size: list[int] | tuple[int, ...] | None = None
@@ -191,6 +222,7 @@ class ReformerFields(PreTrainedConfig):
     quantiles: list[float] | tuple[float, ...] = ()
     linear_context: int = 0
     tie_word_embeddings: bool = False
+    lm_transform: bool = False
     use_cache: bool = False
     pad_token_id: int | None = 0
     bos_token_id: int | None = None
@@ -224,6 +256,12 @@ class ReformerFields(PreTrainedConfig):
     def head_groups(self, layer: LayerSpec) -> list[HeadGroup]:
         """The heads of one of the `attention_layers`, those together that are alike."""
         return head_groups(layer, self.num_attention_heads, self.local_window, self.lsh_window)
+
+    @property
+    def theta_of_kinds(self) -> dict[str, float]:
+        """The base of rotary positions of each kind of attention."""
+        theta = self.rope_theta
+        return dict(theta) if isinstance(theta, dict) else dict.fromkeys(ATTENTION_KINDS, theta)
 
     @property
     def heads_sharing_keys(self) -> int:

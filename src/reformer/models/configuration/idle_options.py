@@ -62,6 +62,9 @@ DEPENDENCES = (
         'position_embedding_type="axial"',
     ),
     Dependence(
+        ("recompute",), lambda fields: fields("residual_streams") == 1, "residual_streams=1, and reversible=False"
+    ),
+    Dependence(
         ("rope_theta",),
         lambda fields: fields("position_embedding_type") == "rotary",
         'position_embedding_type="rotary"',

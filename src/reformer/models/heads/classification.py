@@ -11,7 +11,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassif
 from reformer.models.backbone import real_tokens
 from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import IGNORE_INDEX, Head, token_loss
-from reformer.nn import FusionPooling, SequenceNgramLogits, TokenNgramLogits
+from reformer.nn import CharacterReader, FusionPooling, SequenceNgramLogits, TokenNgramLogits
 from reformer.nn.channels import Channels, StreamChannels
 from reformer.ops import chain_log_partition, chain_score
 
@@ -45,7 +45,8 @@ class ReformerForTokenClassification(Head):
     """Token classifier: entities, parts of speech, word boundaries.
 
     With `classifier_crf` the labels of a sequence are scored together, and the logits are the logarithms of
-    each label's probability over all sequences of labels."""
+    each label's probability over all sequences of labels. With `classifier_reads="characters"` labels and logits are of
+    characters, and `character_*` say how they lie in the tokens."""
 
     has_wide_part = True
     stream_channels: ClassVar[StreamChannels] = {"classifier.weight": {1: Channels.SUMMED}}
@@ -57,10 +58,20 @@ class ReformerForTokenClassification(Head):
                 "classifier_crf=True with is_decoder=True: a label's probability then depends on later "
                 "tokens; leave out one of them"
             )
+        if config.classifier_reads == "characters" and config.is_decoder:
+            raise ValueError(
+                "classifier_reads='characters' with is_decoder=True: a label then depends on later characters; leave "
+                "out one of them"
+            )
         if config.classifier_crf and config.label_smoothing:
             raise ValueError(
                 f"label_smoothing={config.label_smoothing} with classifier_crf=True: whole sequences of "
                 "labels are scored, and none is a class to take from; leave out one of them"
+            )
+        if config.wide_sizes and config.classifier_reads == "characters":
+            raise ValueError(
+                f"wide_sizes={list(config.wide_sizes)} with classifier_reads='characters': the wide part scores "
+                "n-grams of tokens, and no token has a label; leave out one of them"
             )
         if config.wide_sizes and not config.classifier_crf:
             raise ValueError(
@@ -68,10 +79,12 @@ class ReformerForTokenClassification(Head):
                 "that of a conditional random field; set classifier_crf to True"
             )
         self.dropout = self._classifier_dropout()
-        labels = config.num_labels or 2
+        labels, reads_characters = config.num_labels or 2, config.classifier_reads == "characters"
         self.wide = None
         if config.wide_sizes:
             self.wide = TokenNgramLogits(config.wide_sizes, config.wide_rows, labels, float(config.wide_dropout))
+        sizes = (config.output_size, config.embedding_width, config.layer_norm_eps)
+        self.characters = CharacterReader(*sizes) if reads_characters else None
         self.classifier = nn.Linear(config.output_size, labels)
         self.transitions = nn.Parameter(torch.zeros(labels, labels)) if config.classifier_crf else None
         self.post_init()
@@ -81,18 +94,38 @@ class ReformerForTokenClassification(Head):
         input_ids: Int[Tensor, "batch length"] | None = None,
         attention_mask: Tensor | None = None,
         inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
-        labels: Int[Tensor, "batch length"] | None = None,
+        labels: Int[Tensor, "batch labelled"] | None = None,
         num_items_in_batch: Tensor | int | None = None,
         num_rounds: int | None = None,
         return_dict: bool | None = None,
+        character_pieces: Int[Tensor, "batch characters"] | None = None,
+        character_ids: Int[Tensor, "batch characters"] | None = None,
+        character_places: Int[Tensor, "batch characters"] | None = None,
         **kwargs: Any,
     ) -> Any:
         """Logits `[batch, length, num_labels]`; with `labels` (`IGNORE_INDEX` ignored) the loss too. See
         `ReformerModel`.
 
         The logits of a CRF are zero at padding. In training with labels there are none: its loss is over the chain of
-        labelled tokens, the logits over the chain of all."""
+        labelled tokens, the logits over the chain of all.
+
+        Where characters are read, `character_pieces` has the index of each one's token, -1 for padding, `character_ids`
+        the token of that character alone, and `character_places` its place in the token.
+
+        Raises:
+            ValueError: characters are read, and these are missing; or they are given, and tokens are read."""
         hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
+        given = (character_pieces, character_ids, character_places)
+        if sum(each is None for each in given) != (3 if self.characters is None else 0):
+            raise ValueError(
+                f"classifier_reads={self.config.classifier_reads!r}: give character_pieces, character_ids and "
+                "character_places where characters are read, and only there"
+            )
+        if self.characters is not None:
+            assert character_pieces is not None
+            assert character_places is not None
+            own = self.reformer.embed(character_ids)
+            hidden = self.characters(hidden, character_pieces, own, character_places)
         loss, logits = None, None
         if self.transitions is None:
             hidden = self.dropout(hidden)
@@ -109,7 +142,7 @@ class ReformerForTokenClassification(Head):
             if labels is not None:
                 loss = crf_loss(scores, self.transitions, labels, num_items_in_batch)
             if self._wants_logits(labels, None):
-                real = real_tokens(attention_mask, hidden)
+                real = real_tokens(attention_mask, hidden) if character_pieces is None else character_pieces >= 0
                 logits = crf_logits(scores, self.transitions, real)
         return self._answer(TokenClassifierOutput(loss=loss, logits=logits), return_dict)
 

@@ -12,6 +12,26 @@ from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import IGNORE_INDEX, Head, token_loss
 from reformer.models.streaming import Stream
 from reformer.nn.channels import Channels, StreamChannels
+from reformer.nn.feed_forward import ACTIVATIONS
+from reformer.nn.norms import NORMS
+
+
+class VocabularyTransform(nn.Module):
+    """`norm(activation(x W + b))`, before tokens are scored (Devlin et al. 2019).
+
+    Args:
+        config: `hidden_act`, `norm` and `layer_norm_eps`.
+        size: the width of the result.
+    """
+
+    def __init__(self, config: ReformerConfig, size: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.output_size, size)
+        self.activation = ACTIVATIONS[config.hidden_act]
+        self.norm = NORMS[config.norm](size, eps=config.layer_norm_eps)
+
+    def forward(self, hidden: Float[Tensor, "batch length streams"]) -> Float[Tensor, "batch length width"]:
+        return self.norm(self.activation(self.dense(hidden)))
 
 
 class LanguageModel(Head):
@@ -28,8 +48,10 @@ class LanguageModel(Head):
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
         tied, width = config.tie_word_embeddings, config.output_size
-        self.lm_projection = nn.Linear(width, config.embedding_width, bias=False) if tied else None
-        self.lm_head = nn.Linear(config.embedding_width if tied else width, config.vocab_size)
+        scored = config.embedding_width if tied else width
+        self.lm_projection = nn.Linear(width, scored, bias=False) if tied and not config.lm_transform else None
+        self.lm_transform = VocabularyTransform(config, scored) if config.lm_transform else None
+        self.lm_head = nn.Linear(scored, config.vocab_size)
         self._tied_weights_keys = {"lm_head.weight": self.embeddings} if tied else {}
         self.post_init()
 
@@ -41,6 +63,8 @@ class LanguageModel(Head):
 
     def scored(self, hidden: Float[Tensor, "batch length streams"]) -> Float[Tensor, "batch length width"]:
         """The input of `lm_head`."""
+        if self.lm_transform is not None:
+            return self.lm_transform(hidden)
         return hidden if self.lm_projection is None else self.lm_projection(hidden)
 
 

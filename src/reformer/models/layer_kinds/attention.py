@@ -30,7 +30,13 @@ class AttentionKind(LayerKind):
         order = fields.score_polynomial_order
         if not 1 <= order <= MOST_COEFFICIENTS:
             raise ValueError(f"score_polynomial_order={order}: expected 1 to {MOST_COEFFICIENTS}")
+        if fields.hashed_scores == "dot" and fields.shared_query_key:
+            raise ValueError(
+                "hashed_scores='dot' with shared_query_key=True: a key that is its query has no length of its own; set "
+                "shared_query_key=False"
+            )
         _check_time_bias(fields)
+        _check_global_tokens(fields)
 
     def check_layer(self, fields: ReformerFields, layer: LayerSpec) -> None:
         _check_shared_keys(fields, layer)
@@ -80,6 +86,11 @@ def _options(fields: ReformerFields, group: HeadGroup, **own: Any) -> AttentionO
         rounds=fields.num_rounds,
         score_transform=fields.score_transform,
         score_order=fields.score_polynomial_order,
+        hashed_scores=fields.hashed_scores,
+        global_tokens=len(fields.global_tokens),
+        bias=fields.attention_bias,
+        query_key_norm=fields.query_key_norm,
+        norm_eps=fields.layer_norm_eps,
         gated=fields.gated_heads,
         activation=fields.attention_act,
         **own,
@@ -115,6 +126,17 @@ def _check_shared_keys(fields: ReformerFields, layer: LayerSpec) -> None:
                 f"{layer} with local_window={fields.local_window} and lsh_window={fields.lsh_window} heads "
                 f"{list(group.heads)} are alike and share keys with others; make heads that share keys alike"
             )
+
+
+def _check_global_tokens(fields: ReformerFields) -> None:
+    places = list(fields.global_tokens)
+    if len(set(places)) < len(places):
+        raise ValueError(f"global_tokens={places}: expected different places")
+    if (fields.is_decoder or fields.is_encoder_decoder) and min(places, default=0) < 0:
+        raise ValueError(
+            f"global_tokens={places} of a causal model: places from the end would be seen ahead of time; give places "
+            "from the beginning alone, 0 and above"
+        )
 
 
 def _check_time_bias(fields: ReformerFields) -> None:

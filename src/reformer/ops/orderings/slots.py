@@ -43,6 +43,8 @@ def position_slots(mask: Bool[Tensor, "batch length"]) -> Int[Tensor, "batch 1 1
         >>> position_slots(torch.tensor([[False, True, True, False]])).tolist()
         [[[[-1, 0, 1, -1]]]]
     """
+    if mask.dim() != 2 or mask.dtype != torch.bool:
+        raise ValueError(f"mask is {mask.dtype} {tuple(mask.shape)}, expected torch.bool [batch, length]")
     index = mask.cumsum(-1) - 1
     return index.masked_fill(~mask, -1)[:, None, None]
 
@@ -83,7 +85,9 @@ def _check_rotations(vectors: Tensor, rotations: Rotations) -> None:
             f"vectors {tuple(vectors.shape)} and {len(rotations)} rotations: expected [batch, heads, length, "
             "head_dim] and at least one rotation"
         )
-    expected = (vectors.shape[1], rotations[0].shape[1], vectors.shape[3])
+    if not all(each.is_floating_point() for each in (vectors, *rotations)):
+        raise TypeError(f"vectors {vectors.dtype}, rotations {rotations[0].dtype}: expected floating dtypes")
+    expected = (vectors.shape[1], rotations[0].shape[1] if rotations[0].dim() > 1 else 0, vectors.shape[3])
     for rotation in rotations:
         if rotation.dim() != 4 or rotation.shape[:3] != expected:
             raise ValueError(
@@ -118,8 +122,18 @@ def bucket_slots(
         >>> bucket_slots(torch.tensor([[[[1, 0, 1]]]])).remainder(BUCKET_STRIDE).tolist()
         [[[[0, 0, 1]]]]
     """
+    _check_buckets("buckets", buckets, most_buckets)
     _check_mask("mask", mask, buckets)
     return _backend(buckets).bucket_slots(buckets, mask, most_buckets)
+
+
+def _check_buckets(name: str, buckets: Tensor, most_buckets: int) -> None:
+    if buckets.dim() != 4:
+        raise ValueError(f"{name} has shape {tuple(buckets.shape)}, expected [batch, heads, rounds, length]")
+    if buckets.is_floating_point() or buckets.is_complex() or buckets.dtype == torch.bool:
+        raise TypeError(f"{name} is {buckets.dtype}, expected integers")
+    if not 1 <= most_buckets <= MAX_BUCKETS:
+        raise ValueError(f"most_buckets={most_buckets}: expected 1 to {MAX_BUCKETS}")
 
 
 def _check_mask(name: str, mask: Tensor | None, buckets: Tensor) -> None:
@@ -151,6 +165,8 @@ def bucket_query_slots(
         >>> bucket_query_slots(torch.tensor([[[[0, 0]]]]), torch.tensor([[[[0, 0]]]]), causal=True).tolist()
         [[[[0, 1]]]]
     """
+    _check_buckets("query_buckets", query_buckets, most_buckets)
+    _check_buckets("key_buckets", key_buckets, most_buckets)
     if query_buckets.shape[:-1] != key_buckets.shape[:-1]:
         raise ValueError(
             f"query_buckets {tuple(query_buckets.shape)} and key_buckets {tuple(key_buckets.shape)} must agree in "

@@ -197,6 +197,8 @@ def _check(query: Tensor, key: Tensor, value: Tensor, query_slots: Tensor, key_s
         raise ValueError(
             f"query {tuple(query.shape)} and key {tuple(key.shape)} must agree in batch, heads and head_dim"
         )
+    if not query.shape[3]:
+        raise ValueError(f"query {tuple(query.shape)}: expected a head_dim of at least 1")
     if not query.is_floating_point() or not query.dtype == key.dtype == value.dtype:
         raise TypeError(
             f"query {query.dtype}, key {key.dtype}, value {value.dtype}: expected one floating dtype for all three"

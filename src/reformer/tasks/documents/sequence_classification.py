@@ -26,7 +26,7 @@ class SequenceClassification(DocumentTask):
 
     head = ReformerForSequenceClassification
     best_metric = "macro_f1"
-    model_options = frozenset({"classifier_pooling", *WIDE})
+    model_options = frozenset({"classifier_pooling", "special_tokens", *WIDE})
 
     def labels(self, documents: Iterable[Document]) -> list[str]:
         labels = sorted({self._label(document) for document in documents})

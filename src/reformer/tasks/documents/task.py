@@ -10,10 +10,22 @@ import torch
 from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
 
 from reformer.data import DataError, Document, Span, read_documents
-from reformer.data.batching.encoding import Augmentation, Encoded, Example, Examples, Offsets, encode, pad
+from reformer.data.batching.encoding import (
+    Augmentation,
+    Encoded,
+    Example,
+    Examples,
+    Offsets,
+    character_offsets,
+    encode,
+    pad,
+    pad_character_rows,
+)
 from reformer.data.batching.read_ahead import BATCH_TOKENS, in_order
+from reformer.data.characters import CharacterTokens
 from reformer.data.errors import OnError, raise_error
 from reformer.metrics.base import Metric
 from reformer.recipe import Recipe, TrainingRecipe
@@ -189,11 +201,12 @@ class DocumentData(TaskData[Examples]):
         self.config = make_config(
             recipe, self._tokenizer, start, id2label=dict(enumerate(self._labels)), label2id=dict(self._label_ids)
         )
+        self._characters = character_reading(task, self.config, self._tokenizer)
         self.train = self._examples(self._splits.train)
         self._augment = task.augmentation(self.train, self._labels, recipe.training)
         self.validation = self._examples(self._splits.validation)
         # Used at the end but checked now: an unknown label must not cost a whole run.
-        test = encode(self._splits.test, self._tokenizer, self.config.max_position_embeddings)
+        test = encode(self._splits.test, self._tokenizer, **_reading(self.config))
         self._test = [self._packed(encoded) for encoded in test]
 
     def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
@@ -201,6 +214,10 @@ class DocumentData(TaskData[Examples]):
         assert pad_token_id is not None
         batch = pad([example.ids for example in examples], pad_token_id)
         length = batch["input_ids"].shape[1]
+        rows = [example.characters for example in examples if example.characters is not None]
+        if rows:
+            batch |= pad_character_rows(rows)
+            length = batch["character_pieces"].shape[1]
         return batch | {"labels": self._task.stack([example.target for example in examples], length)}
 
     def augment(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
@@ -245,7 +262,8 @@ class DocumentData(TaskData[Examples]):
         return describe_splits(train=size(splits.train), validation=size(splits.validation), test=test)
 
     def _examples(self, documents: list[Document]) -> Examples:
-        return Examples(documents, self._tokenizer, self._target, self.config.max_position_embeddings)
+        reading = _reading(self.config)
+        return Examples(documents, self._tokenizer, self._target, characters=self._characters, **reading)
 
     def _target(self, document: Document, offsets: Offsets) -> Int[np.ndarray, "..."]:
         return self._task.target(document, offsets, self._label_ids)
@@ -255,6 +273,17 @@ class DocumentData(TaskData[Examples]):
             raise encoded
         self._target(encoded.document, encoded.offsets)
         return encoded.document, encoded.ids, np.array(encoded.offsets, dtype=np.int32)
+
+
+def _reading(config: Any) -> dict[str, Any]:
+    """How a model reads texts, as arguments of `encode`."""
+    return {"longest": config.max_position_embeddings, "special_tokens": config.special_tokens}
+
+
+def character_reading(task: DocumentTask, config: Any, tokenizer: PreTrainedTokenizerFast) -> CharacterTokens | None:
+    """How the characters of a text lie in its tokens, where the task's model labels characters."""
+    labels_characters = "classifier_reads" in task.model_options and config.classifier_reads == "characters"
+    return CharacterTokens(tokenizer) if labels_characters else None
 
 
 def _unpacked(packed: Packed) -> Encoded:
@@ -276,7 +305,7 @@ def predict(
     token, or more than its maximum) goes to `on_error` as its error and the next one is read; without `on_error`
     it is raised.
     """
-    sequences = encode(documents, run.tokenizer, run.model.config.max_position_embeddings)
+    sequences = encode(documents, run.tokenizer, **_reading(run.model.config))
     return _predict(run, sequences, on_error, batch_tokens)
 
 
@@ -287,14 +316,18 @@ def _predict(
     batch_tokens: int = BATCH_TOKENS,
 ) -> Iterator[tuple[Document, DocumentAnswer]]:
     labels, types = run.labels, run.task.entity_types(run.recipe)
+    characters = character_reading(run.task, run.model.config, run.tokenizer)
 
     def answer_batch(batch: Sequence[Encoded]) -> list[DocumentAnswer]:
         inputs = pad([encoded.ids for encoded in batch], run.model.config.pad_token_id)
+        if characters is not None:
+            inputs |= pad_character_rows([characters(each.document.text, each.offsets) for each in batch])
         with torch.inference_mode():
             logits = run.model(**to_device(inputs, run.model.device)).logits
         rows = logits.float().cpu().numpy()
         return [
-            _answer(run.task, row, encoded, labels).of_types(types) for encoded, row in zip(batch, rows, strict=True)
+            _answer(run.task, row, encoded, labels, characters is not None).of_types(types)
+            for encoded, row in zip(batch, rows, strict=True)
         ]
 
     for encoded, answer in in_order(sequences, answer_batch, batch_tokens=batch_tokens, on_error=on_error):
@@ -302,11 +335,12 @@ def _predict(
 
 
 def _answer(
-    task: DocumentTask, row: Float[np.ndarray, "..."], encoded: Encoded, labels: Sequence[str]
+    task: DocumentTask, row: Float[np.ndarray, "..."], encoded: Encoded, labels: Sequence[str], of_characters: bool
 ) -> DocumentAnswer:
-    # A row of a token task has logits for each token; those behind the document are padding's.
-    outputs = row[: len(encoded.ids)] if row.ndim == 2 else row
-    return task.answer(outputs, encoded.offsets, encoded.document.text, labels)
+    offsets = character_offsets(encoded.document.text) if of_characters else encoded.offsets
+    # A row of a token task has logits for each token or character; those behind the document are padding's.
+    outputs = row[: len(offsets)] if row.ndim == 2 else row
+    return task.answer(outputs, offsets, encoded.document.text, labels)
 
 
 def evaluate(run: Run[DocumentTask], documents: Iterable[Document]) -> dict[str, int | float]:

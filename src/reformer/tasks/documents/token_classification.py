@@ -64,7 +64,7 @@ class TokenClassification(DocumentTask):
     head = ReformerForTokenClassification
     best_metric = "f1"
     recipe_type = TokenRecipe
-    model_options = frozenset({"classifier_crf", *WIDE})
+    model_options = frozenset({"classifier_crf", "classifier_reads", "special_tokens", *WIDE})
 
     def check_recipe(self, recipe: TokenRecipe) -> None:
         super().check_recipe(recipe)
@@ -106,6 +106,11 @@ class TokenClassification(DocumentTask):
         if recipe.entity_recombination is None:
             return None
         _check_types("recombined_types", recipe.recombined_types, labels)
+        if len(examples) and examples[0].characters is not None:
+            raise ReformerError(
+                "training.entity_recombination with classifier_reads = 'characters': entities are put together token "
+                "by token, and here they may begin within one; leave out one of them"
+            )
         return Recombination(examples, labels, recipe.entity_recombination, recipe.recombined_types)
 
     def new_metric(self, labels: Sequence[str], recipe: EntityTrainingRecipe) -> EntityMetric:
@@ -174,7 +179,8 @@ class TokenClassification(DocumentTask):
         found = [train[number] for number in range(len(train))]
         tagger = NgramTagger.fit(
             [example.ids.astype(np.int64) for example in found],
-            [example.target for example in found],
+            # Special tokens around a text have no tag, and stand outside of every entity.
+            [np.where(example.target == IGNORED, 0, example.target) for example in found],
             num_tags=wide.table.shape[1],
             sizes=config.wide_sizes,
             rows=config.wide_rows,

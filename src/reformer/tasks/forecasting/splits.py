@@ -4,13 +4,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float64
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from torch import Tensor
 
 from reformer.data import DataError, Series, load_series, read_series
@@ -64,7 +64,7 @@ class SeriesReader:
     columns: tuple[str, ...]
     date_columns: tuple[str, ...] | None
     step: int
-    unit: str
+    unit: Literal["s", "M"]
     season: int
     season_errors: tuple[float, ...]
     """The mean absolute difference of each channel from itself a season before, the unit of MASE."""
@@ -106,10 +106,22 @@ class SeriesReader:
 
     @classmethod
     def load(cls, folder: Path) -> "SeriesReader":
-        """The reader that `save_pretrained` has written into the folder."""
-        fields: dict[str, Any] = json.loads((folder / SERIES_FILE).read_text(encoding="utf-8"))
-        lists: dict[str, Any] = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
-        return cls(**(fields | lists))
+        """The reader that `save_pretrained` has written into the folder.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        file = folder / SERIES_FILE
+        try:
+            reader = TypeAdapter(cls).validate_json(file.read_bytes())
+        except (OSError, ValidationError) as error:
+            reason = str(error).splitlines()[-1] if isinstance(error, OSError) else error.errors()[0]["msg"]
+            raise DataError(file, None, f"this cannot be read ({reason})", "train the model again") from None
+        positive = (reader.step, reader.season, *reader.season_errors)
+        if not reader.columns or len(reader.columns) != len(reader.season_errors) or not all(x > 0 for x in positive):
+            told = f"{len(reader.columns)} columns, steps of {reader.step}, seasons of {reader.season} and their errors"
+            raise DataError(file, None, f"{told} do not fit together", "train the model again")
+        return reader
 
 
 def make_reader(series: Series, recipe: SeriesDataRecipe, known: int) -> SeriesReader:

@@ -39,6 +39,7 @@ class ImageToText(ImageTask):
 
     head = ReformerForImageToText
     best_metric = "chrf"
+    model_options = frozenset({"lm_transform"})
     predict_options = frozenset({"label_column", "split", "beams"})
     model_fields: ClassVar[Mapping[str, Any]] = {"is_encoder_decoder": True}
     source = "index:digit-captions"

@@ -1,0 +1,44 @@
+"""`reformer convert`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def convert(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A model's folder, or its name on the hub, such as bert-base-chinese.")
+    ],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The new folder to write.")],
+    length: Annotated[
+        int | None, typer.Option(min=1, help="The most tokens to read; learned positions are continued by repeating.")
+    ] = None,
+    layers: Annotated[int | None, typer.Option(min=1, help="Keep so many of the lowest layers.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Attention of the layers that see all tokens: local or local+lsh.")
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(min=1, help="Its windows: how many tokens to each side, the token itself included.")
+    ] = None,
+) -> None:
+    """Convert a pretrained model of another architecture, such as BERT, ModernBERT or Qwen3.
+
+    Both models read a few sequences first, and answers that differ by more than 0.0001 are an error. A recipe starts
+    from the folder by finetune.start_from.
+    """
+    from reformer.tasks.conversion import convert_to_folder
+    from reformer.terminal import printable
+
+    found = convert_to_folder(name, folder, length=length, layers=layers, kind=kind, window=window)
+    weights = sum(parameter.numel() for parameter in found.model.parameters())
+    typer.echo(
+        printable(
+            f"{folder}: {type(found.model).__name__}, {weights:,} weights; converted, its answers differ by at most "
+            f"{found.difference:.1e} from the original's"
+        )
+    )
+    if found.dropped:
+        typer.echo(
+            printable(f"without a place in it: {', '.join(found.dropped[:5])}{', ...' * (len(found.dropped) > 5)}")
+        )

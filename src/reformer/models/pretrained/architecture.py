@@ -1,0 +1,105 @@
+"""Base class of the architectures whose weights become ours."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedConfig
+
+from reformer.models.pretrained.weights import PretrainedError, Weights
+
+ACTIVATIONS = {
+    "relu": "relu",
+    "gelu": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "silu": "silu",
+    "swish": "silu",
+}
+"""Our names of transformers' activations."""
+
+State = dict[str, Tensor]
+
+
+class Architecture:
+    """Architecture of transformers: its configuration as our fields, its weights under our names.
+
+    To add one, write its file and name it in `ARCHITECTURES`.
+    """
+
+    prefix: ClassVar[str]
+    """What the names of the body's weights begin with in a model with a head."""
+    global_tokens: ClassVar[tuple[int, ...]] = ()
+    """Places of the special tokens round a text, which every token was trained to see."""
+
+    def fields(self, theirs: PreTrainedConfig) -> dict[str, Any]:
+        """Fields of our configuration.
+
+        Raises:
+            PretrainedError: an option that ours has not.
+        """
+        raise NotImplementedError
+
+    def body(self, weights: Weights, theirs: PreTrainedConfig, layers: int) -> State:
+        """The weights of our backbone with the lowest `layers` layers; those above are dropped."""
+        raise NotImplementedError
+
+    def vocabulary_head(self, weights: Weights, theirs: PreTrainedConfig) -> State:
+        """The weights of our language model beside the backbone."""
+        raise NotImplementedError
+
+    def lengthened(self, table: Tensor, length: int) -> Tensor:
+        """A table of positions with `length` rows: past its end the rows behind the first one and before the last come
+        again, since these two belong to the ends of a text."""
+        rows = len(table)
+        index = torch.arange(length, device=table.device)
+        return table[torch.where(index < rows, index, 1 + (index - 1) % max(1, rows - 2))]
+
+
+def require(theirs: PreTrainedConfig, expected: Mapping[str, Any]) -> None:
+    """Refuse a configuration whose options differ from these; one that lacks an option has its default.
+
+    Raises:
+        PretrainedError: one differs.
+    """
+    for name, value in expected.items():
+        if (given := getattr(theirs, name, value)) != value:
+            raise PretrainedError(
+                f"a model of type {theirs.model_type!r} with {name}={given!r}: our model has no such part; expected "
+                f"{value!r}"
+            )
+
+
+def require_plain_rotary(theirs: PreTrainedConfig, rope: Mapping[str, Any]) -> None:
+    """Refuse rotary positions that are scaled, or that turn a part of the channels alone.
+
+    Raises:
+        PretrainedError: they are.
+    """
+    if rope["rope_type"] != "default" or rope.get("partial_rotary_factor", 1.0) != 1.0:
+        raise PretrainedError(
+            f"a model of type {theirs.model_type!r} with rope_parameters={dict(rope)}: our rotary positions are not "
+            "scaled and turn every channel; expected rope_type 'default' and no partial_rotary_factor"
+        )
+
+
+def activation(name: str) -> str:
+    """Our name of an activation of transformers.
+
+    Raises:
+        PretrainedError: ours has no such one.
+    """
+    if name not in ACTIVATIONS:
+        raise PretrainedError(f"the activation {name!r}: expected one of {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name]
+
+
+PLAIN: dict[str, Any] = {
+    "residual_streams": 1,
+    "reversible": False,
+    "recompute": True,
+    "shared_query_key": False,
+    "hashed_scores": "dot",
+}
+"""Fields of every plain Transformer: one stream, and queries that are not keys, whose products are the scores."""

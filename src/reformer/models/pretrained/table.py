@@ -1,0 +1,19 @@
+"""Table of the architectures whose weights become ours, by transformers' names of their types."""
+
+from reformer.models.pretrained.architecture import Architecture
+from reformer.models.pretrained.bert import Bert, DistilBert, Electra, Roberta
+from reformer.models.pretrained.llama import Llama, Mistral, Qwen2, Qwen3
+from reformer.models.pretrained.modernbert import ModernBert
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "bert": Bert(),
+    "roberta": Roberta(),
+    "xlm-roberta": Roberta(),
+    "electra": Electra(),
+    "distilbert": DistilBert(),
+    "modernbert": ModernBert(),
+    "llama": Llama(),
+    "mistral": Mistral(),
+    "qwen2": Qwen2(),
+    "qwen3": Qwen3(),
+}

@@ -1,0 +1,168 @@
+"""Converted models answer as the originals do, and what cannot be converted is refused with a reason."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from reformer.models.pretrained import ARCHITECTURES, PretrainedError, convert
+from tests.models.pretrained.shapes import CASES, SHAPES, VOCABULARY, build
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+def test_every_architecture_is_tried():
+    assert SHAPES.keys() == ARCHITECTURES.keys()
+
+
+@pytest.mark.parametrize(("name", "head"), CASES)
+def test_hidden_states_and_logits_are_the_originals(name, head, tmp_path):
+    theirs = build(name, head)
+    theirs.save_pretrained(tmp_path)
+    converted = convert(tmp_path)
+    assert converted.difference < 1e-4
+    ours = converted.model
+    ids = torch.randint(4, VOCABULARY, (2, 60))
+    mask = torch.ones_like(ids)
+    mask[0, 41:] = 0
+    inputs = {"input_ids": ids.masked_fill(mask == 0, 1), "attention_mask": mask}
+    with torch.no_grad():
+        pairs = [[model.base_model(**inputs).last_hidden_state for model in (theirs, ours)]]
+        if head != "body":
+            pairs.append([model(**inputs).logits for model in (theirs, ours)])
+    for expected, found in pairs:
+        assert expected.std() > 0.05
+        assert (found - expected)[mask.bool()].abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_what_was_converted_is_saved_loaded_and_learns(name, tmp_path):
+    build(name).save_pretrained(tmp_path / "theirs")
+    ours = convert(tmp_path / "theirs").model
+    ours.save_pretrained(tmp_path / "ours")
+    again, ids = type(ours).from_pretrained(tmp_path / "ours"), torch.randint(4, VOCABULARY, (1, 30))
+    with torch.no_grad():
+        assert torch.equal(again(ids).last_hidden_state, ours(ids).last_hidden_state)
+    ours.train()(ids).last_hidden_state.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in ours.parameters())
+
+
+@pytest.mark.parametrize("name", ["llama", "mistral", "qwen2", "qwen3"])
+def test_a_decoder_writes_what_the_original_writes(name, tmp_path):
+    theirs = build(name, "causal")
+    theirs.save_pretrained(tmp_path)
+    ours, ids = convert(tmp_path).model, torch.randint(4, VOCABULARY, (2, 12))
+    options = {"max_new_tokens": 12, "do_sample": False, "pad_token_id": 1, "eos_token_id": None}
+    assert torch.equal(ours.generate(input_ids=ids, **options), theirs.generate(input_ids=ids, **options))
+
+
+def test_the_lowest_layers_are_those_of_the_original(tmp_path):
+    theirs = build("bert")
+    theirs.save_pretrained(tmp_path)
+    ours, ids = convert(tmp_path, layers=2).model, torch.randint(4, VOCABULARY, (1, 30))
+    with torch.no_grad():
+        expected = theirs(ids, output_hidden_states=True).hidden_states[2]
+        assert (ours(ids).last_hidden_state - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("name", ["bert", "modernbert", "qwen3"])
+def test_wide_windows_change_nothing_and_longer_texts_are_read(name, tmp_path):
+    theirs = build(name)
+    theirs.save_pretrained(tmp_path)
+    ids = torch.randint(4, VOCABULARY, (1, 60))
+    with torch.no_grad():
+        for kind in ("local+lsh",) if name == "modernbert" else ("local", "local+lsh"):
+            ours = convert(tmp_path, kind=kind, window=60, length=300).model
+            assert kind in ours.config.attention_layers
+            assert ours.config.local_window == 60
+            if name != "modernbert":
+                expected = theirs(ids).last_hidden_state
+                assert (ours(ids).last_hidden_state - expected).abs().max() < 1e-4
+            assert ours(torch.randint(4, VOCABULARY, (1, 300))).last_hidden_state.isfinite().all()
+
+
+def test_learned_positions_are_repeated_between_the_ends(tmp_path):
+    build("bert").save_pretrained(tmp_path)
+    short, long = (convert(tmp_path, length=length).model.positions.table.weight for length in (None, 150))
+    assert torch.equal(long[:66], short)
+    assert torch.equal(long[66:129], torch.cat((short[2:65],)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layers": 4}, "layers=4: the model has 3"),
+        ({"window": 8}, "give kind, such as 'local'"),
+    ],
+)
+def test_choices_that_do_not_fit_are_refused(options, message, tmp_path):
+    build("bert").save_pretrained(tmp_path)
+    with pytest.raises(PretrainedError, match=message):
+        convert(tmp_path, **options)
+
+
+def test_layers_with_other_rotary_positions_stay_apart(tmp_path):
+    build("modernbert").save_pretrained(tmp_path)
+    with pytest.raises(PretrainedError, match=r"give kind='local\+lsh'"):
+        convert(tmp_path, kind="local")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("bert", {"is_decoder": True}, "is_decoder=True: our model has no such part; expected False"),
+        ("bert", {"hidden_act": "mish"}, "the activation 'mish': expected one of relu, gelu"),
+        ("electra", {"embedding_size": 16}, "embedding_size=16: our model has no such part; expected 32"),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}},
+            "'linear'.*: our rotary positions are not scaled",
+        ),
+    ],
+)
+def test_parts_that_ours_has_not_are_refused(name, options, message, tmp_path):
+    build(name, **options).save_pretrained(tmp_path)
+    with pytest.raises(PretrainedError, match=message):
+        convert(tmp_path)
+
+
+def _edited(folder, change):
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    change(weights)
+    save_file(weights, file, {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda w: w.pop("bert.encoder.layer.1.output.dense.weight"),
+            r"missing or of another shape: .*layer\.1\.output",
+        ),
+        (lambda w: w.update({"bert.encoder.layer.0.extra": torch.ones(1)}), "left over: .*extra"),
+        (lambda w: w.update({"bert.embeddings.LayerNorm.bias": torch.ones(9)}), "of another shape: .*LayerNorm.bias"),
+    ],
+)
+def test_weights_that_are_missing_or_left_over_are_named(change, message, tmp_path):
+    build("bert", "masked").save_pretrained(tmp_path)
+    _edited(tmp_path, change)
+    with pytest.raises(PretrainedError, match=message):
+        convert(tmp_path)
+
+
+def test_other_places_and_types_are_refused(tmp_path):
+    with pytest.raises(PretrainedError, match="there is no model there"):
+        convert(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "t5"}))
+    with pytest.raises(PretrainedError, match="of type 't5' cannot be converted; expected one of bert, roberta"):
+        convert(tmp_path)
+
+
+def test_a_difference_is_an_error(tmp_path, monkeypatch):
+    theirs = build("bert")
+    theirs.save_pretrained(tmp_path)
+    monkeypatch.setattr("reformer.models.pretrained.bert.activation", lambda name: "relu")
+    with pytest.raises(PretrainedError, match=r"answers differ by up to .* at most 1e-04 was expected"):
+        convert(tmp_path)

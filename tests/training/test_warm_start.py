@@ -1,0 +1,121 @@
+"""A run that starts from a model of another architecture, converted at once or before."""
+
+from functools import partial
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from reformer.cli import app
+from reformer.data import Document
+from reformer.data.batching.encoding import encode
+from reformer.data.vocabulary import used_vocabulary
+from reformer.errors import ReformerError
+from reformer.finetuning import FinetuningError
+from reformer.runs.loading import load_run
+from reformer.tasks.conversion import convert_to_folder
+from reformer.tasks.documents.task import predict
+from reformer.tasks.model_setup import tokenizer_beside
+from reformer.tasks.recipe_checks import checked_recipe
+from reformer.training.train import train
+from tests.models.pretrained.shapes import save_with_tokenizer
+from tests.tiny import ner_recipe, reviews_recipe
+from tests.training.starts import recipe_from
+
+QUIET = Console(quiet=True)
+CHARACTERS = sorted(set("王小明李华张伟北京上海昌平区新华社人民日报社去了的。很好满意太差退货"))
+
+
+@pytest.fixture
+def bert(tmp_path):
+    save_with_tokenizer(tmp_path / "bert", CHARACTERS)
+    return tmp_path / "bert"
+
+
+def test_a_labeller_starts_from_a_bert(bert, tmp_path):
+    metrics = train(recipe_from(bert, ner_recipe(tmp_path, max_steps=30)), tmp_path / "run", console=QUIET)
+    assert metrics["start"]["new"] == ["classifier.bias", "classifier.weight"]
+    assert metrics["test"]["f1"] > 0.9
+    run = load_run(tmp_path / "run")
+    assert run.model.config.norm_order == "post"
+    [encoded] = encode([Document(id="1", text="王小明去了")], run.tokenizer, 60, special_tokens=True)
+    assert run.tokenizer.convert_ids_to_tokens(encoded.ids.tolist()) == ["[CLS]", *"王小明去了", "[SEP]"]
+    [(_, answer)] = predict(run, [Document(id="1", text="王小明去了北京的新华社。")])
+    assert [(span.start, span.end, span.label) for span in answer.spans] == [
+        (0, 3, "PER"),
+        (5, 7, "LOC"),
+        (8, 11, "ORG"),
+    ]
+
+
+def test_a_classifier_starts_from_a_converted_folder_with_windows(bert, tmp_path):
+    convert = ["convert", str(bert), str(tmp_path / "ours"), "--length", "200", "--layers", "2", "--kind", "local"]
+    result = CliRunner().invoke(app, [*convert, "--window", "9"])
+    assert result.exit_code == 0, result.output
+    assert "its answers differ by at most" in result.output
+    metrics = train(recipe_from(tmp_path / "ours", reviews_recipe(tmp_path)), tmp_path / "run", console=QUIET)
+    assert metrics["validation"]["accuracy"] == 1.0
+    config = load_run(tmp_path / "run").model.config
+    assert (config.attention_layers, config.local_window, config.global_tokens) == (["local"] * 2, 9, [0, -1])
+    assert config.max_position_embeddings == 200
+
+
+def test_nothing_is_half_written(bert, tmp_path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(ReformerError, match="there: this exists already"):
+        convert_to_folder(str(bert), tmp_path / "there")
+    (bert / "tokenizer.json").unlink()
+    with pytest.raises(FinetuningError, match="there is no tokenizer beside this model"):
+        convert_to_folder(str(bert), tmp_path / "new")
+    save_with_tokenizer(bert, CHARACTERS)
+    with pytest.raises(ReformerError, match="layers=9: the model has 3"):
+        convert_to_folder(str(bert), tmp_path / "new", layers=9)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_text_without_characters_is_empty_with_special_tokens_too(bert, tmp_path):
+    convert_to_folder(str(bert), tmp_path / "ours")
+    tokenizer = tokenizer_beside("ours", str(tmp_path / "ours"))
+    [problem] = encode([Document(id="1", text=" ")], tokenizer, 60, special_tokens=True)
+    assert "has no token" in str(problem)
+
+
+def test_the_vocabulary_is_cut_to_what_the_texts_need(bert, tmp_path):
+    save_with_tokenizer(bert, [*CHARACTERS, *(f"word{number}" for number in range(500)), "д"])
+    tables = ner_recipe(tmp_path, max_steps=30)
+    tables |= {"tokenizer": {"kind": "start", "vocabulary": "used"}, "model": {}, "finetune": {"start_from": str(bert)}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reformer.tasks.model_setup.used_vocabulary", partial(used_vocabulary, reserve=8))
+        metrics = train(checked_recipe(tables), tmp_path / "run", console=QUIET)
+    assert metrics["test"]["f1"] > 0.9
+    run = load_run(tmp_path / "run")
+    assert len(run.tokenizer) == run.model.config.vocab_size < 60
+    assert "д" not in run.tokenizer.get_vocab()
+
+
+def test_characters_are_labelled_where_entities_end_within_pieces(bert, tmp_path):
+    """No piece of these ends where an entity does: "小明去了北" is one, and so is "京的新"."""
+    pieces = [*CHARACTERS, *(f"##{character}" for character in CHARACTERS), "去了", "##去了", "明去了北", "##明去了北"]
+    save_with_tokenizer(bert, pieces, joined=True)
+    tables = ner_recipe(tmp_path, max_steps=60)
+    without = {name: table for name, table in tables.items() if name != "tokenizer"}
+    start = {"finetune": {"start_from": str(bert)}}
+    metrics = {}
+    for reads in ("tokens", "characters"):
+        recipe = checked_recipe(without | start | {"model": {"classifier_reads": reads}})
+        metrics[reads] = train(recipe, tmp_path / reads, console=QUIET)["test"]["f1"]
+    assert metrics["characters"] > 0.9 > metrics["tokens"]
+    run = load_run(tmp_path / "characters")
+    [(_, answer)] = predict(run, [Document(id="1", text="王小明去了北京的新华社。")])
+    assert [(span.start, span.end) for span in answer.spans] == [(0, 3), (5, 7), (8, 11)]
+
+
+def test_entities_that_are_recombined_are_of_tokens(bert, tmp_path):
+    tables = ner_recipe(tmp_path, max_steps=2, entity_recombination=0.5)
+    with pytest.raises(ReformerError, match="entity_recombination with classifier_reads = 'characters'"):
+        train(recipe_from(bert, tables, classifier_reads="characters"), tmp_path / "run", console=QUIET)
+
+
+def test_a_wide_part_stands_beside_a_bert(bert, tmp_path):
+    recipe = recipe_from(bert, ner_recipe(tmp_path, max_steps=5), wide_sizes=[1, 2], classifier_crf=True)
+    assert train(recipe, tmp_path / "run", console=QUIET)["test"]["f1"] > 0.9
