@@ -78,11 +78,12 @@ def _linear(splits: SeriesSplits, context: int) -> Forecaster:
     # Where no window is without a gap nothing can be fitted, and the mean is forecast.
     for parameter in (*model.linear.parameters(), *model.forecast.parameters()):  # pyright: ignore
         parameter.zero_()
-    fit_linear(model, splits.train, splits.validation)
+    fit_linear(model, splits)
+    units = splits.reader.units
 
     def forecast(batch: dict[str, Any]) -> Float64[ndarray, "batch horizon channels"]:
         with torch.inference_mode():
-            return model(values=batch["values"]).prediction.double().numpy()
+            return model(values=batch["values"] / torch.from_numpy(units)).prediction.double().numpy() * units
 
     return forecast
 
