@@ -120,7 +120,7 @@ def _in_use(folder: Path, file: Path) -> str:
             unknown = f"this folder is locked, and {file} does not say by whom"
             return f"{folder}: {unknown}; if no run is at work in it, delete {file}"
         holder, here = f"process {known[1]}", False
-    remedy = "wait for it or stop it, or take another --output"
-    return f"{folder}: {holder} is training in this folder; {remedy}" + (
-        "" if here else f"; if that process has ended, delete {file}"
-    )
+    told = f"{folder}: {holder} is training in this folder; wait for it or stop it, or take another --output"
+    if not here:
+        told += f"; if that process has ended, which cannot be seen from here, or its machine is gone, delete {file}"
+    return told
