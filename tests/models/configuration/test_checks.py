@@ -14,6 +14,7 @@ from tests.contract.models import AXIAL, SMALL
             "has 'nearby'; expected 'full', 'local', 'lsh', 'local\\+lsh', 'fourier'",
         ),
         ({"attention_layers": []}, "at least one layer"),
+        ({"attention_layers": [[]]}, r"has \[\], a layer without any head; expected at least one"),
         ({"num_buckets": 7}, "buckets=7: expected an even number"),
         ({"num_buckets": [4, 3]}, "3 is not"),
         ({"num_buckets": 2 * 1009}, "cannot be split into even factors"),

@@ -296,7 +296,7 @@ def _check_kinds(name: str, layers: Sequence[LayerSpec], kinds: Sequence[str]) -
         allowed = (
             kinds if isinstance(layer, str) else [*(name for name in kinds if LAYER_KINDS[name].has_heads), NO_HEAD]
         )
-        if set(layer) == {NO_HEAD}:
+        if set(layer) <= {NO_HEAD}:
             raise ValueError(f"{name} has {layer}, a layer without any head; expected at least one")
         for kind in [layer] if isinstance(layer, str) else layer:
             if kind not in allowed:
