@@ -10,6 +10,9 @@ from reformer.models.layer_kinds.attention import CROSS_ATTENTION_KINDS
 from reformer.models.layer_kinds.table import LAYER_KINDS, kind_of
 
 
+MAX_NUMBER = 2**62
+
+
 def check(fields: ReformerFields) -> None:
     """Raise a `ValueError` with what was given and what was expected, if a field or two together make no sense."""
     _check_idle(fields)
@@ -28,6 +31,10 @@ def _check_idle(fields: ReformerFields) -> None:
 
 
 def _check_sizes(fields: ReformerFields) -> None:
+    for name, value in vars(fields).items():
+        # Beyond the numbers of the machine, PyTorch fails with a dump of its stack.
+        if isinstance(value, int) and abs(value) >= MAX_NUMBER:
+            raise ValueError(f"{name}={value}: expected less than 2^62")
     names = (
         "hidden_size",
         "num_attention_heads",
