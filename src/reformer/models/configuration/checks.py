@@ -9,7 +9,6 @@ from reformer.models.configuration.idle_options import idle_options, refusal
 from reformer.models.layer_kinds.attention import CROSS_ATTENTION_KINDS
 from reformer.models.layer_kinds.table import LAYER_KINDS, kind_of
 
-
 MAX_NUMBER = 2**62
 
 
