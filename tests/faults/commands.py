@@ -103,6 +103,9 @@ def run(world: Path, command: Iterable[str], fault: Fault = NO_FAULT, records: P
     """Run a command in the folder `world`, with a fault in it; with `records`, its changes are recorded there."""
     said = world.with_name(f"{world.name}.said")
     said.mkdir(exist_ok=True)
+    # Here, because a process may be killed before its first line.
+    for name in ("out", "err"):
+        (said / name).touch()
     begun = time.perf_counter()
     process = _fork(lambda: _work(world, tuple(command), fault, said, records))
     if fault.seconds is not None and fault.request == signal.SIGKILL:

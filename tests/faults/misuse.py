@@ -52,7 +52,9 @@ def misuses() -> Iterator[Workload]:
 
 RECIPE = {
     "training.seed": SEEDS,
-    **dict.fromkeys(("training.max_steps", "training.batch_tokens", "training.num_evaluations"), INTEGERS),
+    # A great number of steps is a long run.
+    "training.max_steps": INTEGERS[:6],
+    **dict.fromkeys(("training.batch_tokens", "training.num_evaluations"), INTEGERS),
     **dict.fromkeys(("training.learning_rate", "training.max_minutes", "training.warmup_ratio"), NUMBERS),
     **dict.fromkeys(("data.train", "data.test", "tokenizer.kind"), PATHS),
     **dict.fromkeys(("model.hidden_size", "model.num_buckets", "model.local_window", "data.max_length"), INTEGERS),

@@ -18,6 +18,7 @@ from tests.contract.models import AXIAL, SMALL
         ({"num_buckets": 7}, "buckets=7: expected an even number"),
         ({"num_buckets": [4, 3]}, "3 is not"),
         ({"num_buckets": 2 * 1009}, "cannot be split into even factors"),
+        ({"hidden_size": 2**70}, "hidden_size=1180591620717411303424: expected at most 131,072"),
         ({"num_rounds": 0}, "num_rounds=0: expected at least 1"),
         ({"local_window": 0}, "local_window=0"),
         ({"attention_head_size": 15}, "rotary positions need an even width"),

@@ -34,6 +34,8 @@ MOST = {
     "ngram_rows": 1 << 30,
     "ngram_width": 1 << 14,
     "ngram_min_frequency": 1 << 48,
+    "wide_sizes": 1 << 10,
+    "wide_rows": 1 << 30,
     "axial_pos_shape": 1 << 26,
     "axial_pos_embds_dim": 1 << 17,
     "fusion_kernel": 1 << 20,
