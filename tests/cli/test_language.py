@@ -60,7 +60,11 @@ def test_texts_are_scored(runs, tmp_path):
         (("evaluate", "{runs}/lm", "a.csv"), "this run has learned language-modelling", 1),
         (("generate", "{tmp}/none", "a"), "there is no such run folder", 1),
         (("generate", "{runs}/lm", ""), "the prompt is empty", 1),
-        (("generate", "{runs}/lm", "a", "--temperature", "0"), "temperature 0.0: expected more than 0", 1),
+        (
+            ("generate", "{runs}/lm", "a", "--temperature", "0"),
+            "temperature 0.0: expected a number from 1e-06 to 1,000,000; for the likeliest: greedy",
+            1,
+        ),
         (("generate", "{runs}/lm", "a", "--prompt-file", "b"), "not both", 2),
         (("generate", "{runs}/lm", "--prompt-file", "{tmp}/none.txt"), "none.txt: No such file", 1),
         (("generate", "{runs}/lm", "a", "--max-new-tokens", "1048576"), "more than the 1,048,576 positions", 1),

@@ -20,6 +20,8 @@ MAX_ITERATIONS, MIN_ITERATIONS = 100, 60
 """Of L-BFGS; with fewer it is far from its end, and a perceptron, which learns from every sequence, is better."""
 PASSES = 10
 """Of the averaged perceptron."""
+PIECE = 100
+"""Tokens that a perceptron changes its weights after, at most: after a whole page it would change them too seldom."""
 SECONDS_TO_READ, SECONDS_TO_WEIGH = 25e-6, 18e-9
 """On one core of 2023, of a token before the first iteration, and of each of its groups and pairs of tags in one."""
 ROWS = (1 << 31) - 1
@@ -82,18 +84,21 @@ class NgramTagger:
             chosen, method = range(len(sequences)), f"L-BFGS of {iterations} iterations"
             trainer.select("lbfgs")
             trainer.set_params({"c1": PENALTY, "c2": PENALTY, "max_iterations": iterations})
+            piece_length = max(map(len, sequences), default=1) or 1
         else:
             most = int(len(sequences) * min(1.0, seconds / (SECONDS_TO_READ + PASSES * weighing)))
             chosen = np.unique(np.linspace(0, len(sequences) - 1, max(1, most)).round().astype(np.int64)).tolist()
             method = f"averaged perceptron of {PASSES} passes"
             trainer.select("ap")
             trainer.set_params({"max_iterations": PASSES})
+            piece_length = PIECE
         trainer.set_params({"feature.possible_transitions": True})
         for number in chosen:
             kept = np.flatnonzero(tags[number] >= 0)
-            if len(kept):
-                found = _names(sequences[number], groups, rows)
-                trainer.append([found[place] for place in kept], list(map(str, tags[number][kept].tolist())))
+            # The groups of a token reach over the borders of pieces.
+            found = _names(sequences[number], groups, rows)
+            for piece in np.split(kept, range(piece_length, len(kept), piece_length)) if len(kept) else ():
+                trainer.append([found[place] for place in piece], list(map(str, tags[number][piece].tolist())))
         with TemporaryDirectory() as folder:
             file = Path(folder) / "model"
             trainer.train(str(file))

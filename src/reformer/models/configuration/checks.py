@@ -59,9 +59,10 @@ def check(fields: ReformerFields) -> None:
     _check_idle(fields)
     _check_sizes(fields)
     _check_layers(fields)
+    # The positions are those of the decoder's layers, too.
+    _check_encoder_decoder(fields)
     _check_positions(fields)
     _check_series(fields)
-    _check_encoder_decoder(fields)
     _check_fusion(fields)
 
 
