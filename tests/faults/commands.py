@@ -221,7 +221,8 @@ def tree(folder: Path) -> Tree:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_dir():
-            if not any(path.iterdir()):
+            # Of the log nothing is promised, and its file does not count.
+            if path.name != "logs" and not any(path.iterdir()):
                 found[f"{name}/"] = "empty folder"
         elif not path.name.startswith("events.out.tfevents"):
             digest = _digest(path, folder)
