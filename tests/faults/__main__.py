@@ -41,7 +41,7 @@ HEAVY = (
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=300, help="how many kills, at the least")
-    parser.add_argument("--most", type=int, default=60, help="of disk errors and power failures, so many of each kind")
+    parser.add_argument("--most", type=int, default=20, help="of disk errors and power failures, so many of each kind")
     parser.add_argument("--misuses", type=int, default=1000, help="how many of the commands with something wrong")
     parser.add_argument("--every", nargs="*", default=[], help="the workloads in which every change meets its fault")
     parser.add_argument("--workloads", nargs="*", help="these workloads alone")

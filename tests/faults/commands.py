@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from reformer.runs.folder import MARKER
 from tests.faults import disk
 
 LONGEST, MOST_MEMORY = 120, 12 << 30
@@ -94,7 +95,7 @@ class Outcome:
             if sign in self.errors + self.printed:
                 return f"a traceback: {' | '.join(self.errors.strip().splitlines()[-3:])}"
         # Ctrl-C, and a pipe that its reader has closed, need no word.
-        if self.status not in (0, 128 + signal.SIGINT) and not self.errors.strip() and not self.unheard:
+        if self.status > 0 and self.status != 128 + signal.SIGINT and not self.errors.strip() and not self.unheard:
             return f"status {self.status} without a word"
         return f"ended by signal {-self.status}" if self.status < 0 and -self.status not in REQUESTS else None
 
@@ -139,7 +140,7 @@ def _fork(work: Callable[[], int]) -> int:
 def _work(world: Path, command: tuple[str, ...], fault: Fault, said: Path, records: Path | None) -> int:
     import sys
 
-    from reformer.cli import app
+    from reformer.cli import main
     from reformer.training import trainer
     from reformer.training.trainer import CountingTrainer
 
@@ -150,6 +151,7 @@ def _work(world: Path, command: tuple[str, ...], fault: Fault, said: Path, recor
         os.close(read)
         os.dup2(written, 1)
     os.chdir(world)
+    sys.argv = ["reformer", *command]
     signal.alarm(LONGEST)
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     # As in a terminal; a process in the background may be told to ignore these.
@@ -181,7 +183,7 @@ def _work(world: Path, command: tuple[str, ...], fault: Fault, said: Path, recor
         # Not before the command: it is the command's answer that counts.
         signal.setitimer(signal.ITIMER_REAL, 0.01 + (fault.seconds or 0))
     try:
-        app(list(command), prog_name="reformer")
+        main()
         status = 0
         signal.alarm(0)
     except SystemExit as end:
@@ -221,18 +223,21 @@ def tree(folder: Path) -> Tree:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_dir():
-            if not any(path.iterdir()):
+            # Of the log nothing is promised, and its file does not count.
+            if path.name != "logs" and not any(path.iterdir()):
                 found[f"{name}/"] = "empty folder"
         elif not path.name.startswith("events.out.tfevents"):
-            digest = _digest(path, folder)
+            digest = _digest(path)
             # The names of the cache depend on where its source lies.
             found[re.sub(r"(?<=cache/tokens/)[0-9a-f]{24}(?=\.)", digest, name)] = digest
     return found
 
 
-def _digest(path: Path, world: Path) -> str:
+def _digest(path: Path) -> str:
     # An adapter's configuration names its base by the whole path.
-    content = path.read_bytes().replace(os.fsencode(world), b".")
+    content = path.read_bytes()
+    if path.suffix == ".json":
+        content = re.sub(rb'"[^"]*/(?:world-[0-9]+|undisturbed)(?=/)', b'"', content)
     if path.suffix == ".safetensors":
         # The header's entries come in any order.
         end = 8 + int.from_bytes(content[:8], "little")
@@ -267,7 +272,10 @@ def lost(before: Tree, found: Tree, end: Tree) -> list[str]:
     return [
         f"{name} lost"
         for name, digest in before.items()
-        if (Path(name).name, digest) not in there and not (name in end and found.get(name) == end[name])
+        # The marker is written anew when a run is moved aside.
+        if Path(name).name != MARKER
+        and (Path(name).name, digest) not in there
+        and not (name in end and found.get(name) == end[name])
     ]
 
 

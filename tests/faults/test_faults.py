@@ -13,6 +13,8 @@ SHORT = ("--kills", "8", "--most", "2", "--misuses", "8", "--jobs", "1")
 WORKLOADS = ("train", "train over a former run", "predict", "score", "fetch")
 
 
+# Alone on two cores it takes a small part of this.
+@pytest.mark.timeout(900)
 def test_a_sample_of_faults_is_survived():
     command = [sys.executable, "-m", "tests.faults", *SHORT, "--workloads", *WORKLOADS]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

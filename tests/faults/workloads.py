@@ -8,13 +8,14 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from reformer.data import DataSet
-from reformer.data.index._registry import DATA_SETS, Archive
+from reformer.data.index._registry import DATA_SETS, Archive, Member
 from reformer.inference import scoring
 from reformer.runs.recipe_file import write_recipe
 from reformer.tasks.recipe_checks import checked_recipe
 from tests.faults.commands import Workload, run
 from tests.tiny import language_recipe, ner_recipe, series_recipe, write_conll, write_series, write_text
 
+MEMBER_SIZE = 100_000
 DATA = {"train.conll": "train.conll", "test.conll": "test.conll"}
 TRAIN = {
     name: ("train", f"{name}.toml", "-o", "run") for name in ("labels", "other", "adapter", "language", "forecasts")
@@ -109,7 +110,11 @@ def adapt() -> None:
     """Make small work big enough to be met in the middle: in this process and in those it forks."""
     content = _archive()
     archive = Archive("toy", "1.0", "toy-1.0.tar.gz", len(content), hashlib.sha256(content).hexdigest())
-    DATA_SETS["toy"] = DataSet("toy", "two files", archive, ("toy-1.0/a.txt", "toy-1.0/b.txt"))
+    members = tuple(
+        Member(f"toy-1.0/{name}.txt", MEMBER_SIZE, hashlib.sha256(name.encode() * MEMBER_SIZE).hexdigest())
+        for name in ("a", "b")
+    )
+    DATA_SETS["toy"] = DataSet("toy", "two files", archive, members)
     # Drawn in memory, which takes half of the time, and written like any file.
     Figure.savefig = lambda figure, file, **options: file.write(b"\x89PNG\r\n\x1a\n" + bytes(1000))
     # The state of a scoring after every piece, not after half a minute.
@@ -122,6 +127,6 @@ def _archive() -> bytes:
     with tarfile.open(fileobj=packed, mode="w:") as package:
         for name in ("a", "b"):
             member = tarfile.TarInfo(f"toy-1.0/{name}.txt")
-            member.size = 100_000
+            member.size = MEMBER_SIZE
             package.addfile(member, io.BytesIO(name.encode() * member.size))
     return packed.getvalue()

@@ -8,7 +8,7 @@ import typer
 from reformer.cli.convert import convert
 from reformer.cli.data import data
 from reformer.cli.environment import env
-from reformer.cli.errors import OneMessage, say_error
+from reformer.cli.errors import INTERRUPTED, OneMessage, say_error
 from reformer.cli.evaluate import evaluate
 from reformer.cli.generate import generate
 from reformer.cli.predict import predict
@@ -38,6 +38,9 @@ def main() -> None:
     show_messages_plainly()
     try:
         app(prog_name="reformer")
+    except KeyboardInterrupt:
+        # Before the command has begun, which has words of its own.
+        sys.exit(INTERRUPTED)
     # A mistake of ours: its traceback may quote the text of users.
     except Exception:
         say_error(traceback.format_exc())

@@ -101,7 +101,9 @@ def read_state(path: Path, run: str, piece: int) -> ScoreState:
         # Earlier versions wrote this name; without the new one their states could not be continued.
         if numbers["totals"] and "foretold" in numbers["totals"]:
             numbers["totals"]["predicted"] = numbers["totals"].pop("foretold")
-        state = ScoreState(**_Numbers.model_validate(numbers).model_dump(exclude={"layout"}), tensors=tensors)
+        checked = _Numbers.model_validate(numbers).model_dump(exclude={"layout"})
+        # In their own order, so that the scores of a resumed run are the same file.
+        state = ScoreState(**checked | {"done": numbers["done"]}, tensors=tensors)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         raise ReformerError(
             f"{path}: this is no state that `reformer score` has written; give another --state, or delete it"

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from pydantic_core import from_json
 
-from reformer.files import make_folders
+from reformer.files import make_folders, sync
 from reformer.processes import identity, is_dead
 from reformer.runs.folder import RunError
 
@@ -82,6 +82,7 @@ def _release(lock: Path, holder: str) -> None:
         _file(lock, holder).unlink(missing_ok=True)
         # Not empty: it is another's.
         lock.rmdir()
+        sync(lock.parent)
 
 
 def _release_ended(lock: Path) -> None:

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from reformer.data.cache import cache_folder
 from reformer.data.errors import DataError
 from reformer.data.index._registry import Archive, DataSet, Member, data_set
-from reformer.files import make_folders, new_folder, replaced
+from reformer.files import make_folders, new_folder, remove_leftovers, replaced
 from reformer.terminal import PlainConsole
 
 _CHUNK = 1 << 16
@@ -53,6 +53,7 @@ def fetch(name: str, *, progress: bool = True) -> Path:
     folder = cache_folder() / f"{entry.name}-{entry.archive.sha256[:8]}"
     try:
         if folder.is_dir():
+            remove_leftovers(folder.parent, folder.name)
             for member in entry.members:
                 _check(folder / member.name, member, "changed since it was unpacked", f"delete {folder}")
             return folder
