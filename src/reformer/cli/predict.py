@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -65,7 +65,6 @@ def predict(
     """
     from reformer.runs.loading import load_run
     from reformer.tasks.base import PredictingTask, PredictOptions
-    from reformer.terminal import PlainConsole
 
     check_output_file(output, files, run, overwrite=overwrite)
     loaded = load_run(run, PredictingTask)
@@ -85,6 +84,15 @@ def predict(
         skipped += 1
         say_error(str(error))
 
+    _write(loaded.task.predict(loaded, files, options, skip), output, overwrite=overwrite, spreadsheet=spreadsheet)
+    if skipped:
+        raise ReformerError(f"{skipped:,} left out, for the reasons above; all others were answered")
+
+
+def _write(records: Iterable[dict[str, Any]], output: Path | None, *, overwrite: bool, spreadsheet: bool) -> None:
+    """Write the records one by one, and stop between two of them where that is asked for."""
+    from reformer.terminal import PlainConsole
+
     with (
         _destination(output, overwrite=overwrite) as stream,
         Interruption() if output is not None else nullcontext() as stopping,
@@ -92,15 +100,13 @@ def predict(
     ):
         is_table = output is not None and output.suffix.lower() == ".csv"
         write = _table(stream, spreadsheet=spreadsheet) if is_table else _lines(stream)
-        for record in loaded.task.predict(loaded, files, options, skip):
+        for record in records:
             write(record)
             # A line that is written is not lost, whatever comes next.
             stream.flush()
             count()
             if stopping is not None and stopping.request is not None:
                 raise StoppedError(f"{output}: stopped before the last answer", stopping.request)
-    if skipped:
-        raise ReformerError(f"{skipped:,} left out, for the reasons above; all others were answered")
 
 
 def _lines(stream: TextIO) -> Write:

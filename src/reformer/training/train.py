@@ -26,7 +26,8 @@ from reformer.runs.folder import (
     save_model,
     write_metrics,
 )
-from reformer.tasks.base import Run, Task
+from reformer.tasks.base import Run, Task, TaskData
+from reformer.tasks.model_setup import PretrainedStart
 from reformer.tasks.recipe_checks import check
 from reformer.tasks.registry import TASKS
 from reformer.terminal import PlainConsole, say
@@ -41,6 +42,7 @@ from reformer.training.initial_model import (
 )
 from reformer.training.learning_curve import plot_learning_curve
 from reformer.training.lora_training import LoraTraining
+from reformer.training.model_changes import ModelChanges
 from reformer.training.report import count_weights, introduce, introduce_frozen, run_metrics
 from reformer.training.resume import check_begun, go_on, keep_start, kept_changes
 from reformer.training.run_inputs import input_digests, keep_inputs
@@ -129,19 +131,10 @@ def _train(
         for line in changes.in_words(task.best_metric):
             say(console, line)
         if is_main:
-            if resumed is None:
-                kept = make_folder(folder, recipe)
-                if kept is not None:
-                    say(console, f"the run before is kept in {kept} until this one is whole")
-            if start is not None:
-                keep_start(folder / START, model.config, data.processor, changes)
-            keep_inputs(input_digests(recipe, data, folder), folder)
+            _fill_folder(folder, recipe, data, model, start, changes, console, anew=resumed is None)
         keep_frequent_ngrams(model, data, recipe.training, start)
         fit_wide_part(model, data, changes, start)
-
-    baseline = None
-    if is_main:
-        baseline = measured_baseline(recipe, task, data, folder, console, anew=accept_changed_data)
+    baseline = measured_baseline(recipe, task, data, folder, console, anew=accept_changed_data) if is_main else None
 
     # Trainer and callbacks.
     lora = LoraTraining.begin(model, recipe.finetune, changes)
@@ -150,8 +143,8 @@ def _train(
     # A wide part has its score before the first step, and the best weights are never worse than that.
     arguments.eval_on_start = checkpoint is None and has_wide_part(model)
     trainer = build_trainer(recipe, arguments, model, data, folder)
-    batches = len(trainer.get_eval_dataloader())
-    callbacks = build_callbacks(recipe, task, data, model, trainer.schedule, console, checkpoint, batches)
+    evaluation_batches = len(trainer.get_eval_dataloader())
+    callbacks = build_callbacks(recipe, task, data, model, trainer.schedule, console, checkpoint, evaluation_batches)
     _run(trainer, callbacks, checkpoint, folder)
 
     # Finish: the first process leaves the run folder.
@@ -164,6 +157,27 @@ def _train(
     metrics = run_metrics(trainer, callbacks, run, data, learned_weights, start_metrics, baseline)
     _save(run, saved, trainer.state.log_history, metrics)
     return metrics
+
+
+def _fill_folder(
+    folder: Path,
+    recipe: Recipe,
+    data: TaskData,
+    model: PreTrainedModel,
+    start: PretrainedStart | None,
+    changes: ModelChanges,
+    console: Console,
+    *,
+    anew: bool,
+) -> None:
+    """Make the run folder, unless an interrupted run has, and keep in it what a resumed run will need."""
+    if anew:
+        kept = make_folder(folder, recipe)
+        if kept is not None:
+            say(console, f"the run before is kept in {kept} until this one is whole")
+    if start is not None:
+        keep_start(folder / START, model.config, data.processor, changes)
+    keep_inputs(input_digests(recipe, data, folder), folder)
 
 
 def _run(

@@ -58,6 +58,7 @@ def check(fields: ReformerFields) -> None:
     _check_bounds(fields)
     _check_idle(fields)
     _check_sizes(fields)
+    _check_residual(fields)
     _check_layers(fields)
     # The positions are those of the decoder's layers, too.
     _check_encoder_decoder(fields)
@@ -106,18 +107,6 @@ def _check_sizes(fields: ReformerFields) -> None:
         for token in value if isinstance(value, list) else [] if value is None or not fields.vocab_size else [value]:
             if not 0 <= token < fields.vocab_size:
                 raise ValueError(f"{name}={token}: expected a token of the vocabulary of {fields.vocab_size}, or None")
-    if fields.residual_streams not in (1, 2):
-        raise ValueError(f"residual_streams={fields.residual_streams}: expected 2, or 1 for the plain Transformer")
-    if fields.residual_streams == 1 and fields.reversible:
-        raise ValueError(
-            "residual_streams=1 with reversible=True: an input can be found again only from two streams; set "
-            "reversible to False, or residual_streams to 2"
-        )
-    if fields.norm_order != "pre" and fields.residual_streams == 2:
-        raise ValueError(
-            f"norm_order={fields.norm_order!r} with residual_streams=2: an input can be found again only where it is "
-            "added to as it is; set residual_streams to 1 and reversible to False"
-        )
     if fields.chunk_size_feed_forward < 0:
         raise ValueError(f"chunk_size_feed_forward={fields.chunk_size_feed_forward}: expected 0 (all) or more")
     if fields.ngram_min_frequency > 1 and fields.is_encoder_decoder:
@@ -144,6 +133,21 @@ def _check_sizes(fields: ReformerFields) -> None:
         raise ValueError(f"ngram_sizes={list(fields.ngram_sizes)}: expected different sizes of at least 2")
     if fields.wide_sizes and (min(fields.wide_sizes) < 1 or len(set(fields.wide_sizes)) < len(fields.wide_sizes)):
         raise ValueError(f"wide_sizes={list(fields.wide_sizes)}: expected different sizes of at least 1")
+
+
+def _check_residual(fields: ReformerFields) -> None:
+    if fields.residual_streams not in (1, 2):
+        raise ValueError(f"residual_streams={fields.residual_streams}: expected 2, or 1 for the plain Transformer")
+    if fields.residual_streams == 1 and fields.reversible:
+        raise ValueError(
+            "residual_streams=1 with reversible=True: an input can be found again only from two streams; set "
+            "reversible to False, or residual_streams to 2"
+        )
+    if fields.norm_order != "pre" and fields.residual_streams == 2:
+        raise ValueError(
+            f"norm_order={fields.norm_order!r} with residual_streams=2: an input can be found again only where it is "
+            "added to as it is; set residual_streams to 1 and reversible to False"
+        )
 
 
 def _check_layers(fields: ReformerFields) -> None:
