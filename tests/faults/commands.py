@@ -117,7 +117,8 @@ def run(world: Path, command: Iterable[str], fault: Fault = NO_FAULT, records: P
     seconds = time.perf_counter() - begun
     out, errors = ((said / name).read_text(encoding="utf-8", errors="replace") for name in ("out", "err"))
     counted = said / "count"
-    changes = int(counted.read_text()) if counted.exists() else 0
+    # Empty of a process that was killed while it wrote this.
+    changes = int(counted.read_text() or 0) if counted.exists() else 0
     shutil.rmtree(said)
     return Outcome(status, out, errors, changes, seconds, fault.closed)
 

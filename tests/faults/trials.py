@@ -174,7 +174,9 @@ def disturb(trial: Trial, of: Undisturbed, parts: Path, place: Path) -> Result:
                     # What was answered before an error is kept, and said.
                     allowed |= {name for name in tree(place) if ".partial" in name and name in outcome.errors}
                     problems += [f"ends with {outcome.complaint()}"] if outcome.complaint() else []
-            problems += lost(of.before, tree(place), of.end)
+            # A file that cannot be read is left out of the answers, as any record, and the command says so.
+            if trial.kind == "power failure" or "left out, for the reasons above" not in outcome.errors:
+                problems += lost(of.before, tree(place), of.end)
             if status == 0:
                 break
         # Also after an end without an error: what could not be removed, the next start removes.

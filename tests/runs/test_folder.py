@@ -160,6 +160,22 @@ def test_a_finished_run_that_was_ended_before_it_had_cleaned_up_does_so(tmp_path
         end_finished(folder)
 
 
+def test_a_list_that_cannot_be_read_is_not_written_anew(tmp_path, recipe, monkeypatch):
+    folder = tmp_path / "run"
+    make_folder(folder, recipe)
+    _finish(recipe, folder)
+    before = (folder / MARKER).read_bytes()
+
+    def fail(path):
+        raise OSError(5, "Input/output error", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            remove_unneeded(folder)
+    assert (folder / MARKER).read_bytes() == before
+
+
 def test_a_file_of_the_user_that_a_run_would_write_is_not_replaced(tmp_path, recipe):
     make_folder(tmp_path / "run", recipe)
     (tmp_path / "run/config.json").write_text("mine", encoding="utf-8")

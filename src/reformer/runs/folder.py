@@ -286,7 +286,8 @@ def _add_to_list(folder: Path, names: Iterable[str]) -> None:
 def _read_marker(folder: Path) -> dict[str, Any]:
     try:
         marker = from_json((folder / MARKER).read_bytes())
-    except (OSError, ValueError):
+    # No other error of the disk: the marker would be written anew without its list, and the run's files be no one's.
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError):
         return {}
     return marker if isinstance(marker, dict) else {}
 
