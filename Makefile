@@ -31,7 +31,7 @@ test: $(VENV)/ready-test  ## the tests, on both cores
 test-slow: $(VENV)/ready-test  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-test-faults: $(VENV)/ready-test  ## kills, disk errors and power failures at every command that writes (half an hour)
+test-faults: $(VENV)/ready-test  ## kills, disk errors and power failures at every command that writes (minutes)
 	$(BIN)/python -m tests.faults --output tests/faults/results.json
 
 test-triton: $(VENV)/ready-test,gpu  ## the GPU's kernels in an interpreter, and compiled for a card, without one
