@@ -10,7 +10,9 @@ import itertools
 import json
 import multiprocessing
 import os
+import platform
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -107,12 +109,19 @@ def _run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             else:
                 counts["survived"] += result.happened
     return {
+        "command": " ".join(["python -m tests.faults", *sys.argv[1:]]),
+        "processor": f"{os.cpu_count()} cores, {_processor()}",
         "seed": options.seed,
         "commands": [*known],
         "kinds": kinds,
         "failed": failures,
         "seconds": round(time.perf_counter() - begun),
     }
+
+
+def _processor() -> str:
+    found = re.findall(r"^model(?: name)?\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    return ", model ".join(reversed(found[:2])) if found else platform.machine()
 
 
 def _report(figures: dict[str, Any], options: argparse.Namespace) -> int:
