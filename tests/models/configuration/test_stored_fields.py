@@ -87,6 +87,7 @@ def test_a_new_configuration_refuses_them(name):
     [
         ({"num_labels": 10**9}, f"num_labels=1000000000: expected a number up to {MOST_LABELS:,}"),
         ({"num_labels": "many"}, "num_labels='many'"),
+        ({"num_labels": None}, "num_labels=None: expected a number"),
         ({"id2label": {"0": "a", "2": "b"}}, "a name for each number from 0 to 1"),
         ({"id2label": {"x": "a"}}, "a name for each number from 0 to 0"),
         ({"id2label": {"0": 5}}, "a text as the name of each label"),

@@ -61,7 +61,7 @@ def check_given(given: ReformerFields, further: Mapping[str, Any]) -> None:
     attention = further.get("attn_implementation")
     if attention not in _ATTENTIONS:
         raise ValueError(f"attn_implementation={attention!r}: a Reformer has its own attention; leave it out")
-    _check_labels(given.id2label, further.get("num_labels"))
+    _check_labels(given.id2label, further.get("num_labels", 0))
     for dtype in (given.dtype, further.get("torch_dtype")):
         name = str(dtype).removeprefix("torch.") if isinstance(dtype, torch.dtype) else dtype
         if name is not None and name not in DTYPES:
@@ -69,7 +69,7 @@ def check_given(given: ReformerFields, further: Mapping[str, Any]) -> None:
 
 
 def _check_labels(names: Any, count: Any) -> None:
-    if count is not None and (not isinstance(count, int) or not 0 <= count <= MOST_LABELS):
+    if not isinstance(count, int) or not 0 <= count <= MOST_LABELS:
         raise ValueError(f"num_labels={count!r}: expected a number up to {MOST_LABELS:,}")
     if names is None:
         return
