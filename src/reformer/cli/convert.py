@@ -8,7 +8,11 @@ import typer
 
 def convert(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A model's folder, or its name on the hub, such as bert-base-chinese.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A model's folder, its name on the hub, such as bert-base-chinese, or index:NAME of `data list`.",
+        ),
     ],
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The new folder to write.")],
     length: Annotated[

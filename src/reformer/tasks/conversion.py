@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from reformer.errors import ReformerError
-from reformer.files import new_folder
+from reformer.files import make_folders, new_folder
 from reformer.finetuning.pretrained import converted
 from reformer.models.pretrained import Converted
 from reformer.models.progress_bars import no_progress_bars
@@ -34,7 +34,7 @@ def convert_to_folder(
     source = local_place(place)
     tokenizer = tokenizer_beside(place, source)
     found = converted(source, length=length, layers=layers, kind=kind, window=window)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(folder.parent)
     with new_folder(folder) as whole, no_progress_bars():
         found.model.save_pretrained(str(whole))
         tokenizer.save_pretrained(str(whole))

@@ -10,7 +10,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
-from reformer.files import write
+from reformer.files import make_folders, write
 from reformer.recipe import Recipe
 from reformer.runs.folder import START
 from reformer.tasks.base import NoBaselineError, Task, TaskData
@@ -48,7 +48,7 @@ def measured_baseline(
             "test": None if baseline.test is None else dict(baseline.test),
             "note": baseline.note,
         }
-        (folder / START).mkdir(exist_ok=True)
+        make_folders(folder / START)
         write(folder / START / BASELINE, (json.dumps(found, ensure_ascii=False) + "\n").encode())
     score, seconds = found["validation"][task.best_metric], found["seconds"]
     note = "" if found["note"] is None else f"; {found['note']}"

@@ -143,7 +143,6 @@ class CountingTrainer(Trainer):
         if skip_scheduler:
             assert self.model is not None
             self._determine_best_metric(metrics, trial)
-            assert self.model is not None
             self._save_checkpoint(self.model, trial)
         return metrics
 

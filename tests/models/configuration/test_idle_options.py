@@ -27,6 +27,7 @@ IDLE = {
     "axial_pos_shape": [16, 16],
     "axial_pos_embds_dim": [12, 20],
     "rope_theta": 500.0,
+    "global_tokens": [0, 1],
     "recompute": True,
     "wide_rows": 97,
     "wide_dropout": 0.1,
@@ -35,7 +36,7 @@ IDLE = {
     "decoder_shortened_layers": [0, 1],
     "decoder_start_token_id": 1,
 }
-NOTHING = {**SMALL, "position_embedding_type": "none"}
+NOTHING = {**SMALL, "attention_layers": ["full"], "position_embedding_type": "none"}
 
 
 def test_every_option_that_needs_another_is_tried():

@@ -28,6 +28,12 @@ def _is_shortened(fields: Fields) -> bool:
     return bool(fields("shortened_layers") or fields("decoder_shortened_layers"))
 
 
+def _has_windows(fields: Fields) -> bool:
+    layers = [*fields("attention_layers"), *(fields("decoder_attention_layers") or [])]
+    kinds = {kind for layer in layers for kind in ([layer] if isinstance(layer, str) else layer)}
+    return not kinds.isdisjoint({"local", "lsh", "local+lsh"})
+
+
 DEPENDENCES = (
     Dependence(
         ("ngram_rows", "ngram_width", "ngram_dropout", "ngram_min_frequency"),
@@ -61,6 +67,7 @@ DEPENDENCES = (
         lambda fields: fields("position_embedding_type") == "axial",
         'position_embedding_type="axial"',
     ),
+    Dependence(("global_tokens",), _has_windows, 'a layer with heads of the kind "local", "lsh" or "local+lsh"'),
     Dependence(
         ("recompute",), lambda fields: fields("residual_streams") == 1, "residual_streams=1, and reversible=False"
     ),

@@ -12,7 +12,7 @@ from torch import Tensor
 from reformer.baselines.ngram_classifier import code_points
 from reformer.baselines.ngram_tagger import MissingPackageError, NgramTagger
 from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, label_id, token_tags
-from reformer.data.batching.encoding import Augmentation, Examples, Offsets, padded
+from reformer.data.batching.encoding import Augmentation, Examples, Offsets, character_offsets, padded
 from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.metrics.classification import EntityMetric
@@ -144,8 +144,7 @@ class TokenClassification(DocumentTask):
 
         def character_tags(document: Document) -> Int[np.ndarray, " length"]:
             spans = [span for span in self._spans(document) if f"B-{span.label}" in ids]
-            offsets = [(place, place + 1) for place in range(len(document.text))]
-            return np.array(token_tags(spans, offsets, ids, document.source), dtype=np.int64)
+            return np.array(token_tags(spans, character_offsets(document.text), ids, document.source), dtype=np.int64)
 
         texts, targets = [code_points(document.text) for document in splits.train], map(character_tags, splits.train)
         try:
@@ -156,9 +155,9 @@ class TokenClassification(DocumentTask):
         def answers(documents: Sequence[Document]) -> Iterator[DocumentAnswer]:
             found = model.tags([code_points(document.text) for document in documents])
             for document, numbers in zip(documents, found, strict=True):
-                offsets = [(place, place + 1) for place in range(len(document.text))]
                 names = [tags[number] for number in numbers]
-                yield DocumentAnswer(spans=tuple(decode_spans(names, offsets, document.text)))
+                spans = decode_spans(names, character_offsets(document.text), document.text)
+                yield DocumentAnswer(spans=tuple(spans))
 
         notes = [model.method]
         if model.learned_from < len(splits.train):
