@@ -24,7 +24,7 @@ def new_cache_file(path: Path) -> Iterator[IO[bytes]]:
         make_folders(path.parent)
         with replaced(path) as file:
             yield file
-        write(_digest_file(path), _digest(path).encode())
+        keep_digest(path)
     except OSError as error:
         raise DataError(
             path,
@@ -32,6 +32,11 @@ def new_cache_file(path: Path) -> Iterator[IO[bytes]]:
             f"this cannot be written ({error.strerror or error})",
             "make room or give the folder's owner the right to write, or set REFORMER_CACHE to another folder",
         ) from error
+
+
+def keep_digest(path: Path) -> None:
+    """Write the digest of a file that is whole beside it, for `is_kept`."""
+    write(_digest_file(path), _digest(path).encode())
 
 
 def is_kept(path: Path) -> bool:

