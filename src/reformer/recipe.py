@@ -281,6 +281,15 @@ class Recipe(_Table, frozen=True):
             raise ValueError(f'tokenizer.kind = "{FROM_START}": there is no start; give finetune.start_from')
         return self
 
+    @model_validator(mode="after")
+    def _adapter_has_its_vocabulary(self) -> Self:
+        if self.tokenizer.vocabulary == "used" and self.finetune.lora_rank is not None and not self.finetune.lora_merge:
+            raise ValueError(
+                'tokenizer.vocabulary = "used" with finetune.lora_rank: an adapter belongs to the model with all its '
+                "tokens; leave vocabulary out, or set finetune.lora_merge = true"
+            )
+        return self
+
 
 def table_types(recipe_type: type[Recipe]) -> dict[str, type[_Table]]:
     """The tables that have fields of their own, by name: all but `model`."""

@@ -12,7 +12,9 @@ from reformer.data.batching.encoding import encode
 from reformer.data.vocabulary import used_vocabulary
 from reformer.errors import ReformerError
 from reformer.finetuning import FinetuningError
+from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
+from reformer.tasks.base import PredictOptions
 from reformer.tasks.conversion import convert_to_folder
 from reformer.tasks.documents.task import predict
 from reformer.tasks.model_setup import tokenizer_beside
@@ -119,3 +121,21 @@ def test_entities_that_are_recombined_are_of_tokens(bert, tmp_path):
 def test_a_wide_part_stands_beside_a_bert(bert, tmp_path):
     recipe = recipe_from(bert, ner_recipe(tmp_path, max_steps=5), wide_sizes=[1, 2], classifier_crf=True)
     assert train(recipe, tmp_path / "run", console=QUIET)["test"]["f1"] > 0.9
+
+
+@pytest.mark.parametrize("place", ["folder", "index"])
+def test_an_adapter_of_a_bert_is_loaded_again(bert, tmp_path, monkeypatch, place):
+    monkeypatch.setattr("reformer.tasks.model_setup.fetch_pretrained", {"toy": bert}.__getitem__)
+    without = {name: table for name, table in ner_recipe(tmp_path, max_steps=30).items() if name != "tokenizer"}
+    start = str(bert) if place == "folder" else "index:toy"
+    recipe = checked_recipe(without | {"model": {}, "finetune": {"start_from": start, "lora_rank": 4}})
+    metrics = train(recipe, tmp_path / "run", console=QUIET)
+    run = load_run(tmp_path / "run")
+    assert run.task.evaluate(run, recipe.data.test, PredictOptions()) == metrics["test"]
+
+
+def test_an_adapter_of_a_cut_vocabulary_is_refused(bert, tmp_path):
+    tables = ner_recipe(tmp_path) | {"tokenizer": {"kind": "start", "vocabulary": "used"}, "model": {}}
+    with pytest.raises(RecipeError, match=r'vocabulary = "used" with finetune.lora_rank.*lora_merge = true'):
+        checked_recipe(tables | {"finetune": {"start_from": str(bert), "lora_rank": 4}})
+    checked_recipe(tables | {"finetune": {"start_from": str(bert), "lora_rank": 4, "lora_merge": True}})

@@ -21,7 +21,7 @@ from reformer.models import ReformerModel
 from reformer.recipe import FinetuneRecipe, Recipe, TrainingRecipe
 from reformer.runs.folder import START
 from reformer.tasks.base import Task, TaskData
-from reformer.tasks.model_setup import PretrainedStart, read_start
+from reformer.tasks.model_setup import PretrainedStart, local_place, read_start
 from reformer.training.lora_training import adapter_base
 from reformer.training.model_changes import ModelChanges
 from reformer.training.resume import kept_start
@@ -59,7 +59,10 @@ def initial_model(
     else:
         transferred = transfer(start.model, task.head, data.config)
         changes = ModelChanges(
-            transferred.new, transferred.dropped, transferred.drawn, adapter_base(start.place, recipe.finetune)
+            transferred.new,
+            transferred.dropped,
+            transferred.drawn,
+            adapter_base(local_place(start.place), recipe.finetune),
         )
         model, changes = _resized(transferred.model, recipe.finetune, task, data, recipe.training, changes)
     if isinstance(recipe.finetune.freeze, list):

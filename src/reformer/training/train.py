@@ -27,7 +27,7 @@ from reformer.runs.folder import (
     write_metrics,
 )
 from reformer.tasks.base import Run, Task, TaskData
-from reformer.tasks.model_setup import PretrainedStart
+from reformer.tasks.model_setup import PretrainedStart, local_place
 from reformer.tasks.recipe_checks import check
 from reformer.tasks.registry import TASKS
 from reformer.terminal import PlainConsole, say
@@ -126,7 +126,7 @@ def _train(
     # Report: what is trained, on the console and for a resumed run in the folder.
     introduce(console, recipe, data, model, folder)
     if checkpoint is not None:
-        changes = changes if start is None else kept_changes(start.place, folder / START)
+        changes = changes if start is None else kept_changes(local_place(start.place), folder / START)
     else:
         for line in changes.in_words(task.best_metric):
             say(console, line)
