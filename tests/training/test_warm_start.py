@@ -21,7 +21,7 @@ from reformer.tasks.model_setup import tokenizer_beside
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.models.pretrained.shapes import save_with_tokenizer
-from tests.tiny import ner_recipe, reviews_recipe
+from tests.tiny import ner_recipe, reviews_recipe, write_questions
 from tests.training.starts import recipe_from
 
 QUIET = Console(quiet=True)
@@ -139,3 +139,11 @@ def test_an_adapter_of_a_cut_vocabulary_is_refused(bert, tmp_path):
     with pytest.raises(RecipeError, match=r'vocabulary = "used" with finetune.lora_rank.*lora_merge = true'):
         checked_recipe(tables | {"finetune": {"start_from": str(bert), "lora_rank": 4}})
     checked_recipe(tables | {"finetune": {"start_from": str(bert), "lora_rank": 4, "lora_merge": True}})
+
+
+def test_a_reader_of_questions_that_starts_from_a_bert_has_its_own_tokens_around_texts(bert, tmp_path):
+    data = {name: str(write_questions(tmp_path / f"{name}.jsonl", 12)) for name in ("train", "validation")}
+    training = {"task": "question-answering", "max_steps": 2, "num_evaluations": 1, "batch_size": 4, "device": "cpu"}
+    recipe = checked_recipe({"data": data, "training": training, "finetune": {"start_from": str(bert)}})
+    train(recipe, tmp_path / "run", console=QUIET)
+    assert not load_run(tmp_path / "run").model.config.special_tokens

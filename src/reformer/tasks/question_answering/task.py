@@ -111,7 +111,9 @@ class QuestionData(TaskData[Sequences]):
         texts = (text for question in parts["train"] for text in (question.text, question.document))
         self.processor = self._tokenizer = make_tokenizer(recipe.tokenizer, texts, start)
         ends = Targets(self._tokenizer, recipe.tokenizer.kind)
-        self.config = make_config(recipe, self._tokenizer, start, bos_token_id=ends.begin, eos_token_id=ends.end)
+        # Question and document have tokens of their own between them, whatever the start has read around a text.
+        own = {"bos_token_id": ends.begin, "eos_token_id": ends.end, "special_tokens": False}
+        self.config = make_config(recipe, self._tokenizer, start, **own)
         self._all: list[Sequenced] = []
         sets = {name: Sequences(self._sequenced(questions)) for name, questions in parts.items()}
         self.train, self.validation, self._test = sets["train"], sets["validation"], parts["test"]
