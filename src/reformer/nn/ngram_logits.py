@@ -14,7 +14,7 @@ class NgramLogits(nn.Module):
 
     What is fitted explains the training data so well that a deep part beside it would have little to learn. So in
     training each sequence goes without it with a probability, and the deep part has to tell by itself (`docs/math.md`,
-    equation 48). Source: wide and deep models, Cheng et al. 2016.
+    equation 50). Source: wide and deep models, Cheng et al. 2016.
 
     Args:
         groups: the places of each n-gram's tokens, from a token on.
