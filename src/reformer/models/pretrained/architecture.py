@@ -19,6 +19,9 @@ ACTIVATIONS = {
 }
 """Our names of transformers' activations."""
 
+KINDS = {"full_attention": "full", "sliding_attention": "local"}
+"""Our kinds of transformers' types of layers."""
+
 State = dict[str, Tensor]
 
 

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from transformers import PreTrainedConfig
 
 from reformer.models.pretrained.architecture import (
+    KINDS,
     PLAIN,
     Architecture,
     State,
@@ -13,8 +14,6 @@ from reformer.models.pretrained.architecture import (
     require_plain_rotary,
 )
 from reformer.models.pretrained.weights import Weights
-
-KINDS = {"full_attention": "full", "sliding_attention": "local"}
 
 
 class Llama(Architecture):
