@@ -13,6 +13,7 @@ from reformer.inference import scoring
 from reformer.runs.recipe_file import write_recipe
 from reformer.tasks.recipe_checks import checked_recipe
 from tests.faults.commands import Workload, run
+from tests.models.pretrained.shapes import save_with_tokenizer
 from tests.tiny import language_recipe, ner_recipe, series_recipe, write_conll, write_series, write_text
 
 MEMBER_SIZE = 100_000
@@ -70,6 +71,7 @@ WORKLOADS = (
         ("score", "language", "text.txt", "--per-token", "tokens.parquet", "--overwrite"),
         {"language": "language", "text.txt": "text.txt", "tokens.parquet": "former.txt"},
     ),
+    Workload("convert", ("convert", "bert", "ours", "--layers", "2", "--length", "90"), {"bert": "bert"}),
     Workload("fetch", ("data", "fetch", "toy"), {"cache": "cache"}),
 )
 
@@ -85,6 +87,7 @@ def prepare(parts: Path) -> None:
     }
     del tables["language"]["tokenizer"]
     tables["adapter"] |= {"model": {}, "finetune": {"start_from": "labels", "lora_rank": 2}}
+    save_with_tokenizer(parts / "bert", "王小明去了北京")
     write_series(parts / "series.csv", 200)
     write_conll(parts / "train.conll", 30)
     write_text(parts / "text.txt", 3000)

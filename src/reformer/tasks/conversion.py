@@ -1,9 +1,10 @@
 """Conversion of a model of another architecture to a folder that runs start from."""
 
+import os
 from pathlib import Path
 
 from reformer.errors import ReformerError
-from reformer.files import make_folders, new_folder
+from reformer.files import make_folders, new_folder, remove_leftovers
 from reformer.finetuning.pretrained import converted
 from reformer.models.pretrained import Converted
 from reformer.models.progress_bars import no_progress_bars
@@ -29,7 +30,8 @@ def convert_to_folder(
     Raises:
         ReformerError: the folder exists, the model cannot be converted, or it has no tokenizer.
     """
-    if folder.exists():
+    remove_leftovers(folder.parent, folder.name)
+    if os.path.lexists(folder):
         raise ReformerError(f"{folder}: this exists already; give a new folder")
     source = local_place(place)
     tokenizer = tokenizer_beside(place, source)
