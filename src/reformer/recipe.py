@@ -114,6 +114,14 @@ class FinetuneRecipe(_Table, frozen=True):
         "layer learn while the score improves",
     )
 
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="the learning rate of each layer as a part of that of the layer above it, down to the embeddings; "
+        "the top one has training.learning_rate; none: every layer has it",
+    )
+    head_learning_rate: Positive | None = Field(
+        None, description="the highest learning rate of the head; none: training.learning_rate"
+    )
     keep_layers: list[int] | None = Field(
         None, description="go on with these layers alone, counted from 0 at the bottom"
     )

@@ -85,7 +85,7 @@ def test_a_text_without_characters_is_empty_with_special_tokens_too(bert, tmp_pa
 def test_the_vocabulary_is_cut_to_what_the_texts_need(bert, tmp_path):
     save_with_tokenizer(bert, [*CHARACTERS, *(f"word{number}" for number in range(500)), "д"])
     tables = ner_recipe(tmp_path, max_steps=30)
-    tables |= {"tokenizer": {"kind": "start", "vocabulary": "used"}, "model": {}, "finetune": {"start_from": str(bert)}}
+    tables |= {"tokenizer": {"vocabulary": "used"}, "model": {}, "finetune": {"start_from": str(bert)}}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("reformer.tasks.model_setup.used_vocabulary", partial(used_vocabulary, reserve=8))
         metrics = train(checked_recipe(tables), tmp_path / "run", console=QUIET)

@@ -24,6 +24,12 @@ def _labeller(folder, **training):
     return tables
 
 
+def _reader(folder, **training):
+    tables = _labeller(folder, **training)
+    tables["model"]["classifier_reads"] = "characters"
+    return tables
+
+
 def _classifier(folder, **training):
     tables = reviews_recipe(folder, **training)
     tables["tokenizer"] = {"kind": "character"}
@@ -31,7 +37,7 @@ def _classifier(folder, **training):
     return tables
 
 
-@pytest.mark.parametrize(("tables", "metric"), [(_labeller, "f1"), (_classifier, "macro_f1")])
+@pytest.mark.parametrize(("tables", "metric"), [(_labeller, "f1"), (_reader, "f1"), (_classifier, "macro_f1")])
 def test_the_best_weights_are_at_least_those_before_the_first_step(tables, metric, tmp_path):
     # So great a rate that whatever was learned is lost.
     recipe = checked_recipe(tables(tmp_path, max_steps=4, epochs=None, num_evaluations=2, learning_rate=10.0))
@@ -43,7 +49,7 @@ def test_the_best_weights_are_at_least_those_before_the_first_step(tables, metri
     assert run.model.wide.table.any()
 
 
-@pytest.mark.parametrize("tables", [_labeller, _classifier])
+@pytest.mark.parametrize("tables", [_labeller, _reader, _classifier])
 def test_the_deep_part_learns_beside_it(tables, tmp_path):
     metrics = train(
         checked_recipe(tables(tmp_path, max_steps=30, epochs=None, baseline="none")), tmp_path / "run", console=QUIET
@@ -53,8 +59,9 @@ def test_the_deep_part_learns_beside_it(tables, tmp_path):
     assert history["steps"] == 30
 
 
-def test_the_wide_part_alone_tags_as_the_classical_method(tmp_path):
-    recipe = checked_recipe(_labeller(tmp_path, max_steps=1, learning_rate=1e-12))
+@pytest.mark.parametrize("tables", [_labeller, _reader])
+def test_the_wide_part_alone_tags_as_the_classical_method(tables, tmp_path):
+    recipe = checked_recipe(tables(tmp_path, max_steps=1, learning_rate=1e-12))
     metrics = train(recipe, tmp_path / "run", console=QUIET)
     assert metrics["test"]["f1"] == metrics["baseline"]["test"]["f1"] == 1
 

@@ -5,7 +5,7 @@ from reformer.finetuning.config_changes import CHANGEABLE, changed_config
 from reformer.finetuning.errors import FinetuningError
 from reformer.finetuning.freeze import freeze, freeze_all_but_top
 from reformer.finetuning.lasso import GroupLasso
-from reformer.finetuning.layers import layers
+from reformer.finetuning.layers import layers, layers_of, stacks
 from reformer.finetuning.lora import PROJECTIONS, add_lora, merge_lora
 from reformer.finetuning.pretrained import load_pretrained
 from reformer.finetuning.prune import PrunedLayers, keep_layers, prune_layers
@@ -32,11 +32,13 @@ __all__ = [
     "keep_heads",
     "keep_layers",
     "layers",
+    "layers_of",
     "load_pretrained",
     "merge_lora",
     "prune_heads",
     "prune_layers",
     "share",
+    "stacks",
     "transfer",
     "widen",
 ]

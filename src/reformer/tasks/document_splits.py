@@ -1,8 +1,10 @@
 """Training, validation and test documents that a recipe names."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
 from reformer.data import Document, join_documents, load, load_source
@@ -16,6 +18,12 @@ class TextDataRecipe(DataRecipe, frozen=True):
     format: str | None = Field(None, description="the files' format, if their names do not tell it")
     text_column: str | None = Field(
         None, description="the column of a table, or the field of JSONL, that has the text; none: text"
+    )
+
+    train_fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="learn from the first training documents alone, those that together have this share of the "
+        "characters, to see what more labels would bring; none: all",
     )
 
     @property
@@ -59,11 +67,19 @@ def load_splits(recipe: TextDataRecipe, seed: int) -> Splits:
         paths = {"train": recipe.train, "validation": recipe.validation, "test": recipe.test}
         parts = {name: read_source(path, recipe, format=recipe.format) if path else [] for name, path in paths.items()}
     if recipe.columns[1] is None:
-        parts = {name: map(_without_labels, documents) for name, documents in parts.items()}
+        parts = {name: list(map(_without_labels, documents)) for name, documents in parts.items()}
+    if recipe.train_fraction is not None:
+        parts["train"] = first_part(list(parts["train"]), recipe.train_fraction)
     train, validation, test = (list(joined(parts[name], recipe)) for name in ("train", "validation", "test"))
     if not validation:
         train, validation = hold_out(train, fraction=recipe.validation_fraction, seed=seed, place=recipe.train)
     return Splits(train, validation, test)
+
+
+def first_part(documents: Sequence[Document], fraction: float) -> Sequence[Document]:
+    """The fewest first documents that have at least this share of the characters of all."""
+    ends = np.cumsum([len(document.text) for document in documents])
+    return documents[: int(np.searchsorted(ends, fraction * ends[-1])) + 1] if len(documents) else documents
 
 
 def read_source(

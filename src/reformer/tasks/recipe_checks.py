@@ -133,8 +133,10 @@ def _with_start_tokenizer(tables: dict[str, Any]) -> dict[str, Any]:
     """The tables with the tokenizer of the model that the run starts from, where they do not name another."""
     task = TASKS.get(_task_name(tables) or "")
     match tables:
-        case {"finetune": {"start_from": str()}} if "tokenizer" not in tables and task is not None:
-            return tables | {"tokenizer": {"kind": FROM_START}} if task.has_tokenizer else tables
+        case {"finetune": {"start_from": str()}} if task is not None and task.has_tokenizer:
+            given = tables.get("tokenizer", {})
+            if isinstance(given, Mapping) and not given.keys() - {"vocabulary"}:
+                return tables | {"tokenizer": {"kind": FROM_START, **given}}
     return tables
 
 

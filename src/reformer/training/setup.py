@@ -132,7 +132,7 @@ def build_trainer(
         # Each process would leave out other layers, and wait for gradients that none of the others has.
         raise ReformerError(f"model.layer_drop = {model.config.layer_drop} runs in one process; leave it out")
     schedule = Schedule(chosen.max_steps or NEVER, chosen.max_minutes, chosen.warmup_ratio, chosen.num_evaluations)
-    trainer = CountingTrainer(model=model, args=arguments, recipe=chosen, data=data, schedule=schedule)
+    trainer = CountingTrainer(model=model, args=arguments, recipe=recipe, data=data, schedule=schedule)
     if chosen.epochs is not None:
         schedule.max_steps = min(schedule.max_steps, math.ceil(chosen.epochs * trainer.steps_in_epoch))
     arguments.max_steps = schedule.max_steps

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, Dataset
 from transformers import (
     EarlyStoppingCallback,
+    PreTrainedModel,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -25,7 +26,7 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from reformer.data.batching.token_batches import Batches
 from reformer.errors import ReformerError, disk_error, reason_and_remedy
-from reformer.recipe import TrainingRecipe
+from reformer.recipe import Recipe
 from reformer.runs.folder import RunError
 from reformer.tasks.base import TaskData
 from reformer.training.callbacks.averaging import WeightAverage
@@ -37,6 +38,7 @@ from reformer.training.checkpoints import (
     publish,
     remove_unfinished,
 )
+from reformer.training.parameter_groups import parameter_groups
 from reformer.training.schedule import Schedule, ScheduleCallback
 
 
@@ -54,7 +56,7 @@ class CountingTrainer(Trainer):
     A checkpoint is written in a folder of its own and moved to its place when it is whole, with its digests.
     """
 
-    def __init__(self, *args: Any, recipe: TrainingRecipe, data: TaskData, schedule: Schedule, **kwargs: Any):
+    def __init__(self, *args: Any, recipe: Recipe, data: TaskData, schedule: Schedule, **kwargs: Any):
         super().__init__(
             *args,
             data_collator=data.collate,
@@ -64,13 +66,13 @@ class CountingTrainer(Trainer):
         )
         self.schedule = schedule
         self.schedule_callback = ScheduleCallback(schedule)
-        self._recipe, self._data = recipe, data
+        self._recipe, self._finetune, self._data = recipe.training, recipe.finetune, data
         self._writing_in: Path | None = None
         self._metric = data.new_metric()
         # Summed loss, and over how many labels.
         self._loss = torch.zeros(2, dtype=torch.float64)
         self._order = self._batches(self.train_dataset, shuffle=True)
-        self.steps_in_epoch = math.ceil(len(self._order) / recipe.gradient_accumulation)
+        self.steps_in_epoch = math.ceil(len(self._order) / recipe.training.gradient_accumulation)
         self.add_callback(_EpochOrder(self._order, self.steps_in_epoch))
         self.add_callback(_BestCheckpoint())
         self.add_callback(self.schedule_callback)
@@ -81,6 +83,17 @@ class CountingTrainer(Trainer):
     def get_eval_dataloader(self, eval_dataset: str | Dataset | None = None) -> DataLoader:
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         return self._loader(dataset, self._batches(dataset, shuffle=False))
+
+    def create_optimizer(self, model: nn.Module | None = None) -> Optimizer:
+        if self.optimizer is None:
+            trained = self.model
+            assert isinstance(trained, PreTrainedModel)
+            kind, options = self.get_optimizer_cls_and_kwargs(self.args, trained)
+            decayed = frozenset(self.get_decay_parameter_names(trained))
+            rate, decay = self.args.learning_rate, self.args.weight_decay
+            self.optimizer = kind(parameter_groups(trained, self._finetune, rate, decay, decayed), **options)
+        assert isinstance(self.optimizer, Optimizer)
+        return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
         if self.lr_scheduler is None:

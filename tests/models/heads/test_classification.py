@@ -76,7 +76,5 @@ def test_characters_are_given_where_they_are_read_and_only_there():
         reads(ids)
     with pytest.raises(ValueError, match="'tokens': give character_pieces"):
         HEADS["token-classification"].build("local")(ids, character_ids=ids)
-    with pytest.raises(ValueError, match=r"wide_sizes=\[1\] with classifier_reads='characters'"):
-        HEADS["random-field"].build("local", classifier_reads="characters", wide_sizes=[1])
     with pytest.raises(ValueError, match="classifier_reads='characters' with is_decoder=True"):
         HEADS["causal-token-classification"].build("local", classifier_reads="characters")

@@ -68,11 +68,6 @@ class ReformerForTokenClassification(Head):
                 f"label_smoothing={config.label_smoothing} with classifier_crf=True: whole sequences of "
                 "labels are scored, and none is a class to take from; leave out one of them"
             )
-        if config.wide_sizes and config.classifier_reads == "characters":
-            raise ValueError(
-                f"wide_sizes={list(config.wide_sizes)} with classifier_reads='characters': the wide part scores "
-                "n-grams of tokens, and no token has a label; leave out one of them"
-            )
         if config.wide_sizes and not config.classifier_crf:
             raise ValueError(
                 f"wide_sizes={list(config.wide_sizes)} with classifier_crf=False: a token classifier's wide part is "
@@ -137,12 +132,14 @@ class ReformerForTokenClassification(Head):
             logits = self.classifier(hidden)
         else:
             scores = self.classifier(self.dropout(hidden))
+            real = real_tokens(attention_mask, hidden) if character_pieces is None else character_pieces >= 0
             if self.wide is not None:
-                scores = scores + self._wide_logits(self.wide, input_ids, real_tokens(attention_mask, hidden))
+                # N-grams are of what is labelled.
+                labelled = input_ids if character_ids is None else character_ids
+                scores = scores + self._wide_logits(self.wide, labelled, real)
             if labels is not None:
                 loss = crf_loss(scores, self.transitions, labels, num_items_in_batch)
             if self._wants_logits(labels, None):
-                real = real_tokens(attention_mask, hidden) if character_pieces is None else character_pieces >= 0
                 logits = crf_logits(scores, self.transitions, real)
         return self._answer(TokenClassifierOutput(loss=loss, logits=logits), return_dict)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from reformer.baselines.ngram_classifier import code_points
 from reformer.baselines.ngram_tagger import MissingPackageError, NgramTagger
 from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, label_id, token_tags
-from reformer.data.batching.encoding import Augmentation, Examples, Offsets, character_offsets, padded
+from reformer.data.batching.encoding import Augmentation, Example, Examples, Offsets, character_offsets, padded
 from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.metrics.classification import EntityMetric
@@ -177,7 +177,7 @@ class TokenClassification(DocumentTask):
         assert model.transitions is not None
         found = [train[number] for number in range(len(train))]
         tagger = NgramTagger.fit(
-            [example.ids.astype(np.int64) for example in found],
+            [_labelled_ids(example) for example in found],
             # Special tokens around a text have no tag, and stand outside of every entity.
             [np.where(example.target == IGNORED, 0, example.target) for example in found],
             num_tags=wide.table.shape[1],
@@ -200,6 +200,11 @@ class TokenClassification(DocumentTask):
                 'give CoNLL tags, or "spans" in JSONL, an empty list where there are none',
             )
         return document.spans
+
+
+def _labelled_ids(example: Example) -> Int[np.ndarray, " length"]:
+    """The ids of what the labels are of: a document's tokens, or the characters within them."""
+    return (example.ids if example.characters is None else example.characters[1]).astype(np.int64)
 
 
 def _minutes(recipe: TrainingRecipe) -> float:
