@@ -35,6 +35,16 @@ class Architecture:
     """What the names of the body's weights begin with in a model with a head."""
     global_tokens: ClassVar[tuple[int, ...]] = ()
     """Places of the special tokens round a text, which every token was trained to see."""
+    expendable: ClassVar[tuple[str, ...]] = ("pooler.", "seq_relationship.")
+    """Parts of the names of weights in a file that their own model with a head does not read."""
+
+    def corrected(self, theirs: Any) -> Any:
+        """Their model as it was trained, where their code has changed since."""
+        return theirs
+
+    def exact_length(self, theirs: Any) -> int | None:
+        """The greatest length of a text for which both are the same function; None for any."""
+        return None
 
     def fields(self, theirs: PreTrainedConfig) -> dict[str, Any]:
         """Fields of our configuration.
