@@ -241,8 +241,8 @@ def greatest_difference(theirs: Any, ours: Any, longest: int | None = None) -> f
     """The greatest difference of hidden states and logits between a model and its conversion, over random sequences in
     one padded batch, of at most `longest` tokens."""
     config = ours.config
-    longest = min(config.max_position_embeddings, longest or PROOF_LENGTHS[0])
-    lengths = [min(length, longest) for length in PROOF_LENGTHS]
+    most = min(config.max_position_embeddings, longest or PROOF_LENGTHS[0])
+    lengths = [min(length, most) for length in PROOF_LENGTHS]
     pad = config.pad_token_id if config.pad_token_id is not None else 0
     generator = torch.Generator("cpu").manual_seed(0)
     ids = torch.randint(config.vocab_size, (len(lengths), lengths[0]), generator=generator, device="cpu")
