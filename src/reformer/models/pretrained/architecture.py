@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedConfig
 
@@ -61,13 +60,6 @@ class Architecture:
     def vocabulary_head(self, weights: Weights, theirs: PreTrainedConfig) -> State:
         """The weights of our language model beside the backbone."""
         raise NotImplementedError
-
-    def lengthened(self, table: Tensor, length: int) -> Tensor:
-        """A table of positions with `length` rows: past its end the rows behind the first one and before the last come
-        again, since these two belong to the ends of a text."""
-        rows = len(table)
-        index = torch.arange(length, device=table.device)
-        return table[torch.where(index < rows, index, 1 + (index - 1) % max(1, rows - 2))]
 
 
 def require(theirs: PreTrainedConfig, expected: Mapping[str, Any]) -> None:

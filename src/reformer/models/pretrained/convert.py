@@ -24,6 +24,7 @@ from reformer.models.pretrained.architecture import Architecture, State
 from reformer.models.pretrained.table import ARCHITECTURES
 from reformer.models.pretrained.weights import PretrainedError, Weights
 from reformer.models.progress_bars import no_load_report
+from reformer.nn.positions import continued_table
 
 BOUND = 1e-4
 """How far a converted model may be from the original, in float32."""
@@ -164,7 +165,7 @@ def _converted(
     state = architecture.body(weights, config, len(fields["attention_layers"]))
     weights.finish()
     if (table := state.get("positions.table.weight")) is not None:
-        state["positions.table.weight"] = architecture.lengthened(table, fields["max_position_embeddings"])
+        state["positions.table.weight"] = continued_table(table, fields["max_position_embeddings"])
     if head is not ReformerModel:
         state = {f"reformer.{name}": weight for name, weight in state.items()}
         of_head = Weights(rest)
