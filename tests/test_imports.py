@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "nn": {"ops"},
     "baselines": {"nn", "errors"},
     "models": {"nn", "ops", "errors"},
+    "interop": {"nn", "ops", "errors"},
     "data": {"files", "terminal", "errors"},
     "metrics": {"data", "errors"},
     "finetuning": {"models", "nn", "errors"},

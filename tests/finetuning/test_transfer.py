@@ -108,6 +108,7 @@ APART = [
     ("ngrams", {"classifier_reads": "characters"}),
     ("local", {"global_tokens": [0, -1]}),
     ("plain", {"recompute": True}),
+    ("local", {"attention_layers": ["full", "local", "full"]}),
 ]
 """What does not go with the others, and the model that it goes with."""
 
@@ -168,16 +169,72 @@ def test_what_the_model_has_already_may_be_said_again():
     )
 
 
-def test_positions_decide_whether_the_maximum_may_change():
-    learned = ReformerConfig(**SMALL, position_embedding_type="learned")
-    with pytest.raises(FinetuningError, match=r"model\.max_position_embeddings = 512: the trained model has 256"):
-        changed_config(learned, {"max_position_embeddings": 512})
+@pytest.mark.parametrize(
+    ("fields", "layers", "message"),
+    [
+        ({}, ["local"], "give a kind for each of these 2 layers"),
+        ({}, "local", "give a kind for each of these 2 layers"),
+        ({}, ["local", "local"], "layer 0 has learned one projection .* 'local' it would need queries, keys and their"),
+        ({"shared_query_key": False}, ["full", "full"], "layer 0 has learned queries and keys of unit length"),
+        ({}, ["lsh", "fourier"], "layer 1 can become another whole layer alone"),
+        ({}, ["lsh", ["local", "full", "local", "full"]], "layer 1 can become another whole layer alone"),
+        (
+            {"rope_theta": {"lsh": 10.0, "local": 10.0, "full": 20.0}},
+            ["lsh", "full"],
+            r"the rotary base 10.0 of its kind, and 'full' has 20.0; give rope_theta too",
+        ),
+    ],
+)
+def test_layers_whose_weights_are_others_are_refused(fields, layers, message):
+    config = ReformerConfig(**SMALL, attention_layers=["lsh", "local"], **fields)
+    with pytest.raises(FinetuningError, match=message):
+        changed_config(config, {"attention_layers": layers})
+
+
+@pytest.mark.parametrize(
+    ("fields", "layers"),
+    [
+        ({}, ["local+lsh", "full"]),
+        ({"shared_query_key": False}, ["local+lsh", "full"]),
+        ({"shared_query_key": False, "hashed_scores": "dot"}, ["full", "lsh"]),
+        ({"shared_query_key": False, "hashed_scores": "dot"}, ["local", "local+lsh"]),
+    ],
+)
+def test_layers_of_the_same_weights_may_change_their_kind(fields, layers):
+    head = HEADS["token-classification"].model
+    model = head(ReformerConfig(**SMALL, attention_layers=["lsh", "local"], **fields, **LABELLED))
+    found = transfer(model, head, changed_config(model.config, {"attention_layers": layers}))
+    assert (found.new, found.model.config.attention_layers) == ((), layers)
+    learned = dict(found.model.named_parameters())
+    assert all(torch.equal(learned[name], weight) for name, weight in model.named_parameters())
+    assert outputs(found.model.eval(), random_ids(1, 9)).isfinite().all()
+
+
+def test_a_window_over_all_is_full_attention_after_a_change_of_kind():
+    head, ids = HEADS["token-classification"].model, random_ids(2, 40)
+    model = head(ReformerConfig(**SMALL, attention_layers=["full"] * 2, **LABELLED)).eval()
+    wide, narrow = (
+        transfer(model, head, changed_config(model.config, {"attention_layers": ["local"] * 2} | changes)).model.eval()
+        for changes in ({"local_window": 40}, {"local_window": 3, "global_tokens": [0, -1]})
+    )
+    assert (outputs(wide, ids) - outputs(model, ids)).abs().max() < 1e-5
+    assert (outputs(narrow, ids) - outputs(model, ids)).abs().max() > 1e-4
+
+
+def test_axial_positions_hold_as_many_as_their_sides():
     axial = ReformerConfig(**SMALL, **AXIAL)
     assert changed_config(axial, {"max_position_embeddings": 100}).max_position_embeddings == 100
     with pytest.raises(FinetuningError, match="holds 256 positions"):
         changed_config(axial, {"max_position_embeddings": 512})
 
 
-def test_a_change_without_effect_is_refused():
-    with pytest.raises(FinetuningError, match=r"model\.ngram_dropout=0\.5 has no effect without ngram_sizes"):
-        changed_config(ReformerConfig(**SMALL), {"ngram_dropout": 0.5})
+@pytest.mark.parametrize("length", [300, 700, 100])
+def test_learned_positions_are_continued_by_their_own_rows(length):
+    head, ids = HEADS["token-classification"].model, random_ids(1, 90)
+    model = head(ReformerConfig(**SMALL, position_embedding_type="learned", **LABELLED)).eval()
+    found = transfer(model, head, changed_config(model.config, {"max_position_embeddings": length})).model.eval()
+    short, long = (each.base_model.positions.table.weight for each in (model, found))
+    assert len(long) == length
+    expected = [row if row < 256 else 1 + (row - 1) % 254 for row in range(length)]
+    assert torch.equal(long, short[expected])
+    assert torch.equal(outputs(found, ids), outputs(model, ids))

@@ -3,6 +3,7 @@
 from functools import partial
 
 import pytest
+import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -60,6 +61,25 @@ def test_a_classifier_starts_from_a_converted_folder_with_windows(bert, tmp_path
     config = load_run(tmp_path / "run").model.config
     assert (config.attention_layers, config.local_window, config.global_tokens) == (["local"] * 2, 9, [0, -1])
     assert config.max_position_embeddings == 200
+
+
+@pytest.mark.parametrize("finetune", [{}, {"lora_rank": 2}])
+def test_a_recipe_gives_a_bert_windows_and_more_positions(bert, tmp_path, finetune):
+    chosen = {
+        "max_position_embeddings": 150,
+        "attention_layers": ["local"] * 3,
+        "local_window": 9,
+        "global_tokens": [0, -1],
+    }
+    tables = reviews_recipe(tmp_path)
+    del tables["tokenizer"]
+    tables |= {"model": chosen, "finetune": {"start_from": str(bert), **finetune}}
+    tables["training"] |= {"max_steps": 2}
+    train(checked_recipe(tables), tmp_path / "run", console=QUIET)
+    model = load_run(tmp_path / "run").model
+    assert {name: getattr(model.config, name) for name in chosen} == chosen
+    assert model.base_model.positions.table.weight.shape == (150, 32)
+    assert model(torch.randint(5, 20, (1, 150))).logits.isfinite().all()
 
 
 def test_nothing_is_half_written(bert, tmp_path):

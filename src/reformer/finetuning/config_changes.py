@@ -5,10 +5,12 @@ from typing import Any
 
 from reformer.finetuning.errors import FinetuningError
 from reformer.models import ReformerConfig
+from reformer.models.configuration.fields import ATTENTION_KINDS
 from reformer.models.configuration.idle_options import idle_options, plain, refusal
 from reformer.models.configuration.renamed_fields import with_new_names
 
 CHANGEABLE = (
+    "attention_layers",
     "chunk_size_feed_forward",
     "classifier_dropout",
     "classifier_pooling",
@@ -34,7 +36,8 @@ CHANGEABLE = (
     "wide_sizes",
 )
 """Fields that leave every trained weight of the backbone as it is. Rounds and buckets change the hash rotations,
-which are drawn and not learned."""
+which are drawn and not learned; a table of learned positions is continued by its own rows; layers may be of another
+kind that has the same weights."""
 
 
 def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> ReformerConfig:
@@ -43,20 +46,20 @@ def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> Reform
     Args:
         config: the trained model's.
         changes: fields and their values. A value that the model has already is always allowed; another one for the
-            `CHANGEABLE` alone, and for `max_position_embeddings` unless its positions are a table of that length.
+            `CHANGEABLE` alone.
 
     Raises:
         FinetuningError: a change that the learned weights do not allow, or that makes no sense.
     """
     fields, changes = config.to_dict(), with_new_names(changes)
-    allowed = {name for name in CHANGEABLE if name != "max_position_embeddings" or _any_length(config)}
     for name, value in changes.items():
-        if name not in allowed and plain(fields.get(name)) != plain(value):
+        if name not in CHANGEABLE and plain(fields.get(name)) != plain(value):
             raise FinetuningError(
                 f"model.{name} = {value!r}: the trained model has {fields.get(name)!r}, which its weights were learned "
-                f"for; leave it out. What can be chosen anew is {', '.join(sorted(allowed))}"
+                f"for; leave it out. What can be chosen anew is {', '.join(sorted(CHANGEABLE))}"
             )
     wanted = fields | dict(changes)
+    _check_layers(config, wanted, changes)
     # `from_dict` leaves idle options out silently, which is right for the trained model's own, not for changes.
     idle = idle_options(wanted.__getitem__, ReformerConfig.default)
     if told := refusal(idle, wanted.__getitem__, changes):
@@ -67,5 +70,37 @@ def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> Reform
         raise FinetuningError(f"[model] over the trained model's own: {error}") from None
 
 
-def _any_length(config: ReformerConfig) -> bool:
-    return config.position_embedding_type != "learned"
+def _check_layers(config: ReformerConfig, wanted: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+    """Refuse kinds of layers that the learned weights are not of."""
+    trained, given = config.attention_layers, wanted["attention_layers"]
+    told = f"model.attention_layers = {given!r}: the trained model has {trained!r}"
+    if not isinstance(given, list | tuple) or len(given) != len(trained):
+        raise FinetuningError(f"{told}; give a kind for each of these {len(trained)} layers")
+    for number, (theirs, ours) in enumerate(zip(trained, given, strict=True)):
+        if plain(theirs) == plain(ours):
+            continue
+        if not (isinstance(theirs, str) and isinstance(ours, str) and {theirs, ours} <= set(ATTENTION_KINDS)):
+            raise FinetuningError(
+                f"{told}; layer {number} can become another whole layer alone, and only of attention to attention: "
+                f"{', '.join(ATTENTION_KINDS)}"
+            )
+        if _weights_of(config, theirs) != _weights_of(config, ours):
+            raise FinetuningError(
+                f"{told}; layer {number} has learned {_weights_of(config, theirs)}, and of the kind {ours!r} it would "
+                f"need {_weights_of(config, ours)}"
+            )
+        theta = config.theta_of_kinds
+        if "rope_theta" not in changes and theta.get(theirs) != theta.get(ours):
+            raise FinetuningError(
+                f"{told}; layer {number} has learned the rotary base {theta.get(theirs)} of its kind, and {ours!r} has "
+                f"{theta.get(ours)}; give rope_theta too, or leave the layer as it is"
+            )
+
+
+def _weights_of(config: ReformerConfig, kind: str) -> str:
+    """What a kind of attention learns of queries and keys."""
+    if "lsh" in kind and config.shared_query_key:
+        return "one projection for queries and keys (shared_query_key=True)"
+    if "lsh" in kind and config.hashed_scores == "cosine":
+        return "queries and keys of unit length, and a temperature (hashed_scores='cosine')"
+    return "queries, keys and their products"

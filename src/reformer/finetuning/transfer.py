@@ -8,9 +8,13 @@ from transformers import PreTrainedModel
 
 from reformer.finetuning.errors import FinetuningError
 from reformer.models import ReformerConfig
+from reformer.nn.positions import continued_table
 
 # Hash rotations are drawn and not learned; where rounds or buckets have changed they are drawn anew.
 DRAWN = "rotation_"
+
+POSITIONS = "positions.table.weight"
+"""End of the name of a table of learned positions, which may have become longer."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,10 @@ class Transfer:
 def transfer(model: PreTrainedModel, head: type[PreTrainedModel], config: ReformerConfig) -> Transfer:
     """A new model of class `head` with the trained model's weights wherever they belong.
 
-    The backbone is taken whole. The head's weights are taken where the trained model has the same head, and what it
-    tells apart is the same: a classifier over other labels, or the same ones in another order, starts fresh. What it
-    reads by, as a map of pixels, is taken from the same head whatever that tells apart.
+    The backbone is taken whole; learned positions, if there are more now, are continued by their own rows, see
+    `reformer.nn.positions.continued_table`. The head's weights are taken where the trained model has the same head, and
+    what it tells apart is the same: a classifier over other labels, or the same ones in another order, starts fresh.
+    What it reads by, as a map of pixels, is taken from the same head whatever that tells apart.
 
     Args:
         model: the trained model; it is left as it is.
@@ -67,6 +72,9 @@ def _load_backbone(trained: nn.Module, fresh: nn.Module) -> None:
             "from a model of that kind"
         )
     theirs, ours = trained.state_dict(), fresh.state_dict()
+    for name in ours.keys() & theirs.keys():
+        if name.endswith(POSITIONS):
+            theirs[name] = continued_table(theirs[name], len(ours[name]))
     redrawn = _redrawn(trained, fresh)
     problems = {
         "missing in the trained model": ours.keys() - theirs.keys(),

@@ -52,6 +52,14 @@ class LearnedPositions(nn.Module):
         return self.table(positions)
 
 
+def continued_table(table: Float[Tensor, "rows hidden"], length: int) -> Float[Tensor, "length hidden"]:
+    """A table of learned positions with `length` rows: past its end the rows behind the first one and before the last
+    come again, since these two belong to the ends of a text; a shorter one is cut off."""
+    rows = len(table)
+    index = torch.arange(length, device=table.device)
+    return table[torch.where(index < rows, index, 1 + (index - 1) % max(1, rows - 2))]
+
+
 class SinusoidalPositions(nn.Module):
     """Sines, then cosines, of `position / base^(2 k / hidden_size)`; nothing is learned (Vaswani et al. 2017)."""
 

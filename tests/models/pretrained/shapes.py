@@ -48,6 +48,24 @@ SHAPES: dict[str, dict[str, Any]] = {
     "mistral": DECODER | {"sliding_window": 7, "head_dim": 8},
     "qwen2": DECODER | {"tie_word_embeddings": True},
     "qwen3": DECODER | {"head_dim": 16},
+    "reformer": {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 32,
+        "feed_forward_size": 48,
+        "num_attention_heads": 4,
+        "attention_head_size": 8,
+        "attn_layers": ["local", "lsh", "lsh", "local"],
+        "local_attn_chunk_length": 64,
+        "lsh_attn_chunk_length": 64,
+        "num_buckets": [4, 8],
+        "num_hashes": 2,
+        "axial_pos_shape": [16, 32],
+        "axial_pos_embds_dim": [8, 24],
+        "max_position_embeddings": 512,
+        "is_decoder": True,
+        "pad_token_id": 1,
+        "initializer_range": 0.2,
+    },
 }
 
 MAPPINGS = {
@@ -59,6 +77,24 @@ MAPPINGS = {
 ENCODERS = ("bert", "roberta", "xlm-roberta", "electra", "distilbert", "modernbert")
 CASES = [(name, head) for name in SHAPES for head in ("body", "masked" if name in ENCODERS else "causal")]
 CASES += [("bert", "labels"), ("xlm-roberta", "labels")]
+
+CRIME_AND_PUNISHMENT: dict[str, Any] = {
+    "vocab_size": 320,
+    "hidden_size": 256,
+    "feed_forward_size": 512,
+    "num_attention_heads": 2,
+    "attention_head_size": 64,
+    "attn_layers": ["local", "lsh"] * 3,
+    "local_attn_chunk_length": 64,
+    "lsh_attn_chunk_length": 64,
+    "num_buckets": [64, 128],
+    "num_hashes": 1,
+    "axial_pos_shape": [512, 1024],
+    "axial_pos_embds_dim": [64, 192],
+    "max_position_embeddings": 524288,
+    "is_decoder": True,
+}
+"""Fields of google/reformer-crime-and-punishment."""
 
 
 def build(name: str, head: str = "body", **options: Any) -> PreTrainedModel:

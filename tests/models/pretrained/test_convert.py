@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from reformer.models.pretrained import ARCHITECTURES, PretrainedError, convert
-from tests.models.pretrained.shapes import CASES, SHAPES, VOCABULARY, build
+from tests.models.pretrained.shapes import CASES, CRIME_AND_PUNISHMENT, SHAPES, VOCABULARY, build
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -22,6 +22,7 @@ def test_hidden_states_and_logits_are_the_originals(name, head, tmp_path):
     theirs.save_pretrained(tmp_path)
     converted = convert(tmp_path)
     assert converted.difference < 1e-4
+    theirs = ARCHITECTURES[name].corrected(theirs)
     ours = converted.model
     ids = torch.randint(4, VOCABULARY, (2, 60))
     mask = torch.ones_like(ids)
@@ -102,6 +103,12 @@ def test_choices_that_do_not_fit_are_refused(options, message, tmp_path):
         convert(tmp_path, **options)
 
 
+def test_a_kind_that_no_layer_would_have_is_refused(tmp_path):
+    build("reformer").save_pretrained(tmp_path)
+    with pytest.raises(PretrainedError, match="kind='local': no layer of this model sees all tokens"):
+        convert(tmp_path, kind="local", window=8)
+
+
 def test_layers_with_other_rotary_positions_stay_apart(tmp_path):
     build("modernbert").save_pretrained(tmp_path)
     with pytest.raises(PretrainedError, match=r"give kind='local\+lsh'"):
@@ -119,12 +126,66 @@ def test_layers_with_other_rotary_positions_stay_apart(tmp_path):
             {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}},
             "'linear'.*: our rotary positions are not scaled",
         ),
+        ("reformer", {"is_decoder": False}, "local_num_chunks_before=1 and local_num_chunks_after=0: our windows"),
+        ("reformer", {"num_buckets": None}, "num_buckets=None: expected a number"),
+        (
+            "reformer",
+            {"attn_layers": ["lsh"], "lsh_attn_chunk_length": None},
+            "lsh_attn_chunk_length=None: expected the length of a chunk",
+        ),
     ],
 )
 def test_parts_that_ours_has_not_are_refused(name, options, message, tmp_path):
     build(name, **options).save_pretrained(tmp_path)
     with pytest.raises(PretrainedError, match=message):
         convert(tmp_path)
+
+
+@torch.no_grad()
+def test_a_published_reformer_is_the_same_function_within_a_chunk_and_reads_on_behind_it(tmp_path):
+    theirs = build("reformer", "causal", **CRIME_AND_PUNISHMENT)
+    assert theirs.num_parameters() == 2_748_224
+    theirs.save_pretrained(tmp_path)
+    ours = convert(tmp_path).model
+    assert (ours.config.attention_layers, ours.config.local_window) == (["local", "local+lsh"] * 3, 128)
+    theirs, ids = ARCHITECTURES["reformer"].corrected(theirs), torch.randint(320, (2, 64))
+    assert (ours(ids).logits - theirs(ids).logits).abs().max() < 1e-4
+    assert ours(torch.randint(320, (1, 1500))).logits.isfinite().all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("options", "length"),
+    [
+        # The second chunk of a causal model sees all of the first.
+        ({"attn_layers": ["local"] * 3, "local_attn_chunk_length": 20}, 40),
+        ({"is_decoder": False, "local_num_chunks_after": 1, "lsh_num_chunks_after": 1}, 64),
+        ({"axial_pos_embds": False}, 64),
+        ({"attn_layers": ["lsh"]}, 64),
+    ],
+)
+def test_other_reformers_are_the_same_function_where_theirs_sees_all(options, length, tmp_path):
+    theirs = build("reformer", **options)
+    theirs.save_pretrained(tmp_path)
+    ours, ids = convert(tmp_path).model, torch.randint(4, VOCABULARY, (2, length))
+    assert (ours(ids).last_hidden_state - theirs(ids).last_hidden_state).abs().max() < 1e-4
+
+
+def test_a_reformers_file_of_an_older_version_is_read(tmp_path):
+    """It has constants among the weights, and the bias of its scores twice."""
+    build("reformer", "causal").save_pretrained(tmp_path)
+    expected = convert(tmp_path).model
+
+    def as_before(weights):
+        for number, name in ((0, "mask"), (1, "mask"), (1, "self_mask")):
+            place = f"reformer.encoder.layers.{number}.attention.self_attention.{name}_value_float32"
+            weights[place] = torch.tensor(-1e9)
+        weights["lm_head.decoder.bias"] = weights["lm_head.bias"].clone()
+
+    _edited(tmp_path, as_before)
+    found = convert(tmp_path).model
+    assert all(torch.equal(weight, found.state_dict()[name]) for name, weight in expected.named_parameters())
+    assert found.lm_head.bias.abs().max() > 0
 
 
 def _edited(folder, change):

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedConfig
 
@@ -35,6 +34,16 @@ class Architecture:
     """What the names of the body's weights begin with in a model with a head."""
     global_tokens: ClassVar[tuple[int, ...]] = ()
     """Places of the special tokens round a text, which every token was trained to see."""
+    expendable: ClassVar[tuple[str, ...]] = ("pooler.", "seq_relationship.")
+    """Parts of the names of weights in a file that their own model with a head does not read."""
+
+    def corrected(self, theirs: Any) -> Any:
+        """Their model as it was trained, where their code has changed since."""
+        return theirs
+
+    def exact_length(self, theirs: Any) -> int | None:
+        """The greatest length of a text for which both are the same function; None for any."""
+        return None
 
     def fields(self, theirs: PreTrainedConfig) -> dict[str, Any]:
         """Fields of our configuration.
@@ -51,13 +60,6 @@ class Architecture:
     def vocabulary_head(self, weights: Weights, theirs: PreTrainedConfig) -> State:
         """The weights of our language model beside the backbone."""
         raise NotImplementedError
-
-    def lengthened(self, table: Tensor, length: int) -> Tensor:
-        """A table of positions with `length` rows: past its end the rows behind the first one and before the last come
-        again, since these two belong to the ends of a text."""
-        rows = len(table)
-        index = torch.arange(length, device=table.device)
-        return table[torch.where(index < rows, index, 1 + (index - 1) % max(1, rows - 2))]
 
 
 def require(theirs: PreTrainedConfig, expected: Mapping[str, Any]) -> None:

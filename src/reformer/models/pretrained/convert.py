@@ -24,6 +24,7 @@ from reformer.models.pretrained.architecture import Architecture, State
 from reformer.models.pretrained.table import ARCHITECTURES
 from reformer.models.pretrained.weights import PretrainedError, Weights
 from reformer.models.progress_bars import no_load_report
+from reformer.nn.positions import continued_table
 
 BOUND = 1e-4
 """How far a converted model may be from the original, in float32."""
@@ -35,6 +36,7 @@ HEADS: dict[str, tuple[Any, type[PreTrainedModel]]] = {
     "ForMaskedLM": (AutoModelForMaskedLM, ReformerForMaskedLM),
     "ForPreTraining": (AutoModelForMaskedLM, ReformerForMaskedLM),
     "ForCausalLM": (AutoModelForCausalLM, ReformerForCausalLM),
+    "ModelWithLMHead": (AutoModelForCausalLM, ReformerForCausalLM),
     "ForTokenClassification": (AutoModelForTokenClassification, ReformerForTokenClassification),
 }
 """By the end of an architecture's name, the class that loads theirs, and ours. Of another head the body is taken."""
@@ -80,7 +82,7 @@ def convert(
     theirs, head, architecture = _load(str(place))
     config = theirs.config
     whole, dropped = _converted(theirs, head, architecture, architecture.fields(config))
-    difference = greatest_difference(theirs, whole)
+    difference = greatest_difference(theirs, whole, architecture.exact_length(config))
     if not difference <= BOUND:
         raise PretrainedError(
             f"{place}: converted, the model's answers differ by up to {difference:.1e} from the original's, and "
@@ -133,13 +135,11 @@ def _load(place: str) -> tuple[PreTrainedModel, type[PreTrainedModel], Architect
         )
     if ours is not ReformerModel:
         unexpected = sorted(
-            name
-            for name in info["unexpected_keys"]
-            if not any(part in name for part in ("pooler.", "seq_relationship."))
+            name for name in info["unexpected_keys"] if not any(part in name for part in architecture.expendable)
         )
         if unexpected:
             raise PretrainedError(f"{place}: weights are left over: {', '.join(unexpected[:5])}")
-    return theirs.eval(), ours, architecture
+    return architecture.corrected(theirs.eval()), ours, architecture
 
 
 def _reason(error: Exception) -> str:
@@ -165,7 +165,7 @@ def _converted(
     state = architecture.body(weights, config, len(fields["attention_layers"]))
     weights.finish()
     if (table := state.get("positions.table.weight")) is not None:
-        state["positions.table.weight"] = architecture.lengthened(table, fields["max_position_embeddings"])
+        state["positions.table.weight"] = continued_table(table, fields["max_position_embeddings"])
     if head is not ReformerModel:
         state = {f"reformer.{name}": weight for name, weight in state.items()}
         of_head = Weights(rest)
@@ -220,6 +220,8 @@ def _changed(
     if window is not None and kind is None:
         raise PretrainedError(f"window={window}: no layer is given another kind; give kind, such as 'local'")
     if kind is not None:
+        if "full" not in kinds:
+            raise PretrainedError(f"kind={kind!r}: no layer of this model sees all tokens; leave it out")
         theta = fields.get("rope_theta")
         if kind == "local" and isinstance(theta, dict) and theta["local"] != theta["full"] and "full" in kinds:
             raise PretrainedError(
@@ -236,11 +238,12 @@ def _changed(
 
 
 @torch.no_grad()
-def greatest_difference(theirs: Any, ours: Any) -> float:
+def greatest_difference(theirs: Any, ours: Any, longest: int | None = None) -> float:
     """The greatest difference of hidden states and logits between a model and its conversion, over random sequences in
-    one padded batch."""
+    one padded batch, of at most `longest` tokens."""
     config = ours.config
-    lengths = [min(length, config.max_position_embeddings) for length in PROOF_LENGTHS]
+    most = min(config.max_position_embeddings, longest or PROOF_LENGTHS[0])
+    lengths = [min(length, most) for length in PROOF_LENGTHS]
     pad = config.pad_token_id if config.pad_token_id is not None else 0
     generator = torch.Generator("cpu").manual_seed(0)
     ids = torch.randint(config.vocab_size, (len(lengths), lengths[0]), generator=generator, device="cpu")

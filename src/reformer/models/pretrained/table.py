@@ -4,6 +4,7 @@ from reformer.models.pretrained.architecture import Architecture
 from reformer.models.pretrained.bert import Bert, DistilBert, Electra, Roberta
 from reformer.models.pretrained.llama import Llama, Mistral, Qwen2, Qwen3
 from reformer.models.pretrained.modernbert import ModernBert
+from reformer.models.pretrained.reformer import TransformersReformer
 
 ARCHITECTURES: dict[str, Architecture] = {
     "bert": Bert(),
@@ -16,4 +17,5 @@ ARCHITECTURES: dict[str, Architecture] = {
     "mistral": Mistral(),
     "qwen2": Qwen2(),
     "qwen3": Qwen3(),
+    "reformer": TransformersReformer(),
 }
