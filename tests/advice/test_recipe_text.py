@@ -76,7 +76,7 @@ def test_few_texts_of_a_language_begin_with_the_pretrained_model():
 @pytest.mark.parametrize(
     ("change", "options", "why"),
     [
-        ({"piece_counts": (441,) * 21}, {}, "21 texts have more than the 512 pieces that multilingual-e5-small reads"),
+        ({"piece_counts": (11_000, 1)}, {}, "the longest text has some 11,000 pieces, too many for the positions"),
         ({"piece_counts": (400,) * 25_000}, {}, "in 15 minutes the pretrained model would read 0.1 times"),
         ({}, {"minutes": 0.5}, "in 0.5 minutes the pretrained model would read 0.3 times"),
         ({"letters": 0.1}, {}, "10% of the characters are letters"),
@@ -111,7 +111,9 @@ def test_a_wide_part_is_as_wide_as_the_labels_allow(monkeypatch):
         not {"wide_sizes", "classifier_crf"}
         & _recipe(ENTITIES, replace(FOUND, entities=types), offline=True)["model"].keys()
     )
-    assert "wide_sizes" not in _recipe(ENTITIES)["model"]
+    # A reader of characters has n-grams of characters.
+    assert _recipe(ENTITIES)["model"]["wide_sizes"] == [1, 2, 3]
+    assert _recipe(ENTITIES, replace(FOUND, borders_in_words=0.0))["model"]["wide_sizes"] == [1, 2]
 
 
 def test_neighbours_are_joined_to_documents_that_are_enough():
@@ -122,11 +124,13 @@ def test_neighbours_are_joined_to_documents_that_are_enough():
     assert _recipe(ENTITIES, neighbours=True, offline=True)["data"]["max_length"] == 1000
 
 
-def test_few_texts_too_long_for_the_pretrained_model_are_learned_from_in_parts():
+def test_the_pretrained_model_has_positions_and_windows_for_texts_that_are_longer_than_its_own():
+    assert "max_position_embeddings" not in _recipe(CLASSES, replace(FOUND, piece_counts=(440, 80)))["model"]
     for task in (ENTITIES, CLASSES):
-        tables = _recipe(task, replace(FOUND, piece_counts=(500,) * 20 + (92,) * 980))
-        assert tables["finetune"]["start_from"] == START
-        assert tables["data"]["max_length"] == int(0.9 * 440 * 100_000 / 100_160)
+        model = _recipe(task, replace(FOUND, piece_counts=(1000, 80)))["model"]
+        assert model["max_position_embeddings"] == 2048
+        assert model["attention_layers"] == ["local"] * 12
+        assert model["global_tokens"] == [0, -1]
 
 
 def test_hashed_layers_are_for_texts_longer_than_windows():

@@ -14,7 +14,10 @@ FRESH, WARM = "fresh", "warm"
 
 FIELDS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {
     (ENTITIES, WARM): {
-        "finetune": {"start_from": START, "keep_layers": [0, 1, 2, 3, 4, 5], "freeze": ["embeddings"]},
+        "finetune": {
+            "start_from": START, "keep_layers": [0, 1, 2, 3, 4, 5], "freeze": ["embeddings"],
+            "layer_decay": 0.9, "head_learning_rate": 2e-3,
+        },
         "model": {"hidden_dropout_prob": 0.1},
         "training": {"learning_rate": 5e-4, "warmup_ratio": 0.08, "weight_decay": 0.01, "batch_tokens": 2048},
     },
@@ -37,7 +40,10 @@ FIELDS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {
         "training": {"learning_rate": 3e-3, "warmup_ratio": 0.05, "weight_decay": 0.05, "batch_tokens": 4096},
     },
     (CLASSES, WARM): {
-        "finetune": {"start_from": START, "keep_layers": [0, 1, 2, 3, 4, 5]},
+        "finetune": {
+            "start_from": START, "keep_layers": [0, 1, 2, 3, 4, 5],
+            "layer_decay": 0.9, "head_learning_rate": 1e-3,
+        },
         "model": {"classifier_pooling": "mean", "hidden_dropout_prob": 0.1},
         "training": {
             "learning_rate": 1e-4,
@@ -144,6 +150,8 @@ FIELDS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {
 WHY: Mapping[str, str] = {
     "keep_layers": "half the layers: twice as many texts are read in a minute",
     "freeze": "few labels would spoil what the embeddings know of words that the labelled texts do not have",
+    "layer_decay": "lower layers learn more slowly: what they know is of use to any task",
+    "head_learning_rate": "the head is new and has all to learn",
     "ngram_sizes": "pairs and triples of characters, which words and names are made of",
     "ngram_dropout": "left out in training this often: what is learned by heart helps no new text",
     "min_frequency": "what occurs once teaches the model what an unknown character may be",
@@ -161,14 +169,14 @@ MIN_PASSES = {ENTITIES: 1.0, CLASSES: 0.5}
 """Passes over the texts that a warm start has to have time for; with less, a small fresh model reads more of them."""
 START_PIECES = 440
 """Estimated pieces of a text, at most, for the 512 tokens that the start reads: the estimate may be short."""
-MAX_LONG = 0.02
-"""Share of longer texts, at most, for a warm start, which learns from these in parts."""
+LONGER = {"attention_layers": ["local"] * 12, "local_window": 65, "global_tokens": [0, -1], "recompute": True}
+"""Fields of the model that lets the start read longer texts, of all its layers before some are left out."""
+ROOM, MAX_POSITIONS = 1.5, 1 << 14
+"""Its positions as a multiple of the estimated pieces of the longest text, at least; and its positions, at most."""
 MIN_LETTERS = 0.4
 """Letters among the characters, at least, for a text of a language that the start may know."""
 MIN_BORDERS_IN_WORDS = 0.005
 """Share of entities that begin or end within words, from which the labeller reads characters in place of pieces."""
-WIDE_READS_CHARACTERS = False
-"""Whether a wide part may stand beside `classifier_reads = "characters"`."""
 MAX_CRF_TYPES = 12
 """Types of entities, at most, for a conditional random field: its time grows with their square."""
 WIDE_SIZES = {WARM: [1, 2], "cjk": [1, 2, 3], "alphabet": [1, 2, 3, 4, 5], ENTITIES: [1, 2, 3]}
@@ -243,10 +251,10 @@ def _start(task: str, found: Profile, minutes: float, offline: bool) -> tuple[st
             FRESH,
             f"from nothing: {found.letters:.0%} of the characters are letters, so no language is known to help",
         )
-    if _long(found) > MAX_LONG * found.documents:
+    if _positions(found) > MAX_POSITIONS:
         return FRESH, (
-            f"from nothing: {_long(found):,} texts have more than the 512 pieces that {START.removeprefix('index:')} "
-            f"reads, the longest some {found.piece_counts[0]:,}; a model from nothing reads any length"
+            f"from nothing: the longest text has some {found.piece_counts[0]:,} pieces, too many for the positions of "
+            f"{START.removeprefix('index:')}; a model from nothing reads any length"
         )
     if passes < MIN_PASSES[task]:
         return FRESH, (
@@ -260,9 +268,10 @@ def _start(task: str, found: Profile, minutes: float, offline: bool) -> tuple[st
     )
 
 
-def _long(found: Profile) -> int:
-    """The number of texts that a warm start cannot read whole."""
-    return sum(count > START_PIECES for count in found.piece_counts)
+def _positions(found: Profile) -> int:
+    """The positions that a warm start needs to read the longest text, and longer ones yet; 0: its own are enough."""
+    longest = found.piece_counts[0] if found.piece_counts else 0
+    return 0 if longest <= START_PIECES else 1 << int(ROOM * longest).bit_length()
 
 
 def _data(task: str, start: str, found: Profile, own_split: bool, neighbours: bool) -> Iterator[Choice]:
@@ -274,14 +283,6 @@ def _data(task: str, start: str, found: Profile, own_split: bool, neighbours: bo
         records = max(1, found.characters // length)
         told = f"neighbouring texts are read together, up to so many characters: about {records:,} documents"
         yield Choice("data", "max_length", length, told)
-    elif start == WARM and _long(found):
-        yield Choice(
-            "data",
-            "max_length",
-            readable,
-            f"longer texts, {_long(found):,} of them too long for the model, are learned from in parts; a text that it "
-            "is to answer may have 512 pieces, about so many characters",
-        )
     if task == TEXT:
         length = next(length for most, length in SEQUENCE_LENGTH.items() if found.characters <= most)
         yield Choice("data", "sequence_length", length, "tokens that are read at a time")
@@ -301,6 +302,18 @@ def _model(task: str, start: str, found: Profile) -> Iterator[Choice]:
     if start == WARM:
         yield Choice("tokenizer", "kind", "start")
         yield Choice("tokenizer", "vocabulary", "used", "the pieces that these texts have, of 250,000")
+        if positions := _positions(found):
+            told = (
+                f"positions for longer texts than the 512 that it has: the longest has some {found.piece_counts[0]:,}"
+            )
+            yield Choice("model", "max_position_embeddings", positions, told)
+            for name, value in LONGER.items():
+                why = (
+                    "its layers, seen through windows, and all tokens see the two ends"
+                    if name == "attention_layers"
+                    else ""
+                )
+                yield Choice("model", name, value, why)
     if task in (ENTITIES, CLASSES):
         yield from _classifier(task, start, found)
     if start == FRESH:
@@ -330,9 +343,7 @@ def _classifier(task: str, start: str, found: Profile) -> Iterator[Choice]:
         if len(found.entities) > MAX_CRF_TYPES:
             return
         yield Choice("model", "classifier_crf", True, "scores whole sequences of labels, and decides for the best one")
-    if reads_characters and not WIDE_READS_CHARACTERS:
-        return
-    if start == WARM:
+    if start == WARM and not reads_characters:
         sizes = WIDE_SIZES[WARM]
     else:
         sizes = WIDE_SIZES[ENTITIES if task == ENTITIES else "cjk" if found.cjk > 0.5 else "alphabet"]
