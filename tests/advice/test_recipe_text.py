@@ -76,7 +76,7 @@ def test_few_texts_of_a_language_begin_with_the_pretrained_model():
 @pytest.mark.parametrize(
     ("change", "options", "why"),
     [
-        ({"piece_counts": (11_000, 1)}, {}, "the longest text has some 11,000 pieces, too many for the positions"),
+        ({"piece_counts": (22_000, 1)}, {}, "the longest text has some 22,000 pieces, too many for the positions"),
         ({"piece_counts": (400,) * 25_000}, {}, "in 15 minutes the pretrained model would read 0.1 times"),
         ({}, {"minutes": 0.5}, "in 0.5 minutes the pretrained model would read 0.3 times"),
         ({"letters": 0.1}, {}, "10% of the characters are letters"),

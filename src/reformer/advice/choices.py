@@ -15,8 +15,11 @@ FRESH, WARM = "fresh", "warm"
 FIELDS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {
     (ENTITIES, WARM): {
         "finetune": {
-            "start_from": START, "keep_layers": [0, 1, 2, 3, 4, 5], "freeze": ["embeddings"],
-            "layer_decay": 0.9, "head_learning_rate": 2e-3,
+            "start_from": START,
+            "keep_layers": [0, 1, 2, 3, 4, 5],
+            "freeze": ["embeddings"],
+            "layer_decay": 0.9,
+            "head_learning_rate": 2e-3,
         },
         "model": {"hidden_dropout_prob": 0.1},
         "training": {"learning_rate": 5e-4, "warmup_ratio": 0.08, "weight_decay": 0.01, "batch_tokens": 2048},
@@ -41,8 +44,10 @@ FIELDS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {
     },
     (CLASSES, WARM): {
         "finetune": {
-            "start_from": START, "keep_layers": [0, 1, 2, 3, 4, 5],
-            "layer_decay": 0.9, "head_learning_rate": 1e-3,
+            "start_from": START,
+            "keep_layers": [0, 1, 2, 3, 4, 5],
+            "layer_decay": 0.9,
+            "head_learning_rate": 1e-3,
         },
         "model": {"classifier_pooling": "mean", "hidden_dropout_prob": 0.1},
         "training": {
@@ -171,9 +176,9 @@ START_PIECES = 440
 """Estimated pieces of a text, at most, for the 512 tokens that the start reads: the estimate may be short."""
 LONGER = {"attention_layers": ["local"] * 12, "local_window": 65, "global_tokens": [0, -1], "recompute": True}
 """Fields of the model that lets the start read longer texts, of all its layers before some are left out."""
-ROOM, MAX_POSITIONS = 1.5, 1 << 14
+ROOM, MAX_POSITIONS = 1.5, 1 << 15
 """Its positions as a multiple of the estimated pieces of the longest text, at least; and its positions, at most."""
-MIN_LETTERS = 0.4
+MIN_LETTERS = 0.6
 """Letters among the characters, at least, for a text of a language that the start may know."""
 MIN_BORDERS_IN_WORDS = 0.005
 """Share of entities that begin or end within words, from which the labeller reads characters in place of pieces."""
