@@ -56,11 +56,12 @@ def text_of(record: Record) -> str:
 
 
 def split(found: Sequence[Record]) -> dict[str, list[Record]]:
-    """Training and test records, each in their order. Which ones are held out depends on their texts alone."""
+    """Training and test records. Which ones are held out depends on their texts alone, and so does the order of
+    labelled texts: a first part of them has every class. Sentences stay in their order, which may be that of a text."""
     order = sorted(found, key=lambda record: hashlib.sha256(f"{SEED}:{text_of(record)}".encode()).digest())
     held_out = {text_of(record) for record in order[: min(MAX_TEST, round(TEST * len(found)))]}
     parts = {"train": [], "test": []}
-    for record in found:
+    for record in order if isinstance(found[0], tuple) else found:
         parts["test" if text_of(record) in held_out else "train"].append(record)
     return parts
 

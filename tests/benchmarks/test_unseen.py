@@ -81,9 +81,14 @@ def test_a_split_depends_on_the_texts_alone():
     parts = unseen.split(found)
     assert len(parts["test"]) == 20
     assert sorted(parts["train"] + parts["test"]) == sorted(found)
-    assert parts["train"] == sorted(parts["train"], key=found.index)
-    again = unseen.split(found[::-1])
-    assert set(again["test"]) == set(parts["test"])
+    assert unseen.split(found[::-1]) == parts
+    # A first part has both classes, whatever the order was.
+    sorted_by_class = unseen.split(sorted(found, key=lambda record: record[1]))
+    assert {label for _, label in sorted_by_class["train"][:10]} == {"a", "b"}
+    sentences = [[(str(number), "O")] for number in range(50)]
+    assert unseen.split(sentences)["train"] == [
+        each for each in sentences if each not in unseen.split(sentences)["test"]
+    ]
 
 
 def test_texts_are_kept_once_and_small_classes_left_out(tmp_path):
