@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from reformer.advice import choices
-from reformer.advice.choices import FIELDS, START
+from reformer.advice import table
 from reformer.advice.profile import Profile
 from reformer.advice.recipe_text import recipe_for, toml_value
 from reformer.advice.records import CLASSES, ENTITIES, MASKED, QUESTIONS, TASKS, TEXT
+from reformer.advice.table import FIELDS, START
 from reformer.data import DataError
 from reformer.errors import ReformerError
 from reformer.tasks.recipe_checks import checked_recipe
@@ -96,7 +96,7 @@ def test_a_wide_part_is_as_wide_as_the_labels_allow(monkeypatch):
         _recipe(CLASSES)["model"],
         _recipe(CLASSES, replace(FOUND, classes={f"c{n}": 4 for n in range(200)}))["model"],
     )
-    assert many["wide_rows"] * 200 <= choices.WIDE_WEIGHTS < few["wide_rows"] * 200
+    assert many["wide_rows"] * 200 <= table.WIDE_WEIGHTS < few["wide_rows"] * 200
     assert few["wide_sizes"] == [1, 2]
     assert _recipe(CLASSES, offline=True)["model"]["wide_sizes"] == [1, 2, 3]
     assert _recipe(CLASSES, replace(FOUND, scripts={"LATIN": 1.0}), offline=True)["model"]["wide_sizes"] == [
@@ -204,6 +204,6 @@ def test_what_teaches_nothing_is_an_error(task, change, message):
 def test_every_field_of_the_table_is_in_its_recipe():
     for (task, start), tables in FIELDS.items():
         found = _recipe(task, offline=start == "fresh")
-        for table, fields in tables.items():
-            assert found[table].items() >= fields.items(), (task, start)
+        for part, fields in tables.items():
+            assert found[part].items() >= fields.items(), (task, start)
     assert _recipe(MASKED)["model"]["ngram_min_frequency"] == 3

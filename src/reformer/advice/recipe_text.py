@@ -5,9 +5,10 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from reformer.advice.choices import MIN_DOCUMENTS, Choice, choose
+from reformer.advice.choices import Choice, choose
 from reformer.advice.profile import Profile
 from reformer.advice.records import CLASSES, ENTITIES, MASKED, PAIRS, QUESTIONS, TEXT
+from reformer.advice.table import MIN_DOCUMENTS
 from reformer.data import DataError
 from reformer.errors import ReformerError
 from reformer.terminal import printable
