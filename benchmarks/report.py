@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import learning_tables, markdown, memory_tables, results
+from benchmarks import learning_tables, markdown, memory_tables, results, unseen
 from benchmarks.gpu import counting
 from benchmarks.gpu import tables as gpu_tables
 from benchmarks.machine import ROOT
@@ -42,6 +42,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "forecasting": ("forecasting", learning_tables.forecasting),
     "fine-tuning": ("fine-tuning", learning_tables.fine_tuning),
     "crf": ("crf", markdown.crf),
+    "unseen": ("unseen", unseen.table),
     "gpu-attention": ("gpu-attention", gpu_tables.gpu_attention),
     "gpu-training-step": ("gpu-training-step", gpu_tables.gpu_training_step),
     "gpu-streaming": ("gpu-streaming", gpu_tables.gpu_streaming),
@@ -79,7 +80,7 @@ def _table(name: str, folder: Path) -> str:
     case, made = TABLES[name]
     result = results.load(case, folder)
     if result is None or not result["rows"]:
-        return f"Not measured yet: `python -m benchmarks.run {case}`."
+        return f"Not measured yet: `python -m benchmarks.{'unseen' if case == 'unseen' else f'run {case}'}`."
     picture = f"![{PICTURES[name]}](images/{case}.svg)\n\n" if name in PICTURES else ""
     return picture + made(result)
 

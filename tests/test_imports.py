@@ -45,7 +45,9 @@ MAY_IMPORT = {
         "errors",
     },
     "inference": {"runs", "tasks", "metrics", "models", "data", "interruption", "files", "errors"},
+    "advice": {"tasks", "data", "terminal", "errors"},
     "cli": {
+        "advice",
         "inference",
         "training",
         "runs",

@@ -72,6 +72,11 @@ WORKLOADS = (
         {"language": "language", "text.txt": "text.txt", "tokens.parquet": "former.txt"},
     ),
     Workload("convert", ("convert", "bert", "ours", "--layers", "2", "--length", "90"), {"bert": "bert"}),
+    Workload(
+        "init",
+        ("init", "train.conll", "-o", "names.toml", "--overwrite"),
+        {"train.conll": "train.conll", "names.toml": "former.txt"},
+    ),
     Workload("fetch", ("data", "fetch", "toy"), {"cache": "cache"}),
 )
 

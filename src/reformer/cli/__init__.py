@@ -12,6 +12,7 @@ from reformer.cli.environment import env
 from reformer.cli.errors import INTERRUPTED, OneMessage, say_error
 from reformer.cli.evaluate import evaluate
 from reformer.cli.generate import generate
+from reformer.cli.init import init
 from reformer.cli.predict import predict
 from reformer.cli.score import score
 from reformer.cli.show import show
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for _command in (train, evaluate, predict, show, generate, score, convert, env):
+for _command in (init, train, evaluate, predict, show, generate, score, convert, env):
     app.command()(_command)
 app.add_typer(data, name="data")
 

@@ -20,7 +20,15 @@ from reformer.data.index import (
 )
 from reformer.data.labels import IGNORED, bio_labels, decode_spans, label_id, token_tags
 from reformer.data.questions import Question
-from reformer.data.readers import FORMATS, read_documents, read_images, read_questions, read_series
+from reformer.data.readers import (
+    FORMATS,
+    file_format,
+    first_records,
+    read_documents,
+    read_images,
+    read_questions,
+    read_series,
+)
 from reformer.data.series import Series, time_features
 from reformer.data.texts import Stretch, find_text, open_text, read_bytes, split_text, text_pieces
 from reformer.data.token_ids import TokenIds, encode_piece, token_ids
@@ -57,7 +65,9 @@ __all__ = [
     "encode_piece",
     "fetch",
     "fetch_pretrained",
+    "file_format",
     "find_text",
+    "first_records",
     "join_documents",
     "label_id",
     "load",

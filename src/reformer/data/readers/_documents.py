@@ -50,7 +50,7 @@ def read_documents(
     goes there and the next one is read; what is wrong with the file as a whole still raises.
     """
     name = os.fspath(path)
-    kind = _format(name, format)
+    kind = file_format(name, format)
     with Source(name) as source:
         empty = True
         reported = 0
@@ -77,7 +77,12 @@ def read_documents(
             raise DataError(name, None, "the file holds no document", "give a file with at least one")
 
 
-def _format(name: str, format: str | None) -> str:
+def file_format(name: str, format: str | None = None) -> str:
+    """The one of `FORMATS` that a file is read as: the one that is given, or else the one its suffix tells.
+
+    Raises:
+        DataError: neither tells it.
+    """
     if format is not None:
         if format not in FORMATS:
             raise DataError(name, None, f"there is no format {format!r}", f"use one of {', '.join(FORMATS)}")

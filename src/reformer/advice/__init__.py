@@ -1,0 +1,1 @@
+"""Advice: a recipe for a file, chosen by what is in it."""

@@ -1,0 +1,189 @@
+"""Choices of a recipe: for each field a value and the reason for it, told from the profile of the data."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from reformer.advice import table
+from reformer.advice.profile import Profile
+from reformer.advice.records import CLASSES, ENTITIES, MASKED, QUESTIONS, TEXT
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One field of a recipe, and the reason for its value; "" where none needs to be told."""
+
+    table: str
+    name: str
+    value: Any
+    why: str = ""
+
+
+def choose(
+    task: str, found: Profile, *, own_split: bool, neighbours: bool, minutes: float, offline: bool
+) -> list[Choice]:
+    """Every field of the recipe but those that name the data.
+
+    Args:
+        own_split: whether the data come with a part that validates.
+        neighbours: whether neighbouring documents may be parts of one text.
+        minutes: the time to train.
+        offline: take nothing that has to be fetched.
+    """
+    start, why = _start(task, found, minutes, offline)
+    fixed = table.FIELDS[task, start]
+    choices = [
+        Choice(part, name, value, why if name == "start_from" else table.WHY.get(name, ""))
+        for part, fields in fixed.items()
+        for name, value in fields.items()
+    ]
+    if start == table.FRESH:
+        choices.append(Choice("tokenizer", "kind", fixed["tokenizer"]["kind"], why))
+    further = [
+        *_data(task, start, found, own_split, neighbours),
+        *_model(task, start, found),
+        *_training(task, minutes),
+    ]
+    # The last one of a name counts.
+    return list({(choice.table, choice.name): choice for choice in (*choices, *further)}.values())
+
+
+def _start(task: str, found: Profile, minutes: float, offline: bool) -> tuple[str, str]:
+    """Whether to begin with a trained model, and why."""
+    if (task, table.WARM) not in table.FIELDS:
+        return table.FRESH, ""
+    if offline:
+        return table.FRESH, "--offline: from nothing, as nothing may be fetched"
+    passes = 60 * minutes * table.PIECES_A_SECOND / max(1, found.pieces)
+    if found.letters < table.MIN_LETTERS:
+        return (
+            table.FRESH,
+            f"from nothing: {found.letters:.0%} of the characters are letters, so no language is known to help",
+        )
+    if _positions(found) > table.MAX_POSITIONS:
+        return table.FRESH, (
+            f"from nothing: the longest text has some {found.piece_counts[0]:,} pieces, too many for the positions of "
+            f"{table.START.removeprefix('index:')}; a model from nothing reads any length"
+        )
+    if passes < table.MIN_PASSES[task]:
+        return table.FRESH, (
+            f"from nothing: in {minutes:g} minutes the pretrained model would read {passes:.1f} times through these "
+            f"texts, and {table.MIN_PASSES[task]:g} is where it begins to pay; a small model reads more of them"
+        )
+    return table.WARM, (
+        f"an encoder of a hundred languages: about {passes:.0f} times through these texts in {minutes:g} minutes"
+        if passes >= 1.5
+        else f"an encoder of a hundred languages: {passes:.1f} times through these texts in {minutes:g} minutes"
+    )
+
+
+def _positions(found: Profile) -> int:
+    """The positions that a warm start needs to read the longest text, and longer ones yet; 0: its own are enough."""
+    longest = found.piece_counts[0] if found.piece_counts else 0
+    return 0 if longest <= table.START_PIECES else 1 << int(table.ROOM * longest).bit_length()
+
+
+def _data(task: str, start: str, found: Profile, own_split: bool, neighbours: bool) -> Iterator[Choice]:
+    records = found.documents
+    readable = max(1, int(table.FULL * table.START_PIECES * found.characters / max(1, found.pieces)))
+    if neighbours and task in (ENTITIES, MASKED):
+        most = table.JOIN if start == table.FRESH else readable
+        length = max(found.median_length, min(most, found.characters // table.MIN_JOINED), 1)
+        records = max(1, found.characters // length)
+        told = f"neighbouring texts are read together, up to so many characters: about {records:,} documents"
+        yield Choice("data", "max_length", length, told)
+    if task == TEXT:
+        length = next(length for most, length in table.SEQUENCE_LENGTH.items() if found.characters <= most)
+        yield Choice("data", "sequence_length", length, "tokens that are read at a time")
+    elif not own_split:
+        fraction = max(table.VALIDATION, min(table.MIN_VALIDATION / records, table.MAX_VALIDATION_FRACTION))
+        fraction = round(max(0.001, min(fraction, table.MAX_VALIDATION / records)), 3)
+        yield Choice(
+            "data",
+            "validation_fraction",
+            fraction,
+            f"about {max(1, round(records * fraction)):,} records choose the best weights; with files of your own: "
+            'validation = "...", test = "..."',
+        )
+
+
+def _model(task: str, start: str, found: Profile) -> Iterator[Choice]:
+    if start == table.WARM:
+        yield Choice("tokenizer", "kind", "start")
+        yield Choice("tokenizer", "vocabulary", "used", "the pieces that these texts have, of 250,000")
+        if positions := _positions(found):
+            told = (
+                f"positions for longer texts than the 512 that it has: the longest has some {found.piece_counts[0]:,}"
+            )
+            yield Choice("model", "max_position_embeddings", positions, told)
+            for name, value in table.LONGER.items():
+                why = (
+                    "its layers, seen through windows, and all tokens see the two ends"
+                    if name == "attention_layers"
+                    else ""
+                )
+                yield Choice("model", name, value, why)
+    if task in (ENTITIES, CLASSES):
+        yield from _classifier(task, start, found)
+    if start == table.FRESH and task in (ENTITIES, CLASSES, MASKED):
+        yield from _layers(found)
+    if task == QUESTIONS:
+        positions = max(table.QUESTION_POSITIONS, 1 << (2 * found.longest - 1).bit_length())
+        width = table.FIELDS[task, table.FRESH]["model"]["hidden_size"] // 2
+        told = f"the longest question with its document has {found.longest:,} characters"
+        yield Choice("model", "position_embedding_type", "axial", "the question stands at the beginning")
+        yield Choice("model", "axial_pos_shape", [positions // 128, 128])
+        yield Choice("model", "axial_pos_embds_dim", [width, width])
+        yield Choice("model", "max_position_embeddings", positions, told)
+
+
+def _classifier(task: str, start: str, found: Profile) -> Iterator[Choice]:
+    reads_characters = task == ENTITIES and start == table.WARM and found.borders_in_words >= table.MIN_BORDERS_IN_WORDS
+    if reads_characters:
+        yield Choice(
+            "model",
+            "classifier_reads",
+            "characters",
+            f"{found.borders_in_words:.1%} of the entities begin or end between two letters, where a piece may not",
+        )
+    labels = len(found.classes)
+    if task == ENTITIES:
+        labels = 2 * len(found.entities) + 1
+        if len(found.entities) > table.MAX_CRF_TYPES:
+            return
+        yield Choice("model", "classifier_crf", True, "scores whole sequences of labels, and decides for the best one")
+    if start == table.WARM and not reads_characters:
+        sizes = table.WIDE_SIZES[table.WARM]
+    else:
+        sizes = table.WIDE_SIZES[ENTITIES if task == ENTITIES else "cjk" if found.cjk > 0.5 else "alphabet"]
+    yield Choice(
+        "model", "wide_sizes", sizes, "begins with a classical method over n-grams, and so never ends below it"
+    )
+    rows = table.WIDE_ROWS
+    while rows * labels > table.WIDE_WEIGHTS:
+        rows //= 2
+    yield Choice("model", "wide_rows", rows)
+
+
+def _layers(found: Profile) -> Iterator[Choice]:
+    if found.longest < table.FAR:
+        told = f"windows alone: the longest text has {found.longest:,} characters"
+        yield Choice("model", "attention_layers", table.NEAR_LAYERS, told)
+        return
+    told = f"windows, and a hashed layer for what is alike farther away: texts have up to {found.longest:,} characters"
+    for name, value in table.FAR_LAYERS.items():
+        yield Choice("model", name, value, told if name == "attention_layers" else "")
+
+
+def _training(task: str, minutes: float) -> Iterator[Choice]:
+    yield Choice("training", "task", task)
+    yield Choice(
+        "training",
+        "max_minutes",
+        int(minutes) if minutes == int(minutes) else minutes,
+        "the budget; the classical method comes on top, a minute or so",
+    )
+    yield Choice("training", "num_evaluations", table.EVALUATIONS)
+    yield Choice(
+        "training", "early_stopping_patience", table.PATIENCE, "ends after so many evaluations without a better one"
+    )

@@ -1,0 +1,120 @@
+"""Columns of a table or of JSONL: which one has the text, and which one the label."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reformer.data import DataError
+
+TEXT_NAMES = (
+    *("text", "sentence", "content", "review", "comment", "message", "document", "body", "tweet", "utterance"),
+    *("query", "question", "title", "文本", "内容", "评论", "句子"),
+)
+LABEL_NAMES = (
+    *("label", "class", "category", "sentiment", "intent", "topic", "tag", "polarity", "rating", "target", "y"),
+    *("标签", "类别", "情感", "分类"),
+)
+"""Columns by the names that they are given most often, the first of them before others."""
+PAIR = ("source", "target")
+NO_COLUMN = {"id", "spans"}
+SHORT = 60
+"""Characters of a label, at most on average."""
+
+Records = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns that are read; `label` is None where no column can be one."""
+
+    text: str
+    label: str | None
+    are_pairs: bool
+    """Whether the labels are texts, too."""
+
+
+def find_columns(
+    place: str, records: Records, text: str | None, label: str | None, *, with_label: bool = True
+) -> Columns:
+    """The columns of the text and of the label: the given ones, or those whose names or values tell it.
+
+    Args:
+        with_label: False to look for no label.
+
+    Raises:
+        DataError: at `place`, a column that is not there, or none or several that could be the one.
+    """
+    # A field of JSONL may be missing in some records.
+    names = list(dict.fromkeys(name for record in records for name in record))
+    for given in (text, label):
+        if given is not None and given not in names:
+            raise _error(place, f"there is no column {given!r}", names, "name one of them")
+    _refuse_missing_header(place, records, names)
+    if with_label and text is None and label is None and set(PAIR) <= set(names):
+        return Columns(*PAIR, are_pairs=True)
+    left = [name for name in names if name not in NO_COLUMN and name != label]
+    text = text or _named(left, TEXT_NAMES) or _longest(left, records)
+    if text is None:
+        raise _error(place, "no column has texts", names, "name the one to read by --text-column")
+    left = [name for name in left if name != text]
+    if with_label and label is None:
+        label = _named(left, LABEL_NAMES) or _recurring(place, left, records, names)
+    return Columns(text, label, label is not None and _mean_length(_values(records, label)) > SHORT)
+
+
+def _named(names: Sequence[str], known: Sequence[str]) -> str | None:
+    found = {name.strip().lower(): name for name in reversed(names)}
+    return next((found[name] for name in known if name in found), None)
+
+
+def _longest(names: Sequence[str], records: Records) -> str | None:
+    lengths = {name: _mean_length(_values(records, name)) for name in names}
+    return max(lengths, key=lengths.__getitem__, default=None)
+
+
+def _recurring(place: str, names: Sequence[str], records: Records, all_names: Sequence[str]) -> str | None:
+    """The one column whose values are short and recur; None where no other column is left."""
+    if not names:
+        return None
+    found = []
+    for name in names:
+        values = _values(records, name)
+        different = len(set(values))
+        if 2 <= different <= max(2, len(values) // 2) and _mean_length(values) <= SHORT:
+            found.append(name)
+    if len(found) == 1:
+        return found[0]
+    problem = f"{', '.join(map(repr, found))} could each be the label" if found else "no column looks like a label"
+    raise _error(
+        place,
+        problem,
+        all_names,
+        "name the label's, or the target text's, by --label-column, or give --task masked-language-modelling for texts "
+        "without",
+    )
+
+
+def _values(records: Records, name: str) -> list[str]:
+    """The values that are texts or whole numbers, as texts."""
+    found = (record.get(name) for record in records)
+    return [str(value) for value in found if isinstance(value, str | int) and not isinstance(value, bool)]
+
+
+def _mean_length(values: Sequence[str]) -> float:
+    return sum(map(len, values)) / max(1, len(values))
+
+
+def _refuse_missing_header(place: str, records: Records, names: Sequence[str]) -> None:
+    for name in names:
+        if name and all(name in record for record in records) and name in set(_values(records, name)):
+            raise _error(
+                place,
+                f"the first line names no columns: its cell {name[:40]!r} is a value of other lines",
+                names,
+                "put a line before it that names them, such as text,label",
+            )
+
+
+def _error(place: str, problem: str, names: Sequence[str], remedy: str) -> DataError:
+    shown = ", ".join(repr(name[:40]) for name in names[:20])
+    return DataError(place, None, f"{problem}; the columns are {shown}", remedy)

@@ -1,0 +1,195 @@
+"""Records of a file or data set: their task, the recipe's fields that name them, and their documents."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from reformer.advice.columns import PAIR, find_columns
+from reformer.data import (
+    DataError,
+    Document,
+    Question,
+    Span,
+    file_format,
+    find_text,
+    first_records,
+    load,
+    load_cloze,
+    load_source,
+    load_texts,
+    read_documents,
+    read_questions,
+    text_pieces,
+)
+from reformer.errors import ReformerError
+
+ENTITIES, CLASSES = "token-classification", "sequence-classification"
+QUESTIONS, PAIRS = "question-answering", "text-to-text"
+TEXT, MASKED = "language-modelling", "masked-language-modelling"
+TASKS = (ENTITIES, CLASSES, QUESTIONS, PAIRS, TEXT, MASKED)
+
+FIRST = 2000
+"""Records that columns and task are told from."""
+MOST_PIECES_OF_TEXT = 32
+"""Pieces of running text, 256 KB each, that its letters are counted in."""
+RUNNING_TEXT, CLOZE, PAGE_LENGTH = "enwik8", "people-daily-cloze", 4000
+
+
+@dataclass(frozen=True)
+class Records:
+    """Records to learn a task from.
+
+    `documents` can be read once. A question is a document that holds it, with a span where the answer stands; a pair is
+    source and target in one.
+    """
+
+    task: str
+    data: dict[str, Any]
+    """Fields of the recipe's `[data]`."""
+    documents: Iterable[Document] = field(repr=False)
+    neighbours: bool = False
+    """Whether neighbouring documents may be parts of one text."""
+
+
+def find_records(
+    source: str,
+    *,
+    task: str | None = None,
+    format: str | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+) -> Records:
+    """The records of a file, a folder of texts or a data set as `index:NAME`.
+
+    Args:
+        task: one of `TASKS`; None: the one that the records are labelled for.
+
+    Raises:
+        DataError: a file that cannot be read, or whose columns nothing tells.
+        ReformerError: a task that is not one of `TASKS`, or that the records are not for.
+    """
+    if task is not None and task not in TASKS:
+        raise ReformerError(f"--task {task}: expected one of {', '.join(TASKS)}")
+    if source.startswith("index:"):
+        return _of_index(source, task)
+    if Path(source).is_dir():
+        return _running_text(source, task)
+    if source.lower().removesuffix(".gz").endswith(".json"):
+        return _questions(source, task)
+    kind = file_format(source, format)
+    if kind == "text" and task in (None, TEXT):
+        return _running_text(source, task)
+    data = {"train": source} | ({} if format is None else {"format": format})
+    if kind in ("csv", "tsv", "jsonl"):
+        return _of_columns(source, kind, data, task, text_column, label_column)
+    own = {"conll": ENTITIES, "alternating": CLASSES}.get(kind, MASKED)
+    return _documents(task or own, data, read_documents(source, format=format), neighbours=kind == "conll")
+
+
+def _of_index(source: str, task: str | None) -> Records:
+    name = source.removeprefix("index:")
+    if name == RUNNING_TEXT:
+        _refuse_other(source, task, TEXT, "running text")
+        pieces = (text for stretch in load_texts(source)["train"] for _, text in text_pieces(stretch))
+        return Records(TEXT, {"source": source}, _first_pieces(source, pieces))
+    if name == CLOZE:
+        _refuse_other(source, task, QUESTIONS, "questions")
+        data = {"source": source, "max_length": PAGE_LENGTH}
+        return Records(QUESTIONS, data, map(_of_question, load_cloze(PAGE_LENGTH)["train"]))
+    documents = load(name, split="train")
+    own = ENTITIES if documents[0].spans is not None else CLASSES
+    return _documents(task or own, {"source": source}, iter(documents), neighbours=own == ENTITIES)
+
+
+def _of_columns(
+    source: str, kind: str, data: dict[str, Any], task: str | None, text: str | None, label: str | None
+) -> Records:
+    first = first_records(source, kind, FIRST)
+    fields = {name for record in first for name in record}
+    if task == QUESTIONS or (task is None and {"question", "context"} <= fields):
+        return _questions(source, task)
+    if not first:
+        # Its reader says what is wrong with the file, or else that it is empty.
+        return _documents(task or MASKED, data, read_documents(source, format=kind), neighbours=False)
+    has_spans = label is None and any(isinstance(record.get("spans"), list) for record in first)
+    with_label = task in (CLASSES, PAIRS) or (task is None and not has_spans)
+    columns = find_columns(source, first, text, label if with_label else None, with_label=with_label)
+    if with_label and columns.label is None and task is not None:
+        raise DataError(
+            source,
+            None,
+            f"--task {task} needs a label for each text, and the columns are {', '.join(sorted(map(repr, fields)))}",
+            "give the file a column of labels, or leave --task out",
+        )
+    if task is None:
+        unlabelled = ENTITIES if has_spans else MASKED
+        task = unlabelled if columns.label is None else PAIRS if columns.are_pairs else CLASSES
+    # Where a recipe says nothing, pairs have other columns than classes.
+    usual = PAIR if task == PAIRS else ("text", "label")
+    named = {"text_column": columns.text, "label_column": columns.label}
+    data |= {name: value for (name, value), own in zip(named.items(), usual, strict=True) if value not in (None, own)}
+    documents = load_source(source, format=kind, text_column=columns.text, label_column=columns.label)
+    return _documents(task, data, documents, neighbours=False)
+
+
+def _documents(task: str, data: dict[str, Any], documents: Iterator[Document], *, neighbours: bool) -> Records:
+    if task not in (ENTITIES, CLASSES, PAIRS, MASKED):
+        wanted = "a .txt file or a folder of them" if task == TEXT else 'records with "question" and "context"'
+        raise ReformerError(f"--task {task} needs {wanted}, and these are documents; give such a file, or leave it out")
+    if task == MASKED:
+        return Records(task, data, (Document(each.text, each.id, source=each.source) for each in documents))
+    labelled = _labelled(task, documents)
+    if task == PAIRS:
+        labelled = (Document(f"{each.text}\n{each.label}", each.id, source=each.source) for each in labelled)
+    return Records(task, data, labelled, neighbours=neighbours)
+
+
+def _labelled(task: str, documents: Iterable[Document]) -> Iterator[Document]:
+    """The documents, each checked to have what the task learns from."""
+    for number, document in enumerate(documents):
+        if (document.spans if task == ENTITIES else document.label) is None:
+            what = {ENTITIES: "entities are marked (spans)", CLASSES: "label is given"}.get(task, "target is given")
+            others = f", and the {number:,} before it have some" if number else ""
+            raise DataError.at(
+                document.source or document.id,
+                f"--task {task}: no {what} for this record{others}",
+                'label every record, an empty "spans" list where there is no entity; for texts without labels give '
+                f"--task {MASKED}",
+            )
+        yield document
+
+
+def _questions(source: str, task: str | None) -> Records:
+    _refuse_other(source, task, QUESTIONS, "questions")
+    return Records(QUESTIONS, {"train": source}, map(_of_question, read_questions(source)))
+
+
+def _of_question(question: Question) -> Document:
+    if question.answers is None:
+        raise DataError.at(
+            question.source or question.id,
+            "nothing says which answer this question has",
+            'give "answers", empty lists where the document has none',
+        )
+    text = f"{question.text}\n{question.document}"
+    before = len(question.text) + 1
+    spans = tuple(Span(before + start, before + end, "answer") for start, end in question.answers[:1])
+    return Document(text, question.id, spans=spans, source=question.source)
+
+
+def _running_text(source: str, task: str | None) -> Records:
+    _refuse_other(source, task, TEXT, "running text")
+    pieces = (text for stretch in find_text(source) for _, text in text_pieces(stretch))
+    return Records(TEXT, {"train": source}, _first_pieces(source, pieces))
+
+
+def _first_pieces(source: str, pieces: Iterable[str]) -> Iterator[Document]:
+    for number, text in enumerate(islice(pieces, MOST_PIECES_OF_TEXT)):
+        yield Document(text, f"{source}:{number}")
+
+
+def _refuse_other(source: str, task: str | None, own: str, what: str) -> None:
+    if task not in (None, own):
+        raise ReformerError(f"{source}: this is {what}, for {own}, and --task {task} was asked for; leave it out")

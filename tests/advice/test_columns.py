@@ -1,0 +1,68 @@
+"""The columns of texts and labels."""
+
+import pytest
+
+from reformer.advice.columns import find_columns
+from reformer.data import DataError
+
+
+def _rows(**columns: list) -> list[dict]:
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+LONG = [f"a text of some length, number {number}" for number in range(8)]
+TWO = ["up", "down"] * 4
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({"text": LONG, "label": TWO}, ("text", "label")),
+        ({"label": TWO, "id": TWO, "text": LONG}, ("text", "label")),
+        ({"Sentiment": TWO, "Review": LONG}, ("Review", "Sentiment")),
+        ({"评论": LONG, "标签": TWO}, ("评论", "标签")),
+        ({"stars": [1, 2] * 4, "what_they_said": LONG}, ("what_they_said", "stars")),
+        ({"user": [f"u{n}" for n in range(8)], "said": LONG, "mood": TWO}, ("said", "mood")),
+        ({"said": LONG}, ("said", None)),
+    ],
+)
+def test_columns_are_found_by_name_and_by_their_values(columns, expected):
+    found = find_columns("a.csv", _rows(**columns), None, None)
+    assert (found.text, found.label, found.are_pairs) == (*expected, False)
+
+
+def test_columns_that_are_named_are_taken():
+    rows = _rows(text=LONG, label=TWO, other=TWO, note=LONG)
+    found = find_columns("a.csv", rows, "note", "other")
+    assert (found.text, found.label) == ("note", "other")
+
+
+def test_no_label_is_looked_for_where_none_is_wanted():
+    assert find_columns("a.csv", _rows(text=LONG, a=TWO, b=TWO), None, None, with_label=False).label is None
+
+
+def test_pairs_are_two_columns_of_texts():
+    found = find_columns("a.csv", _rows(source=LONG, target=LONG), None, None)
+    assert (found.text, found.label, found.are_pairs) == ("source", "target", True)
+    summaries = [text * 3 for text in LONG]
+    assert find_columns("a.csv", _rows(text=summaries, summary=summaries), "text", "summary").are_pairs
+
+
+@pytest.mark.parametrize(
+    ("columns", "given", "message"),
+    [
+        ({"text": LONG, "a": TWO, "b": TWO}, {}, "'a', 'b' could each be the label; the columns are 'text', 'a', 'b'"),
+        ({"text": LONG, "a": LONG, "b": LONG}, {}, "no column looks like a label.*--label-column"),
+        (
+            {"text": LONG, "label": TWO},
+            {"text": "words"},
+            "there is no column 'words'; the columns are 'text', 'label'",
+        ),
+        ({"text": LONG, "label": TWO}, {"label": "kind"}, "there is no column 'kind'"),
+        ({"id": TWO}, {}, "no column has texts.*--text-column"),
+        ({"a nice text": LONG, "up": TWO}, {}, "names no columns: its cell 'up' is a value.*text,label"),
+    ],
+)
+def test_columns_that_nothing_tells_are_an_error(columns, given, message):
+    with pytest.raises(DataError, match=message):
+        find_columns("a.csv", _rows(**columns), given.get("text"), given.get("label"))

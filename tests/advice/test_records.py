@@ -1,0 +1,109 @@
+"""The task of a file's records, and the fields of a recipe that name them."""
+
+import gzip
+import json
+
+import pytest
+
+from reformer.advice.records import CLASSES, ENTITIES, MASKED, PAIRS, QUESTIONS, TEXT, find_records
+from reformer.data import DataError
+from reformer.errors import ReformerError
+from tests.tiny import write_conll, write_pairs, write_questions, write_reviews
+
+SPANS = {"text": "王小明去了北京", "spans": [{"start": 0, "end": 3, "label": "PER"}]}
+
+
+def _jsonl(path, *records) -> str:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return str(path)
+
+
+def test_the_records_tell_the_task(tmp_path):
+    files = {
+        ENTITIES: str(write_conll(tmp_path / "a.conll", 20)),
+        CLASSES: str(write_reviews(tmp_path / "a.csv", 20)),
+        QUESTIONS: str(write_questions(tmp_path / "a.jsonl", 20)),
+        PAIRS: str(write_pairs(tmp_path / "a.tsv", 20)),
+    }
+    for task, file in files.items():
+        found = find_records(file)
+        assert found.task == task
+        assert found.data == {"train": file}
+        assert found.neighbours == (task == ENTITIES)
+        assert len(list(found.documents)) == 20
+
+
+def test_jsonl_has_entities_classes_or_neither(tmp_path):
+    assert find_records(_jsonl(tmp_path / "a.jsonl", SPANS, {"text": "好", "spans": []})).task == ENTITIES
+    assert find_records(_jsonl(tmp_path / "b.jsonl", {"text": "好", "label": "a"})).task == CLASSES
+    assert find_records(_jsonl(tmp_path / "c.jsonl", {"text": "好"}, {"text": "坏"})).task == MASKED
+    both = _jsonl(tmp_path / "d.jsonl", SPANS | {"kind": "a"}, SPANS | {"kind": "b"})
+    assert find_records(both).task == ENTITIES
+    assert find_records(both, label_column="kind").task == CLASSES
+
+
+def test_a_compressed_file_of_another_name_is_read_by_its_format(tmp_path):
+    path = tmp_path / "a.data.gz"
+    path.write_bytes(gzip.compress("text\tlabel\n好\tup\n坏\tdown\n".encode()))
+    found = find_records(str(path), format="tsv")
+    assert found.data == {"train": str(path), "format": "tsv"}
+    assert [document.label for document in found.documents] == ["up", "down"]
+
+
+def test_columns_of_other_names_are_named_in_the_recipe(tmp_path):
+    (tmp_path / "a.csv").write_text("review,stars\n很好很好,5\n太差太差,1\n还好还好,5\n", encoding="utf-8")
+    found = find_records(str(tmp_path / "a.csv"))
+    assert found.data == {"train": str(tmp_path / "a.csv"), "text_column": "review", "label_column": "stars"}
+    assert [document.label for document in found.documents] == ["5", "1", "5"]
+
+
+def test_running_text_is_for_a_language_model(tmp_path):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/a.txt").write_text("一\n" * 100, encoding="utf-8")
+    for source in (tmp_path / "texts", tmp_path / "texts/a.txt"):
+        found = find_records(str(source))
+        assert (found.task, found.data) == (TEXT, {"train": str(source)})
+        assert sum(len(document.text) for document in found.documents) == 200
+
+
+def test_questions_are_texts_whose_answer_is_marked(tmp_path):
+    for document in find_records(str(write_questions(tmp_path / "a.jsonl", 5))).documents:
+        for span in document.spans or ():
+            assert document.text[span.start : span.end]
+            assert span.start > document.text.index("\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "message"),
+    [
+        ("a.csv", "text,label\n", {}, "a.csv: the file holds no document"),
+        ("a.csv", "", {}, "a.csv: the file holds no document"),
+        ("a.jsonl", "", {}, "a.jsonl: the file holds no document"),
+        ("a.txt", "", {}, "there is no text in it"),
+        ("a.csv", "text\nhello\nworld\n", {"task": CLASSES}, "classification needs a label.*'text'.*leave --task"),
+        ("a.conll", "去 O\n\n", {"task": CLASSES}, "a.conll:1: --task sequence-classification: no label is given"),
+        ("a.csv", "text,label\nhello,b\n", {"task": TEXT}, "language-modelling needs a .txt file"),
+        ("a.csv", "text,label\nhello,b\n", {"task": "labelling"}, "--task labelling: expected one of token-class"),
+        ("a.txt", "hello", {"task": CLASSES}, "no label is given for this record"),
+        ("a.json", '{"data": []}', {"task": CLASSES}, "this is questions, for question-answering"),
+        ("a.xyz", "hello", {}, "the suffix does not tell the format"),
+    ],
+)  # fmt: skip
+def test_what_teaches_no_task_is_an_error(tmp_path, name, content, options, message):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(ReformerError, match=message):
+        list(find_records(str(tmp_path / name), **options).documents)
+
+
+def test_mixed_records_are_one_error_at_the_first_other_one(tmp_path):
+    mixed = _jsonl(tmp_path / "a.jsonl", SPANS, SPANS, {"text": "好", "label": "a"})
+    with pytest.raises(DataError, match=r"a.jsonl:3: .*no entities are marked .*and the 2 before it have some"):
+        list(find_records(mixed).documents)
+    mixed = _jsonl(tmp_path / "b.jsonl", {"text": "好", "label": "a"}, {"text": "坏"})
+    with pytest.raises(DataError, match=r"b.jsonl:2: .*no label is given .*and the 1 before it"):
+        list(find_records(mixed).documents)
+
+
+def test_questions_without_answers_are_an_error(tmp_path):
+    with pytest.raises(DataError, match=r"a.jsonl:1: nothing says which answer"):
+        list(find_records(_jsonl(tmp_path / "a.jsonl", {"question": "a?", "context": "b"})).documents)
