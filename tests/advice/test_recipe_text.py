@@ -111,9 +111,8 @@ def test_a_wide_part_is_as_wide_as_the_labels_allow(monkeypatch):
         not {"wide_sizes", "classifier_crf"}
         & _recipe(ENTITIES, replace(FOUND, entities=types), offline=True)["model"].keys()
     )
-    # A reader of characters has n-grams of characters.
-    assert _recipe(ENTITIES)["model"]["wide_sizes"] == [1, 2, 3]
-    assert _recipe(ENTITIES, replace(FOUND, borders_in_words=0.0))["model"]["wide_sizes"] == [1, 2]
+    assert _recipe(ENTITIES, offline=True)["model"]["wide_sizes"] == [1, 2, 3]
+    assert "wide_sizes" not in _recipe(ENTITIES)["model"]
 
 
 def test_neighbours_are_joined_to_documents_that_are_enough():
@@ -129,8 +128,16 @@ def test_the_pretrained_model_has_positions_and_windows_for_texts_that_are_longe
     for task in (ENTITIES, CLASSES):
         model = _recipe(task, replace(FOUND, piece_counts=(1000, 80)))["model"]
         assert model["max_position_embeddings"] == 2048
-        assert model["attention_layers"] == ["local"] * 12
+        assert model["attention_layers"] == "local"
         assert model["global_tokens"] == [0, -1]
+        assert model["recompute"]
+
+
+def test_a_classifier_keeps_all_layers_where_there_is_time_for_them():
+    assert "keep_layers" not in _recipe(CLASSES)["finetune"]
+    many = replace(FOUND, piece_counts=(100,) * 3000)
+    assert _recipe(CLASSES, many, minutes=15)["finetune"]["keep_layers"] == table.LOWER_HALF
+    assert "keep_layers" not in _recipe(CLASSES, many, minutes=30)["finetune"]
 
 
 def test_hashed_layers_are_for_texts_longer_than_windows():

@@ -63,11 +63,13 @@ def test_a_classifier_starts_from_a_converted_folder_with_windows(bert, tmp_path
     assert config.max_position_embeddings == 200
 
 
-@pytest.mark.parametrize("finetune", [{}, {"lora_rank": 2}])
-def test_a_recipe_gives_a_bert_windows_and_more_positions(bert, tmp_path, finetune):
+@pytest.mark.parametrize(
+    ("finetune", "layers"), [({}, ["local"] * 3), ({}, "local"), ({"lora_rank": 2}, ["local"] * 3)]
+)
+def test_a_recipe_gives_a_bert_windows_and_more_positions(bert, tmp_path, finetune, layers):
     chosen = {
         "max_position_embeddings": 150,
-        "attention_layers": ["local"] * 3,
+        "attention_layers": layers,
         "local_window": 9,
         "global_tokens": [0, -1],
     }
@@ -77,7 +79,8 @@ def test_a_recipe_gives_a_bert_windows_and_more_positions(bert, tmp_path, finetu
     tables["training"] |= {"max_steps": 2}
     train(checked_recipe(tables), tmp_path / "run", console=QUIET)
     model = load_run(tmp_path / "run").model
-    assert {name: getattr(model.config, name) for name in chosen} == chosen
+    expected = chosen | {"attention_layers": ["local"] * 3}
+    assert {name: getattr(model.config, name) for name in chosen} == expected
     assert model.base_model.positions.table.weight.shape == (150, 32)
     assert model(torch.randint(5, 20, (1, 150))).logits.isfinite().all()
 

@@ -41,7 +41,7 @@ def choose(
         choices.append(Choice("tokenizer", "kind", fixed["tokenizer"]["kind"], why))
     further = [
         *_data(task, start, found, own_split, neighbours),
-        *_model(task, start, found),
+        *_model(task, start, found, _passes(found, minutes) / 2),
         *_training(task, minutes),
     ]
     # The last one of a name counts.
@@ -54,7 +54,7 @@ def _start(task: str, found: Profile, minutes: float, offline: bool) -> tuple[st
         return table.FRESH, ""
     if offline:
         return table.FRESH, "--offline: from nothing, as nothing may be fetched"
-    passes = 60 * minutes * table.PIECES_A_SECOND / max(1, found.pieces)
+    passes = _passes(found, minutes)
     if found.letters < table.MIN_LETTERS:
         return (
             table.FRESH,
@@ -75,6 +75,11 @@ def _start(task: str, found: Profile, minutes: float, offline: bool) -> tuple[st
         if passes >= 1.5
         else f"an encoder of a hundred languages: {passes:.1f} times through these texts in {minutes:g} minutes"
     )
+
+
+def _passes(found: Profile, minutes: float) -> float:
+    """How often half of the start's layers can read the texts in so many minutes, about."""
+    return 60 * minutes * table.PIECES_A_SECOND / max(1, found.pieces)
 
 
 def _positions(found: Profile) -> int:
@@ -107,7 +112,7 @@ def _data(task: str, start: str, found: Profile, own_split: bool, neighbours: bo
         )
 
 
-def _model(task: str, start: str, found: Profile) -> Iterator[Choice]:
+def _model(task: str, start: str, found: Profile, passes: float) -> Iterator[Choice]:
     if start == table.WARM:
         yield Choice("tokenizer", "kind", "start")
         yield Choice("tokenizer", "vocabulary", "used", "the pieces that these texts have, of 250,000")
@@ -116,13 +121,9 @@ def _model(task: str, start: str, found: Profile) -> Iterator[Choice]:
                 f"positions for longer texts than the 512 that it has: the longest has some {found.piece_counts[0]:,}"
             )
             yield Choice("model", "max_position_embeddings", positions, told)
-            for name, value in table.LONGER.items():
-                why = (
-                    "its layers, seen through windows, and all tokens see the two ends"
-                    if name == "attention_layers"
-                    else ""
-                )
-                yield Choice("model", name, value, why)
+            yield Choice("model", "recompute", True, "memory does not grow with the number of layers")
+        if task == CLASSES and passes < table.MIN_WHOLE_PASSES:
+            yield Choice("finetune", "keep_layers", table.LOWER_HALF, table.WHY["keep_layers"])
     if task in (ENTITIES, CLASSES):
         yield from _classifier(task, start, found)
     if start == table.FRESH and task in (ENTITIES, CLASSES, MASKED):
@@ -149,13 +150,13 @@ def _classifier(task: str, start: str, found: Profile) -> Iterator[Choice]:
     labels = len(found.classes)
     if task == ENTITIES:
         labels = 2 * len(found.entities) + 1
-        if len(found.entities) > table.MAX_CRF_TYPES:
+        # Beside a pretrained labeller the wide part took more than it gave.
+        if start == table.WARM or len(found.entities) > table.MAX_CRF_TYPES:
             return
         yield Choice("model", "classifier_crf", True, "scores whole sequences of labels, and decides for the best one")
-    if start == table.WARM and not reads_characters:
+    sizes = table.WIDE_SIZES[ENTITIES if task == ENTITIES else "cjk" if found.cjk > 0.5 else "alphabet"]
+    if start == table.WARM:
         sizes = table.WIDE_SIZES[table.WARM]
-    else:
-        sizes = table.WIDE_SIZES[ENTITIES if task == ENTITIES else "cjk" if found.cjk > 0.5 else "alphabet"]
     yield Choice(
         "model", "wide_sizes", sizes, "begins with a classical method over n-grams, and so never ends below it"
     )

@@ -37,8 +37,8 @@ def main() -> None:
     """Run the command line."""
     from reformer.terminal import show_messages_plainly
 
-    # Read when PyTorch loads its threads. By default one that waits for another computes on for milliseconds; beside busy
-    # programs it then uses up its turn, and both are put off: ten times as slow.
+    # Read when PyTorch loads its threads. By default one that waits for another computes on for milliseconds; beside
+    # busy programs it then uses up its turn, and both are put off: ten times as slow.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     show_messages_plainly()
     try:

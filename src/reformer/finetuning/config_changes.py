@@ -46,19 +46,21 @@ def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> Reform
     Args:
         config: the trained model's.
         changes: fields and their values. A value that the model has already is always allowed; another one for the
-            `CHANGEABLE` alone.
+            `CHANGEABLE` alone. `attention_layers` may be one kind for all layers.
 
     Raises:
         FinetuningError: a change that the learned weights do not allow, or that makes no sense.
     """
-    fields, changes = config.to_dict(), with_new_names(changes)
+    fields, changes = config.to_dict(), dict(with_new_names(changes))
+    if isinstance(kind := changes.get("attention_layers"), str):
+        changes["attention_layers"] = [kind] * len(config.attention_layers)
     for name, value in changes.items():
         if name not in CHANGEABLE and plain(fields.get(name)) != plain(value):
             raise FinetuningError(
                 f"model.{name} = {value!r}: the trained model has {fields.get(name)!r}, which its weights were learned "
                 f"for; leave it out. What can be chosen anew is {', '.join(sorted(CHANGEABLE))}"
             )
-    wanted = fields | dict(changes)
+    wanted = fields | changes
     _check_layers(config, wanted, changes)
     # `from_dict` leaves idle options out silently, which is right for the trained model's own, not for changes.
     idle = idle_options(wanted.__getitem__, ReformerConfig.default)

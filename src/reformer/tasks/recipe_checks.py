@@ -149,13 +149,16 @@ def _refuse_foreign_options(recipe: Recipe, task: Task) -> None:
 
 def _check_model(recipe: Recipe, task: Task) -> None:
     """Refuse model fields that do not exist, are not the recipe's to set, or do not fit together."""
-    fields = recipe.model
+    fields = dict(recipe.model)
     known = set(FIELDS) - set(DECIDED_BY_THE_RUN)
     for name in fields:
         if name in DECIDED_BY_THE_RUN:
             raise RecipeError(f"model.{name} is not the recipe's to set: {DECIDED_BY_THE_RUN[name]}")
         if name not in known | {"chunk_size_feed_forward"}:
             raise RecipeError(f"model.{name}: there is no such field{nearest_name(name, known)}")
+    if recipe.finetune.start_from is not None and isinstance(kind := fields.get("attention_layers"), str):
+        # Of all layers, as many as the trained model has.
+        fields["attention_layers"] = [kind]
     try:
         ReformerConfig(**{**fields, **task.model_fields})
     except StrictDataclassError as error:
