@@ -279,3 +279,34 @@ def test_a_difference_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr("reformer.models.pretrained.bert.activation", lambda name: "relu")
     with pytest.raises(PretrainedError, match=r"answers differ by up to .* at most 1e-04 was expected"):
         convert(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        "---\nlanguage: en\nlicense: cc-by-nc-4.0\n---\n# A model\n",
+        '---\nlicense: other\nlicense_name: "my-research-license"\n---\n',
+        "---\nlicense: CC-BY-ND-4.0 # no changes\n---\n",
+        None,
+    ],
+)
+def test_a_licence_that_forbids_some_uses_has_to_be_accepted(card, tmp_path):
+    build("bert").save_pretrained(tmp_path)
+    if card is None:
+        config = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps(config | {"license": "non-commercial"}))
+    else:
+        (tmp_path / "README.md").write_text(card)
+    with pytest.raises(PretrainedError, match=r"its licence, .*, forbids some uses; .* --accept-licence"):
+        convert(tmp_path)
+    assert convert(tmp_path, accept_licence=True).difference < 1e-4
+
+
+@pytest.mark.parametrize(
+    "card",
+    ["---\nlicense: apache-2.0\n---\nlicense: cc-by-nc-4.0\n", "license: cc-by-nc-4.0\n", "---\nlicense: [mit]\n---"],
+)
+def test_other_licences_are_taken(card, tmp_path):
+    build("bert").save_pretrained(tmp_path)
+    (tmp_path / "README.md").write_text(card)
+    assert convert(tmp_path).difference < 1e-4
