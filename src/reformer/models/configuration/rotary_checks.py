@@ -7,6 +7,9 @@ from reformer.models.configuration.fields import ATTENTION_KINDS, ReformerFields
 from reformer.models.layer_kinds.table import kind_of
 from reformer.nn.rotary_scaling import OPTIONAL, REQUIRED, attention_factor
 
+MOST = 1 << 48
+"""The most that a number of a scaling may be."""
+
 
 def check_rotary(fields: ReformerFields) -> None:
     """Raise a `ValueError` unless width, base and scaling of rotary positions make sense."""
@@ -20,10 +23,12 @@ def _check_width(fields: ReformerFields) -> None:
     share, size = fields.partial_rotary_factor, fields.attention_head_size
     if share == 1 and size % 2:
         raise ValueError(f"attention_head_size={size}: rotary positions need an even width")
-    if not 0 < share <= 1 or fields.rotary_width < 2 or fields.rotary_width % 2:
+    if not 0 < share <= 1:
+        raise ValueError(f"partial_rotary_factor={share}: expected a share above 0 and up to 1")
+    if fields.rotary_width < 2 or fields.rotary_width % 2:
         raise ValueError(
             f"partial_rotary_factor={share} of attention_head_size={size} turns {fields.rotary_width} channels: "
-            "expected a share up to 1 that gives an even number of at least 2"
+            "expected an even number of at least 2"
         )
 
 
@@ -57,8 +62,8 @@ def _check_scaling(fields: ReformerFields) -> None:
     if not isinstance(given.pop("truncate", True), bool):
         raise ValueError(f"{told}: expected truncate=True or False")
     for name, value in given.items():
-        if isinstance(value, bool | str) or not math.isfinite(value) or value <= 0:
-            raise ValueError(f"{told}: {name} must be a number above 0")
+        if isinstance(value, bool | str) or not 0 < value <= MOST:
+            raise ValueError(f"{told}: {name} must be a number above 0, and at most {MOST:,}")
     if given["factor"] < 1:
         raise ValueError(f"{told}: expected a factor of at least 1")
     for low, high in (("low_freq_factor", "high_freq_factor"), ("beta_slow", "beta_fast")):
