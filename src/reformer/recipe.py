@@ -107,6 +107,9 @@ class FinetuneRecipe(_Table, frozen=True):
         "with its weights, its tokenizer and its architecture; [model] may then change what leaves the weights as they "
         "are",
     )
+    accept_licence: bool | None = Field(
+        None, description="true: start from a model whose licence forbids some uses, as cc-by-nc-4.0 does"
+    )
     freeze: list[str] | Literal["auto"] | None = Field(
         None,
         description="the weights that do not learn: embeddings, layers as 0 or 0-3 from the bottom (encoder.0-3 of an "
@@ -183,7 +186,7 @@ class FinetuneRecipe(_Table, frozen=True):
             raise ValueError(f"{', '.join(of_lora)}: there are no products without a rank; give lora_rank")
         if self.lora_rank is not None and self.freeze is not None:
             raise ValueError("lora_rank freezes all that is trained; leave freeze out")
-        changed = [name for name in given if name not in ("start_from", "freeze", *of_lora)]
+        changed = [name for name in given if name not in ("start_from", "accept_licence", "freeze", *of_lora)]
         if of_lora and changed and not self.lora_merge:
             raise ValueError(
                 f"{', '.join(changed)} with lora_rank: an adapter belongs to the model as it was; do this in a run of "

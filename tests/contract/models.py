@@ -164,6 +164,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "query_key_norm": True,
         "shared_query_key": False,
         "rope_theta": {"full": 500.0, "local": 100.0, "lsh": 50.0, "local+lsh": 50.0},
+        "rotary_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16},
+        "partial_rotary_factor": 0.5,
         **FLATTER,
     },
     "global": {

@@ -107,3 +107,13 @@ def test_code_in_a_tokenizer_folder_is_not_run(tmp_path):
     with contextlib.suppress(DataError):
         load_tokenizer(tmp_path)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_length_that_a_tokenizers_file_cuts_and_pads_to_is_lifted(tmp_path):
+    tokenizer = byte_tokenizer()
+    tokenizer.backend_tokenizer.enable_truncation(5)
+    tokenizer.backend_tokenizer.enable_padding(length=5)
+    tokenizer.save_pretrained(tmp_path)
+    assert '"max_length": 5' in (tmp_path / "tokenizer.json").read_text()
+    loaded = load_tokenizer(tmp_path).backend_tokenizer
+    assert [len(loaded.encode(text).ids) for text in ("ab", "abcdefgh")] == [2, 8]

@@ -99,6 +99,7 @@ CHANGES = {
     "num_rounds": 1,
     "reversible": False,
     "rope_theta": 500.0,
+    "rotary_scaling": {"rope_type": "linear", "factor": 2.0},
     "token_dropout": 0.1,
 }
 

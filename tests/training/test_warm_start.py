@@ -85,6 +85,23 @@ def test_a_recipe_gives_a_bert_windows_and_more_positions(bert, tmp_path, finetu
     assert model(torch.randint(5, 20, (1, 150))).logits.isfinite().all()
 
 
+def test_a_recipe_accepts_a_licence(bert, tmp_path):
+    (bert / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n")
+    tables = reviews_recipe(tmp_path)
+    del tables["tokenizer"]
+    tables["training"] |= {"max_steps": 1}
+    with pytest.raises(FinetuningError, match=r"its licence, .*, forbids some uses"):
+        train(
+            checked_recipe(tables | {"model": {}, "finetune": {"start_from": str(bert)}}), tmp_path / "r", console=QUIET
+        )
+    accepted = {"start_from": str(bert), "accept_licence": True, "lora_rank": 2}
+    train(checked_recipe(tables | {"model": {}, "finetune": accepted}), tmp_path / "run", console=QUIET)
+    assert load_run(tmp_path / "run").model.config.norm_order == "post"
+    convert = ["convert", str(bert), str(tmp_path / "ours")]
+    assert "forbids some uses" in CliRunner().invoke(app, convert).output
+    assert CliRunner().invoke(app, [*convert, "--accept-licence"]).exit_code == 0
+
+
 def test_nothing_is_half_written(bert, tmp_path):
     (tmp_path / "there").mkdir()
     with pytest.raises(ReformerError, match="there: this exists already"):

@@ -25,6 +25,9 @@ def convert(
     window: Annotated[
         int | None, typer.Option(min=1, help="Its windows: how many tokens to each side, the token itself included.")
     ] = None,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Take a model whose licence forbids some uses.")
+    ] = False,
 ) -> None:
     """Convert a pretrained model of another architecture, such as BERT, ModernBERT or Qwen3.
 
@@ -34,7 +37,9 @@ def convert(
     from reformer.tasks.conversion import convert_to_folder
     from reformer.terminal import printable
 
-    found = convert_to_folder(name, folder, length=length, layers=layers, kind=kind, window=window)
+    found = convert_to_folder(
+        name, folder, length=length, layers=layers, kind=kind, window=window, accept_licence=accept_licence
+    )
     weights = sum(parameter.numel() for parameter in found.model.parameters())
     typer.echo(
         printable(

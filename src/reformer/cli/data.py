@@ -20,9 +20,8 @@ def list_() -> None:
         download = "none" if entry.archive is None else f"{entry.archive.size / 1e6:.0f} MB"
         table.add_row(entry.name, entry.description, download)
     for entry in PRETRAINED.values():
-        size = sum(archive.size for archive, _ in (entry.weights, entry.tokenizer))
         told = f"{entry.description}; licence {entry.licence} (finetune.start_from)"
-        table.add_row(entry.name, told, f"{size / 1e6:.0f} MB")
+        table.add_row(entry.name, told, f"{entry.size / 1e6:.0f} MB")
     PlainConsole().print(table)
 
 

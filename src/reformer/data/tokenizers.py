@@ -120,6 +120,9 @@ def load_tokenizer(name_or_path: str | os.PathLike[str]) -> PreTrainedTokenizerF
             "use one with a tokenizer.json",
         )
     tokenizer.model_max_length = VERY_LARGE_INTEGER
+    # Those made for sentence vectors cut and pad every text to a length that their file names.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
     return tokenizer
 
 

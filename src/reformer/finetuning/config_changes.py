@@ -30,6 +30,7 @@ CHANGEABLE = (
     "recompute",
     "reversible",
     "rope_theta",
+    "rotary_scaling",
     "token_dropout",
     "wide_dropout",
     "wide_rows",

@@ -17,7 +17,7 @@ MOST_ADAPTERS = 16
 """Adapters upon each other, at most."""
 
 
-def load_pretrained(place: str) -> PreTrainedModel:
+def load_pretrained(place: str, *, accept_licence: bool = False) -> PreTrainedModel:
     """The model that was saved there, with the head and the configuration it was trained with, in evaluation mode.
 
     A model of another architecture is converted, see `reformer.models.pretrained.convert`. Where an adapter was saved,
@@ -26,15 +26,16 @@ def load_pretrained(place: str) -> PreTrainedModel:
     Args:
         place: a run folder of `reformer train`, any folder that `save_pretrained` has written, or a name on the
             Hugging Face hub. A folder that exists is taken first.
+        accept_licence: of a model to convert, take one whose licence forbids some uses.
 
     Raises:
         FinetuningError: there is no such model, it is none of ours, its training has not finished, or weights are
             missing in it or unknown, which are named; of an adapter, its model is not there, not the same, or itself.
     """
-    return _load(place, ())
+    return _load(place, (), accept_licence)
 
 
-def _load(place: str, above: tuple[Path, ...]) -> PreTrainedModel:
+def _load(place: str, above: tuple[Path, ...], accept_licence: bool) -> PreTrainedModel:
     """See `load_pretrained`; `above` are the folders of the adapters that this model is to be the base of."""
     folder = Path(place)
     if not folder.is_dir():
@@ -51,14 +52,15 @@ def _load(place: str, above: tuple[Path, ...]) -> PreTrainedModel:
         )
     head = _head(place)
     if head is None:
-        return converted(place).model
+        return converted(place, accept_licence=accept_licence).model
     if (folder / ADAPTER).is_file() and (folder / ADAPTER_CONFIG).is_file():
         if folder.resolve() in above or len(above) == MOST_ADAPTERS:
             chain = ", of ".join(map(str, above))
             raise FinetuningError(
                 f"{place}: this is an adapter of itself, or of too many: {chain}; give one of a model"
             )
-        return load_adapter(folder, _load(base_of(folder), (*above, folder.resolve())), head)
+        # Whoever trained the adapter has accepted the licence of its model.
+        return load_adapter(folder, _load(base_of(folder), (*above, folder.resolve()), True), head)
     try:
         with no_progress_bars():
             return head.from_pretrained(place).eval()

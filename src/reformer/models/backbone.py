@@ -295,8 +295,10 @@ class ReformerModel(ReformerPreTrainedModel):
         """The same tokens with the waves of rotary positions and of the time bias, and those that all see."""
         rotary = time = None
         if self.config.position_embedding_type == "rotary":
-            thetas, size = self.config.theta_of_kinds, self.config.attention_head_size
-            waves = {theta: rotary_waves(tokens.positions, size, theta) for theta in dict.fromkeys(thetas.values())}
+            thetas, width, scaling = self.config.theta_of_kinds, self.config.rotary_width, self.config.rotary_scaling
+            waves = {
+                theta: rotary_waves(tokens.positions, width, theta, scaling) for theta in dict.fromkeys(thetas.values())
+            }
             rotary = {kind: waves[theta] for kind, theta in thetas.items()}
         if self.config.global_tokens:
             tokens = tokens.with_global(self.config.global_tokens, self.config.is_decoder)

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from reformer.nn.channels import Channels, StreamChannels
+from reformer.nn.rotary_scaling import Scaling, attention_factor, rotary_frequencies
 
 
 class AxialPositions(nn.Module):
@@ -68,7 +69,7 @@ class SinusoidalPositions(nn.Module):
         self.hidden_size, self.base = hidden_size, base
 
     def forward(self, positions: Int[Tensor, "batch length"]) -> Float[Tensor, "batch length hidden"]:
-        cosine, sine = _waves(positions, self.hidden_size, self.base)
+        cosine, sine = _waves(positions, rotary_frequencies(self.hidden_size, self.base, device=positions.device))
         return torch.cat((sine, cosine), -1)
 
 
@@ -76,9 +77,19 @@ RotaryWaves = tuple[Float[Tensor, "batch 1 length half"], Float[Tensor, "batch 1
 """Cosines and sines of positions."""
 
 
-def rotary_waves(positions: Int[Tensor, "batch length"], head_dim: int, base: float = 10000.0) -> RotaryWaves:
-    """Cosines and sines for `rotate`, to be shared by all layers."""
-    cosine, sine = _waves(positions, head_dim, base)
+def rotary_waves(
+    positions: Int[Tensor, "batch length"], width: int, base: float | int = 10000.0, scaling: Scaling | None = None
+) -> RotaryWaves:
+    """Cosines and sines for `rotate`, to be shared by all layers.
+
+    Args:
+        width: how many channels of a head turn.
+        base: see `rotary_frequencies`.
+        scaling: of the frequencies; its `attention_factor` lengthens the waves.
+    """
+    cosine, sine = _waves(positions, rotary_frequencies(width, base, scaling, positions.device))
+    if (factor := attention_factor(scaling)) != 1:
+        cosine, sine = cosine * factor, sine * factor
     return cosine[:, None], sine[:, None]
 
 
@@ -86,7 +97,8 @@ def rotate(
     vectors: Float[Tensor, "batch heads length head_dim"],
     waves: RotaryWaves,
 ) -> Float[Tensor, "batch heads length head_dim"]:
-    """Turn pairs of coordinates by the position, so that a score depends on the distance (Su et al. 2021)."""
+    """Turn pairs of coordinates by the position, so that a score depends on the distance (Su et al. 2021). Channels
+    beyond those that the waves have stay as they are."""
     cosine, sine = (wave.to(vectors.dtype) for wave in waves)
     return _Rotation.apply(vectors, cosine, sine)  # pyright: ignore[reportReturnType]
 
@@ -106,12 +118,12 @@ class _Rotation(torch.autograd.Function):
 
 
 def _turn(vectors: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    left, right = vectors.chunk(2, -1)
-    return torch.cat((left * cosine - right * sine, right * cosine + left * sine), -1)
+    half = cosine.shape[-1]
+    left, right, rest = vectors[..., :half], vectors[..., half : 2 * half], vectors[..., 2 * half :]
+    return torch.cat((left * cosine - right * sine, right * cosine + left * sine, rest), -1)
 
 
-def _waves(positions: Tensor, width: int, base: float) -> tuple[Tensor, Tensor]:
+def _waves(positions: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
     # float32 cannot tell position 10^9 from its neighbour.
-    half = torch.arange(0, width, 2, device=positions.device, dtype=torch.float64)
-    angles = positions[..., None] * base ** -(half / width)
+    angles = positions[..., None] * frequencies
     return angles.cos().float(), angles.sin().float()

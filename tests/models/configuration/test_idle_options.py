@@ -27,6 +27,8 @@ IDLE = {
     "axial_pos_shape": [16, 16],
     "axial_pos_embds_dim": [12, 20],
     "rope_theta": 500.0,
+    "rotary_scaling": {"rope_type": "linear", "factor": 2.0},
+    "partial_rotary_factor": 0.5,
     "global_tokens": [0, 1],
     "recompute": True,
     "wide_rows": 97,

@@ -44,8 +44,10 @@ SHAPES: dict[str, dict[str, Any]] = {
         "cls_token_id": 2,
         "sep_token_id": 3,
     },
+    "eurobert": DECODER,
     "llama": DECODER | {"attention_bias": True},
     "mistral": DECODER | {"sliding_window": 7, "head_dim": 8},
+    "phi3": DECODER | {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5, "rope_theta": 500.0}},
     "qwen2": DECODER | {"tie_word_embeddings": True},
     "qwen3": DECODER | {"head_dim": 16},
     "reformer": {
@@ -74,7 +76,7 @@ MAPPINGS = {
     "causal": modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING,
     "labels": modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
 }
-ENCODERS = ("bert", "roberta", "xlm-roberta", "electra", "distilbert", "modernbert")
+ENCODERS = ("bert", "roberta", "xlm-roberta", "electra", "distilbert", "modernbert", "eurobert")
 CASES = [(name, head) for name in SHAPES for head in ("body", "masked" if name in ENCODERS else "causal")]
 CASES += [("bert", "labels"), ("xlm-roberta", "labels")]
 

@@ -49,13 +49,55 @@ def test_what_was_converted_is_saved_loaded_and_learns(name, tmp_path):
     assert all(parameter.grad is not None for parameter in ours.parameters())
 
 
-@pytest.mark.parametrize("name", ["llama", "mistral", "qwen2", "qwen3"])
+@pytest.mark.parametrize("name", ["llama", "mistral", "phi3", "qwen2", "qwen3"])
 def test_a_decoder_writes_what_the_original_writes(name, tmp_path):
     theirs = build(name, "causal")
     theirs.save_pretrained(tmp_path)
     ours, ids = convert(tmp_path).model, torch.randint(4, VOCABULARY, (2, 12))
     options = {"max_new_tokens": 12, "do_sample": False, "pad_token_id": 1, "eos_token_id": None}
     assert torch.equal(ours.generate(input_ids=ids, **options), theirs.generate(input_ids=ids, **options))
+
+
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+YARN = {"rope_type": "yarn", "factor": 4.0}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "scaling",
+    [
+        {"rope_type": "linear", "factor": 3.0},
+        LLAMA3,
+        YARN,
+        YARN | {"attention_factor": 1.3, "beta_fast": 8.0, "beta_slow": 2.0},
+        YARN | {"mscale": 0.7, "mscale_all_dim": 1.2},
+        YARN | {"truncate": False},
+        YARN | {"factor": None},
+    ],
+)
+def test_scaled_rotary_positions_are_the_originals(scaling, tmp_path):
+    # So short that every share of every frequency is met.
+    scaling = scaling | {"rope_theta": 100.0, "original_max_position_embeddings": 20}
+    theirs = build("llama", head_dim=16, rope_parameters=scaling, max_position_embeddings=100)
+    theirs.save_pretrained(tmp_path)
+    converted, ids = convert(tmp_path), torch.randint(4, VOCABULARY, (2, 90))
+    expected, ours = theirs(ids).last_hidden_state, converted.model
+    assert (ours(ids).last_hidden_state - expected).abs().max() < 1e-4
+    ours.config.rotary_scaling = None
+    assert (ours(ids).last_hidden_state - expected).abs().max() > 0.05
+
+
+@torch.no_grad()
+def test_the_positions_of_both_kinds_of_layers_are_scaled(tmp_path):
+    rope = {
+        name: {"rope_type": "linear", "factor": 2.0, "rope_theta": theta}
+        for name, theta in (("full_attention", 500.0), ("sliding_attention", 100.0))
+    }
+    theirs = build("modernbert", rope_parameters=rope)
+    theirs.save_pretrained(tmp_path)
+    ours, ids = convert(tmp_path).model, torch.randint(4, VOCABULARY, (1, 60))
+    assert ours.config.rotary_scaling == {"rope_type": "linear", "factor": 2.0}
+    assert (ours(ids).last_hidden_state - theirs(ids).last_hidden_state).abs().max() < 1e-4
 
 
 def test_the_lowest_layers_are_those_of_the_original(tmp_path):
@@ -123,8 +165,18 @@ def test_layers_with_other_rotary_positions_stay_apart(tmp_path):
         ("electra", {"embedding_size": 16}, "embedding_size=16: our model has no such part; expected 32"),
         (
             "llama",
-            {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}},
-            "'linear'.*: our rotary positions are not scaled",
+            {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}},
+            "rope_type='dynamic': expected one of default, linear, llama3, yarn; positions whose scale depends",
+        ),
+        (
+            "modernbert",
+            {
+                "rope_parameters": {
+                    "full_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 160000.0},
+                    "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+                }
+            },
+            "ours scale the positions of all layers alike",
         ),
         ("reformer", {"is_decoder": False}, "local_num_chunks_before=1 and local_num_chunks_after=0: our windows"),
         ("reformer", {"num_buckets": None}, "num_buckets=None: expected a number"),
@@ -227,3 +279,34 @@ def test_a_difference_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr("reformer.models.pretrained.bert.activation", lambda name: "relu")
     with pytest.raises(PretrainedError, match=r"answers differ by up to .* at most 1e-04 was expected"):
         convert(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        "---\nlanguage: en\nlicense: cc-by-nc-4.0\n---\n# A model\n",
+        '---\nlicense: other\nlicense_name: "my-research-license"\n---\n',
+        "---\nlicense: CC-BY-ND-4.0 # no changes\n---\n",
+        None,
+    ],
+)
+def test_a_licence_that_forbids_some_uses_has_to_be_accepted(card, tmp_path):
+    build("bert").save_pretrained(tmp_path)
+    if card is None:
+        config = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps(config | {"license": "non-commercial"}))
+    else:
+        (tmp_path / "README.md").write_text(card)
+    with pytest.raises(PretrainedError, match=r"its licence, .*, forbids some uses; .* --accept-licence"):
+        convert(tmp_path)
+    assert convert(tmp_path, accept_licence=True).difference < 1e-4
+
+
+@pytest.mark.parametrize(
+    "card",
+    ["---\nlicense: apache-2.0\n---\nlicense: cc-by-nc-4.0\n", "license: cc-by-nc-4.0\n", "---\nlicense: [mit]\n---"],
+)
+def test_other_licences_are_taken(card, tmp_path):
+    build("bert").save_pretrained(tmp_path)
+    (tmp_path / "README.md").write_text(card)
+    assert convert(tmp_path).difference < 1e-4

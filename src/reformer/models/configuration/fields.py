@@ -98,6 +98,12 @@ class ReformerFields(PreTrainedConfig):
         axial_pos_shape, axial_pos_embds_dim: for axial positions, the table's sides, whose product bounds the
             length, and their widths, which add up to `hidden_size`.
         rope_theta: the base of rotary positions, or one for each kind of attention: `{"full": 160000, "local": 10000}`.
+        rotary_scaling: scale rotary positions, so that a model reads longer texts than it first learned from:
+            `{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192}`; or "linear" with a factor; or "yarn" with factor and
+            `original_max_position_embeddings`, and if it differs `attention_factor`, `beta_fast`, `beta_slow`,
+            `truncate`. None for none.
+        partial_rotary_factor: the share of a head's channels that rotary positions turn, the first ones.
         max_position_embeddings: the greatest length; longer input is refused. For rotary, sinusoidal and no
             positions, and for axial ones up to the table's product, it may be changed when loading.
         token_dropout: the probability with which a token goes without its own embedding in training, so that what is
@@ -195,6 +201,8 @@ class ReformerFields(PreTrainedConfig):
     axial_pos_shape: list[int] | tuple[int, ...] | None = None
     axial_pos_embds_dim: list[int] | tuple[int, ...] | None = None
     rope_theta: float | int | dict[str, float | int] = 10000.0
+    rotary_scaling: dict[str, str | float | int | bool] | None = None
+    partial_rotary_factor: float | int = 1.0
     max_position_embeddings: int = 1 << 20
     token_dropout: float | int = 0.0
     hidden_dropout_prob: float | int = 0.0
@@ -262,6 +270,11 @@ class ReformerFields(PreTrainedConfig):
         """The base of rotary positions of each kind of attention."""
         theta = self.rope_theta
         return dict(theta) if isinstance(theta, dict) else dict.fromkeys(ATTENTION_KINDS, theta)
+
+    @property
+    def rotary_width(self) -> int:
+        """How many channels of a head rotary positions turn."""
+        return int(self.attention_head_size * self.partial_rotary_factor)
 
     @property
     def heads_sharing_keys(self) -> int:

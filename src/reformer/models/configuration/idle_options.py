@@ -72,7 +72,7 @@ DEPENDENCES = (
         ("recompute",), lambda fields: fields("residual_streams") == 1, "residual_streams=1, and reversible=False"
     ),
     Dependence(
-        ("rope_theta",),
+        ("rope_theta", "rotary_scaling", "partial_rotary_factor"),
         lambda fields: fields("position_embedding_type") == "rotary",
         'position_embedding_type="rotary"',
     ),

@@ -1,5 +1,6 @@
 """Base class of the architectures whose weights become ours."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -7,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedConfig
 
 from reformer.models.pretrained.weights import PretrainedError, Weights
+from reformer.nn.rotary_scaling import OPTIONAL, REQUIRED
 
 ACTIVATIONS = {
     "relu": "relu",
@@ -76,17 +78,32 @@ def require(theirs: PreTrainedConfig, expected: Mapping[str, Any]) -> None:
             )
 
 
-def require_plain_rotary(theirs: PreTrainedConfig, rope: Mapping[str, Any]) -> None:
-    """Refuse rotary positions that are scaled, or that turn a part of the channels alone.
+def rotary(theirs: PreTrainedConfig, rope: Mapping[str, Any]) -> dict[str, Any]:
+    """Our fields of rotary positions but for their base, from transformers' parameters.
 
     Raises:
-        PretrainedError: they are.
+        PretrainedError: they depend on the length of a text, or are of a type that ours has not.
     """
-    if rope["rope_type"] != "default" or rope.get("partial_rotary_factor", 1.0) != 1.0:
+    kind = rope["rope_type"]
+    fields: dict[str, Any] = {"partial_rotary_factor": rope.get("partial_rotary_factor", 1.0)}
+    if kind == "default":
+        return fields
+    if kind not in REQUIRED:
         raise PretrainedError(
-            f"a model of type {theirs.model_type!r} with rope_parameters={dict(rope)}: our rotary positions are not "
-            "scaled and turn every channel; expected rope_type 'default' and no partial_rotary_factor"
+            f"a model of type {theirs.model_type!r} with rope_type={kind!r}: expected one of default, "
+            f"{', '.join(REQUIRED)}; positions whose scale depends on the length of the text would change what was read"
         )
+    names = (*REQUIRED[kind], *OPTIONAL[kind])
+    scaling = {name: rope[name] for name in names if rope.get(name) is not None}
+    if kind == "yarn":
+        original = rope["original_max_position_embeddings"]
+        scaling.setdefault("factor", theirs.max_position_embeddings / original)
+        if rope.get("mscale") and rope.get("mscale_all_dim") and "attention_factor" not in scaling:
+            over, under = (
+                1 + 0.1 * rope[name] * math.log(max(1.0, scaling["factor"])) for name in ("mscale", "mscale_all_dim")
+            )
+            scaling["attention_factor"] = over / under
+    return fields | {"rotary_scaling": {"rope_type": kind, **scaling}}
 
 
 def activation(name: str) -> str:

@@ -21,6 +21,7 @@ from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.classification import ReformerForTokenClassification
 from reformer.models.heads.language import ReformerForCausalLM, ReformerForMaskedLM
 from reformer.models.pretrained.architecture import Architecture, State
+from reformer.models.pretrained.licence import check_licence
 from reformer.models.pretrained.table import ARCHITECTURES
 from reformer.models.pretrained.weights import PretrainedError, Weights
 from reformer.models.progress_bars import no_load_report
@@ -63,6 +64,7 @@ def convert(
     layers: int | None = None,
     kind: str | None = None,
     window: int | None = None,
+    accept_licence: bool = False,
 ) -> Converted:
     """The model of transformers at a place as one of ours, with the same answers.
 
@@ -74,12 +76,13 @@ def convert(
         layers: keep so many of the lowest layers; None for all.
         kind: the kind of attention of those layers that see all: "local" or "local+lsh"; None leaves them.
         window: its windows, in tokens to each side, the token itself included.
+        accept_licence: take a model whose card or configuration names a licence that forbids some uses.
 
     Raises:
-        PretrainedError: a type that is unknown or has options that ours lacks, weights that are missing or left over, a
-            difference of more than 1e-4, or choices that do not fit the model.
+        PretrainedError: a licence that was not accepted, a type that is unknown or has options that ours lacks, weights
+            that are missing or left over, a difference of more than 1e-4, or choices that do not fit the model.
     """
-    theirs, head, architecture = _load(str(place))
+    theirs, head, architecture = _load(str(place), accept_licence)
     config = theirs.config
     whole, dropped = _converted(theirs, head, architecture, architecture.fields(config))
     difference = greatest_difference(theirs, whole, architecture.exact_length(config))
@@ -96,7 +99,7 @@ def convert(
     return Converted(model, difference, dropped)
 
 
-def _load(place: str) -> tuple[PreTrainedModel, type[PreTrainedModel], Architecture]:
+def _load(place: str, accept_licence: bool) -> tuple[PreTrainedModel, type[PreTrainedModel], Architecture]:
     """Their model, our class for it, and its architecture."""
     try:
         found, _ = PreTrainedConfig.get_config_dict(place)
@@ -111,6 +114,7 @@ def _load(place: str) -> tuple[PreTrainedModel, type[PreTrainedModel], Architect
         raise PretrainedError(
             f"{place}: a model of type {kind!r} cannot be converted; expected one of {', '.join(ARCHITECTURES)}"
         )
+    check_licence(place, found, accept_licence)
     loader, ours = next((pair for end, pair in HEADS.items() if name.endswith(end)), (AutoModel, ReformerModel))
     architecture = ARCHITECTURES[kind]
     try:

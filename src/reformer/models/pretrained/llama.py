@@ -1,4 +1,4 @@
-"""Decoders of the shape of Llama: Llama, Qwen2, Qwen3, Mistral."""
+"""Decoders of the shape of Llama: Llama, Qwen2, Qwen3, Mistral, Phi-3; and EuroBERT, an encoder of that shape."""
 
 from typing import Any, ClassVar
 
@@ -11,7 +11,7 @@ from reformer.models.pretrained.architecture import (
     State,
     activation,
     require,
-    require_plain_rotary,
+    rotary,
 )
 from reformer.models.pretrained.weights import Weights
 
@@ -27,7 +27,6 @@ class Llama(Architecture):
 
     def fields(self, theirs: Any) -> dict[str, Any]:
         rope = theirs.rope_parameters
-        require_plain_rotary(theirs, rope)
         require(theirs, {"mlp_bias": False, "pretraining_tp": 1})
         layers = [KINDS[name] for name in getattr(theirs, "layer_types", ["full_attention"] * theirs.num_hidden_layers)]
         heads = theirs.num_attention_heads
@@ -35,6 +34,7 @@ class Llama(Architecture):
         return (
             PLAIN
             | window
+            | rotary(theirs, rope)
             | {
                 "vocab_size": theirs.vocab_size,
                 "hidden_size": theirs.hidden_size,
@@ -58,7 +58,7 @@ class Llama(Architecture):
             }
         )
 
-    def body(self, weights: Weights, theirs: PreTrainedConfig, layers: int) -> State:
+    def body(self, weights: Weights, theirs: Any, layers: int) -> State:
         state = weights.module("embeddings", "embed_tokens") | weights.module("norm", "norm")
         for number in range(layers):
             attention, feed_forward = (f"encoder.sublayers.{2 * number + part}" for part in (0, 1))
@@ -111,3 +111,36 @@ class Mistral(Llama):
             return fields
         kinds = ["local"] * theirs.num_hidden_layers
         return fields | {"attention_layers": kinds, "local_window": theirs.sliding_window}
+
+
+class Phi3(Mistral):
+    """Phi-3: a Mistral whose projections are joined, and whose positions may turn a part of the channels."""
+
+    def fields(self, theirs: Any) -> dict[str, Any]:
+        require(theirs, {"resid_pdrop": 0.0, "embd_pdrop": 0.0})
+        return super().fields(theirs)
+
+    def body(self, weights: Weights, theirs: Any, layers: int) -> State:
+        size = getattr(theirs, "head_dim", None) or theirs.hidden_size // theirs.num_attention_heads
+        heads, keys, inner = (
+            theirs.num_attention_heads * size,
+            theirs.num_key_value_heads * size,
+            theirs.intermediate_size,
+        )
+        for number in range(theirs.num_hidden_layers):
+            attention, feed_forward = f"layers.{number}.self_attn", f"layers.{number}.mlp"
+            rows = {f"{attention}.q_proj": heads, f"{attention}.k_proj": keys, f"{attention}.v_proj": keys}
+            weights.split(f"{attention}.qkv_proj", rows)
+            weights.split(
+                f"{feed_forward}.gate_up_proj", {f"{feed_forward}.gate_proj": inner, f"{feed_forward}.up_proj": inner}
+            )
+        return super().body(weights, theirs, layers)
+
+
+class EuroBert(Llama):
+    """EuroBERT: a Llama that reads both sides (Boizard et al. 2025)."""
+
+    global_tokens = (0, -1)
+
+    def fields(self, theirs: Any) -> dict[str, Any]:
+        return super().fields(theirs) | {"is_decoder": False, "use_cache": False, "special_tokens": True}

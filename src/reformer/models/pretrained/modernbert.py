@@ -11,9 +11,9 @@ from reformer.models.pretrained.architecture import (
     State,
     activation,
     require,
-    require_plain_rotary,
+    rotary,
 )
-from reformer.models.pretrained.weights import Weights
+from reformer.models.pretrained.weights import PretrainedError, Weights
 
 
 class ModernBert(Architecture):
@@ -25,35 +25,43 @@ class ModernBert(Architecture):
     def fields(self, theirs: Any) -> dict[str, Any]:
         require(theirs, {"classifier_activation": theirs.hidden_activation})
         rope = theirs.rope_parameters
-        for name in KINDS:
-            require_plain_rotary(theirs, rope[name])
-        return PLAIN | {
-            "vocab_size": theirs.vocab_size,
-            "hidden_size": theirs.hidden_size,
-            "num_attention_heads": theirs.num_attention_heads,
-            "attention_head_size": theirs.hidden_size // theirs.num_attention_heads,
-            "feed_forward_size": theirs.intermediate_size,
-            "hidden_act": activation(theirs.hidden_activation),
-            "gated_feed_forward": True,
-            "layer_norm_eps": theirs.norm_eps,
-            "norm_order": "first",
-            "special_tokens": True,
-            "attention_bias": "all" if theirs.attention_bias else "none",
-            "attention_layers": [KINDS[name] for name in theirs.layer_types],
-            # Half of the window lies on each side.
-            "local_window": theirs.local_attention // 2 + 1,
-            "position_embedding_type": "rotary",
-            "rope_theta": {
-                "local": rope["sliding_attention"]["rope_theta"],
-                **dict.fromkeys(("full", "lsh", "local+lsh"), rope["full_attention"]["rope_theta"]),
-            },
-            "max_position_embeddings": theirs.max_position_embeddings,
-            "hidden_dropout_prob": theirs.mlp_dropout,
-            "tie_word_embeddings": theirs.tie_word_embeddings,
-            "lm_transform": True,
-        }
+        scaling, other = (rotary(theirs, rope[name]) for name in KINDS)
+        if scaling != other:
+            raise PretrainedError(
+                f"a model of type {theirs.model_type!r} with rope_parameters={rope}: ours scale the positions of all "
+                "layers alike"
+            )
+        return (
+            PLAIN
+            | scaling
+            | {
+                "vocab_size": theirs.vocab_size,
+                "hidden_size": theirs.hidden_size,
+                "num_attention_heads": theirs.num_attention_heads,
+                "attention_head_size": theirs.hidden_size // theirs.num_attention_heads,
+                "feed_forward_size": theirs.intermediate_size,
+                "hidden_act": activation(theirs.hidden_activation),
+                "gated_feed_forward": True,
+                "layer_norm_eps": theirs.norm_eps,
+                "norm_order": "first",
+                "special_tokens": True,
+                "attention_bias": "all" if theirs.attention_bias else "none",
+                "attention_layers": [KINDS[name] for name in theirs.layer_types],
+                # Half of the window lies on each side.
+                "local_window": theirs.local_attention // 2 + 1,
+                "position_embedding_type": "rotary",
+                "rope_theta": {
+                    "local": rope["sliding_attention"]["rope_theta"],
+                    **dict.fromkeys(("full", "lsh", "local+lsh"), rope["full_attention"]["rope_theta"]),
+                },
+                "max_position_embeddings": theirs.max_position_embeddings,
+                "hidden_dropout_prob": theirs.mlp_dropout,
+                "tie_word_embeddings": theirs.tie_word_embeddings,
+                "lm_transform": True,
+            }
+        )
 
-    def body(self, weights: Weights, theirs: PreTrainedConfig, layers: int) -> State:
+    def body(self, weights: Weights, theirs: Any, layers: int) -> State:
         state = weights.module("embeddings", "embeddings.tok_embeddings")
         state |= weights.module("encoder.sublayers.0.norm", "embeddings.norm") | weights.module("norm", "final_norm")
         for number in range(layers):
@@ -66,13 +74,13 @@ class ModernBert(Architecture):
             state |= weights.module(f"{attention}.function.output", f"{theirs_of}.attn.Wo")
             state |= weights.module(f"{feed_forward}.norm", f"{theirs_of}.mlp_norm")
             state |= weights.module(f"{feed_forward}.function.outer", f"{theirs_of}.mlp.Wo")
-            for prefix, joined, names in (
-                (attention, "attn.Wqkv", ("query", "key", "value")),
-                (feed_forward, "mlp.Wi", ("inner", "gate")),
+            for prefix, joined, names, rows in (
+                (attention, "attn.Wqkv", ("query", "key", "value"), theirs.hidden_size),
+                (feed_forward, "mlp.Wi", ("inner", "gate"), theirs.intermediate_size),
             ):
-                for name, weight in weights.module("", f"{theirs_of}.{joined}").items():
-                    parts = zip(names, weight.chunk(len(names)), strict=True)
-                    state |= {f"{prefix}.function.{part}{name}": piece.clone() for part, piece in parts}
+                weights.split(f"{theirs_of}.{joined}", {f"{theirs_of}.{name}": rows for name in names})
+                for name in names:
+                    state |= weights.module(f"{prefix}.function.{name}", f"{theirs_of}.{name}")
         for number in range(layers, theirs.num_hidden_layers):
             weights.drop(rf"layers\.{number}\..*")
         return state

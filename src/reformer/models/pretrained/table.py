@@ -2,7 +2,7 @@
 
 from reformer.models.pretrained.architecture import Architecture
 from reformer.models.pretrained.bert import Bert, DistilBert, Electra, Roberta
-from reformer.models.pretrained.llama import Llama, Mistral, Qwen2, Qwen3
+from reformer.models.pretrained.llama import EuroBert, Llama, Mistral, Phi3, Qwen2, Qwen3
 from reformer.models.pretrained.modernbert import ModernBert
 from reformer.models.pretrained.reformer import TransformersReformer
 
@@ -13,8 +13,10 @@ ARCHITECTURES: dict[str, Architecture] = {
     "electra": Electra(),
     "distilbert": DistilBert(),
     "modernbert": ModernBert(),
+    "eurobert": EuroBert(),
     "llama": Llama(),
     "mistral": Mistral(),
+    "phi3": Phi3(),
     "qwen2": Qwen2(),
     "qwen3": Qwen3(),
     "reformer": TransformersReformer(),

@@ -37,6 +37,17 @@ class Weights:
             found[f"{ours}.bias"] = self.take(f"{theirs}.bias")
         return found
 
+    def split(self, theirs: str, parts: Mapping[str, int]) -> None:
+        """Put several modules in the place of one: names, and how many of its rows each of them has, in their order."""
+        for name, weight in self.module("", theirs).items():
+            if weight.shape[0] != sum(parts.values()):
+                raise PretrainedError(
+                    f"the weight {theirs}{name} has {weight.shape[0]} rows; expected {sum(parts.values())}, of "
+                    f"{', '.join(parts)}"
+                )
+            pieces = weight.split(list(parts.values()))
+            self._left |= {f"{part}{name}": piece.clone() for part, piece in zip(parts, pieces, strict=True)}
+
     def drop(self, pattern: str) -> None:
         """Leave out those whose whole names match the regular expression."""
         gone = [name for name in self._left if re.fullmatch(pattern, name)]
