@@ -174,7 +174,7 @@ def test_what_the_model_has_already_may_be_said_again():
     ("fields", "layers", "message"),
     [
         ({}, ["local"], "give a kind for each of these 2 layers"),
-        ({}, "local", "give a kind for each of these 2 layers"),
+        ({}, "local", "layer 0 has learned one projection .* 'local' it would need queries, keys and their"),
         ({}, ["local", "local"], "layer 0 has learned one projection .* 'local' it would need queries, keys and their"),
         ({"shared_query_key": False}, ["full", "full"], "layer 0 has learned queries and keys of unit length"),
         ({}, ["lsh", "fourier"], "layer 1 can become another whole layer alone"),
