@@ -1,9 +1,10 @@
 """The tables of what was learned, each from the results of one case."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from benchmarks.markdown import Cell, Result, columns, grid
+from benchmarks.markdown import Cell, Result, by_length, columns, grid
 from benchmarks.table import OURS, Row, duration, in_order, short, size
 
 PAPER: dict[str, dict[str, float]] = {
@@ -216,6 +217,63 @@ def fine_tuning(result: Result) -> str:
         part = trained["shared"]["weights"] / trained["whole"]["weights"]
         found.append(f"- Six layers on two layers' weights: {part:.2f} of the model's weights.")
     return table + "\n\n" + "\n".join(found)
+
+
+def reading(result: Result) -> str:
+    """Scores of each manner of reading; time and memory of one text by its length; what is said for and against."""
+    rows = [row for row in in_order(result) if row["action"] != "train"]
+    score = {row["contender"]: row for row in rows if row["action"] == "score"}
+    parts = []
+    for family, measures in READING.items():
+        cells: dict[str, Cell] = {
+            family: lambda row: row["manner"],
+            "learned": lambda row: "in this manner" if row["learned"] else "in short documents",
+            **{told: partial(_fact, name) for name, told in measures.items()},
+            "time": lambda row: duration(row["median_seconds"]),
+            "memory": lambda row: size(row["peak_bytes"]),
+        }
+        parts.append(columns((row for row in score.values() if row["family"] == family), cells))
+    read = [row | {"contender": row["manner"]} for row in rows if row["action"] == "read"]
+    parts.append(by_length(read, lambda row: duration(row["median_seconds"]), "one text, time"))
+    parts.append(by_length(read, lambda row: size(row["peak_bytes"]), "one text, memory"))
+    return "\n\n".join([*parts, "\n".join(_does_length_pay(score, read))])
+
+
+READING = {
+    "entities": {"f1": "F1", "short f1": "F1, short", "short recall": "recall, short", "consistent": "alike"},
+    "evidence at the end": {"accuracy": "accuracy"},
+}
+"""What is told of each family of the case `reading`, and the head of its column."""
+
+
+def _fact(name: str, row: Row) -> str:
+    return f"{row['facts'][name]:.4f}"
+
+
+def _does_length_pay(score: dict[str, Row], read: list[Row]) -> Iterator[str]:
+    """Differences of the scores and ratios of the times, for those manners that were measured."""
+    for family, measures in READING.items():
+        for end, weights in (("", "weights from short documents"), (", learned", "each with weights that learned so")):
+            for pair, told in AGAINST.items():
+                names = [f"{family}: {manner}{end}" for manner in pair]
+                if score.keys() >= set(names):
+                    mine, other = (score[name]["facts"] for name in names)
+                    gains = ", ".join(f"{mine[name] - other[name]:+.4f} {head}" for name, head in measures.items())
+                    yield f"- {told}, {family}, {weights}: {gains}."
+    seconds = {(row["manner"], row["length"]): row["median_seconds"] for row in read}
+    for length in sorted({length for _, length in seconds}):
+        if {("windows", length), ("full attention", length)} <= seconds.keys():
+            part = seconds["windows", length] / seconds["full attention", length]
+            yield f"- Windows take {part:.2f} of the time of full attention on a text of {short(length)} tokens."
+
+
+AGAINST = {
+    ("windows", "full attention"): "Windows against full attention",
+    ("windows", "sliding pieces"): "Windows against sliding pieces, the usual way",
+    ("full attention", "sliding pieces"): "Full attention over whole documents against sliding pieces",
+    ("windows and hashes", "windows"): "Windows and hashes against windows alone",
+}
+"""Pairs of manners that answer whether length pays, and what their comparison is called."""
 
 
 def _percent(part: float) -> str:

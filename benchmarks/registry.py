@@ -24,6 +24,8 @@ from benchmarks.contenders.language_models import (
     training_step,
     transformers_model,
 )
+from benchmarks.contenders.long_reading import LENGTHS as TEXT_LENGTHS
+from benchmarks.contenders.long_reading import MANNERS, long_reading
 from benchmarks.contenders.options import OPTIONS, by_hand, option
 from benchmarks.contenders.ours import attend_only, ours, parts
 from benchmarks.contenders.peers import full, reformer_pytorch_lsh, transformers_lsh
@@ -64,6 +66,7 @@ QUESTIONS = {
     "byte-lm": "How well does each attention model Wikipedia after as many bytes, and where does its reach matter?",
     "forecasting": "How near do forecasts of 96 hours come, beside the last day, the last week and a linear model?",
     "fine-tuning": "What does each way to fine-tune a labeller cost and give, on its own newspaper and on reviews?",
+    "reading": "Does length pay: long documents in pieces, by windows, by windows and hashes, or by full attention?",
     "crf": "What F1 has a linear-chain conditional random field on the newspaper?",
     "gpu-contract": "Do the kernels do on this GPU what the definition says?",
     "gpu-tiles": "Which tilings of the kernels are the fastest on this GPU?",
@@ -292,6 +295,17 @@ _CASES = (
         [80],
         [2],
         "training steps",
+    ),
+    _case(
+        "reading",
+        [contender for family in MANNERS for contender in long_reading(family)],
+        ("train", "score", "read"),
+        TEXT_LENGTHS,
+        [600],
+        warm_up=None,
+        alone=True,
+        apart=True,
+        turns=3,
     ),
     _case(
         "crf",

@@ -41,6 +41,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "byte-lm": ("byte-lm", learning_tables.byte_lm),
     "forecasting": ("forecasting", learning_tables.forecasting),
     "fine-tuning": ("fine-tuning", learning_tables.fine_tuning),
+    "reading": ("reading", learning_tables.reading),
     "crf": ("crf", markdown.crf),
     "unseen": ("unseen", unseen.table),
     "gpu-attention": ("gpu-attention", gpu_tables.gpu_attention),

@@ -101,17 +101,17 @@ def _place(steps: int, name: str) -> Path:
 def _start(steps: int) -> Facts:
     """Train the labeller that every way starts from."""
     tables = _tables("people-daily", START_STEPS * steps, learning_rate=3e-3, num_evaluations=8)
-    return _train(tables | {"model": MODEL}, _place(steps, "start"), "f1")
+    return trained(tables | {"model": MODEL}, _place(steps, "start"), "f1")
 
 
 def _tune(data: str, way: str, steps: int) -> Facts:
     changed = NEW_HEAD.get(way, WAYS[way]) if data != "people-daily" else WAYS[way]
     tables = _tables(data, steps, **({"learning_rate": LORA_RATE} if way == "lora" else {}))
     finetune = {"start_from": str(_place(steps, "start")), **changed}
-    return _train(tables | {"finetune": finetune}, _place(steps, f"{data}-{way}"), SCORES[data])
+    return trained(tables | {"finetune": finetune}, _place(steps, f"{data}-{way}"), SCORES[data])
 
 
-def _train(tables: Tables, place: Path, measure: str) -> Facts:
+def trained(tables: Tables, place: Path, measure: str) -> Facts:
     """Train, or go on where an interrupted case has left it; what is finished is not trained again."""
     from rich.console import Console
 
@@ -126,7 +126,7 @@ def _train(tables: Tables, place: Path, measure: str) -> Facts:
         metrics = train(recipe, place, resume=begun, overwrite=not begun, console=Console(quiet=True))
     told: Mapping[str, Any] = metrics.get("start", {})
     return {
-        "score": metrics["test"][measure],
+        "score": (metrics["test"] or metrics["validation"])[measure],
         "weights": metrics["training"]["weights"],
         "learned": metrics["training"]["learned_weights"],
         "bytes": sum(file.stat().st_size for file in place.glob("*.safetensors")),

@@ -204,6 +204,38 @@ def test_ways_to_fine_tune_are_compared_with_the_start_and_with_the_whole():
     assert "0.45 of the model's weights" in text
 
 
+def test_manners_of_reading_are_compared():
+    def row(family, manner, action="score", length=4096, seconds=2.0, learned=False, **facts):
+        name = f"{family}: {manner}{', learned' * learned}"
+        told = {"family": family, "manner": manner, "learned": learned}
+        return _row(name, length, seconds, action=action, **facts) | told
+
+    def entities(manner, f1, **more):
+        return row(
+            "entities", manner, **more, **{"f1": f1, "short f1": f1 - 0.2, "short recall": 0.5, "consistent": 0.9}
+        )
+
+    rows = [
+        entities("sliding pieces", 0.80),
+        entities("windows", 0.82),
+        entities("windows", 0.85, learned=True),
+        entities("full attention", 0.86, learned=True),
+        row("evidence at the end", "windows", learned=True, accuracy=0.7),
+        row("evidence at the end", "sliding pieces", learned=True, accuracy=0.75),
+        row("entities", "windows", "read", 32 << 10, 3.0, characters=47000, entities=9),
+        row("entities", "full attention", "read", 32 << 10, 60.0, characters=47000, entities=9),
+        row("entities", "windows", "read", 100 << 10, 9.0, characters=147000, entities=9),
+    ]
+    text = learning_tables.reading(_result(rows, actions=("train", "score", "read")))
+    assert "| windows | in short documents | 0.8200 | 0.6200 | 0.5000 | 0.9000 | 2.00 s | 100 MB |" in text
+    assert "| windows | in this manner | 0.7000 | 2.00 s | 100 MB |" in text
+    assert "the usual way, entities, weights from short documents: +0.0200 F1, +0.0200 F1, short" in text
+    assert "Windows against full attention, entities, each with weights that learned so: -0.0100 F1" in text
+    assert "evidence at the end, each with weights that learned so: -0.0500 accuracy" in text
+    assert "| full attention | 60.0 s |  |" in text
+    assert "Windows take 0.05 of the time of full attention on a text of 32k tokens." in text
+
+
 def test_translations_are_compared():
     facts = {"chrf": 10.0, "weights": 1000, "steps": 60, "pairs": 8, "training_seconds": 2.0}
     rows = [_row(name, 60, bleu=bleu, **facts) for name, bleu in (("ours", 20.5), ("plain Transformer", 21.0))]
