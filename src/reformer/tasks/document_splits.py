@@ -67,10 +67,12 @@ def load_splits(recipe: TextDataRecipe, seed: int) -> Splits:
         paths = {"train": recipe.train, "validation": recipe.validation, "test": recipe.test}
         parts = {name: read_source(path, recipe, format=recipe.format) if path else [] for name, path in paths.items()}
     if recipe.columns[1] is None:
-        parts = {name: list(map(_without_labels, documents)) for name, documents in parts.items()}
+        parts = {name: map(_without_labels, documents) for name, documents in parts.items()}
+    learned: Iterable[Document] = parts["train"]
     if recipe.train_fraction is not None:
-        parts["train"] = first_part(list(parts["train"]), recipe.train_fraction)
-    train, validation, test = (list(joined(parts[name], recipe)) for name in ("train", "validation", "test"))
+        learned = first_part(list(learned), recipe.train_fraction)
+    each = (learned, parts["validation"], parts["test"])
+    train, validation, test = (list(joined(documents, recipe)) for documents in each)
     if not validation:
         train, validation = hold_out(train, fraction=recipe.validation_fraction, seed=seed, place=recipe.train)
     return Splits(train, validation, test)
