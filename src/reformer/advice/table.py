@@ -50,13 +50,13 @@ FIELDS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {
         "finetune": {
             "start_from": START,
             "freeze": ["embeddings"],
-            "layer_decay": 0.9,
+            "layer_decay": 0.8,
             "head_learning_rate": 1e-3,
         },
         "model": {**WINDOWS, "classifier_pooling": "mean", "hidden_dropout_prob": 0.1},
         "training": {
             "epochs": 3.0,
-            "learning_rate": 1e-4,
+            "learning_rate": 2e-4,
             "warmup_ratio": 0.08,
             "weight_decay": 0.01,
             "batch_tokens": 2048,
