@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := src tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-faults test-fuzz test-triton test-data check bench docs sanitize wheel test-wheel clean
+.PHONY: help demo test test-slow test-variants test-faults test-fuzz test-triton test-data check bench docs sanitize wheel test-wheel clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ test: $(VENV)/ready-test  ## the tests, on both cores
 
 test-slow: $(VENV)/ready-test  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+test-variants: $(VENV)/ready-test  ## the contract under each variant of the kernels and on older processors' paths (an hour)
+	$(BIN)/python -m tests.variants
 
 test-faults: $(VENV)/ready-test  ## kills, disk errors and power failures at every command that writes (minutes)
 	$(BIN)/python -m tests.faults --output tests/faults/results.json

@@ -19,4 +19,4 @@ if gpu.INTERPRETED and gpu.MISSING is None:
 @pytest.fixture(autouse=True)
 def _one_seed():
     torch.manual_seed(0)
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ.get("REFORMER_TEST_THREADS", "1")))

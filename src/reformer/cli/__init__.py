@@ -16,6 +16,7 @@ from reformer.cli.init import init
 from reformer.cli.predict import predict
 from reformer.cli.score import score
 from reformer.cli.show import show
+from reformer.cli.threads import set_thread_defaults
 from reformer.cli.train import train
 
 __all__ = ["app", "main"]
@@ -37,9 +38,7 @@ def main() -> None:
     """Run the command line."""
     from reformer.terminal import show_messages_plainly
 
-    # Read when PyTorch loads its threads. By default one that waits for another computes on for milliseconds; beside
-    # busy programs it then uses up its turn, and both are put off: ten times as slow.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    set_thread_defaults(os.environ)
     show_messages_plainly()
     try:
         app(prog_name="reformer")
