@@ -97,7 +97,7 @@ def test_a_wide_part_is_as_wide_as_the_labels_allow(monkeypatch):
         _recipe(CLASSES, replace(FOUND, classes={f"c{n}": 4 for n in range(200)}))["model"],
     )
     assert many["wide_rows"] * 200 <= table.WIDE_WEIGHTS < few["wide_rows"] * 200
-    assert few["wide_sizes"] == [1, 2]
+    assert few["wide_sizes"] == [1, 2, 3]
     assert _recipe(CLASSES, offline=True)["model"]["wide_sizes"] == [1, 2, 3]
     assert _recipe(CLASSES, replace(FOUND, scripts={"LATIN": 1.0}), offline=True)["model"]["wide_sizes"] == [
         1,
@@ -138,6 +138,15 @@ def test_a_classifier_keeps_all_layers_where_there_is_time_for_them():
     many = replace(FOUND, piece_counts=(100,) * 3000)
     assert _recipe(CLASSES, many, minutes=15)["finetune"]["keep_layers"] == table.LOWER_HALF
     assert "keep_layers" not in _recipe(CLASSES, many, minutes=30)["finetune"]
+
+
+def test_a_pretrained_model_passes_over_few_texts_more_often():
+    assert "epochs" not in _recipe(CLASSES, offline=True)["training"]
+    assert _recipe(CLASSES)["training"]["epochs"] == 3.0
+    few = replace(FOUND, documents=60, characters=600, piece_counts=(10,) * 60)
+    # 60 texts are two batches of 32.
+    assert _recipe(CLASSES, few)["training"]["epochs"] == pytest.approx(table.MIN_STEPS[CLASSES] * 32 / 60, abs=0.1)
+    assert _recipe(ENTITIES, few)["training"]["epochs"] == table.MIN_STEPS[ENTITIES]
 
 
 def test_hashed_layers_are_for_texts_longer_than_windows():

@@ -42,7 +42,7 @@ def choose(
     further = [
         *_data(task, start, found, own_split, neighbours),
         *_model(task, start, found, _passes(found, minutes) / 2),
-        *_training(task, minutes),
+        *_training(task, minutes, _epochs(task, start, found)),
     ]
     # The last one of a name counts.
     return list({(choice.table, choice.name): choice for choice in (*choices, *further)}.values())
@@ -176,8 +176,19 @@ def _layers(found: Profile) -> Iterator[Choice]:
         yield Choice("model", name, value, told if name == "attention_layers" else "")
 
 
-def _training(task: str, minutes: float) -> Iterator[Choice]:
+def _epochs(task: str, start: str, found: Profile) -> float | None:
+    """Passes over the texts that a warm start is done after."""
+    if start == table.FRESH:
+        return None
+    training = table.FIELDS[task, start]["training"]
+    steps = max(found.pieces / training["batch_tokens"], found.documents / training.get("batch_size", found.documents))
+    return round(max(table.PASSES[task], table.MIN_STEPS[task] / max(1.0, steps)), 1)
+
+
+def _training(task: str, minutes: float, epochs: float | None) -> Iterator[Choice]:
     yield Choice("training", "task", task)
+    if epochs is not None:
+        yield Choice("training", "epochs", epochs, "passes over the texts, unless the minutes are over before")
     yield Choice(
         "training",
         "max_minutes",

@@ -21,7 +21,6 @@ FIELDS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {
         },
         "model": {**WINDOWS, "hidden_dropout_prob": 0.1},
         "training": {
-            "epochs": 6.0,
             "learning_rate": 2e-4,
             "warmup_ratio": 0.08,
             "weight_decay": 0.01,
@@ -55,7 +54,6 @@ FIELDS: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]] = {
         },
         "model": {**WINDOWS, "classifier_pooling": "mean", "hidden_dropout_prob": 0.1},
         "training": {
-            "epochs": 3.0,
             "learning_rate": 2e-4,
             "warmup_ratio": 0.08,
             "weight_decay": 0.01,
@@ -166,7 +164,6 @@ WHY: Mapping[str, str] = {
     "keep_layers": "half the layers: twice as many texts are read in a minute",
     "attention_layers": "its layers, through windows: faster, and on labelled texts as good or better",
     "global_tokens": "the two ends of a text, which all others see",
-    "epochs": "passes over the texts, unless the minutes are over before",
     "freeze": "few labels would spoil what the embeddings know of words that the labelled texts do not have",
     "layer_decay": "lower layers learn more slowly: what they know is of use to any task",
     "head_learning_rate": "the head is new and has all to learn",
@@ -183,6 +180,8 @@ WHY: Mapping[str, str] = {
 
 PIECES_A_SECOND = 1000
 """Pieces that the warm start trains on in a second of two cores, roughly: with it goes how much a budget can read."""
+PASSES, MIN_STEPS = {ENTITIES: 6.0, CLASSES: 3.0}, {ENTITIES: 300, CLASSES: 80}
+"""Passes of a warm start over the texts; more where they would be fewer steps than these."""
 MIN_PASSES = {ENTITIES: 1.0, CLASSES: 0.5}
 """Passes over the texts that a warm start has to have time for; with less, a small fresh model reads more of them."""
 START_PIECES = 440
@@ -197,7 +196,7 @@ MIN_BORDERS_IN_WORDS = 0.005
 """Share of entities that begin or end within words, from which the labeller reads characters in place of pieces."""
 MAX_CRF_TYPES = 12
 """Types of entities, at most, for a conditional random field: its time grows with their square."""
-WIDE_SIZES = {WARM: [1, 2], "cjk": [1, 2, 3], "alphabet": [1, 2, 3, 4, 5], ENTITIES: [1, 2, 3]}
+WIDE_SIZES = {WARM: [1, 2, 3], "cjk": [1, 2, 3], "alphabet": [1, 2, 3, 4, 5], ENTITIES: [1, 2, 3]}
 """Tokens of the wide part's n-grams: of pieces; of characters of classified and of labelled texts."""
 WIDE_ROWS, WIDE_WEIGHTS = 1 << 18, 1 << 24
 """Rows of the wide part, and its rows times labels, at most."""
