@@ -11,6 +11,14 @@ import pytest
 from reformer.interruption import REQUESTS, Interruption, StoppedError
 
 
+@pytest.fixture(autouse=True)
+def _hangups_end_a_process():
+    # Under `nohup` they are ignored, by the processes that a test starts, too.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.mark.parametrize("number", REQUESTS)
 def test_the_first_request_is_noted_and_the_second_does_not_wait(number):
     with Interruption() as interruption:
