@@ -70,7 +70,7 @@ def test_few_texts_of_a_language_begin_with_the_pretrained_model():
         assert tables["finetune"]["start_from"] == START
         assert tables["tokenizer"] == {"kind": "start", "vocabulary": "used"}
     assert _recipe(ENTITIES)["model"]["classifier_reads"] == "characters"
-    assert "classifier_reads" not in _recipe(ENTITIES, replace(FOUND, borders_in_words=0.0))["model"]
+    assert "classifier_reads" not in _recipe(ENTITIES, offline=True)["model"]
 
 
 @pytest.mark.parametrize(

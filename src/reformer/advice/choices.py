@@ -139,14 +139,12 @@ def _model(task: str, start: str, found: Profile, passes: float) -> Iterator[Cho
 
 
 def _classifier(task: str, start: str, found: Profile) -> Iterator[Choice]:
-    reads_characters = task == ENTITIES and start == table.WARM and found.borders_in_words >= table.MIN_BORDERS_IN_WORDS
-    if reads_characters:
-        yield Choice(
-            "model",
-            "classifier_reads",
-            "characters",
-            f"{found.borders_in_words:.1%} of the entities begin or end between two letters, where a piece may not",
+    if task == ENTITIES and start == table.WARM:
+        borders = (
+            f"{found.borders_in_words:.1%} of the entities begin or end between two letters, where a piece may not"
         )
+        told = f"learned sooner than labels of pieces; {borders}"
+        yield Choice("model", "classifier_reads", "characters", told)
     labels = len(found.classes)
     if task == ENTITIES:
         labels = 2 * len(found.entities) + 1

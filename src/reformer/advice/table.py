@@ -180,7 +180,7 @@ WHY: Mapping[str, str] = {
 
 PIECES_A_SECOND = 1000
 """Pieces that the warm start trains on in a second of two cores, roughly: with it goes how much a budget can read."""
-PASSES, MIN_STEPS = {ENTITIES: 6.0, CLASSES: 3.0}, {ENTITIES: 300, CLASSES: 80}
+PASSES, MIN_STEPS = {ENTITIES: 8.0, CLASSES: 3.0}, {ENTITIES: 600, CLASSES: 80}
 """Passes of a warm start over the texts; more where they would be fewer steps than these."""
 MIN_PASSES = {ENTITIES: 1.0, CLASSES: 0.5}
 """Passes over the texts that a warm start has to have time for; with less, a small fresh model reads more of them."""
@@ -192,8 +192,6 @@ ROOM, MAX_POSITIONS = 1.5, 1 << 15
 """Its positions as a multiple of the estimated pieces of the longest text, at least; and its positions, at most."""
 MIN_LETTERS = 0.6
 """Letters among the characters, at least, for a text of a language that the start may know."""
-MIN_BORDERS_IN_WORDS = 0.005
-"""Share of entities that begin or end within words, from which the labeller reads characters in place of pieces."""
 MAX_CRF_TYPES = 12
 """Types of entities, at most, for a conditional random field: its time grows with their square."""
 WIDE_SIZES = {WARM: [1, 2, 3], "cjk": [1, 2, 3], "alphabet": [1, 2, 3, 4, 5], ENTITIES: [1, 2, 3]}
