@@ -129,6 +129,8 @@ def run(entry: UnseenSet, folder: Path, minutes: float, overrides: Sequence[str]
             raise ReformerError(f"{entry.name}: reformer {command[0]} failed, for the reason above")
     metrics = json.loads((folder / "run" / "metrics.json").read_text(encoding="utf-8"))
     tables = tomllib.loads(recipe.read_text(encoding="utf-8"))
+    # The name alone: where the file lay says nothing.
+    tables["data"]["train"] = paths["train"].name
     kept = {name: metrics.get(name) for name in ("validation", "test", "baseline", "training")}
     return row | {"minutes": minutes, "overrides": list(overrides), "recipe": tables, **kept, "machine": machine}
 
