@@ -107,3 +107,21 @@ def test_mixed_records_are_one_error_at_the_first_other_one(tmp_path):
 def test_questions_without_answers_are_an_error(tmp_path):
     with pytest.raises(DataError, match=r"a.jsonl:1: nothing says which answer"):
         list(find_records(_jsonl(tmp_path / "a.jsonl", {"question": "a?", "context": "b"})).documents)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.conll", {"label_column": "label"}),
+        ("a.txt", {"text_column": "text"}),
+        ("a.json", {"format": "jsonl"}),
+        ("", {"text_column": "text"}),
+        ("index:people-daily", {"label_column": "label"}),
+    ],
+)
+def test_options_that_a_source_has_no_use_for_are_refused(name, options, tmp_path):
+    source = name if name.startswith("index:") else str(tmp_path / name)
+    if name and not name.startswith("index:"):
+        (tmp_path / name).write_text("x\n")
+    with pytest.raises(ReformerError, match=r"--(text-column|label-column|format) would have no effect"):
+        find_records(source, **options)

@@ -121,7 +121,12 @@ def _model(task: str, start: str, found: Profile, passes: float) -> Iterator[Cho
                 f"positions for longer texts than the 512 that it has: the longest has some {found.piece_counts[0]:,}"
             )
             yield Choice("model", "max_position_embeddings", positions, told)
-            yield Choice("model", "recompute", True, "memory does not grow with the number of layers")
+            yield Choice(
+                "model",
+                "recompute",
+                True,
+                "the inputs of sub-layers alone are kept for the backward pass, and long texts fit",
+            )
         if task == CLASSES and passes < table.MIN_WHOLE_PASSES:
             yield Choice("finetune", "keep_layers", table.LOWER_HALF, table.WHY["keep_layers"])
     if task in (ENTITIES, CLASSES):
@@ -156,7 +161,10 @@ def _classifier(task: str, start: str, found: Profile) -> Iterator[Choice]:
     if start == table.WARM:
         sizes = table.WIDE_SIZES[table.WARM]
     yield Choice(
-        "model", "wide_sizes", sizes, "begins with a classical method over n-grams, and so never ends below it"
+        "model",
+        "wide_sizes",
+        sizes,
+        "begins with a classical method over n-grams; the best weights never validate below that",
     )
     rows = table.WIDE_ROWS
     while rows * labels > table.WIDE_WEIGHTS:

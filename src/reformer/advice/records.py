@@ -1,6 +1,6 @@
 """Records of a file or data set: their task, the recipe's fields that name them, and their documents."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -72,13 +72,15 @@ def find_records(
     """
     if task is not None and task not in TASKS:
         raise ReformerError(f"--task {task}: expected one of {', '.join(TASKS)}")
-    if source.startswith("index:"):
-        return _of_index(source, task)
-    if Path(source).is_dir():
-        return _running_text(source, task)
-    if source.lower().removesuffix(".gz").endswith(".json"):
-        return _questions(source, task)
+    columns = {"--text-column": text_column, "--label-column": label_column}
+    if source.startswith("index:") or Path(source).is_dir() or source.lower().removesuffix(".gz").endswith(".json"):
+        _refuse_options(source, {"--format": format, **columns})
+        if source.startswith("index:"):
+            return _of_index(source, task)
+        return _running_text(source, task) if Path(source).is_dir() else _questions(source, task)
     kind = file_format(source, format)
+    if kind not in ("csv", "tsv", "jsonl"):
+        _refuse_options(source, columns)
     if kind == "text" and task in (None, TEXT):
         return _running_text(source, task)
     data = {"train": source} | ({} if format is None else {"format": format})
@@ -86,6 +88,16 @@ def find_records(
         return _of_columns(source, kind, data, task, text_column, label_column)
     own = {"conll": ENTITIES, "alternating": CLASSES}.get(kind, MASKED)
     return _documents(task or own, data, read_documents(source, format=format), neighbours=kind == "conll")
+
+
+def _refuse_options(source: str, options: Mapping[str, str | None]) -> None:
+    """Refuse options that this source has no use for."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ReformerError(
+            f"{source}: {' and '.join(given)} would have no effect, as this is read in one way and has no columns; "
+            "leave it out"
+        )
 
 
 def _of_index(source: str, task: str | None) -> Records:
