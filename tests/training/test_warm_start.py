@@ -2,23 +2,27 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from transformers import AutoModelForQuestionAnswering
 from typer.testing import CliRunner
 
 from reformer.cli import app
-from reformer.data import Document
+from reformer.data import Document, Question
 from reformer.data.batching.encoding import encode
 from reformer.data.vocabulary import used_vocabulary
 from reformer.errors import ReformerError
 from reformer.finetuning import FinetuningError
+from reformer.models import ReformerForQuestionAnswering
 from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
 from reformer.tasks.base import PredictOptions
 from reformer.tasks.conversion import convert_to_folder
 from reformer.tasks.documents.task import predict
 from reformer.tasks.model_setup import tokenizer_beside
+from reformer.tasks.question_answering.spans import best_span, encode_question
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.models.pretrained.shapes import save_with_tokenizer
@@ -97,6 +101,9 @@ def test_a_recipe_accepts_a_licence(bert, tmp_path):
     accepted = {"start_from": str(bert), "accept_licence": True, "lora_rank": 2}
     train(checked_recipe(tables | {"model": {}, "finetune": accepted}), tmp_path / "run", console=QUIET)
     assert load_run(tmp_path / "run").model.config.norm_order == "post"
+    again = accepted | {"start_from": str(tmp_path / "run")}
+    with pytest.raises(FinetuningError, match="accept_licence is for models that have to be converted"):
+        train(checked_recipe(tables | {"model": {}, "finetune": again}), tmp_path / "again", console=QUIET)
     convert = ["convert", str(bert), str(tmp_path / "ours")]
     assert "forbids some uses" in CliRunner().invoke(app, convert).output
     assert CliRunner().invoke(app, [*convert, "--accept-licence"]).exit_code == 0
@@ -181,9 +188,43 @@ def test_an_adapter_of_a_cut_vocabulary_is_refused(bert, tmp_path):
     checked_recipe(tables | {"finetune": {"start_from": str(bert), "lora_rank": 4, "lora_merge": True}})
 
 
-def test_a_reader_of_questions_that_starts_from_a_bert_has_its_own_tokens_around_texts(bert, tmp_path):
+@pytest.mark.parametrize("pair", [None, "[CLS] $A [SEP] $B [SEP]"])
+def test_a_reader_of_questions_reads_the_pairs_that_its_start_has_learned(tmp_path, pair):
+    save_with_tokenizer(tmp_path / "bert", CHARACTERS, pair=pair)
     data = {name: str(write_questions(tmp_path / f"{name}.jsonl", 12)) for name in ("train", "validation")}
     training = {"task": "question-answering", "max_steps": 2, "num_evaluations": 1, "batch_size": 4, "device": "cpu"}
-    recipe = checked_recipe({"data": data, "training": training, "finetune": {"start_from": str(bert)}})
-    train(recipe, tmp_path / "run", console=QUIET)
-    assert not load_run(tmp_path / "run").model.config.special_tokens
+    tables = {"data": data, "training": training, "finetune": {"start_from": str(tmp_path / "bert")}}
+    train(checked_recipe(tables), tmp_path / "run", console=QUIET)
+    run = load_run(tmp_path / "run")
+    assert run.model.config.special_tokens == (pair is not None)
+    question = Question("王去了", "李去了北京。", "1", [(3, 5)])
+    sequence = encode_question(question, run.tokenizer, run.model.config)
+    ends = ("[CLS]", "[SEP]", *["[SEP]"] * (pair is not None))
+    expected = [ends[0], *"王去了", ends[1], *"李去了北京。", *ends[2:]]
+    assert run.tokenizer.convert_ids_to_tokens(sequence.ids) == expected
+    assert sequence.target() == (8, 9)
+    # The token behind the document is no part of an answer, and has its share of the probability.
+    logits = np.zeros(len(sequence.ids), dtype=np.float32)
+    logits[9:] = (5, 0, 9)[: len(logits) - 9]
+    answer = best_span(sequence, logits, logits)
+    assert (answer.start, answer.end) == (4, 5)
+    assert answer.probability == pytest.approx(float(np.exp(10 - 2 * np.log(np.exp(logits).sum()))), rel=1e-5)
+    if pair is None:
+        with pytest.raises(ReformerError, match="puts no tokens before and between a question and its document"):
+            train(checked_recipe(tables | {"model": {"special_tokens": True}}), tmp_path / "other", console=QUIET)
+
+
+def test_a_reader_of_questions_scores_as_transformers_own(tmp_path):
+    pair = "[CLS] $A [SEP] [SEP] $B [SEP]"
+    save_with_tokenizer(tmp_path / "theirs", CHARACTERS, "bert", "questions", pair=pair)
+    theirs = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "theirs").eval()
+    convert_to_folder(str(tmp_path / "theirs"), tmp_path / "ours")
+    ours = ReformerForQuestionAnswering.from_pretrained(tmp_path / "ours").eval()
+    tokenizer = tokenizer_beside("ours", str(tmp_path / "ours"))
+    sequence = encode_question(Question("王去了", "李去了北京。", "1"), tokenizer, ours.config)
+    inputs = tokenizer("王去了", "李去了北京。", return_tensors="pt")["input_ids"]
+    assert sequence.ids.tolist() == inputs[0].tolist()
+    with torch.no_grad():
+        found, expected = ours(inputs), theirs(inputs)
+    assert torch.allclose(found.start_logits, expected.start_logits, atol=1e-5)
+    assert torch.allclose(found.end_logits, expected.end_logits, atol=1e-5)

@@ -30,7 +30,8 @@ def load_pretrained(place: str, *, accept_licence: bool = False) -> PreTrainedMo
 
     Raises:
         FinetuningError: there is no such model, it is none of ours, its training has not finished, or weights are
-            missing in it or unknown, which are named; of an adapter, its model is not there, not the same, or itself.
+            missing in it or unknown, which are named; of an adapter, its model is not there, not the same, or itself;
+            `accept_licence` of a model that is none to convert.
     """
     return _load(place, (), accept_licence)
 
@@ -53,13 +54,17 @@ def _load(place: str, above: tuple[Path, ...], accept_licence: bool) -> PreTrain
     head = _head(place)
     if head is None:
         return converted(place, accept_licence=accept_licence).model
+    # The model below an adapter comes with its licence accepted, by whoever trained the adapter.
+    if accept_licence and not above:
+        raise FinetuningError(
+            f"{place}: accept_licence is for models that have to be converted, and this one is not; leave it out"
+        )
     if (folder / ADAPTER).is_file() and (folder / ADAPTER_CONFIG).is_file():
         if folder.resolve() in above or len(above) == MOST_ADAPTERS:
             chain = ", of ".join(map(str, above))
             raise FinetuningError(
                 f"{place}: this is an adapter of itself, or of too many: {chain}; give one of a model"
             )
-        # Whoever trained the adapter has accepted the licence of its model.
         return load_adapter(folder, _load(base_of(folder), (*above, folder.resolve()), True), head)
     try:
         with no_progress_bars():

@@ -75,10 +75,11 @@ MAPPINGS = {
     "masked": modeling_auto.MODEL_FOR_MASKED_LM_MAPPING,
     "causal": modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING,
     "labels": modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+    "questions": modeling_auto.MODEL_FOR_QUESTION_ANSWERING_MAPPING,
 }
 ENCODERS = ("bert", "roberta", "xlm-roberta", "electra", "distilbert", "modernbert", "eurobert")
 CASES = [(name, head) for name in SHAPES for head in ("body", "masked" if name in ENCODERS else "causal")]
-CASES += [("bert", "labels"), ("xlm-roberta", "labels")]
+CASES += [(name, head) for name in ("bert", "xlm-roberta") for head in ("labels", "questions")]
 
 CRIME_AND_PUNISHMENT: dict[str, Any] = {
     "vocab_size": 320,
@@ -102,7 +103,7 @@ CRIME_AND_PUNISHMENT: dict[str, Any] = {
 def build(name: str, head: str = "body", **options: Any) -> PreTrainedModel:
     """A model with random weights, biases and norms included."""
     torch.manual_seed(0)
-    config = AutoConfig.for_model(name, **(SHAPES[name] | {"num_labels": 5} | options))
+    config = AutoConfig.for_model(name, **(SHAPES[name] | {"num_labels": 2 if head == "questions" else 5} | options))
     model = MAPPINGS[head][type(config)](config).eval()
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
@@ -112,16 +113,21 @@ def build(name: str, head: str = "body", **options: Any) -> PreTrainedModel:
 
 
 def save_with_tokenizer(
-    folder: Path, words: Sequence[str], name: str = "bert", head: str = "body", joined: bool = False
+    folder: Path,
+    words: Sequence[str],
+    name: str = "bert",
+    head: str = "body",
+    joined: bool = False,
+    pair: str | None = None,
 ) -> None:
     """A model in a folder with a tokenizer of such words and pieces that puts special tokens around a text; `joined` if
-    Chinese characters are not words of their own."""
+    Chinese characters are not words of their own, `pair` its template of two texts."""
     tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
     backend = Tokenizer(WordPiece({token: number for number, token in enumerate(tokens)}, unk_token="[UNK]"))
     backend.normalizer = BertNormalizer(handle_chinese_chars=not joined)
     backend.pre_tokenizer = BertPreTokenizer()
     ends = [("[CLS]", 2), ("[SEP]", 3)]
-    backend.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    backend.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", pair=pair, special_tokens=ends)
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, mask_token="[MASK]", **names)
     build(name, head, vocab_size=len(tokens), pad_token_id=0, initializer_range=0.05).save_pretrained(folder)

@@ -11,6 +11,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForQuestionAnswering,
     AutoModelForTokenClassification,
     PreTrainedConfig,
     PreTrainedModel,
@@ -20,6 +21,7 @@ from reformer.models.backbone import ReformerModel
 from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.classification import ReformerForTokenClassification
 from reformer.models.heads.language import ReformerForCausalLM, ReformerForMaskedLM
+from reformer.models.heads.question_answering import ReformerForQuestionAnswering
 from reformer.models.pretrained.architecture import Architecture, State
 from reformer.models.pretrained.licence import check_licence
 from reformer.models.pretrained.table import ARCHITECTURES
@@ -39,6 +41,7 @@ HEADS: dict[str, tuple[Any, type[PreTrainedModel]]] = {
     "ForCausalLM": (AutoModelForCausalLM, ReformerForCausalLM),
     "ModelWithLMHead": (AutoModelForCausalLM, ReformerForCausalLM),
     "ForTokenClassification": (AutoModelForTokenClassification, ReformerForTokenClassification),
+    "ForQuestionAnswering": (AutoModelForQuestionAnswering, ReformerForQuestionAnswering),
 }
 """By the end of an architecture's name, the class that loads theirs, and ours. Of another head the body is taken."""
 
@@ -182,6 +185,8 @@ def _converted(
 def _head_weights(weights: Weights, ours: Any, architecture: Architecture, config: PreTrainedConfig) -> State:
     if isinstance(ours, ReformerForTokenClassification):
         return weights.module("classifier", "classifier")
+    if isinstance(ours, ReformerForQuestionAnswering):
+        return weights.module("qa_outputs", "qa_outputs")
     state = architecture.vocabulary_head(weights, config)
     if ours.lm_projection is not None:
         # Tied scores of ours pass a learned map first, and theirs do not.
@@ -260,8 +265,12 @@ def greatest_difference(theirs: Any, ours: Any, longest: int | None = None) -> f
         (theirs.base_model(**inputs).last_hidden_state, ours.base_model(**inputs).last_hidden_state),
     ]
     if ours.base_model is not ours:
-        found.append((theirs(**inputs).logits, ours(**inputs).logits))
+        found += zip(_logits(theirs(**inputs)), _logits(ours(**inputs)), strict=True)
     return max(_difference(left, right, mask) for left, right in found)
+
+
+def _logits(outputs: Any) -> tuple[Tensor, ...]:
+    return (outputs.start_logits, outputs.end_logits) if "start_logits" in outputs else (outputs.logits,)
 
 
 def _difference(left: Tensor, right: Tensor, mask: Tensor) -> float:

@@ -17,7 +17,7 @@ NO_ANSWER = 0
 
 @dataclass(frozen=True, slots=True)
 class Sequenced:
-    """Question and whole document as one sequence: a first token, the question, an end token, the document."""
+    """Question and whole document as one sequence: a first token, the question, tokens between them, the document."""
 
     question: Question
     ids: np.ndarray
@@ -68,15 +68,15 @@ class Sequences(Dataset[Sequenced]):
 
 
 def encode_question(question: Question, tokenizer: Any, config: Any, number: int = 0) -> Sequenced | DataError:
-    """The sequence of a question, or the error of one that the model cannot read."""
-    query, read = (
-        tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-        for text in (question.text, question.document)
-    )
+    """The sequence of a question, or the error of one that the model cannot read.
+
+    With `config.special_tokens` it is the pair that the tokenizer makes of both, as a pretrained encoder has learned;
+    otherwise a first token, the question, an end token, the document.
+    """
+    ids, first, offsets = (_pair if config.special_tokens else _marked)(question, tokenizer, config)
     place = question.source or question.id
-    ids = [config.bos_token_id, *query["input_ids"], config.eos_token_id, *read["input_ids"]]
     longest = config.max_position_embeddings
-    if not read["input_ids"]:
+    if not offsets:
         return DataError.at(place, "this document has no token", "leave it out, or give it a text")
     if len(ids) > longest:
         return DataError.at(
@@ -84,8 +84,31 @@ def encode_question(question: Question, tokenizer: Any, config: Any, number: int
             f"this question with its document has {len(ids):,} tokens, and the model takes at most {longest:,}",
             "split the document, or train with a greater model.max_position_embeddings",
         )
-    first = len(ids) - len(read["input_ids"])
-    return Sequenced(question, np.array(ids, dtype=np.int32), first, read["offset_mapping"], number)
+    return Sequenced(question, np.array(ids, dtype=np.int32), first, offsets, number)
+
+
+def marks_pairs(tokenizer: Any) -> bool:
+    """Whether a tokenizer puts a token of its own before a pair of texts, and one between them."""
+    parts = tokenizer("a", "a", verbose=False).sequence_ids()
+    return None in parts[:1] and None in parts[parts.index(0) : parts.index(1)]
+
+
+def _marked(question: Question, tokenizer: Any, config: Any) -> tuple[list[int], int, Offsets]:
+    query, read = (
+        tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        for text in (question.text, question.document)
+    )
+    ids = [config.bos_token_id, *query["input_ids"], config.eos_token_id, *read["input_ids"]]
+    return ids, len(ids) - len(read["input_ids"]), read["offset_mapping"]
+
+
+def _pair(question: Question, tokenizer: Any, config: Any) -> tuple[list[int], int, Offsets]:
+    encoding = tokenizer(question.text, question.document, return_offsets_mapping=True, verbose=False)
+    inside = [place for place, part in enumerate(encoding.sequence_ids()) if part == 1]
+    if not inside:
+        return encoding["input_ids"], 0, []
+    first, last = inside[0], inside[-1]
+    return encoding["input_ids"], first, encoding["offset_mapping"][first : last + 1]
 
 
 def logit_rows(outputs: Any) -> tuple[Float[np.ndarray, "batch length"], Float[np.ndarray, "batch length"]]:
@@ -97,7 +120,7 @@ def best_span(
     sequence: Sequenced, start: Float[np.ndarray, " length"], end: Float[np.ndarray, " length"]
 ) -> SpanAnswer:
     """The likeliest span of the document, however long it is, or none where that is likelier."""
-    first, last = sequence.first, len(sequence.ids)
+    first, last = sequence.first, sequence.first + len(sequence.offsets)
     starts, ends = start[first:last], end[first:last]
     # The best start for each end is the best one up to there.
     best = np.maximum.accumulate(starts)
@@ -105,7 +128,8 @@ def best_span(
     begin = int(starts[: final + 1].argmax())
     none = float(start[NO_ANSWER] + end[NO_ANSWER])
     likely = max(none, float(starts[begin] + ends[final]))
-    probability = float(np.exp(likely - _log_sum(start[:last]) - _log_sum(end[:last])))
+    length = len(sequence.ids)
+    probability = float(np.exp(likely - _log_sum(start[:length]) - _log_sum(end[:length])))
     if likely == none:
         return SpanAnswer(None, None, probability)
     return SpanAnswer(sequence.offsets[begin][0], sequence.offsets[final][1], probability)

@@ -12,6 +12,7 @@ from reformer.data.batching.encoding import pad
 from reformer.data.batching.hold_out import hold_out
 from reformer.data.batching.read_ahead import in_order
 from reformer.data.errors import OnError, raise_error
+from reformer.errors import ReformerError
 from reformer.metrics.answers import AnswerMetric
 from reformer.models import ReformerForQuestionAnswering
 from reformer.recipe import AtLeastOne, DataRecipe, Recipe
@@ -34,6 +35,7 @@ from reformer.tasks.question_answering.spans import (
     best_span,
     encode_question,
     logit_rows,
+    marks_pairs,
 )
 from reformer.tasks.targets import Targets
 
@@ -71,6 +73,7 @@ class QuestionAnswering(PredictingTask):
     head = ReformerForQuestionAnswering
     best_metric = "f1"
     recipe_type = QuestionRecipe
+    model_options = frozenset({"special_tokens"})
     predict_options = frozenset({"split", "text"})
 
     def load_data(self, recipe: QuestionRecipe, start: PretrainedStart | None = None) -> "QuestionData":
@@ -103,7 +106,7 @@ class QuestionData(TaskData[Sequences]):
 
     Raises:
         DataError: a question that cannot be read, has no answers, or that is too long with its document.
-        ReformerError: a tokenizer without an end token.
+        ReformerError: a tokenizer without an end token, or one that marks no pairs where the model should read its own.
     """
 
     def __init__(self, recipe: QuestionRecipe, start: PretrainedStart | None = None) -> None:
@@ -111,8 +114,14 @@ class QuestionData(TaskData[Sequences]):
         texts = (text for question in parts["train"] for text in (question.text, question.document))
         self.processor = self._tokenizer = make_tokenizer(recipe.tokenizer, texts, start)
         ends = Targets(self._tokenizer, recipe.tokenizer.kind)
-        # Question and document have tokens of their own between them, whatever the start has read around a text.
-        own = {"bos_token_id": ends.begin, "eos_token_id": ends.end, "special_tokens": False}
+        own: dict[str, Any] = {"bos_token_id": ends.begin, "eos_token_id": ends.end}
+        if not marks_pairs(self._tokenizer):
+            if recipe.model.get("special_tokens"):
+                raise ReformerError(
+                    "model.special_tokens = true: the tokenizer puts no tokens before and between a question and its "
+                    "document; leave it out"
+                )
+            own["special_tokens"] = False
         self.config = make_config(recipe, self._tokenizer, start, **own)
         self._all: list[Sequenced] = []
         sets = {name: Sequences(self._sequenced(questions)) for name, questions in parts.items()}
