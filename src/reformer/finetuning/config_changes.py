@@ -33,12 +33,16 @@ CHANGEABLE = (
     "rotary_scaling",
     "token_dropout",
     "wide_dropout",
+    "wide_reads",
     "wide_rows",
     "wide_sizes",
 )
 """Fields that leave every trained weight of the backbone as it is. Rounds and buckets change the hash rotations,
 which are drawn and not learned; a table of learned positions is continued by its own rows; layers may be of another
 kind that has the same weights."""
+
+SPECIAL_TOKENS = [0, -1]
+"""Places of the special tokens that an encoder reads around a text."""
 
 
 def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> ReformerConfig:
@@ -47,7 +51,9 @@ def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> Reform
     Args:
         config: the trained model's.
         changes: fields and their values. A value that the model has already is always allowed; another one for the
-            `CHANGEABLE` alone. `attention_layers` may be one kind for all layers.
+            `CHANGEABLE` alone. `attention_layers` may be one kind for all layers. Windows in place of full attention
+            see the special tokens around a text, which the layers have learned to look at, unless `global_tokens` says
+            otherwise.
 
     Raises:
         FinetuningError: a change that the learned weights do not allow, or that makes no sense.
@@ -55,6 +61,8 @@ def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> Reform
     fields, changes = config.to_dict(), dict(with_new_names(changes))
     if isinstance(kind := changes.get("attention_layers"), str):
         changes["attention_layers"] = [kind] * len(config.attention_layers)
+    if "global_tokens" not in changes and _hides_special_tokens(config, changes.get("attention_layers")):
+        changes["global_tokens"] = SPECIAL_TOKENS
     for name, value in changes.items():
         if name not in CHANGEABLE and plain(fields.get(name)) != plain(value):
             raise FinetuningError(
@@ -71,6 +79,17 @@ def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> Reform
         return ReformerConfig.from_dict(wanted)
     except ValueError as error:
         raise FinetuningError(f"[model] over the trained model's own: {error}") from None
+
+
+def _hides_special_tokens(config: ReformerConfig, kinds: Any) -> bool:
+    """Whether these kinds of layers put the special tokens around a text out of sight of a layer that has seen them."""
+    if not isinstance(kinds, list | tuple) or not config.special_tokens or config.global_tokens or config.is_decoder:
+        return False
+    windowed = [
+        theirs == "full" and isinstance(ours, str) and ours in ATTENTION_KINDS and ours != "full"
+        for theirs, ours in zip(config.attention_layers, kinds, strict=False)
+    ]
+    return any(windowed)
 
 
 def _check_layers(config: ReformerConfig, wanted: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
