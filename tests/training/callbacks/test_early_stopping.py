@@ -12,16 +12,15 @@ from reformer.training.train import train
 from tests.tiny import reviews_recipe
 
 
-def _stops_at(evaluations, patience=2):
+def _stops_at(evaluations, patience=2, first_step=1):
     """The number of the evaluation after which the run ends; None if none."""
-    callback, control, best = EarlyStoppingCallback(patience), TrainerControl(), None
+    callback, control = EarlyStoppingCallback(patience), TrainerControl()
     args: Any = SimpleNamespace(metric_for_best_model="f1", greater_is_better=True)
     for number, (score, loss, constant) in enumerate(evaluations):
-        state: Any = SimpleNamespace(best_metric=best)
+        state: Any = SimpleNamespace(global_step=first_step + number)
         metrics = {"eval_f1": score, "eval_loss": loss}
         metrics |= {} if constant is None else {"eval_constant_predictions": float(constant)}
         callback.on_evaluate(args, state, control, metrics)
-        best = score if best is None else max(best, score)
         if control.should_training_stop:
             return number
     return None
@@ -45,10 +44,18 @@ def test_other_models_are_not_waited_for(constant):
     assert _stops_at([(0.5, 1 - number / 10, constant) for number in range(9)]) == 2
 
 
-def test_the_lowest_loss_is_kept_for_a_resumed_run():
+def test_what_learns_beside_a_wide_part_has_not_to_be_better_than_that_at_once():
+    learning = [(0.9, 1.0, None), *((number / 10, 1.0, None) for number in range(8))]
+    assert _stops_at(learning, first_step=0) is None
+    assert _stops_at(learning) == 2
+    assert _stops_at([(0.9, 1.0, None), *[(0.5, 1.0, None)] * 8], first_step=0) == 3
+
+
+def test_what_was_seen_is_kept_for_a_resumed_run():
     callback = EarlyStoppingCallback(3)
-    callback.lowest_loss = 0.5
-    assert EarlyStoppingCallback.from_state(callback.state()).lowest_loss == 0.5
+    callback.lowest_loss, callback.best_score = 0.5, 0.25
+    again = EarlyStoppingCallback.from_state(callback.state())
+    assert (again.lowest_loss, again.best_score) == (0.5, 0.25)
 
 
 def test_a_run_at_the_majority_class_is_not_ended(tmp_path):
