@@ -98,14 +98,10 @@ def test_a_wide_part_is_as_wide_as_the_labels_allow(monkeypatch):
     )
     assert many["wide_rows"] * 200 <= table.WIDE_WEIGHTS < few["wide_rows"] * 200
     assert few["wide_sizes"] == [1, 2, 3]
-    assert _recipe(CLASSES, offline=True)["model"]["wide_sizes"] == [1, 2, 3]
-    assert _recipe(CLASSES, replace(FOUND, scripts={"LATIN": 1.0}), offline=True)["model"]["wide_sizes"] == [
-        1,
-        2,
-        3,
-        4,
-        5,
-    ]
+    assert few["wide_reads"] == "characters"
+    fresh = _recipe(CLASSES, offline=True)["model"]
+    assert fresh["wide_sizes"] == [1, 2, 3]
+    assert "wide_reads" not in fresh
     types = {f"t{n}": 9 for n in range(13)}
     assert (
         not {"wide_sizes", "classifier_crf"}
@@ -142,7 +138,9 @@ def test_a_classifier_keeps_all_layers_where_there_is_time_for_them():
 
 def test_a_pretrained_model_passes_over_few_texts_more_often():
     assert "epochs" not in _recipe(CLASSES, offline=True)["training"]
-    assert _recipe(CLASSES)["training"]["epochs"] == 3.0
+    assert _recipe(CLASSES)["training"]["epochs"] == pytest.approx(table.MIN_STEPS[CLASSES] * 2048 / 100_100, abs=0.1)
+    enough = replace(FOUND, documents=9600, piece_counts=(100,) * 9600)
+    assert _recipe(CLASSES, enough)["training"]["epochs"] == table.PASSES[CLASSES]
     few = replace(FOUND, documents=60, characters=600, piece_counts=(10,) * 60)
     # 60 texts are two batches of 32.
     assert _recipe(CLASSES, few)["training"]["epochs"] == pytest.approx(table.MIN_STEPS[CLASSES] * 32 / 60, abs=0.1)

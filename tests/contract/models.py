@@ -212,6 +212,11 @@ class Head:
             for name, buffer in model.named_buffers():
                 if name.endswith("ngrams.frequent"):
                     buffer.bernoulli_(0.7)
+                elif name == "wide.spelling":
+                    # Tokens of one to three characters, of five different ones.
+                    letters = torch.randint(1, 6, buffer.shape)
+                    lengths = torch.randint(1, 4, (len(buffer), 1))
+                    buffer.copy_(letters * (torch.arange(buffer.shape[1]) < lengths))
                 elif name.startswith("wide."):
                     buffer.uniform_(0, 2)
         return model
@@ -249,6 +254,12 @@ HEADS = {
     ),
     "wide-tokens": Head(ReformerForTokenClassification, False, _token_labels, {"classifier_crf": True, **WIDE}),
     "wide-sequences": Head(ReformerForSequenceClassification, False, lambda ids: {"labels": ids[:, 0] % LABELS}, WIDE),
+    "wide-characters": Head(
+        ReformerForSequenceClassification,
+        False,
+        lambda ids: {"labels": ids[:, 0] % LABELS},
+        WIDE | {"wide_reads": "characters"},
+    ),
     "question-answering": Head(ReformerForQuestionAnswering, False, _positions),
     "encoder-decoder": Head(ReformerForConditionalGeneration, False, lambda ids: {"labels": ids}, ENCODER_DECODER),
 }

@@ -3,7 +3,7 @@
 import numpy as np
 
 from reformer.data.batching.encoding import pad_character_rows
-from reformer.data.characters import CharacterTokens
+from reformer.data.characters import CharacterTokens, token_characters
 from tests.data.test_vocabulary import unigram, word_piece
 
 
@@ -35,3 +35,19 @@ def test_texts_without_pieces_and_padding():
     batch = pad_character_rows([rows, np.ones((3, 3), dtype=np.int32)])
     assert batch["character_pieces"].tolist() == [[0, 0, -1], [1, 1, 1]]
     assert batch["character_places"].tolist() == [[0, 0, 0], [1, 1, 1]]
+
+
+def test_tokens_are_spelled_by_their_characters_alone():
+    for tokenizer, expected in (
+        (unigram(), {"<s>": "", "<unk>": "\ufffd", "▁北京": " 北京", "人": "人"}),
+        (word_piece(), {"[PAD]": "", "[UNK]": "\ufffd"}),
+    ):
+        rows = token_characters(tokenizer, len(tokenizer) + 2, 3)
+        found = ["".join(chr(point - 1) for point in row if point) for row in rows]
+        assert found[len(tokenizer) :] == ["", ""]
+        vocabulary = tokenizer.get_vocab()
+        assert {name: found[vocabulary[name]] for name in expected} == expected
+        for name, number in vocabulary.items():
+            if name not in tokenizer.all_special_tokens:
+                plain = name.replace("##", "").replace("▁", "")
+                assert found[number].strip() == plain[: 3 - found[number].startswith(" ")], name

@@ -83,3 +83,37 @@ def test_some_sequences_go_without_it_in_training_alone(kind):
 
 def test_it_does_not_learn():
     assert not list(_part(SequenceNgramLogits).parameters())
+
+
+SPELLINGS = ["ab", "", "c", "abc"]
+
+
+def _spelled(spellings=SPELLINGS):
+    part = SequenceNgramLogits([1, 2], ROWS, LABELS, vocab_size=len(spellings)).eval()
+    for name, buffer in part.named_buffers():
+        if name != "spelling":
+            buffer.copy_(torch.rand(buffer.shape, generator=torch.Generator().manual_seed(len(name))) + 0.1)
+    for row, text in zip(part.spelling, spellings, strict=True):
+        row[: len(text)] = torch.tensor([ord(character) + 1 for character in text])
+    return part
+
+
+def test_the_characters_of_tokens_count_however_these_are_cut():
+    part = _spelled()
+    expected = part(torch.tensor([[0, 2]]), _all(torch.zeros(1, 2)))
+    for ids in ([[3]], [[1, 0, 1, 1, 2]]):
+        assert torch.allclose(part(torch.tensor(ids), _all(torch.tensor(ids))), expected, atol=1e-6)
+    plain = SequenceNgramLogits([1, 2], ROWS, LABELS).eval()
+    plain.load_state_dict({name: buffer for name, buffer in part.state_dict().items() if name != "spelling"})
+    characters = torch.tensor([[ord(character) for character in "abc"]])
+    assert torch.allclose(plain(characters, _all(characters)), expected, atol=1e-6)
+    assert not torch.allclose(part(torch.tensor([[2, 0]]), _all(torch.zeros(1, 2))), expected, atol=1e-3)
+
+
+def test_padding_and_batch_mates_change_no_characters():
+    part, ids = _spelled(), torch.tensor([[2, 0, 1, 3]])
+    padded, mask = torch.tensor([[3, 2, 0, 1, 3, 2, 2], [3] * 7]), torch.ones(2, 7, dtype=torch.bool)
+    mask[0, 0] = mask[0, 5:] = False
+    assert (part(padded, mask)[0] - part(ids, _all(ids))[0]).abs().max() < 1e-6
+    nothing = torch.ones(1, 2, dtype=torch.long)
+    assert torch.equal(part(nothing, _all(nothing))[0], part.bias)

@@ -5,6 +5,10 @@ import json
 import pytest
 import torch
 from rich.console import Console
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import BertPreTokenizer
+from transformers import PreTrainedTokenizerFast
 
 from reformer.baselines import ngram_tagger
 from reformer.baselines.ngram_tagger import MissingPackageError
@@ -16,6 +20,7 @@ from reformer.training.train import InterruptedRunError, train
 from tests.tiny import ner_recipe, pairs_recipe, reviews_recipe
 
 QUIET = Console(quiet=True)
+WORDS = ["[PAD]", "[UNK]", *sorted(set("很好满意太差退货")), *(f"##{each}" for each in sorted(set("很好满意太差退货")))]
 
 
 def _labeller(folder, **training):
@@ -37,7 +42,23 @@ def _classifier(folder, **training):
     return tables
 
 
-@pytest.mark.parametrize(("tables", "metric"), [(_labeller, "f1"), (_reader, "f1"), (_classifier, "macro_f1")])
+def _spelled(folder, **training):
+    """Of words as tokens, whose characters the wide part reads."""
+    tables = _classifier(folder, **training)
+    backend = Tokenizer(WordPiece({token: number for number, token in enumerate(WORDS)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = BertPreTokenizer()
+    PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]").save_pretrained(
+        folder / "words"
+    )
+    tables["tokenizer"] = {"kind": str(folder / "words")}
+    tables["model"]["wide_reads"] = "characters"
+    return tables
+
+
+@pytest.mark.parametrize(
+    ("tables", "metric"),
+    [(_labeller, "f1"), (_reader, "f1"), (_classifier, "macro_f1"), (_spelled, "macro_f1")],
+)
 def test_the_best_weights_are_at_least_those_before_the_first_step(tables, metric, tmp_path):
     # So great a rate that whatever was learned is lost.
     recipe = checked_recipe(tables(tmp_path, max_steps=4, epochs=None, num_evaluations=2, learning_rate=10.0))
@@ -49,7 +70,7 @@ def test_the_best_weights_are_at_least_those_before_the_first_step(tables, metri
     assert run.model.wide.table.any()
 
 
-@pytest.mark.parametrize("tables", [_labeller, _reader, _classifier])
+@pytest.mark.parametrize("tables", [_labeller, _reader, _classifier, _spelled])
 def test_the_deep_part_learns_beside_it(tables, tmp_path):
     metrics = train(
         checked_recipe(tables(tmp_path, max_steps=30, epochs=None, baseline="none")), tmp_path / "run", console=QUIET
@@ -137,3 +158,10 @@ def test_a_missing_package_is_an_error_of_the_wide_part(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pycrfsuite", None)
     with pytest.raises(MissingPackageError, match="pip install python-crfsuite"):
         train(checked_recipe(_labeller(tmp_path)), tmp_path / "run", console=QUIET)
+
+
+def test_the_wide_part_of_a_labeller_reads_what_is_labelled(tmp_path):
+    tables = _labeller(tmp_path)
+    tables["model"]["wide_reads"] = "characters"
+    with pytest.raises(RecipeError, match="wide_reads is for sequence-classification"):
+        checked_recipe(tables)

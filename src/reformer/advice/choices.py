@@ -157,15 +157,14 @@ def _classifier(task: str, start: str, found: Profile) -> Iterator[Choice]:
         if start == table.WARM or len(found.entities) > table.MAX_CRF_TYPES:
             return
         yield Choice("model", "classifier_crf", True, "scores whole sequences of labels, and decides for the best one")
-    sizes = table.WIDE_SIZES[ENTITIES if task == ENTITIES else "cjk" if found.cjk > 0.5 else "alphabet"]
-    if start == table.WARM:
-        sizes = table.WIDE_SIZES[table.WARM]
     yield Choice(
         "model",
         "wide_sizes",
-        sizes,
+        table.WIDE_SIZES,
         "begins with a classical method over n-grams; the best weights never validate below that",
     )
+    if start == table.WARM:
+        yield Choice("model", "wide_reads", "characters", "of the characters, as that method reads them")
     rows = table.WIDE_ROWS
     while rows * labels > table.WIDE_WEIGHTS:
         rows //= 2

@@ -180,7 +180,7 @@ WHY: Mapping[str, str] = {
 
 PIECES_A_SECOND = 1000
 """Pieces that the warm start trains on in a second of two cores, roughly: with it goes how much a budget can read."""
-PASSES, MIN_STEPS = {ENTITIES: 8.0, CLASSES: 3.0}, {ENTITIES: 600, CLASSES: 80}
+PASSES, MIN_STEPS = {ENTITIES: 8.0, CLASSES: 3.0}, {ENTITIES: 600, CLASSES: 300}
 """Passes of a warm start over the texts; more where they would be fewer steps than these."""
 MIN_PASSES = {ENTITIES: 1.0, CLASSES: 0.5}
 """Passes over the texts that a warm start has to have time for; with less, a small fresh model reads more of them."""
@@ -194,9 +194,9 @@ MIN_LETTERS = 0.6
 """Letters among the characters, at least, for a text of a language that the start may know."""
 MAX_CRF_TYPES = 12
 """Types of entities, at most, for a conditional random field: its time grows with their square."""
-WIDE_SIZES = {WARM: [1, 2, 3], "cjk": [1, 2, 3], "alphabet": [1, 2, 3, 4, 5], ENTITIES: [1, 2, 3]}
-"""Tokens of the wide part's n-grams: of pieces; of characters of classified and of labelled texts."""
-WIDE_ROWS, WIDE_WEIGHTS = 1 << 18, 1 << 24
+WIDE_SIZES = [1, 2, 3]
+"""Characters of the n-grams of the wide part, as of the classical method."""
+WIDE_ROWS, WIDE_WEIGHTS = 1 << 19, 1 << 25
 """Rows of the wide part, and its rows times labels, at most."""
 JOIN, FULL = 4000, 0.9
 """Characters that neighbouring texts are joined to; of a warm start, so much of `START_PIECES`."""

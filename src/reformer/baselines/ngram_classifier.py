@@ -30,7 +30,7 @@ class Budget:
 
     tokens: int = 4_000_000
     products: int = 60_000_000
-    weights: int = 4_000_000
+    weights: int = 1_000_000
 
 
 @dataclass(frozen=True)

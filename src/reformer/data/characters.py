@@ -1,4 +1,4 @@
-"""Characters of a text beside its pieces: the piece of each, its own token, and its place in the piece."""
+"""Characters beside pieces: the piece of each in a text, its own token and its place in the piece; those of a token."""
 
 from collections.abc import Sequence
 
@@ -50,3 +50,32 @@ class CharacterTokens:
             numbers = (self._vocabulary.get(mark + normal) for mark in _MARKS if normal)
             self._known[character] = next((number for number in numbers if number is not None), self._unknown)
         return self._known[character]
+
+
+def token_characters(tokenizer: PreTrainedTokenizerFast, rows: int, most: int) -> Int[np.ndarray, "rows most"]:
+    """The code points of the characters that each token stands for, plus one, and 0 behind them.
+
+    A token that begins a word begins with a space where the tokenizer tells so. The unknown token stands for one
+    unknown character, and any other special token for none.
+
+    Args:
+        rows: one for each token, and further ones that are 0.
+        most: of a longer token only so many characters are there.
+    """
+    names = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    unknown = tokenizer.unk_token_id
+    special = [number for number in tokenizer.all_special_ids if number != unknown]
+    continued = any(name.startswith("##") for name in names)
+    found = np.zeros((rows, most), dtype=np.int32)
+    for number, name in enumerate(names):
+        if number in special:
+            continue
+        if number == unknown:
+            text = "\ufffd"
+        elif continued and len(name) > 1:
+            text = name.removeprefix("##") if name.startswith("##") else f" {name}"
+        else:
+            text = name.replace("\u2581", " ")
+        points = np.frombuffer(text[:most].encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        found[number, : len(points)] = points.astype(np.int64) + 1
+    return found

@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from reformer.nn.ngrams import group_rows, groups_around, groups_before
 
+MOST_CHARACTERS = 16
+"""Characters that a token stands for, at most; further ones of a longer token are not read."""
+
 
 class NgramLogits(nn.Module):
     """Base class of the wide parts: a table with a row of logits for each n-gram, which is fitted and does not learn.
@@ -62,19 +65,41 @@ class SequenceNgramLogits(NgramLogits):
 
     A row that is met `n` times counts `1 + log n` times its inverse document frequency, and the values of a sequence
     have norm 1 together.
+
+    Args:
+        vocab_size: read the n-grams of the characters that the tokens stand for, `spelling`, of so many different
+            tokens; 0 to read those of the tokens.
     """
 
-    def __init__(self, sizes: Sequence[int], rows: int, labels: int, dropout: float = 0.0) -> None:
+    def __init__(self, sizes: Sequence[int], rows: int, labels: int, dropout: float = 0.0, vocab_size: int = 0) -> None:
         super().__init__(groups_before(sizes), rows, labels, dropout)
+        self.spelling: Tensor | None
+        """The code points of each token's characters, plus one; 0 behind them."""
+        letters = torch.zeros(vocab_size, MOST_CHARACTERS, dtype=torch.int32) if vocab_size else None
+        self.register_buffer("spelling", letters)
         self.frequencies: Tensor
         """The inverse document frequency of each row; 0 for those that say nothing."""
         self.register_buffer("frequencies", torch.zeros(rows))
         self.bias: Tensor
         self.register_buffer("bias", torch.zeros(labels))
 
+    def read(
+        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
+    ) -> tuple[Int[Tensor, "batch read"], Bool[Tensor, "batch read"]]:
+        """What n-grams are made of, and which of it is text: the tokens as they are, or the code points of their
+        characters, one behind the other."""
+        if self.spelling is None:
+            return ids, mask
+        letters = (self.spelling[ids].long() * mask[..., None]).flatten(1)
+        # Padding and what no token stands for go behind all characters, which stay in order.
+        order = (letters == 0).to(torch.int8).sort(dim=1, stable=True).indices
+        letters = letters.gather(1, order)
+        return letters - 1, letters > 0
+
     def forward(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"]
     ) -> Float[Tensor, "batch labels"]:
+        ids, mask = self.read(ids, mask)
         # One more row for padding, behind all others.
         rows = self.hashed(ids, mask).masked_fill(~mask[..., None], self.rows).flatten(1).sort(1).values
         first = nn.functional.pad(rows[:, 1:] != rows[:, :-1], (1, 0), value=True)

@@ -92,6 +92,8 @@ class ReformerFields(PreTrainedConfig):
         wide_sizes: give a classifier of tokens or of sequences a wide part: logits of the groups of so many tokens,
             such as `[1, 2, 3]`, which a training run fits before its first step by a classical method, and to which
             the rest adds; empty for none. A token classifier needs `classifier_crf` with it.
+        wide_reads: what the groups of a sequence classifier's wide part are of: "tokens", or the "characters" that the
+            tokens stand for, as the classical method reads them.
         wide_rows: rows of the table these groups are hashed into, each with a number for every label.
         wide_dropout: the probability with which a training sequence goes without the wide part.
         position_embedding_type: "axial", "rotary", "learned", "sinusoidal" or "none".
@@ -134,8 +136,8 @@ class ReformerFields(PreTrainedConfig):
             weights and its gradients are the same either way.
         chunk_size_feed_forward: how many tokens go through the feed-forward at a time, so that its inner width is never
             held for a whole long sequence; 0 for all. The default costs no time and changes no result.
-        special_tokens: classifiers, labellers and masked language models read a text with its tokenizer's special
-            tokens around it, as a pretrained encoder has learned to.
+        special_tokens: classifiers, labellers, masked language models and readers of questions read a text, or a
+            question and its document, with the tokenizer's special tokens around, as a pretrained encoder has learned.
         patch_size: of a series, how many steps make a token; of an image, how many pixels a side.
         num_channels: of an image, how many numbers a pixel has: 1 for grey, 3 for colours.
         image_size: the height and width of the images that were learned; None for another task.
@@ -195,6 +197,7 @@ class ReformerFields(PreTrainedConfig):
     ngram_dropout: float | int = 0.0
     ngram_min_frequency: int = 1
     wide_sizes: list[int] | tuple[int, ...] = ()
+    wide_reads: Literal["tokens", "characters"] = "tokens"
     wide_rows: int = 262144
     wide_dropout: float | int = 0.5
     position_embedding_type: Literal["axial", "rotary", "learned", "sinusoidal", "none"] = "rotary"

@@ -40,7 +40,11 @@ DEPENDENCES = (
         lambda fields: fields("ngram_sizes"),
         "ngram_sizes, such as [2, 3]",
     ),
-    Dependence(("wide_rows", "wide_dropout"), lambda fields: fields("wide_sizes"), "wide_sizes, such as [1, 2, 3]"),
+    Dependence(
+        ("wide_reads", "wide_rows", "wide_dropout"),
+        lambda fields: fields("wide_sizes"),
+        "wide_sizes, such as [1, 2, 3]",
+    ),
     Dependence(
         ("score_polynomial_order",),
         lambda fields: fields("score_transform") == "polynomial",

@@ -68,6 +68,10 @@ class ReformerForTokenClassification(Head):
                 f"label_smoothing={config.label_smoothing} with classifier_crf=True: whole sequences of "
                 "labels are scored, and none is a class to take from; leave out one of them"
             )
+        if config.wide_reads == "characters":
+            raise ValueError(
+                "wide_reads='characters' in a token classifier: its wide part is of what is labelled; leave it out"
+            )
         if config.wide_sizes and not config.classifier_crf:
             raise ValueError(
                 f"wide_sizes={list(config.wide_sizes)} with classifier_crf=False: a token classifier's wide part is "
@@ -165,7 +169,10 @@ class ReformerForSequenceClassification(Head):
         self.classifier = nn.Linear(width, labels)
         self.wide = None
         if config.wide_sizes:
-            self.wide = SequenceNgramLogits(config.wide_sizes, config.wide_rows, labels, float(config.wide_dropout))
+            spelled = config.vocab_size if config.wide_reads == "characters" else 0
+            self.wide = SequenceNgramLogits(
+                config.wide_sizes, config.wide_rows, labels, float(config.wide_dropout), spelled
+            )
         self.post_init()
 
     def forward(

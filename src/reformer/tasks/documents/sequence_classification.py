@@ -1,15 +1,18 @@
 """Sequence classification: one label for a whole text."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast
 
 from reformer.baselines.ngram_classifier import NgramClassifier, code_points
 from reformer.data import DataError, Document, label_id
 from reformer.data.batching.encoding import Examples, Offsets
+from reformer.data.characters import token_characters
 from reformer.metrics.base import Metric
 from reformer.metrics.classification import ClassMetric
 from reformer.models import ReformerForSequenceClassification
@@ -90,14 +93,15 @@ class SequenceClassification(DocumentTask):
         train: Examples,
         validation: Examples,
         recipe: TrainingRecipe,
+        tokenizer: PreTrainedTokenizerFast,
     ) -> None:
         wide, config = model.wide, model.config
         assert wide is not None
-        ids, labels = _ids_and_labels(train)
+        if wide.spelling is not None:
+            wide.spelling.copy_(torch.from_numpy(token_characters(tokenizer, *wide.spelling.shape)))
         found = NgramClassifier.fit(
-            ids,
-            labels,
-            _ids_and_labels(validation),
+            *_read_and_labels(wide, train),
+            _read_and_labels(wide, validation),
             num_labels=len(wide.bias),
             sizes=config.wide_sizes,
             rows=config.wide_rows,
@@ -116,6 +120,11 @@ class SequenceClassification(DocumentTask):
         return document.label
 
 
-def _ids_and_labels(examples: Examples) -> tuple[list[Int[np.ndarray, " _"]], Int[np.ndarray, " examples"]]:
-    found = [examples[number] for number in range(len(examples))]
-    return [example.ids.astype(np.int64) for example in found], np.array([int(example.target) for example in found])
+def _read_and_labels(wide: Any, examples: Examples) -> tuple[list[Int[np.ndarray, " _"]], Int[np.ndarray, " examples"]]:
+    """What the wide part reads of each example, and the examples' labels."""
+    read = []
+    for number in range(len(examples)):
+        ids = torch.from_numpy(examples[number].ids.astype(np.int64))[None].to(wide.table.device)
+        found, text = wide.read(ids, torch.ones_like(ids, dtype=torch.bool))
+        read.append(found[text].cpu().numpy())
+    return read, np.array([int(examples[number].target) for number in range(len(examples))])

@@ -78,7 +78,7 @@ def spans_of_types(spans: Iterable[Span], types: Sequence[str] | None) -> tuple[
     return tuple(span for span in spans if types is None or span.label in types)
 
 
-WIDE = frozenset({"wide_sizes", "wide_rows", "wide_dropout"})
+WIDE = frozenset({"wide_sizes", "wide_reads", "wide_rows", "wide_dropout"})
 """Options of the model's wide part, which document tasks can fit."""
 
 
@@ -157,8 +157,10 @@ class DocumentTask(PredictingTask):
         """The task's classical method, fitted in about a minute at most to the training documents."""
 
     @abstractmethod
-    def fit_wide(self, model: Any, train: Examples, validation: Examples, recipe: Any) -> None:
-        """Fit the wide part of a model, by the classical method over its own tokens, and let the rest add nothing yet.
+    def fit_wide(
+        self, model: Any, train: Examples, validation: Examples, recipe: Any, tokenizer: PreTrainedTokenizerFast
+    ) -> None:
+        """Fit the wide part of a model, by the classical method over what it reads, and let the rest add nothing yet.
 
         Raises:
             ReformerError: the method's package is not installed.
@@ -224,7 +226,7 @@ class DocumentData(TaskData[Examples]):
         return batch if self._augment is None else self._augment(batch, generator)
 
     def fit_wide(self, model: Any) -> None:
-        self._task.fit_wide(model, self.train, self.validation, self._recipe)
+        self._task.fit_wide(model, self.train, self.validation, self._recipe, self._tokenizer)
 
     def new_metric(self) -> Metric:
         return self._task.new_metric(self._labels, self._recipe)

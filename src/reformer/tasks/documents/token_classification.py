@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor
+from transformers import PreTrainedTokenizerFast
 
 from reformer.baselines.ngram_classifier import code_points
 from reformer.baselines.ngram_tagger import MissingPackageError, NgramTagger
@@ -64,7 +65,7 @@ class TokenClassification(DocumentTask):
     head = ReformerForTokenClassification
     best_metric = "f1"
     recipe_type = TokenRecipe
-    model_options = frozenset({"classifier_crf", "classifier_reads", "special_tokens", *WIDE})
+    model_options = frozenset({"classifier_crf", "classifier_reads", "special_tokens", *WIDE - {"wide_reads"}})
 
     def check_recipe(self, recipe: TokenRecipe) -> None:
         super().check_recipe(recipe)
@@ -171,6 +172,7 @@ class TokenClassification(DocumentTask):
         train: Examples,
         validation: Examples,
         recipe: EntityTrainingRecipe,
+        tokenizer: PreTrainedTokenizerFast,
     ) -> None:
         wide, config = model.wide, model.config
         assert wide is not None
