@@ -112,10 +112,19 @@ APART = [
     ("local", {"attention_layers": ["full", "local", "full"]}),
 ]
 """What does not go with the others, and the model that it goes with."""
+WIDE_CHARACTERS = {"wide_sizes": [1], "wide_rows": 64, "wide_reads": "characters"}
 
 
 def test_every_changeable_field_is_tried():
-    assert {name for changes in (CHANGES, *(each for _, each in APART)) for name in changes} == set(CHANGEABLE)
+    apart = (*(each for _, each in APART), WIDE_CHARACTERS)
+    assert {name for changes in (CHANGES, *apart) for name in changes} == set(CHANGEABLE)
+
+
+def test_a_wide_part_of_characters_can_be_put_beside_a_classifier():
+    model = HEADS["sequence-classification"].build("local")
+    config = changed_config(model.config, WIDE_CHARACTERS)
+    found = transfer(model, HEADS["sequence-classification"].model, config)
+    assert set(found.new) == {"wide.bias", "wide.frequencies", "wide.spelling", "wide.table"}
 
 
 @pytest.mark.parametrize(("variant", "changes"), APART)

@@ -1,5 +1,6 @@
 """A run that starts from a model of another architecture, converted at once or before."""
 
+import json
 from functools import partial
 
 import numpy as np
@@ -21,12 +22,12 @@ from reformer.runs.loading import load_run
 from reformer.tasks.base import PredictOptions
 from reformer.tasks.conversion import convert_to_folder
 from reformer.tasks.documents.task import predict
-from reformer.tasks.model_setup import tokenizer_beside
+from reformer.tasks.model_setup import read_start, tokenizer_beside
 from reformer.tasks.question_answering.spans import best_span, encode_question
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.models.pretrained.shapes import save_with_tokenizer
-from tests.tiny import ner_recipe, reviews_recipe, write_questions
+from tests.tiny import masked_recipe, ner_recipe, reviews_recipe, write_questions
 from tests.training.starts import recipe_from
 
 QUIET = Console(quiet=True)
@@ -228,3 +229,36 @@ def test_a_reader_of_questions_scores_as_transformers_own(tmp_path):
         found, expected = ours(inputs), theirs(inputs)
     assert torch.allclose(found.start_logits, expected.start_logits, atol=1e-5)
     assert torch.allclose(found.end_logits, expected.end_logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("transform", [False, True])
+def test_a_new_vocabulary_head_may_score_by_the_embeddings_that_are_there(bert, tmp_path, transform):
+    (tmp_path / "texts.txt").write_text("王小明去了北京。" * 20)
+    chosen = {"tie_word_embeddings": True, "lm_transform": transform}
+    tables = masked_recipe(tmp_path, max_steps=1, learning_rate=1e-9) | {"model": chosen}
+    del tables["tokenizer"]
+    tables["finetune"] = {"start_from": str(bert)}
+    train(checked_recipe(tables), tmp_path / "run", console=QUIET)
+    model = load_run(tmp_path / "run").model
+    assert model.lm_head.weight is model.base_model.embeddings.weight
+    assert (model.lm_transform is None) != transform
+    trained = read_start(str(bert)).model
+    assert torch.allclose(model.lm_head.weight, trained.embeddings.weight, atol=1e-6)
+    new = json.loads((tmp_path / "run" / "metrics.json").read_text())["start"]["new"]
+    assert "lm_head.bias" in new
+    assert "lm_head.weight" not in new
+    again = tables | {"finetune": {"start_from": str(tmp_path / "run")}, "model": {"tie_word_embeddings": False}}
+    with pytest.raises(FinetuningError, match="model.tie_word_embeddings = False: the trained model has True"):
+        train(checked_recipe(again), tmp_path / "again", console=QUIET)
+
+
+def test_windows_of_a_bert_see_its_special_tokens_unless_told_otherwise(bert):
+    start = read_start(str(bert))
+    for chosen, expected in (
+        ({"attention_layers": "local"}, [0, -1]),
+        ({"attention_layers": ["full", "local+lsh", "full"]}, [0, -1]),
+        ({"attention_layers": "local", "global_tokens": []}, []),
+        ({"attention_layers": "local", "global_tokens": [0]}, [0]),
+        ({}, []),
+    ):
+        assert list(start.config_with(chosen, {}).global_tokens) == expected

@@ -41,11 +41,16 @@ CHANGEABLE = (
 which are drawn and not learned; a table of learned positions is continued by its own rows; layers may be of another
 kind that has the same weights."""
 
+OF_VOCABULARY_HEAD = ("lm_transform", "tie_word_embeddings")
+"""Fields of the head of a language model alone, free where that head is new."""
+
 SPECIAL_TOKENS = [0, -1]
 """Places of the special tokens that an encoder reads around a text."""
 
 
-def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> ReformerConfig:
+def changed_config(
+    config: ReformerConfig, changes: Mapping[str, Any], *, has_vocabulary_head: bool = True
+) -> ReformerConfig:
     """A copy of a trained model's configuration with some fields changed.
 
     Args:
@@ -54,6 +59,8 @@ def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> Reform
             `CHANGEABLE` alone. `attention_layers` may be one kind for all layers. Windows in place of full attention
             see the special tokens around a text, which the layers have learned to look at, unless `global_tokens` says
             otherwise.
+        has_vocabulary_head: whether the trained model scores a vocabulary. Where it does not, how a new head scores it
+            can be chosen.
 
     Raises:
         FinetuningError: a change that the learned weights do not allow, or that makes no sense.
@@ -63,11 +70,12 @@ def changed_config(config: ReformerConfig, changes: Mapping[str, Any]) -> Reform
         changes["attention_layers"] = [kind] * len(config.attention_layers)
     if "global_tokens" not in changes and _hides_special_tokens(config, changes.get("attention_layers")):
         changes["global_tokens"] = SPECIAL_TOKENS
+    changeable = CHANGEABLE if has_vocabulary_head else (*CHANGEABLE, *OF_VOCABULARY_HEAD)
     for name, value in changes.items():
-        if name not in CHANGEABLE and plain(fields.get(name)) != plain(value):
+        if name not in changeable and plain(fields.get(name)) != plain(value):
             raise FinetuningError(
                 f"model.{name} = {value!r}: the trained model has {fields.get(name)!r}, which its weights were learned "
-                f"for; leave it out. What can be chosen anew is {', '.join(sorted(CHANGEABLE))}"
+                f"for; leave it out. What can be chosen anew is {', '.join(sorted(changeable))}"
             )
     wanted = fields | changes
     _check_layers(config, wanted, changes)

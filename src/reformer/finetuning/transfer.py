@@ -62,7 +62,9 @@ def transfer(model: PreTrainedModel, head: type[PreTrainedModel], config: Reform
     for name, weight in kept.items():
         ours[name].copy_(weight)
     drawn = _redrawn(model.base_model, new.base_model)
-    return Transfer(new, tuple(sorted(ours.keys() - kept)), tuple(sorted(theirs.keys() - kept)), tuple(sorted(drawn)))
+    # What is tied to the backbone has come with it.
+    fresh = ours.keys() - kept - set(getattr(new, "_tied_weights_keys", None) or ())
+    return Transfer(new, tuple(sorted(fresh)), tuple(sorted(theirs.keys() - kept)), tuple(sorted(drawn)))
 
 
 def _load_backbone(trained: nn.Module, fresh: nn.Module) -> None:

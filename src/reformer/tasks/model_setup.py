@@ -59,7 +59,8 @@ class PretrainedStart:
         """
         if self.model is None:
             return self.config
-        config = changed_config(self.config, chosen)
+        scores_vocabulary = self.model.get_output_embeddings() is not None
+        config = changed_config(self.config, chosen, has_vocabulary_head=scores_vocabulary)
         return ReformerConfig.from_dict(config.to_dict() | {"problem_type": None} | dict(decided))
 
 
