@@ -248,7 +248,7 @@ def test_a_new_vocabulary_head_may_score_by_the_embeddings_that_are_there(bert, 
     assert "lm_head.bias" in new
     assert "lm_head.weight" not in new
     again = tables | {"finetune": {"start_from": str(tmp_path / "run")}, "model": {"tie_word_embeddings": False}}
-    with pytest.raises(FinetuningError, match="model.tie_word_embeddings = False: the trained model has True"):
+    with pytest.raises(FinetuningError, match=r"model\.tie_word_embeddings = False: the trained model has True"):
         train(checked_recipe(again), tmp_path / "again", console=QUIET)
 
 
