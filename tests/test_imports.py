@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "errors": set(),
     "processes": set(),
     "files": {"processes", "errors"},
-    "terminal": set(),
+    "terminal": {"errors"},
     "interruption": {"errors"},
     "recipe": {"errors"},
     "ops": {"files", "errors"},

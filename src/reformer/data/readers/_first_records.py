@@ -7,24 +7,27 @@ from typing import Any
 
 from reformer.data.errors import raise_error
 from reformer.data.readers._source import Source
-from reformer.data.readers._table import table_rows
+from reformer.data.readers._table import named_rows
 
 
-def first_records(path: str, format: str, count: int) -> list[dict[str, Any]]:
+def first_records(
+    path: str, format: str, count: int, *, encoding: str | None = None, header: bool = True
+) -> list[dict[str, Any]]:
     """The first `count` records of a file, each a mapping from columns or fields to values.
 
     Args:
+        encoding: of the file; None: UTF-8.
+        header: whether the first line of a table names the columns, which are called 1, 2, ... otherwise.
         format: `csv`, `tsv` or `jsonl`. Lines of JSONL that hold no object are left out; `read_documents` reports them.
 
     Raises:
         DataError: the file or a row cannot be read.
     """
-    with Source(path) as source:
-        if format == "jsonl":
+    if format == "jsonl":
+        with Source(path, encoding) as source:
             return list(islice(_objects(source), count))
-        rows = table_rows(source, "," if format == "csv" else "\t", raise_error)
-        _, header = next(rows, (0, []))
-        return [dict(zip(header, cells, strict=True)) for _, cells in islice(rows, count)]
+    rows = named_rows(lambda: Source(path, encoding), format, ("text",), raise_error, header=header)
+    return [record for _, record in islice(rows, count)]
 
 
 def _objects(source: Source) -> Iterator[dict[str, Any]]:

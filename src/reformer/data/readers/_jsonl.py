@@ -1,12 +1,13 @@
 """JSONL: an object a line, with a text and a class or spans."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from reformer.data.documents import Document, Span
 from reformer.data.errors import DataError, OnError
-from reformer.data.readers._record import checked_document
-from reformer.data.readers._source import Source, UnreadableFileError
+from reformer.data.readers._record import checked_document, label_text
+from reformer.data.readers._source import Place, Source, UnreadableFileError
 
 _EXAMPLE = 'one object a line, such as {"text": "...", "label": "..."}'
 
@@ -28,6 +29,24 @@ def read_jsonl(source: Source, text_column: str, label_column: str | None, on_er
             yield document
 
 
+def read_records(
+    path: str,
+    records: Iterable[tuple[int, dict[str, object]]],
+    text_column: str,
+    label_column: str | None,
+    on_error: OnError,
+) -> Iterator[Document]:
+    """The documents of numbered records that another reader has, with the fields of a line of JSONL."""
+    place = Place(path)
+    for place.line, record in records:
+        try:
+            document = _of_record(place, record, text_column, label_column)
+        except DataError as error:
+            on_error(error)
+        else:
+            yield document
+
+
 def _document(source: Source, line: str, text_column: str, label_column: str | None) -> Document:
     try:
         record = json.loads(line)
@@ -37,6 +56,10 @@ def _document(source: Source, line: str, text_column: str, label_column: str | N
         raise source.error(f"JSON that cannot be read ({error})", f"write {_EXAMPLE}") from None
     if not isinstance(record, dict):
         raise source.error(f"a JSON {_kind(record)} where an object should be", f"write {_EXAMPLE}")
+    return _of_record(source, record, text_column, label_column)
+
+
+def _of_record(source: Place, record: dict[str, Any], text_column: str, label_column: str | None) -> Document:
     if text_column not in record:
         known = ", ".join(map(repr, record)) or "none"
         raise source.error(f"there is no field {text_column!r}; the fields are {known}", "name the field of the text")
@@ -55,22 +78,21 @@ def _document(source: Source, line: str, text_column: str, label_column: str | N
     )
 
 
-def _label(source: Source, record: dict[str, object], label_column: str | None) -> str | None:
+def _label(source: Place, record: dict[str, object], label_column: str | None) -> str | None:
     label = None if label_column is None else record.get(label_column)
     return None if label is None else _name(source, str(label_column), label)
 
 
-def _name(source: Source, field: str, value: object) -> str:
-    """A label or an id: a string that is not empty, or a whole number, which becomes one."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if isinstance(value, str) and value.strip():
-        return value
+def _name(source: Place, field: str, value: object) -> str:
+    """A label or an id: a string that is not empty, without blanks around it; a number or a boolean becomes one."""
+    name = label_text(value)
+    if name:
+        return name
     found = "an empty string" if isinstance(value, str) else f"a JSON {_kind(value)}"
     raise source.error(f"the field {field!r} is {found}", "make it a string that is not empty, or a whole number")
 
 
-def _spans(source: Source, spans: object) -> list[Span]:
+def _spans(source: Place, spans: object) -> list[Span]:
     shape = 'write "spans": [{"start": 0, "end": 2, "label": "LOC"}, ...]'
     if not isinstance(spans, list):
         raise source.error(f"the field 'spans' is a JSON {_kind(spans)}", shape)

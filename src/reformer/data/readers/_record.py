@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from reformer.data.documents import Document, Span, span_problem
 from reformer.data.errors import DataError
-from reformer.data.readers._source import Source
+from reformer.data.readers._source import Place
 
 
 def check_utf8(text: str, place: str, field: str) -> None:
@@ -24,8 +24,23 @@ def check_utf8(text: str, place: str, field: str) -> None:
         ) from None
 
 
+def label_text(value: object) -> str | None:
+    """A label as text, the same in every format: without blanks around it, `1` for 1.0, `true` for True.
+
+    None for what is none of these: a list, an object, a number that is not whole.
+
+    >>> label_text(" pos "), label_text(1.0), label_text(True)
+    ('pos', '1', 'true')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip() if isinstance(value, str | int) else None
+
+
 def checked_document(
-    source: Source,
+    source: Place,
     line: int,
     text: str,
     *,
