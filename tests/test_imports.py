@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "metrics": {"data", "errors"},
     "finetuning": {"models", "nn", "errors"},
     "tasks": {"data", "baselines", "metrics", "recipe", "finetuning", "models", "files", "errors"},
-    "runs": {"tasks", "recipe", "finetuning", "models", "files", "errors"},
+    "runs": {"tasks", "data", "recipe", "finetuning", "models", "files", "errors"},
     "training": {
         "runs",
         "tasks",

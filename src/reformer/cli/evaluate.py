@@ -6,13 +6,15 @@ from typing import Annotated
 import typer
 
 from reformer.cli.files import check_output_file
-from reformer.cli.options import Beams, Format, RunFolder, Split, TextColumn
+from reformer.cli.options import Beams, Encoding, Format, Header, RunFolder, Split, TextColumn
 
 
 def evaluate(
     run: RunFolder,
     data: Annotated[str, typer.Argument(metavar="DATA", help="A labelled file, or a data set as index:NAME.")],
     format: Format = None,
+    encoding: Encoding = None,
+    header: Header = None,
     text_column: TextColumn = None,
     label_column: Annotated[str | None, typer.Option(help="The column that has the label.")] = None,
     split: Split = "test",
@@ -38,7 +40,14 @@ def evaluate(
 
     check_output_file(output, [data], run, overwrite=overwrite)
     loaded = load_run(run, PredictingTask)
-    options = PredictOptions(format=format, text_column=text_column, label_column=label_column, beams=beams)
+    options = PredictOptions(
+        format=format,
+        encoding=encoding,
+        header=header,
+        text_column=text_column,
+        label_column=label_column,
+        beams=beams,
+    )
     loaded.task.check_options(loaded.recipe.training.task, options)
     metrics = loaded.task.evaluate(loaded, data, replace(options, split=split))
     table = Table(title=f"{run} on {data}", title_justify="left")

@@ -13,7 +13,7 @@ import typer
 
 from reformer.cli.errors import say_error
 from reformer.cli.files import check_output_file
-from reformer.cli.options import Beams, Format, RunFolder, TextColumn
+from reformer.cli.options import Beams, Encoding, Format, Header, RunFolder, TextColumn
 from reformer.errors import ReformerError
 from reformer.files import replaced
 from reformer.interruption import Interruption, StoppedError
@@ -41,6 +41,8 @@ def predict(
         ),
     ] = None,
     format: Format = None,
+    encoding: Encoding = None,
+    header: Header = None,
     text_column: TextColumn = None,
     text: Annotated[bool | None, typer.Option(help="Repeat each document's text in the output.")] = None,
     pictures: Annotated[
@@ -70,6 +72,8 @@ def predict(
     loaded = load_run(run, PredictingTask)
     options = PredictOptions(
         format=format,
+        encoding=encoding,
+        header=header,
         text_column=text_column,
         text=text,
         pictures=pictures,

@@ -17,6 +17,13 @@ def train(
         bool,
         typer.Option("--accept-changed-data", help="With --resume: go on although data or tokenizer have changed."),
     ] = False,
+    skip_bad: Annotated[
+        bool,
+        typer.Option("--skip-bad", help="Leave out records that cannot be learned from; otherwise all are listed."),
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Move offsets that are wrong to the only place where their text stands.")
+    ] = False,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="TABLE.FIELD=VALUE", help="Put a value over the recipe's; can be repeated."),
@@ -47,8 +54,9 @@ def train(
     if not resume:
         check_output(folder, recipe)
     console = PlainConsole(stderr=True)
+    flags = {"data.skip_bad=true": skip_bad, "data.repair=true": repair}
     metrics = train_recipe(
-        read_recipe(recipe, overrides or ()),
+        read_recipe(recipe, [*(overrides or ()), *(flag for flag, is_given in flags.items() if is_given)]),
         folder,
         resume=resume,
         overwrite=overwrite,

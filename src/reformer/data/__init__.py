@@ -22,6 +22,7 @@ from reformer.data.labels import IGNORED, bio_labels, decode_spans, label_id, to
 from reformer.data.questions import Question
 from reformer.data.readers import (
     FORMATS,
+    column_values,
     file_format,
     first_records,
     read_documents,
@@ -60,6 +61,7 @@ __all__ = [
     "byte_tokenizer",
     "cache_folder",
     "character_tokenizer",
+    "column_values",
     "decode_spans",
     "drop_duplicates",
     "encode_piece",

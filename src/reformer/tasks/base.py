@@ -121,6 +121,10 @@ class TaskData(ABC, Generic[AnyDataset]):
     def describe(self) -> Iterator[str]:
         """Lines for the console: the size of the training, validation and test part."""
 
+    def cautions(self) -> Iterable[str]:
+        """Lines for the console: what should be known of the data before anything is learned from it."""
+        return ()
+
     def initialize(self, model: Any) -> None:
         """Set the weights of a fresh model that have a closed form in the training data, and freeze those of them that
         gradient descent could only make worse. Called before the first step, when a run is resumed, too."""
@@ -175,6 +179,9 @@ class PredictOptions:
     """Options of a command that predicts or evaluates; None where nothing was said."""
 
     format: str | None = None
+    encoding: str | None = None
+    header: bool | None = None
+    """Whether the first line of a table names its columns."""
     text_column: str | None = None
     label_column: str | None = None
     split: str | None = None

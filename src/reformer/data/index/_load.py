@@ -74,11 +74,13 @@ def load_source(
     format: str | None = None,
     text_column: str = "text",
     label_column: str | None = "label",
+    encoding: str | None = None,
+    header: bool = True,
     on_error: OnError = raise_error,
 ) -> Iterator[Document]:
     """The documents that a recipe or a command names: `index:NAME` with a split, or the path of a file.
 
-    `format`, `text_column`, `label_column` and `on_error` are those of `read_documents`, for files only. A split is
+    All but `split` are those of `read_documents`, for files only. A split is
     needed for a data set and refused for a file, which has none.
     """
     if source.startswith(_PREFIX):
@@ -96,5 +98,11 @@ def load_source(
             "give a file for each split, or a data set as index:NAME",
         )
     yield from read_documents(
-        source, format=format, text_column=text_column, label_column=label_column, on_error=on_error
+        source,
+        format=format,
+        text_column=text_column,
+        label_column=label_column,
+        encoding=encoding,
+        header=header,
+        on_error=on_error,
     )

@@ -31,6 +31,9 @@ class SequenceClassification(DocumentTask):
     best_metric = "macro_f1"
     model_options = frozenset({"classifier_pooling", "special_tokens", *WIDE})
 
+    def check_document(self, document: Document) -> None:
+        self._label(document)
+
     def labels(self, documents: Iterable[Document]) -> list[str]:
         labels = sorted({self._label(document) for document in documents})
         if len(labels) < 2:

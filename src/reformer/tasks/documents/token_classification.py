@@ -81,6 +81,9 @@ class TokenClassification(DocumentTask):
                 "count as well, in a time that grows with the square of their number; leave out one of them"
             )
 
+    def check_document(self, document: Document) -> None:
+        self._spans(document)
+
     def labels(self, documents: Iterable[Document]) -> list[str]:
         types = {span.label for document in documents for span in document.spans or ()}
         if not types:
