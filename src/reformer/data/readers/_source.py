@@ -30,8 +30,13 @@ class Place:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.name = os.path.basename(os.path.normpath(path))
+        self.name = self.name_of(path)
         self.line = 0
+
+    @staticmethod
+    def name_of(path: str) -> str:
+        """The name of a file or folder without the folder it is in."""
+        return os.path.basename(os.path.normpath(path))
 
     def error(self, problem: str, remedy: str, line: int | None = None) -> DataError:
         """A `DataError` at `line`, by default at the line that was read last."""
