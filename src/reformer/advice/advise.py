@@ -30,6 +30,8 @@ def advise(
     format: str | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
     minutes: float = 15,
     offline: bool = False,
 ) -> Advice:
@@ -43,7 +45,15 @@ def advise(
     Raises:
         ReformerError: a file that cannot be read, that is empty, or whose records do not teach the task.
     """
-    records = find_records(source, task=task, format=format, text_column=text_column, label_column=label_column)
+    records = find_records(
+        source,
+        task=task,
+        format=format,
+        text_column=text_column,
+        label_column=label_column,
+        encoding=encoding,
+        header=header,
+    )
     found = profile(records.documents)
     options: dict[str, Any] = {"neighbours": records.neighbours, "minutes": minutes, "offline": offline}
     text = recipe_for(records.task, records.data, found, **options)

@@ -8,6 +8,7 @@ from typing import Any
 
 from reformer.advice.columns import PAIR, find_columns
 from reformer.data import (
+    FOLDER,
     DataError,
     Document,
     Question,
@@ -60,11 +61,16 @@ def find_records(
     format: str | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
 ) -> Records:
     """The records of a file, a folder of texts or a data set as `index:NAME`.
 
     Args:
-        task: one of `TASKS`; None: the one that the records are labelled for.
+        task: one of `TASKS`; None: the one that the records are labelled for. A folder is one of running texts, or for
+            `sequence-classification` one with a folder for each class.
+        encoding: of the file; None: UTF-8.
+        header: whether the first line of a table names its columns.
 
     Raises:
         DataError: a file that cannot be read, or whose columns nothing tells.
@@ -73,6 +79,10 @@ def find_records(
     if task is not None and task not in TASKS:
         raise ReformerError(f"--task {task}: expected one of {', '.join(TASKS)}")
     columns = {"--text-column": text_column, "--label-column": label_column}
+    if task == CLASSES and not source.startswith("index:") and file_format(source, format) == FOLDER:
+        _refuse_options(source, columns)
+        reading = {"train": source} | ({} if encoding is None else {"encoding": encoding})
+        return _documents(CLASSES, reading, read_documents(source, encoding=encoding), neighbours=False)
     if source.startswith("index:") or Path(source).is_dir() or source.lower().removesuffix(".gz").endswith(".json"):
         _refuse_options(source, {"--format": format, **columns})
         if source.startswith("index:"):
@@ -83,11 +93,14 @@ def find_records(
         _refuse_options(source, columns)
     if kind == "text" and task in (None, TEXT):
         return _running_text(source, task)
-    data = {"train": source} | ({} if format is None else {"format": format})
+    given = {"format": format, "encoding": encoding, "header": None if header else False}
+    data = {"train": source} | {name: value for name, value in given.items() if value is not None}
     if kind in ("csv", "tsv", "jsonl"):
         return _of_columns(source, kind, data, task, text_column, label_column)
     own = {"conll": ENTITIES, "alternating": CLASSES}.get(kind, MASKED)
-    return _documents(task or own, data, read_documents(source, format=format), neighbours=kind == "conll")
+    return _documents(
+        task or own, data, read_documents(source, format=format, encoding=encoding), neighbours=kind == "conll"
+    )
 
 
 def _refuse_options(source: str, options: Mapping[str, str | None]) -> None:
@@ -118,13 +131,14 @@ def _of_index(source: str, task: str | None) -> Records:
 def _of_columns(
     source: str, kind: str, data: dict[str, Any], task: str | None, text: str | None, label: str | None
 ) -> Records:
-    first = first_records(source, kind, FIRST)
+    reading: dict[str, Any] = {"encoding": data.get("encoding"), "header": data.get("header", True)}
+    first = first_records(source, kind, FIRST, **reading)
     fields = {name for record in first for name in record}
     if task == QUESTIONS or (task is None and {"question", "context"} <= fields):
         return _questions(source, task)
     if not first:
         # Its reader says what is wrong with the file, or else that it is empty.
-        return _documents(task or MASKED, data, read_documents(source, format=kind), neighbours=False)
+        return _documents(task or MASKED, data, read_documents(source, format=kind, **reading), neighbours=False)
     has_spans = label is None and any(isinstance(record.get("spans"), list) for record in first)
     with_label = task in (CLASSES, PAIRS) or (task is None and not has_spans)
     columns = find_columns(source, first, text, label if with_label else None, with_label=with_label)
@@ -142,7 +156,7 @@ def _of_columns(
     usual = PAIR if task == PAIRS else ("text", "label")
     named = {"text_column": columns.text, "label_column": columns.label}
     data |= {name: value for (name, value), own in zip(named.items(), usual, strict=True) if value not in (None, own)}
-    documents = load_source(source, format=kind, text_column=columns.text, label_column=columns.label)
+    documents = load_source(source, format=kind, text_column=columns.text, label_column=columns.label, **reading)
     return _documents(task, data, documents, neighbours=False)
 
 

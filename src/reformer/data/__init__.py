@@ -21,6 +21,7 @@ from reformer.data.index import (
 from reformer.data.labels import IGNORED, bio_labels, decode_spans, label_id, token_tags
 from reformer.data.questions import Question
 from reformer.data.readers import (
+    FOLDER,
     FORMATS,
     column_values,
     file_format,
@@ -43,6 +44,7 @@ from reformer.data.tokenizers import (
 
 __all__ = [
     "DATA_SETS",
+    "FOLDER",
     "FORMATS",
     "IGNORED",
     "PRETRAINED",

@@ -1,8 +1,11 @@
 """Concepts of a run: task, task data, run and prediction options."""
 
+import os
+import warnings
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -14,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from reformer.data import DataError, load_tokenizer
 from reformer.data.batching.token_batches import Batches, TokenBatches
 from reformer.data.errors import OnError
+from reformer.data.notes import DataWarning
 from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.models import ReformerConfig
@@ -228,13 +232,36 @@ class PredictingTask(Task):
         """
 
 
+MOST_IDS = 1 << 20
+"""Ids that are kept to find those that recur, at most."""
+
+
 def read_files(files: Iterable[str], read: Callable[[str], Iterable[Any]], on_error: OnError) -> Iterator[Any]:
-    """The records of all files; a file that cannot be read as a whole is reported like a record."""
+    """The records of all files; a file that cannot be read as a whole is reported like a record.
+
+    Of files with one name in several folders, the path as given stands in the ids of their records. Records whose ids
+    recur all the same are counted in a `DataWarning`.
+    """
+    files = list(files)
+    names = Counter(map(os.path.basename, files))
+    seen: set[str] = set()
+    repeated: list[str] = []
     for file in files:
+        name = os.path.basename(file)
         try:
-            yield from read(file)
+            for record in read(file):
+                if names[name] > 1 and record.id.startswith(name):
+                    record = replace(record, id=f"{file}{record.id.removeprefix(name)}")
+                if record.id in seen:
+                    repeated.append(record.id if not repeated else "")
+                elif len(seen) < MOST_IDS:
+                    seen.add(record.id)
+                yield record
         except DataError as error:
             on_error(error)
+    if repeated:
+        message = f"{len(repeated):,} records have the id of one before them, such as {repeated[0]!r}"
+        warnings.warn(f"{message}; their answers can only be told by their order", DataWarning, stacklevel=2)
 
 
 AnyTask = TypeVar("AnyTask", bound=Task, covariant=True)
