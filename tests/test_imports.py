@@ -45,8 +45,10 @@ MAY_IMPORT = {
         "errors",
     },
     "inference": {"runs", "tasks", "metrics", "models", "data", "interruption", "files", "errors"},
+    "insight": {"advice", "tasks", "models", "recipe", "data", "terminal", "errors"},
     "advice": {"tasks", "data", "terminal", "errors"},
     "cli": {
+        "insight",
         "advice",
         "inference",
         "training",

@@ -4,7 +4,10 @@ from typing import Annotated
 
 import typer
 
-data = typer.Typer(help="Data sets that come from a package index.", no_args_is_help=True)
+from reformer.cli.check import check
+
+data = typer.Typer(help="Data sets that come from a package index, and checks of yours.", no_args_is_help=True)
+data.command()(check)
 
 
 @data.command("list")

@@ -7,10 +7,12 @@ from reformer.data.readers._images import read_images
 from reformer.data.readers._questions import read_questions
 from reformer.data.readers._record import check_utf8
 from reformer.data.readers._series import read_series
+from reformer.data.readers._source import Source
 
 __all__ = [
     "FOLDER",
     "FORMATS",
+    "Source",
     "check_utf8",
     "column_values",
     "file_format",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from reformer.data.errors import DataError, raise_error
+from reformer.data.errors import DataError
 from reformer.data.readers._documents import PARQUET, file_format
 from reformer.data.readers._parquet import parquet_records
 from reformer.data.readers._source import Source
@@ -20,15 +20,15 @@ def first_records(
     Args:
         encoding: of the file; None: UTF-8.
         header: whether the first line of a table names the columns, which are called 1, 2, ... otherwise.
-        format: `csv`, `tsv` or `jsonl`. Lines of JSONL that hold no object are left out; `read_documents` reports them.
+        format: `csv`, `tsv` or `jsonl`. Rows and lines that cannot be read are left out; `read_documents` reports them.
 
     Raises:
-        DataError: the file or a row cannot be read.
+        DataError: the file cannot be read.
     """
     if format == "jsonl":
         with Source(path, encoding) as source:
             return list(islice(_objects(source), count))
-    rows = named_rows(lambda: Source(path, encoding), format, ("text",), raise_error, header=header)
+    rows = named_rows(lambda: Source(path, encoding), format, ("text",), lambda error: None, header=header)
     return [record for _, record in islice(rows, count)]
 
 
