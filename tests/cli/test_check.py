@@ -2,7 +2,13 @@
 
 import json
 
+import pytest
+
+from reformer.data.notes import DataWarning
+from reformer.runs.recipe_file import write_recipe
+from reformer.tasks.recipe_checks import checked_recipe
 from tests.cli.test_cli import reformer
+from tests.tiny import reviews_recipe
 
 
 def test_a_file_with_faults_ends_with_status_1_and_a_page(tmp_path):
@@ -30,3 +36,49 @@ def test_a_page_that_is_the_file_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("text,label\n好,a\n", encoding="utf-8")
     reformer("data", "check", tmp_path / "a.csv", "--html", tmp_path / "a.csv", "--overwrite", status=1)
     assert (tmp_path / "a.csv").read_text(encoding="utf-8").startswith("text")
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A recipe of a small classifier, whose training file is a table of 40 rows."""
+    tables = reviews_recipe(tmp_path, max_steps=2)
+    rows = [f"文本{number},{'ab'[number % 2]}" for number in range(40)]
+    (tmp_path / "train.csv").write_text("\n".join(["text,label", *rows, ""]), encoding="utf-8")
+    tables["data"] = {"train": str(tmp_path / "train.csv")}
+    write_recipe(checked_recipe(tables), tmp_path / "recipe.toml")
+    return tmp_path / "recipe.toml"
+
+
+def test_training_lists_all_bad_rows_and_leaves_them_out_where_that_is_asked_for(tmp_path, recipe):
+    with (tmp_path / "train.csv").open("a", encoding="utf-8") as file:
+        file.write("坏,\n,a\n")
+    result = reformer("train", recipe, "-o", tmp_path / "run", status=1)
+    assert "train.csv:42: the column 'label' is empty" in result.stderr
+    assert "train.csv:43: empty text" in result.stderr
+    result = reformer("train", recipe, "-o", tmp_path / "run", "--skip-bad")
+    assert "warning: 2 records left out (skip_bad)" in result.stderr
+
+
+def test_folds_are_trained_and_gone_on_with(tmp_path, recipe):
+    result = reformer("train", recipe, "-o", tmp_path / "runs", "--folds", 2)
+    assert "macro_f1" in result.stderr
+    found = json.loads((tmp_path / "runs/folds.json").read_text())
+    assert len(found["validation"]["macro_f1"]["values"]) == 2
+    assert (tmp_path / "runs/fold-2/model.safetensors").is_file()
+    reformer("train", recipe, "-o", tmp_path / "runs", "--folds", 2, "--resume")
+    assert json.loads((tmp_path / "runs/folds.json").read_text()) == found
+    result = reformer("train", recipe, "-o", tmp_path / "runs", "--folds", 2, status=1)
+    assert "fold-1" in result.stderr
+
+
+def test_files_of_one_name_and_ids_that_recur_are_told_apart(tmp_path, recipe):
+    reformer("train", recipe, "-o", tmp_path / "run")
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "report.txt").write_text("文本", encoding="utf-8")
+    files = [tmp_path / name / "report.txt" for name in ("one", "two")]
+    lines = reformer("predict", tmp_path / "run", *files).stdout.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [str(file) for file in files]
+    (tmp_path / "a.jsonl").write_text('{"id": 1, "text": "文"}\n{"id": 1, "text": "本"}\n', encoding="utf-8")
+    with pytest.warns(DataWarning, match="1 records have the id of one before them, such as '1'"):
+        reformer("predict", tmp_path / "run", tmp_path / "a.jsonl")

@@ -50,9 +50,14 @@ class TokenCheck:
             )
             ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
             characters += len(document.text)
+            spelled: set[tuple[int, int]] = set()
+            before = (0, 0)
             for token, (start, end) in zip(ids, offsets, strict=True):
-                if token == self._tokenizer.unk_token_id:
-                    unknown[document.text[start:end]] += 1
+                # A character that the vocabulary lacks is spelled in bytes, each with the character's place.
+                if token == self._tokenizer.unk_token_id or (self._kind != "byte" and before == (start, end) != (0, 0)):
+                    unknown[document.text[start:end]] += (start, end) not in spelled
+                    spelled.add((start, end))
+                before = (start, end)
             is_cut = self._max_length is not None and len(document.text) > self._max_length
             if self._longest is not None and len(ids) > self._longest and not is_cut:
                 told = f"the text has {len(ids):,} tokens, and the model takes at most {self._longest:,}"
