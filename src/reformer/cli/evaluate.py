@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from reformer.cli.files import check_output_file
-from reformer.cli.options import Beams, Encoding, Format, Header, RunFolder, Split, TextColumn
+from reformer.cli.options import (
+    Beams,
+    Columns,
+    Encoding,
+    Format,
+    Header,
+    Overlap,
+    Repair,
+    RunFolder,
+    Split,
+    TextColumn,
+)
 
 
 def evaluate(
@@ -18,6 +29,9 @@ def evaluate(
     text_column: TextColumn = None,
     label_column: Annotated[str | None, typer.Option(help="The column that has the label.")] = None,
     split: Split = "test",
+    columns: Columns = None,
+    repair: Repair = False,
+    on_overlap: Overlap = None,
     beams: Beams = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the metrics as JSON here, too.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
@@ -47,6 +61,9 @@ def evaluate(
         text_column=text_column,
         label_column=label_column,
         beams=beams,
+        columns=columns,
+        repair=repair or None,
+        on_overlap=on_overlap,
     )
     loaded.task.check_options(loaded.recipe.training.task, options)
     metrics = loaded.task.evaluate(loaded, data, replace(options, split=split))

@@ -13,7 +13,7 @@ import typer
 
 from reformer.cli.errors import say_error
 from reformer.cli.files import check_output_file
-from reformer.cli.options import Beams, Encoding, Format, Header, RunFolder, TextColumn
+from reformer.cli.options import Beams, Columns, Encoding, Format, Header, RunFolder, TextColumn
 from reformer.errors import ReformerError
 from reformer.files import replaced
 from reformer.interruption import Interruption, StoppedError
@@ -48,6 +48,7 @@ def predict(
     pictures: Annotated[
         Path | None, typer.Option(help="For a task whose answers can be drawn: draw them into this folder.")
     ] = None,
+    columns: Columns = None,
     beams: Beams = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file and the pictures.")] = False,
     spreadsheet: Annotated[
@@ -78,6 +79,7 @@ def predict(
         text=text,
         pictures=pictures,
         overwrite=None if pictures is None else overwrite,
+        columns=columns,
         beams=beams,
     )
     loaded.task.check_options(loaded.recipe.training.task, options)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from reformer.data.documents import Span
 from reformer.data.errors import DataError
+from reformer.data.spans import fitted_spans
 
 IGNORED = -100
 """The tag of a token that stands for no character: the loss and the metrics pass over it."""
@@ -69,7 +70,7 @@ def decode_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: 
     The reading is strict IOB2, that of `seqeval` with `mode="strict"`: only `B-X` starts an entity, `I-X` goes on
     with one of the same type, and an `I-X` that follows neither is dropped. Tokens of length 0 are passed over.
     Of several tokens of one character the first one's tag counts, so an entity never begins or ends inside a
-    character. White space at an entity's ends does not belong to it.
+    character. White space at an entity's ends does not belong to it, and all of a grapheme does.
 
     >>> decode_spans(["O", "B-LOC", "I-LOC", "I-PER"], [(0, 1), (1, 2), (2, 3), (3, 4)], "去北京了")
     [Span(start=1, end=3, label='LOC')]
@@ -92,11 +93,4 @@ def decode_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: 
         current = Span(start, end, name) if prefix == "B" else None
     if current is not None:
         found.append(current)
-    return [trimmed for span in found if (trimmed := _trim(span, text)) is not None]
-
-
-def _trim(span: Span, text: str) -> Span | None:
-    inside = text[span.start : span.end]
-    start = span.start + len(inside) - len(inside.lstrip())
-    end = span.end - (len(inside) - len(inside.rstrip()))
-    return Span(start, end, span.label) if start < end else None
+    return fitted_spans(found, text)

@@ -17,12 +17,17 @@ class Notes:
         self._counts: dict[str, list[int]] = {}
 
     def count(self, what: str, line: int, number: int = 1) -> None:
-        """Count `number` things; `what` says which, and what became of them, after the number."""
+        """Count `number` things; `what` says which, and what became of them."""
         if number:
             self._counts.setdefault(what, [0, line])[0] += number
+
+    @property
+    def are_empty(self) -> bool:
+        """Whether nothing was counted."""
+        return not self._counts
 
     def tell(self, path: str | os.PathLike[str]) -> None:
         """One `DataWarning` for each kind of thing that was counted."""
         for what, (number, line) in self._counts.items():
-            warnings.warn(f"{os.fspath(path)}: {number:,} {what} (first at line {line})", DataWarning, stacklevel=2)
+            warnings.warn(f"{os.fspath(path)}: {what}: {number:,}, first at line {line}", DataWarning, stacklevel=2)
         self._counts.clear()

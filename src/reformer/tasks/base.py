@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -196,6 +196,12 @@ class PredictOptions:
     """A folder to draw the predictions into."""
     overwrite: bool | None = None
     """Whether pictures that are there may be replaced."""
+    columns: str | None = None
+    """The columns of CoNLL, such as `word,_,tag`."""
+    repair: bool | None = None
+    """Whether spans whose own text stands elsewhere are moved to it."""
+    on_overlap: Literal["error", "longest", "first"] | None = None
+    """Which of overlapping spans are kept."""
     beams: int | None = None
     """Width of the beam search where a text is generated; if nothing was said, greedy decoding."""
 

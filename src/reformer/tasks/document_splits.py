@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from pydantic import Field, model_validator
 from reformer.data import Document, column_values, join_documents, load, load_source, read_documents
 from reformer.data.batching.hold_out import fold, hold_out
 from reformer.data.errors import OnError, raise_error
+from reformer.data.spans import SpanReading, column_names
 from reformer.recipe import AtLeastOne, DataRecipe
 from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import PredictOptions, read_files
@@ -64,6 +66,11 @@ class TextDataRecipe(DataRecipe, frozen=True):
     def columns(self) -> tuple[str, str | None]:
         """The column that has the text, and the one that has the label; None where labels are not read."""
         return self.text_column or "text", None
+
+    @property
+    def spans(self) -> SpanReading | None:
+        """How entities are read; None where they are not looked at."""
+        return None
 
     @property
     def joined_length(self) -> int | None:
@@ -121,8 +128,7 @@ def load_splits(
             else []
             for name, path in paths.items()
         }
-    if recipe.columns[1] is None:
-        parts = {name: map(_without_labels, documents) for name, documents in parts.items()}
+    parts = {name: map(partial(_as_read, recipe), documents) for name, documents in parts.items()}
     train, validation, test = (list(bad.usable(parts[name], check)) for name in _PARTS)
     bad.raise_all()
     if recipe.train_fraction is not None:
@@ -194,6 +200,15 @@ def _unmeasured(train: list[Document], validation: list[Document]) -> Iterator[s
         yield f"no validation text has {shown}{more}: nothing measures what is learned of it; give more texts with it"
 
 
+def span_reading(usual: SpanReading, options: PredictOptions) -> SpanReading:
+    """How entities are read: as usual, but for what the options say."""
+    return SpanReading(
+        usual.repair or bool(options.repair),
+        options.on_overlap or usual.on_overlap,
+        column_names(options.columns) or usual.columns,
+    )
+
+
 def first_part(documents: Sequence[Document], fraction: float) -> Sequence[Document]:
     """The fewest first documents that have at least this share of the characters of all."""
     ends = np.cumsum([len(document.text) for document in documents])
@@ -208,11 +223,13 @@ def read_source(
     format: str | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
+    spans: SpanReading | None = None,
     encoding: str | None = None,
     header: bool | None = None,
     on_error: OnError = raise_error,
 ) -> Iterator[Document]:
-    """The documents of a file or of a data set's split; columns and header are the recipe's unless others are given."""
+    """The documents of a file or of a data set's split; columns, header and how entities are read are the recipe's
+    unless others are given."""
     own_text, own_label = recipe.columns
     return load_source(
         source,
@@ -220,6 +237,7 @@ def read_source(
         format=format,
         text_column=text_column or own_text,
         label_column=label_column or own_label,
+        spans=spans or recipe.spans or SpanReading(wanted=False),
         encoding=encoding,
         header=recipe.header if header is None else header,
         on_error=on_error,
@@ -237,6 +255,7 @@ def read_unlabelled(
             format=options.format,
             text_column=options.text_column or recipe.columns[0],
             label_column=None,
+            spans=SpanReading(wanted=False, columns=column_names(options.columns)),
             encoding=options.encoding,
             header=recipe.header if options.header is None else options.header,
             on_error=on_error,
@@ -254,6 +273,7 @@ def read_labelled(source: str, recipe: TextDataRecipe, options: PredictOptions) 
         format=options.format,
         text_column=options.text_column,
         label_column=options.label_column,
+        spans=recipe.spans and span_reading(recipe.spans, options),
         encoding=options.encoding,
         header=options.header,
     )
@@ -266,5 +286,7 @@ def joined(documents: Iterable[Document], recipe: TextDataRecipe) -> Iterable[Do
     return join_documents(documents, recipe.joined_length, recipe.separator)
 
 
-def _without_labels(document: Document) -> Document:
-    return Document(document.text, document.id, source=document.source)
+def _as_read(recipe: TextDataRecipe, document: Document) -> Document:
+    """The document of a data set without what the recipe's task does not look at."""
+    label = None if recipe.columns[1] is None else document.label
+    return replace(document, label=label, spans=None if recipe.spans is None else document.spans)

@@ -5,7 +5,8 @@ import tracemalloc
 
 import pytest
 
-from reformer.data import FORMATS, DataError, read_documents
+from reformer.data import FORMATS as ALL_FORMATS
+from reformer.data import DataError, read_documents
 from reformer.data.readers import _source
 
 EXAMPLES = {
@@ -16,7 +17,17 @@ EXAMPLES = {
     "text": "北京\n上海\n",
     "fasttext": "__label__a 北京\n__label__b 上海\n",
     "alternating": "a 北京 b 上海\n",
+    "conllu": "".join("\t".join(["1", city, *"_" * 7, "NER=B-LOC"]) + "\n\n" for city in ("北京", "上海")),
+    "doccano": '{"text": "北京", "label": [[0, 2, "LOC"]]}\n{"text": "上海", "label": []}\n',
+    "label-studio": '{"data": {"text": "北京"}}\n{"data": {"text": "上海"}, "annotations": []}\n',
+    "prodigy": '{"text": "北京", "answer": "accept"}\n{"text": "上海"}\n',
+    "spacy": '["北京", {"entities": [[0, 2, "LOC"]]}]\n["上海", {}]\n',
+    "tokens": '{"tokens": ["北", "京"], "ner_tags": ["B-LOC", "I-LOC"]}\n{"tokens": ["上", "海"]}\n',
+    "cluener": '{"text": "北京", "label": {"LOC": {"北京": [[0, 1]]}}}\n{"text": "上海", "label": {}}\n',
+    "cmeee": '{"text": "北京", "entities": []}\n{"text": "上海"}\n',
 }
+# brat has two files for a document.
+FORMATS = [kind for kind in ALL_FORMATS if kind != "brat"]
 TEXTS = {kind: ["北京", "上海"] for kind in FORMATS} | {"text": ["北京\n上海\n"]}
 
 

@@ -12,7 +12,8 @@ from reformer.data.index._msra_ner import read_msra_ner
 from reformer.data.index._people_daily import read_people_daily, read_people_daily_words
 from reformer.data.index._registry import data_set
 from reformer.data.questions import Question
-from reformer.data.readers._documents import read_documents
+from reformer.data.readers._documents import SPANS, read_documents
+from reformer.data.spans import SpanReading
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -74,6 +75,7 @@ def load_source(
     format: str | None = None,
     text_column: str = "text",
     label_column: str | None = "label",
+    spans: SpanReading = SPANS,
     encoding: str | None = None,
     header: bool = True,
     on_error: OnError = raise_error,
@@ -102,6 +104,7 @@ def load_source(
         format=format,
         text_column=text_column,
         label_column=label_column,
+        spans=spans,
         encoding=encoding,
         header=header,
         on_error=on_error,

@@ -1,16 +1,14 @@
 """Plain text: a file is a document."""
 
 import json
-import re
 from collections.abc import Iterator
 
 from reformer.data.documents import Document
+from reformer.data.readers._conll import looks_like_conll
 from reformer.data.readers._fasttext import PREFIX
 from reformer.data.readers._record import checked_document
 from reformer.data.readers._source import Source
 
-_TAGGED = re.compile(r"\S+[ \t]+(?:\S+[ \t]+)*(?:O|[BIMESLU][-_]\S+)")
-_ENTITY = re.compile(r".*[ \t][BSU][-_]\S+", re.DOTALL)
 FIRST_LINES = 1000
 """Lines that tell whether a text is one of records."""
 
@@ -36,7 +34,7 @@ def read_text(source: Source, *, is_told: bool = True) -> Iterator[Document]:
 def format_of_records(text: str) -> tuple[str, str] | None:
     """The form of records that every one of the first lines has, and what to do about it; None for plain text."""
     lines = [line for line in text.splitlines()[:FIRST_LINES] if line.strip()]
-    if len(lines) > 1 and all(map(_TAGGED.fullmatch, map(str.strip, lines))) and any(map(_ENTITY.match, lines)):
+    if len(lines) > 1 and looks_like_conll(lines):
         return "CoNLL, a word and its tag a line", "give --format conll"
     if all(line.lstrip().startswith(PREFIX) for line in lines):
         return "fastText, a class and a text a line", "give --format fasttext"

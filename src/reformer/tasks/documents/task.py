@@ -57,7 +57,7 @@ class DocumentDataRecipe(JoinedTextDataRecipe, frozen=True):
     label_column: str | None = Field(None, description="the column that has the label; none: label")
 
     @property
-    def columns(self) -> tuple[str, str]:
+    def columns(self) -> tuple[str, str | None]:
         return self.text_column or "text", self.label_column or "label"
 
 
@@ -103,7 +103,9 @@ class DocumentTask(PredictingTask):
     """Task over documents: from its labels, targets and metric follow training, evaluation and prediction."""
 
     recipe_type = DocumentRecipe
-    predict_options = frozenset({"format", "encoding", "header", "text_column", "label_column", "split", "text"})
+    predict_options = frozenset(
+        {"format", "encoding", "header", "text_column", "label_column", "split", "text", "columns"}
+    )
 
     def predict(
         self, run: "Run[DocumentTask]", files: Iterable[str], options: PredictOptions, on_error: OnError

@@ -1,12 +1,12 @@
 """Token classification: entities in a text."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -14,6 +14,7 @@ from reformer.baselines.ngram_classifier import code_points
 from reformer.baselines.ngram_tagger import MissingPackageError, NgramTagger
 from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, label_id, token_tags
 from reformer.data.batching.encoding import Augmentation, Example, Examples, Offsets, character_offsets, padded
+from reformer.data.spans import SpanReading, column_names
 from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.metrics.classification import EntityMetric
@@ -22,7 +23,14 @@ from reformer.recipe import Fraction, TrainingRecipe
 from reformer.tasks.base import NoBaselineError
 from reformer.tasks.document_splits import Splits
 from reformer.tasks.documents.recombination import Recombination
-from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentAnswer, DocumentRecipe, DocumentTask
+from reformer.tasks.documents.task import (
+    WIDE,
+    ClassicalModel,
+    DocumentAnswer,
+    DocumentDataRecipe,
+    DocumentRecipe,
+    DocumentTask,
+)
 from reformer.tasks.documents.viterbi import best_tags
 
 
@@ -53,9 +61,41 @@ class EntityTrainingRecipe(TrainingRecipe, frozen=True):
         return self
 
 
+class EntityDataRecipe(DocumentDataRecipe, frozen=True):
+    """Documents with entities."""
+
+    repair: bool = Field(False, description="move spans whose own text stands elsewhere to where it stands")
+    on_overlap: Literal["error", "longest", "first"] = Field(
+        "error",
+        description="which of overlapping spans to keep: the longest, those that begin first, or none, an error",
+    )
+    conll_columns: str | None = Field(
+        None,
+        description='the columns of CoNLL files in their order, such as "word,_,tag"; none: told from the files',
+    )
+
+    @property
+    def columns(self) -> tuple[str, str | None]:
+        return self.text_column or "text", None
+
+    @field_validator("conll_columns")
+    @classmethod
+    def _columns_are_named(cls, value: str | None) -> str | None:
+        try:
+            column_names(value)
+        except ReformerError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @property
+    def spans(self) -> SpanReading:
+        return SpanReading(self.repair, self.on_overlap, column_names(self.conll_columns))
+
+
 class TokenRecipe(DocumentRecipe, frozen=True):
     """Recipe of token classification."""
 
+    data: EntityDataRecipe
     training: EntityTrainingRecipe
 
 
@@ -65,6 +105,7 @@ class TokenClassification(DocumentTask):
     head = ReformerForTokenClassification
     best_metric = "f1"
     recipe_type = TokenRecipe
+    predict_options = DocumentTask.predict_options | {"repair", "on_overlap"}
     model_options = frozenset({"classifier_crf", "classifier_reads", "special_tokens", *WIDE - {"wide_reads"}})
 
     def check_recipe(self, recipe: TokenRecipe) -> None:
