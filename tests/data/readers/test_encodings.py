@@ -64,6 +64,7 @@ def test_a_long_file_is_recoded_by_parts(read):
     [
         ("text\n这是一个很好的饭店\n".encode(), "utf-16-be", "not utf-16-be .*it seems to be utf-8"),
         ("text\n这是一个很好的饭店\n".encode("gb18030"), "cp932", "not cp932 .*it seems to be gb18030"),
+        ("text\n这是一个很好的饭店\n".encode(), "utf-16", "not utf-16 .*it seems to be utf-8"),
         (b"text\na\n", "utf-99", "there is no encoding 'utf-99'"),
         (b"text\na\n", "base64", "there is no encoding 'base64'"),
     ],

@@ -39,14 +39,14 @@ def is_encoding(name: str) -> bool:
     return True
 
 
-def recoded(stream: Any, encoding: str, fault: Callable[[UnicodeDecodeError], Exception]) -> io.BufferedReader:
+def recoded(stream: Any, encoding: str, fault: Callable[[UnicodeError], Exception]) -> io.BufferedReader:
     """The bytes of `stream`, which are in `encoding`, as UTF-8; the first that are not raise `fault`."""
     return io.BufferedReader(_Recoded(stream, codecs.getincrementaldecoder(encoding)(), fault))
 
 
 class _Recoded(io.RawIOBase):
     def __init__(
-        self, stream: Any, decoder: codecs.IncrementalDecoder, fault: Callable[[UnicodeDecodeError], Exception]
+        self, stream: Any, decoder: codecs.IncrementalDecoder, fault: Callable[[UnicodeError], Exception]
     ) -> None:
         self._stream, self._decoder, self._fault, self._held = stream, decoder, fault, b""
 
@@ -58,7 +58,7 @@ class _Recoded(io.RawIOBase):
             chunk = self._stream.read(len(buffer))
             try:
                 self._held = self._decoder.decode(chunk, not chunk).encode("utf-8", "surrogatepass")
-            except UnicodeDecodeError as error:
+            except UnicodeError as error:
                 raise self._fault(error) from None
             if not chunk:
                 break

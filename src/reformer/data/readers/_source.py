@@ -181,11 +181,11 @@ class Source(Place):
         except (OSError, EOFError, zlib.error):
             return b""
 
-    def _not_encoded(self, encoding: str, error: UnicodeDecodeError) -> "UnreadableFileError":
-        begin = self._beginning() or bytes(error.object)
+    def _not_encoded(self, encoding: str, error: UnicodeError) -> "UnreadableFileError":
+        begin = self._beginning()
         other = "utf-8" if _is_utf8(begin) else likely_encoding(begin)
         seems = "give the encoding it is in" if other is None else f"it seems to be {other}; give that as its encoding"
-        return UnreadableFileError(self.path, None, f"not {encoding} ({error.reason})", seems)
+        return UnreadableFileError(self.path, None, f"not {encoding} ({getattr(error, 'reason', error)})", seems)
 
     @staticmethod
     def is_too_long(data: bytes) -> bool:

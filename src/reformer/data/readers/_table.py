@@ -182,7 +182,7 @@ def _by_values(
     if len(known) == 2 and len(recurring) == 1 and text not in known and (label is None or label not in known):
         [found] = recurring
         return next(name for name in known if name != found), None if label is None else found
-    wanted = "the text" if label is None else "the text and of the label"
+    wanted = "the text" if label is None else "the text, and which one the label"
     shown = ", ".join(f"{name} as {cell[:20]!r}" for name, cell in zip(known, rows[0], strict=True))
     raise source.error(
         f"nothing tells which of the columns has {wanted}; they are {shown}",

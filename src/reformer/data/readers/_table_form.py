@@ -70,7 +70,8 @@ def table_form(
 def _first_line(source: Source) -> tuple[int, str, str | None]:
     """The number and the text of the first line that is not blank, behind one that names the separator."""
     told = None
-    for line in _lines(source, None):
+    # A header that is no text raises here, at its line: what comes next is no header.
+    for line in source:
         found = _SEPARATOR_LINE.fullmatch(line) if told is None else None
         if found is not None:
             told = found[1]
