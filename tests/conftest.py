@@ -1,11 +1,16 @@
-"""What all tests share: one seed, and one thread, so that nothing depends on the machine."""
+"""What all tests share: one seed, and one thread, so that nothing depends on the machine; and which check shapes.
+
+To check the shapes in annotations takes half of a small model's time. Of each test every value of every parameter is
+tried with them checked, and not every combination of values.
+"""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
+import jaxtyping
 import pytest
 import torch
 
@@ -21,6 +26,39 @@ if gpu.INTERPRETED and gpu.MISSING is None:
 def _one_seed():
     torch.manual_seed(0)
     torch.set_num_threads(int(os.environ.get("REFORMER_TEST_THREADS", "1")))
+
+
+REPEATED = pytest.StashKey[bool]()
+
+
+# After tests that were not asked for have left: the first of the others are checked.
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    calls = [
+        ((item.path, item.parent.name, item.name.partition("[")[0]), item.callspec.params)
+        if hasattr(item, "callspec") and item.get_closest_marker("shapes") is None
+        else (item.nodeid, {})
+        for item in items
+    ]
+    for item, is_repeated in zip(items, repeated(calls), strict=True):
+        item.stash[REPEATED] = is_repeated
+
+
+def repeated(calls: Iterable[tuple[Hashable, Mapping[str, object]]]) -> Iterator[bool]:
+    """Of each call of a test with its parameters: whether every value was in an earlier call."""
+    seen = set()
+    for test, parameters in calls:
+        # All combinations have the same objects, which need not be hashable.
+        values = {(test, name, id(value)) for name, value in parameters.items()}
+        yield bool(values) and values <= seen
+        seen |= values
+
+
+@pytest.fixture(autouse=True)
+def _shapes(request):
+    jaxtyping.config.update("jaxtyping_disable", request.node.stash.get(REPEATED, False))
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
