@@ -54,6 +54,7 @@ MAY_IMPORT = {
         "training",
         "runs",
         "tasks",
+        "recipe",
         "metrics",
         "data",
         "ops",

@@ -47,7 +47,7 @@ def check(
     from reformer.insight.data_check import check_data
     from reformer.insight.page import page
     from reformer.runs.recipe_file import read_recipe
-    from reformer.terminal import PlainConsole
+    from reformer.terminal import PlainConsole, printable
 
     if recipe is not None and task is not None:
         raise typer.BadParameter("--task is what the recipe says; leave one of them out")
@@ -67,7 +67,7 @@ def check(
     )
     if as_json:
         # JSON is UTF-8, and its escapes are safe in a terminal.
-        typer.echo(json.dumps(report.to_json(), indent=2))
+        typer.echo(printable(json.dumps(report.to_json(), indent=2)))
     else:
         _print(report, PlainConsole())
     if html is not None:

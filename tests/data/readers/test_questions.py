@@ -149,7 +149,7 @@ def test_a_wrong_place_is_moved_to_the_only_one_where_that_is_asked_for(tmp_path
     path = _write(tmp_path / "q.jsonl", OFF_BY_ONE)
     with pytest.raises(DataError, match=r"it stands at 5; .*--repair"):
         list(read_questions(path))
-    with pytest.warns(DataWarning, match="1 answers moved to the only place where they stand"):
+    with pytest.warns(DataWarning, match="answers moved to the only place where they stand: 1"):
         [found] = read_questions(path, repair=True)
     assert found.answer_texts == ["Pure Land"]
 
@@ -167,6 +167,6 @@ def test_answers_that_are_not_needed_are_not_looked_at(tmp_path):
 
 def test_an_answer_without_a_place_is_the_first_and_that_is_counted(tmp_path):
     path = _write(tmp_path / "q.jsonl", GOOD | {"context": "a b a", "answers": ["a"]})
-    with pytest.warns(DataWarning, match="1 answers without a place stand at several; the first is taken"):
+    with pytest.warns(DataWarning, match="answers without a place stand at several; the first is taken: 1"):
         [found] = read_questions(path)
     assert found.answers == ((0, 1),)
