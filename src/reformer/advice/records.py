@@ -1,6 +1,8 @@
 """Records of a file or data set: their task, the recipe's fields that name them, and their documents."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 from reformer.advice.columns import PAIR, find_columns
 from reformer.data import (
     FOLDER,
+    FORMATS,
     DataError,
     Document,
     Question,
@@ -24,6 +27,8 @@ from reformer.data import (
     read_questions,
     text_pieces,
 )
+from reformer.data.notes import DataWarning
+from reformer.data.spans import SpanReading
 from reformer.errors import ReformerError
 
 ENTITIES, CLASSES = "token-classification", "sequence-classification"
@@ -31,6 +36,7 @@ QUESTIONS, PAIRS = "question-answering", "text-to-text"
 TEXT, MASKED = "language-modelling", "masked-language-modelling"
 TASKS = (ENTITIES, CLASSES, QUESTIONS, PAIRS, TEXT, MASKED)
 
+ANNOTATED = frozenset(FORMATS) - {"csv", "tsv", "conll", "text", "fasttext", "alternating"}
 FIRST = 2000
 """Records that columns and task are told from."""
 MOST_PIECES_OF_TEXT = 32
@@ -83,6 +89,11 @@ def find_records(
         _refuse_options(source, columns)
         reading = {"train": source} | ({} if encoding is None else {"encoding": encoding})
         return _documents(CLASSES, reading, read_documents(source, encoding=encoding), neighbours=False)
+    if task in (None, ENTITIES) and label_column is None and _are_annotated(source, format, text_column, encoding):
+        given = {"format": format, "encoding": encoding, "text_column": text_column}
+        data = {"train": source} | {name: value for name, value in given.items() if value is not None}
+        documents = read_documents(source, format=format, encoding=encoding, **_columns(text_column))
+        return _documents(ENTITIES, data, documents, neighbours=False)
     if source.startswith("index:") or Path(source).is_dir() or source.lower().removesuffix(".gz").endswith(".json"):
         _refuse_options(source, {"--format": format, **columns})
         if source.startswith("index:"):
@@ -101,6 +112,23 @@ def find_records(
     return _documents(
         task or own, data, read_documents(source, format=format, encoding=encoding), neighbours=kind == "conll"
     )
+
+
+def _are_annotated(source: str, format: str | None, text_column: str | None, encoding: str | None) -> bool:
+    """Whether these are records of JSON, CoNLL-U or brat whose entities somebody has marked."""
+    if source.startswith("index:") or file_format(source, format) not in ANNOTATED:
+        return False
+    with warnings.catch_warnings(), suppress(DataError):
+        warnings.simplefilter("ignore", DataWarning)
+        spans = SpanReading(on_overlap="keep")
+        reading: dict[str, Any] = {"encoding": encoding, "spans": spans, **_columns(text_column)}
+        found = read_documents(source, format=format, on_error=lambda error: None, **reading)
+        return any(document.spans is not None for document in islice(found, FIRST))
+    return False
+
+
+def _columns(text: str | None) -> dict[str, Any]:
+    return {"text_column": text or "text", "label_column": None}
 
 
 def _refuse_options(source: str, options: Mapping[str, str | None]) -> None:
