@@ -111,7 +111,7 @@ def _format(output: Path, given: str | None) -> str:
 
 
 @contextmanager
-def _packed(file: IO[bytes], output: Path) -> Iterator[IO[bytes]]:
+def _packed(file: IO[bytes], output: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
     if not output.name.lower().endswith(".gz"):
         yield file
         return

@@ -57,6 +57,7 @@ def write_recipe(recipe: Recipe, path: str | Path) -> None:
 
 
 def _parse(path: Path) -> dict[str, Any]:
+    data = b""
     try:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
