@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from reformer.data import time_features
-from reformer.data.series import date_grid
+from reformer.data.cadence import Cadence
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from reformer.data.series import date_grid
     ],
 )
 def test_a_grid_has_equal_steps_of_seconds_or_months(first, step, unit, expected):
-    assert date_grid(np.datetime64(first), step, unit, 3).astype(str).tolist() == expected
+    assert Cadence(step, unit).dates(np.datetime64(first), 3).astype(str).tolist() == expected
 
 
 def test_time_features_turn_with_the_day_and_the_week():

@@ -9,6 +9,7 @@ from reformer.cli.files import check_output_file
 from reformer.cli.options import (
     Beams,
     Columns,
+    Dst,
     Encoding,
     Format,
     Header,
@@ -33,6 +34,7 @@ def evaluate(
     repair: Repair = False,
     on_overlap: Overlap = None,
     beams: Beams = None,
+    dst: Dst = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the metrics as JSON here, too.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
 ) -> None:
@@ -61,6 +63,7 @@ def evaluate(
         text_column=text_column,
         label_column=label_column,
         beams=beams,
+        dst=dst,
         columns=columns,
         repair=repair or None,
         on_overlap=on_overlap,

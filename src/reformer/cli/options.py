@@ -48,4 +48,11 @@ Beams = Annotated[
         min=1, max=MAX_BEAMS, help="Where a text is generated: width of the beam search; without it, greedy decoding."
     ),
 ]
+Dst = Annotated[
+    Literal["first", "shift", "utc"] | None,
+    typer.Option(
+        help="Of a series with an hour twice, since the clocks went back: leave its second rows out (first), or count "
+        "the time that has passed, and go on by the last clock (shift) or the first (utc); without it, as in training."
+    ),
+]
 Split = Annotated[str, typer.Option(help="The part of a data set such as index:people-daily.")]

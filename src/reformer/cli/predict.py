@@ -13,7 +13,7 @@ import typer
 
 from reformer.cli.errors import say_error
 from reformer.cli.files import check_output_file
-from reformer.cli.options import Beams, Columns, Encoding, Format, Header, RunFolder, TextColumn
+from reformer.cli.options import Beams, Columns, Dst, Encoding, Format, Header, RunFolder, TextColumn
 from reformer.errors import ReformerError
 from reformer.files import replaced
 from reformer.interruption import Interruption, StoppedError
@@ -50,6 +50,7 @@ def predict(
     ] = None,
     columns: Columns = None,
     beams: Beams = None,
+    dst: Dst = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file and the pictures.")] = False,
     spreadsheet: Annotated[
         bool,
@@ -81,6 +82,7 @@ def predict(
         overwrite=None if pictures is None else overwrite,
         columns=columns,
         beams=beams,
+        dst=dst,
     )
     loaded.task.check_options(loaded.recipe.training.task, options)
     skipped = 0

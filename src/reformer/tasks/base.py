@@ -202,6 +202,8 @@ class PredictOptions:
     """Whether spans whose own text stands elsewhere are moved to it."""
     on_overlap: Literal["error", "longest", "first"] | None = None
     """Which of overlapping spans are kept."""
+    dst: str | None = None
+    """What to make of an hour of a series that is there twice."""
     beams: int | None = None
     """Width of the beam search where a text is generated; if nothing was said, greedy decoding."""
 

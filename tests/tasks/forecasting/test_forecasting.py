@@ -55,7 +55,7 @@ def test_predict_writes_the_horizon_and_a_picture(run, tmp_path):
     with (tmp_path / "next.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     series = read_series(run / "series.csv")
-    assert [row["date"] for row in rows] == [str(date) for date in series.dates_after(12)]
+    assert [row["date"] for row in rows] == [str(date).replace("T", " ") for date in series.dates_after(12)]
     assert list(rows[0]) == ["file", "date", "load", "load 0.1", "load 0.9", "heat", "heat 0.1", "heat 0.9"]
     assert all(float(row["load 0.1"]) <= float(row["load"]) <= float(row["load 0.9"]) for row in rows)
     assert (tmp_path / "pictures/series.csv.png").stat().st_size > 5000
@@ -137,6 +137,14 @@ def test_evaluate_takes_another_file(run, tmp_path):
         ("data", {"prediction_length": None}, r"data\.prediction_length = null: expected a valid integer"),
         ("data", {"max_length": 9}, r"data\.max_length is for .*; leave it out for forecasting"),
         ("data", {"test": "b.csv"}, "give one of them"),
+        (
+            "data",
+            {"date_format": "dd.mm.yyyy"},
+            "expected day-first, month-first, year-first, excel, epoch, or a pattern",
+        ),
+        ("data", {"date_format": "%Y", "date_columns": ["a", "b"]}, "date_columns names several"),
+        ("data", {"source": "index:electricity", "train": None, "dst": "first"}, "leave out dst"),
+        ("data", {"dst": "last"}, "'first', 'shift' or 'utc'"),
         ("tokenizer", {"kind": "byte"}, r"\[tokenizer\] is for texts"),
         (
             "model",

@@ -28,9 +28,10 @@ class SeriesWindows(Dataset[dict[str, NDArray[np.floating]]]):
         self.series, self.context, self.horizon = series, context, horizon
         # With fewer steps before it than it predicts, a forecast would be made from little but padding.
         origins = np.arange(max(first, horizon), last - horizon + 1, every)
-        observed = np.isfinite(series.values).any(axis=-1).astype(bool)
-        usable = [observed[at : at + horizon].any() and observed[max(0, at - context) : at].any() for at in origins]
-        self.origins = origins[np.array(usable, dtype=bool)]
+        # How much was observed before each step, in each channel.
+        counts = np.pad(np.isfinite(series.values).cumsum(0), ((1, 0), (0, 0)))
+        before = counts[origins] > counts[np.maximum(origins - context, 0)]
+        self.origins = origins[(before & (counts[origins + horizon] > counts[origins])).any(-1)]
         """The first predicted step of each window."""
         self._features = time_features(np.append(series.dates, series.dates_after(horizon)))
         # In float64 until the model has scaled them: float32 has seven digits, and a series may change in its ninth.
@@ -41,7 +42,10 @@ class SeriesWindows(Dataset[dict[str, NDArray[np.floating]]]):
 
     def __getitem__(self, index: int) -> dict[str, NDArray[np.floating]]:
         at = int(self.origins[index])
-        return self.window(at) | {"labels": self._values[at : at + self.horizon]}
+        window = self.window(at)
+        # Nothing can be said of a channel of which nothing is known, nor learned.
+        known = np.isfinite(window["values"]).any(0)
+        return window | {"labels": np.where(known, self._values[at : at + self.horizon], np.nan)}
 
     def with_context(self, context: int) -> Self:
         """The same forecasts from a context of so many steps."""

@@ -6,12 +6,13 @@ from reformer.data.readers._first_records import column_values, first_records
 from reformer.data.readers._images import read_images
 from reformer.data.readers._questions import read_questions
 from reformer.data.readers._record import check_utf8
-from reformer.data.readers._series import read_series
+from reformer.data.readers._series import SeriesOptions, read_panel, read_series
 from reformer.data.readers._source import Source
 
 __all__ = [
     "FOLDER",
     "FORMATS",
+    "SeriesOptions",
     "Source",
     "check_utf8",
     "column_values",
@@ -21,6 +22,7 @@ __all__ = [
     "likely_encoding",
     "read_documents",
     "read_images",
+    "read_panel",
     "read_questions",
     "read_series",
 ]

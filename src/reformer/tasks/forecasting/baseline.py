@@ -13,7 +13,8 @@ from reformer.metrics.forecasting import ForecastMetric
 from reformer.models import ReformerConfig, ReformerForForecasting
 from reformer.tasks.base import Baseline
 from reformer.tasks.forecasting.linear_fit import fit_linear
-from reformer.tasks.forecasting.splits import SeriesReader, SeriesSplits
+from reformer.tasks.forecasting.reader import SeriesReader
+from reformer.tasks.forecasting.splits import SeriesSplits
 
 WINDOWS_AT_A_TIME = 256
 MAX_LINEAR_CONTEXT = 1024

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from reformer.data.batching.series_windows import SeriesWindows
 from reformer.models import ReformerForForecasting
-from reformer.tasks.forecasting.splits import SeriesReader, SeriesSplits
+from reformer.tasks.forecasting.reader import SeriesReader
+from reformer.tasks.forecasting.splits import SeriesSplits
 
 # Rows, one a channel of a window: some hundred megabytes.
 MAX_ROWS = 1 << 16

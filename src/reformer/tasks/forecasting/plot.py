@@ -78,7 +78,8 @@ def plot_forecast(
         # Names with two dollars would be read as formulas, and be errors where they are none.
         panel.set_ylabel(series.columns[channel], parse_math=False)
         panel.grid(alpha=0.2)
-    panels[0].set_title(series.name, parse_math=False)
+    title = series.name if series.member is None else f"{series.name}: {series.member}"
+    panels[0].set_title(title, parse_math=False)
     locator = AutoDateLocator()
     panels[-1].xaxis.set_major_locator(locator)
     panels[-1].xaxis.set_major_formatter(ConciseDateFormatter(locator))

@@ -1,8 +1,10 @@
 """Forecasting task: the next steps of a series, with MASE as its metric."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from reformer.data import DataError, Series, load_series
 from reformer.data.batching.series_windows import SeriesWindows
 from reformer.data.batching.token_batches import TokenBatches
 from reformer.data.errors import OnError
+from reformer.files import refuse_overwriting_inputs
 from reformer.metrics.forecasting import ForecastMetric
 from reformer.models import ReformerConfig, ReformerForForecasting
 from reformer.recipe import Recipe
@@ -22,20 +25,14 @@ from reformer.tasks.base import (
     Run,
     TaskData,
     evaluate_batches,
-    read_files,
     to_device,
 )
 from reformer.tasks.forecasting.baseline import measure_baseline
 from reformer.tasks.forecasting.linear_fit import fit_linear
 from reformer.tasks.forecasting.plot import plot_forecast, plot_paths
-from reformer.tasks.forecasting.splits import (
-    FORECASTS_TO_A_HORIZON,
-    SERIES_FILE,
-    SeriesDataRecipe,
-    SeriesReader,
-    describe_series,
-    load_series_splits,
-)
+from reformer.tasks.forecasting.reader import SERIES_FILE, SeriesReader
+from reformer.tasks.forecasting.series_recipe import SeriesDataRecipe
+from reformer.tasks.forecasting.splits import FORECASTS_TO_A_HORIZON, describe_series, load_series_splits
 from reformer.tasks.model_setup import PretrainedStart, check_length, make_config
 
 TIME_FEATURES = 6
@@ -57,7 +54,7 @@ class Forecasting(PredictingTask):
     greater_is_better = False
     recipe_type = SeriesRecipe
     processor_file = SERIES_FILE
-    predict_options = frozenset({"split", "pictures", "overwrite"})
+    predict_options = frozenset({"split", "pictures", "overwrite", "dst"})
 
     def check_recipe(self, recipe: SeriesRecipe) -> None:
         super().check_recipe(recipe)
@@ -77,14 +74,29 @@ class Forecasting(PredictingTask):
     def predict(
         self, run: "Run[Forecasting]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
-        """A record for each step of the horizon: file, date, and each column with its quantiles."""
+        """A record for each step of the horizon: file, date, and each column with its quantiles.
+
+        Of a file with several series, each has a forecast from its own end on; a record then names its series, too.
+        """
+        run = _reading(run, options)
         files, overwrite = list(files), bool(options.overwrite)
         plots = {} if options.pictures is None else plot_paths(files, options.pictures, overwrite=overwrite)
-        for file, series in read_files(files, lambda file: [(file, run.processor.read(file, on_error))], on_error):
-            yield from self._forecast(run, file, series, plots.get(file), overwrite=overwrite)
+        for file in files:
+            try:
+                parts: list[Series] = run.processor.read_each(file, on_error)
+            except DataError as error:
+                on_error(error)
+                continue
+            for series in parts:
+                plot = plots.get(file)
+                if plot is not None and series.member is not None:
+                    plot = plot.with_name(f"{Path(file).name}.{quote(series.member, safe='')}.png")
+                    refuse_overwriting_inputs(plot, files)
+                yield from self._forecast(run, file, series, plot, on_error, overwrite=overwrite)
 
     def evaluate(self, run: "Run[Forecasting]", source: str, options: PredictOptions) -> dict[str, int | float]:
         """Metrics over the whole series, or over the part of a data set that the recipe's fractions give a split."""
+        run = _reading(run, options)
         recipe = run.recipe.data
         if source.startswith("index:"):
             if source == recipe.source:
@@ -110,24 +122,42 @@ class Forecasting(PredictingTask):
         return SeriesWindows(series, context, horizon, 0, len(series.dates), every)
 
     def _forecast(
-        self, run: "Run[Forecasting]", file: str, series: Series, plot: Path | None, *, overwrite: bool
+        self,
+        run: "Run[Forecasting]",
+        file: str,
+        series: Series,
+        plot: Path | None,
+        on_error: OnError,
+        *,
+        overwrite: bool,
     ) -> Iterator[dict[str, Any]]:
         window = self._all(run, series).window(len(series.dates))
+        known: list[bool] = np.isfinite(window["values"]).any(0).tolist()
+        for column in (column for column, some in zip(series.columns, known, strict=True) if not some):
+            whose = "" if series.member is None else f" of {series.member!r}"
+            told = f"the last {run.recipe.data.context_length:,} steps of the column {column!r}{whose} have no number"
+            on_error(DataError(file, None, f"{told}, so that there is no forecast", "give later numbers of it"))
+        if not any(known):
+            return
+        levels, units = run.model.config.quantiles, run.processor.units_of(series)
         with torch.inference_mode():
-            outputs = run.model(**to_device(run.processor.collate([window]), run.model.device))
-        levels, units = run.model.config.quantiles, run.processor.units
+            outputs = run.model(**to_device(run.processor.collate([window], units), run.model.device))
         point = outputs.prediction[0].double().cpu().numpy() * units
         quantiles = None
         if outputs.quantiles is not None:
             quantiles = outputs.quantiles[0].double().cpu().numpy() * units[:, None]
         dates = series.dates_after(len(point))
         for step, date in enumerate(dates):
-            record: dict[str, Any] = {"file": file, "date": str(date)}
+            record: dict[str, Any] = {"file": file}
+            if series.member_column is not None:
+                record[series.member_column] = series.member
+            record["date"] = series.written(date)
             for channel, column in enumerate(series.columns):
-                record[column] = float(point[step, channel])
+                record[column] = float(point[step, channel]) if known[channel] else None
                 for number, level in enumerate(levels):
                     if quantiles is not None and level != 0.5:
-                        record[f"{column} {level:g}"] = float(quantiles[step, channel, number])
+                        value = float(quantiles[step, channel, number]) if known[channel] else None
+                        record[f"{column} {level:g}"] = value
             yield record
         if plot is not None:
             plot_forecast(series, dates, point, quantiles, levels, plot, overwrite=overwrite)
@@ -171,6 +201,11 @@ class ForecastingData(TaskData[SeriesWindows]):
 
     def describe(self) -> Iterator[str]:
         return describe_series(self._splits)
+
+
+def _reading(run: Run[Forecasting], options: PredictOptions) -> Run[Forecasting]:
+    """The run with a reader that does as the options say."""
+    return run if options.dst is None else replace(run, processor=replace(run.processor, dst=options.dst))
 
 
 def tokens_of(context: int, horizon: int, patch_size: int) -> int:
