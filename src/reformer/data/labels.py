@@ -1,6 +1,7 @@
 """From character spans to one BIO tag a token, and back."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from reformer.data.documents import Span
 from reformer.data.errors import DataError
@@ -63,6 +64,17 @@ def token_tags(
     return tags
 
 
+@dataclass(frozen=True, slots=True)
+class TaggedSpan:
+    """An entity, and the tokens whose tags say so."""
+
+    span: Span
+    tokens: tuple[int, ...]
+    """Those of a `B-` tag and of the `I-` tags behind it; tokens between them that are passed over are not there."""
+    following: int | None
+    """The token whose tag ends it; None at the end of the text."""
+
+
 def decode_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: str) -> list[Span]:
     """The entities that BIO `tags` (the labels' names, one a token) mean, with exact offsets in `text`.
 
@@ -74,25 +86,36 @@ def decode_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: 
     >>> decode_spans(["O", "B-LOC", "I-LOC", "I-PER"], [(0, 1), (1, 2), (2, 3), (3, 4)], "去北京了")
     [Span(start=1, end=3, label='LOC')]
     """
+    return [tagged.span for tagged in tagged_spans(tags, offsets, text)]
+
+
+def tagged_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: str) -> list[TaggedSpan]:
+    """The entities of `decode_spans`, each with its tokens."""
     if len(tags) != len(offsets):
         raise ValueError(f"{len(tags)} tags were given for {len(offsets)} tokens; there must be one tag a token")
-    found: list[Span] = []
+    found: list[TaggedSpan] = []
     current: Span | None = None
+    tokens: list[int] = []
     reached = 0
-    for tag, (start, end) in zip(tags, offsets, strict=True):
-        if start == end or start < reached:
+
+    def end(following: int | None) -> None:
+        trimmed = None if current is None else _trim(current, text)
+        if trimmed is not None:
+            found.append(TaggedSpan(trimmed, tuple(tokens), following))
+
+    for token, (tag, (start, stop)) in enumerate(zip(tags, offsets, strict=True)):
+        if start == stop or start < reached:
             continue
-        reached = end
+        reached = stop
         prefix, _, name = tag.partition("-")
         if prefix == "I" and current is not None and current.label == name:
-            current = Span(current.start, end, name)
+            current = Span(current.start, stop, name)
+            tokens.append(token)
             continue
-        if current is not None:
-            found.append(current)
-        current = Span(start, end, name) if prefix == "B" else None
-    if current is not None:
-        found.append(current)
-    return [trimmed for span in found if (trimmed := _trim(span, text)) is not None]
+        end(token)
+        current, tokens = (Span(start, stop, name), [token]) if prefix == "B" else (None, [])
+    end(None)
+    return found
 
 
 def _trim(span: Span, text: str) -> Span | None:
