@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from reformer.cli.errors import say_error
+from reformer.cli.errors import say_error, say_note
 from reformer.cli.files import check_output_file
 from reformer.cli.options import Beams, Format, RunFolder, TextColumn
 from reformer.errors import ReformerError
@@ -47,6 +47,17 @@ def predict(
         Path | None, typer.Option(help="For a task whose answers can be drawn: draw them into this folder.")
     ] = None,
     beams: Beams = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Leave out entities and labels of a lower probability; a class of a lower one is null.",
+        ),
+    ] = None,
+    scores: Annotated[
+        bool | None, typer.Option(help="For a class: give the probabilities of all classes, not only its own.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file and the pictures.")] = False,
     spreadsheet: Annotated[
         bool,
@@ -75,8 +86,12 @@ def predict(
         pictures=pictures,
         overwrite=None if pictures is None else overwrite,
         beams=beams,
+        min_confidence=min_confidence,
+        scores=scores,
     )
     loaded.task.check_options(loaded.recipe.training.task, options)
+    if "min_confidence" in loaded.task.predict_options and loaded.calibration.temperature is None:
+        say_note(f"the scores are not calibrated: {loaded.calibration.reason}")
     skipped = 0
 
     def skip(error: "DataError") -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reformer.data import Document, Span
-    from reformer.tasks.documents.task import DocumentAnswer
+    from reformer.tasks.documents.answer import DocumentAnswer
 
 COLOURS = ("green", "magenta", "cyan", "yellow", "blue", "red")
 
@@ -36,7 +36,8 @@ def show(
     """
     from reformer.runs.loading import load_run
     from reformer.tasks.document_splits import joined, read_source
-    from reformer.tasks.documents.task import DocumentTask, predict, spans_of_types
+    from reformer.tasks.documents.answer import spans_of_types
+    from reformer.tasks.documents.task import DocumentTask, predict
     from reformer.terminal import PlainConsole, printable
 
     loaded = load_run(run, DocumentTask)

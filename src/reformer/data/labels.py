@@ -1,5 +1,6 @@
 """From character spans to one BIO tag a token, and back."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,39 @@ def bio_labels(entity_types: Iterable[str]) -> list[str]:
     ['O', 'B-LOC', 'I-LOC', 'B-PER', 'I-PER']
     """
     return ["O", *(f"{prefix}-{name}" for name in sorted(set(entity_types)) for prefix in "BI")]
+
+
+SEPARATORS = "|;；,，、/"
+"""Characters that files put between several labels of one text."""
+
+
+def joining_separator(labels: Iterable[str]) -> str | None:
+    """The character that most labels hold and that seems to join several: what stands beside it recurs in different
+    labels. None if there is none.
+
+    >>> joining_separator(["财经|体育", "财经", "科技|财经"])
+    '|'
+    >>> joining_separator(["IT/科技", "IT/科技", "体育"]) is None
+    True
+    """
+    counts = Counter(labels)
+    for separator in SEPARATORS:
+        joined = [label for label in counts if separator in label]
+        if 2 * sum(counts[label] for label in joined) <= counts.total():
+            continue
+        parts = Counter(part for label in counts for part in {each.strip() for each in label.split(separator)})
+        if any(parts[part.strip()] > 1 for label in joined for part in label.split(separator)):
+            return separator
+    return None
+
+
+def split_labels(label: str, separator: str) -> tuple[str, ...]:
+    """The different labels of a text that are written as one, sorted; none for an empty one.
+
+    >>> split_labels("体育 | 财经|", "|")
+    ('体育', '财经')
+    """
+    return tuple(sorted({part.strip() for part in label.split(separator)} - {""}))
 
 
 def label_id(label: str, label_ids: Mapping[str, int], source: str = "") -> int:

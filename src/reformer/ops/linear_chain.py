@@ -85,7 +85,7 @@ def chain_segment_log_probability(
     allowed: Bool[Tensor, "segments longest labels"],
     lengths: Int[Tensor, " segments"],
 ) -> Float[Tensor, " segments"]:
-    """The logarithm of the probability that every label of a segment is one of those allowed there (`docs/math.md`, 51).
+    """The logarithm of the probability that every label of a segment is one of those allowed (`docs/math.md`, 51).
 
     Exact, over all paths of the sequence: the weights from the left, restricted to the allowed labels token by token,
     against the messages from the right. Time grows with the length of the sequences and of the longest segment.
@@ -180,7 +180,7 @@ def _recursions(
 
 
 class _Messages(NamedTuple):
-    """What the recursions over chains leave, `[time, chain, ...]`, the longest chain first and its tokens from time 0."""
+    """Recursions over chains, `[time, chain, ...]`, the longest chain first and its tokens from time 0."""
 
     rows: Tensor
     """The row of `scores` that each chain is."""

@@ -32,6 +32,11 @@ class TextDataRecipe(DataRecipe, frozen=True):
         return self.text_column or "text", None
 
     @property
+    def label_split(self) -> str | None:
+        """What stands between the labels of a text that may have several; None where it has one."""
+        return None
+
+    @property
     def joined_length(self) -> int | None:
         """The number of characters up to which neighbouring texts are joined; None: they are not."""
         return None
@@ -101,6 +106,7 @@ def read_source(
         format=format,
         text_column=text_column or own_text,
         label_column=label_column or own_label,
+        label_separator=recipe.label_split,
     )
 
 

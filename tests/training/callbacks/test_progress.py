@@ -20,7 +20,9 @@ def _told(monkeypatch, schedule, *, steps=200, accumulation=1, evaluate_at=()):
     monkeypatch.setattr(progress.time, "perf_counter", lambda: clock[0])
     data = SimpleNamespace(format_loss=lambda loss: f"loss {loss}")
     console = Console(file=printed, width=200)
-    shown = progress.Progress(console, schedule, TASKS["token-classification"], data, evaluation_batches=20)
+    shown = progress.Progress(
+        console, schedule, TASKS["token-classification"], data, evaluation_batches=20, standstill=lambda: None
+    )
     state, control = TrainerState(), TrainerControl()
     args = SimpleNamespace(gradient_accumulation_steps=accumulation)
     shown.on_train_begin(args, state, control)

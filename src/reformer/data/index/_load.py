@@ -74,11 +74,12 @@ def load_source(
     format: str | None = None,
     text_column: str = "text",
     label_column: str | None = "label",
+    label_separator: str | None = None,
     on_error: OnError = raise_error,
 ) -> Iterator[Document]:
     """The documents that a recipe or a command names: `index:NAME` with a split, or the path of a file.
 
-    `format`, `text_column`, `label_column` and `on_error` are those of `read_documents`, for files only. A split is
+    `format`, the columns, `label_separator` and `on_error` are those of `read_documents`, for files only. A split is
     needed for a data set and refused for a file, which has none.
     """
     if source.startswith(_PREFIX):
@@ -96,5 +97,10 @@ def load_source(
             "give a file for each split, or a data set as index:NAME",
         )
     yield from read_documents(
-        source, format=format, text_column=text_column, label_column=label_column, on_error=on_error
+        source,
+        format=format,
+        text_column=text_column,
+        label_column=label_column,
+        label_separator=label_separator,
+        on_error=on_error,
     )

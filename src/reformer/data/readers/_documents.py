@@ -31,6 +31,7 @@ def read_documents(
     format: str | None = None,
     text_column: str = "text",
     label_column: str | None = "label",
+    label_separator: str | None = None,
     on_error: OnError = raise_error,
 ) -> Iterator[Document]:
     """The documents of a file, in its order, read as they are asked for.
@@ -39,9 +40,10 @@ def read_documents(
     `.txt`, each also with `.gz` behind it. All files are UTF-8, with or without a byte order mark.
 
     - `csv`, `tsv`: the first line names the columns; the text is in `text_column`, the class in `label_column`
-      (None: read no class), an id in `id` if there is such a column.
+      (None: read no class), an id in `id` if there is such a column. With `label_separator` a text has the labels
+      that it stands between, none where the cell is empty.
     - `jsonl`: an object a line with `text_column`, and if known `label_column`, `spans` (a list of
-      `{"start", "end", "label"}`) and `id`.
+      `{"start", "end", "label"}`) and `id`. The label may be a list: the labels of a text that may have several.
     - `conll`: a word or a character and, last on the line, its BIO tag; a blank line ends a document.
     - `text`: the whole file is one document. Only this format is held in memory whole.
     - `alternating`: `label1 sentence1 label2 sentence2 ...`, separated by white space, on one line or on many.
@@ -61,9 +63,11 @@ def read_documents(
             on_error(error)
 
         if kind in ("csv", "tsv"):
-            documents = read_table(source, "," if kind == "csv" else "\t", text_column, label_column, note)
+            documents = read_table(
+                source, "," if kind == "csv" else "\t", text_column, label_column, note, label_separator
+            )
         elif kind == "jsonl":
-            documents = read_jsonl(source, text_column, label_column, note)
+            documents = read_jsonl(source, text_column, label_column, note, label_separator)
         elif kind == "conll":
             documents = read_conll(source, note)
         elif kind == "alternating":

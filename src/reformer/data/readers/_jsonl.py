@@ -5,19 +5,26 @@ from collections.abc import Iterator
 
 from reformer.data.documents import Document, Span
 from reformer.data.errors import DataError, OnError
+from reformer.data.labels import split_labels
 from reformer.data.readers._record import checked_document
 from reformer.data.readers._source import Source, UnreadableFileError
 
 _EXAMPLE = 'one object a line, such as {"text": "...", "label": "..."}'
 
 
-def read_jsonl(source: Source, text_column: str, label_column: str | None, on_error: OnError) -> Iterator[Document]:
+def read_jsonl(
+    source: Source,
+    text_column: str,
+    label_column: str | None,
+    on_error: OnError,
+    label_separator: str | None = None,
+) -> Iterator[Document]:
     while True:
         try:
             line = next(source)
             if not line.strip():
                 continue
-            document = _document(source, line, text_column, label_column)
+            document = _document(source, line, text_column, label_column, label_separator)
         except StopIteration:
             return
         except UnreadableFileError:
@@ -28,7 +35,9 @@ def read_jsonl(source: Source, text_column: str, label_column: str | None, on_er
             yield document
 
 
-def _document(source: Source, line: str, text_column: str, label_column: str | None) -> Document:
+def _document(
+    source: Source, line: str, text_column: str, label_column: str | None, label_separator: str | None
+) -> Document:
     try:
         record = json.loads(line)
     except json.JSONDecodeError as error:
@@ -45,19 +54,28 @@ def _document(source: Source, line: str, text_column: str, label_column: str | N
         raise source.error(f"the field {text_column!r} is a JSON {_kind(text)}", "make it a string")
     identity = record.get("id")
     spans = record.get("spans")
+    label, labels = _label(source, record, label_column, label_separator)
     return checked_document(
         source,
         source.line,
         text,
         id=None if identity is None else _name(source, "id", identity),
-        label=_label(source, record, label_column),
+        label=label,
+        labels=labels,
         spans=None if spans is None else _spans(source, spans),
     )
 
 
-def _label(source: Source, record: dict[str, object], label_column: str | None) -> str | None:
+def _label(
+    source: Source, record: dict[str, object], label_column: str | None, separator: str | None
+) -> tuple[str | None, tuple[str, ...] | None]:
+    """The one label of a record, or several."""
     label = None if label_column is None else record.get(label_column)
-    return None if label is None else _name(source, str(label_column), label)
+    if isinstance(label, list):
+        return None, tuple(sorted({_name(source, str(label_column), each) for each in label}))
+    if separator is not None and isinstance(label, str):
+        return None, split_labels(label, separator)
+    return None if label is None else _name(source, str(label_column), label), None
 
 
 def _name(source: Source, field: str, value: object) -> str:

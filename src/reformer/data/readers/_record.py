@@ -31,6 +31,7 @@ def checked_document(
     *,
     id: str | None = None,
     label: str | None = None,
+    labels: tuple[str, ...] | None = None,
     spans: Iterable[Span] | None = None,
 ) -> Document:
     """The document of the record that begins at `line`; `DataError` when it has no text or its spans are wrong."""
@@ -46,4 +47,4 @@ def checked_document(
             raise source.error(
                 problem, "correct the spans: 0 <= start < end <= length, in characters, none over another", line
             )
-    return Document(text, id or f"{source.name}:{line}", label, ordered, place)
+    return Document(text, id or f"{source.name}:{line}", label, ordered, place, labels)

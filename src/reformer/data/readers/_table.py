@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from reformer.data.documents import Document
 from reformer.data.errors import DataError, OnError
+from reformer.data.labels import split_labels
 from reformer.data.readers._record import checked_document
 from reformer.data.readers._source import Source, UnreadableFileError
 
@@ -21,6 +22,7 @@ def read_table(
     text_column: str,
     label_column: str | None,
     on_error: OnError,
+    label_separator: str | None = None,
 ) -> Iterator[Document]:
     rows = table_rows(source, delimiter, on_error)
     header_line, header = next(rows, (0, None))
@@ -32,10 +34,13 @@ def read_table(
     for line, cells in rows:
         try:
             label = None if label_index is None else cells[label_index].strip()
+            labels = None
+            if label is not None and label_separator is not None:
+                label, labels = None, split_labels(label, label_separator)
             if label == "":
                 raise source.error(f"the column {label_column!r} is empty", "give the row a label, or delete it", line)
             identity = None if id_index is None else cells[id_index]
-            document = checked_document(source, line, cells[text_index], id=identity, label=label)
+            document = checked_document(source, line, cells[text_index], id=identity, label=label, labels=labels)
         except DataError as error:
             on_error(error)
         else:

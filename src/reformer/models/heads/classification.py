@@ -200,8 +200,8 @@ class ReformerForSequenceClassification(Head):
     }
 
     class_weights: Tensor | None
-    """`[2, labels]`, set for training alone: the loss of a sequence that has a label counts `[1, label]` times, and with
-    several labels that of one without it `[0, label]` times. None: all count alike."""
+    """`[2, labels]`, set for training alone: what the loss of a sequence counts that has a label (`[1, label]`), and
+    with several labels that of one without it (`[0, label]`). None: all count alike."""
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
