@@ -66,7 +66,9 @@ def _seed(recipe_text: str, labels: Mapping[str, int]) -> int:
     """The first random seed whose split leaves a record of each label in the part that is learned from."""
     recipe: Any = checked_recipe(tomllib.loads(recipe_text))
     documents = joined(read_source(recipe.data.train, recipe.data, format=recipe.data.format), recipe.data)
-    records = [{each.label, *(span.label for span in each.spans or ())} - {None} for each in documents]
+    records = [
+        {each.label, *(each.labels or ()), *(span.label for span in each.spans or ())} - {None} for each in documents
+    ]
     for seed in range(SEEDS):
         learned, _ = hold_out(records, fraction=recipe.data.validation_fraction, seed=seed)
         if set().union(*learned) >= labels.keys():

@@ -23,6 +23,7 @@ from reformer.data import (
     read_questions,
     text_pieces,
 )
+from reformer.data.labels import joining_separator
 from reformer.errors import ReformerError
 
 ENTITIES, CLASSES = "token-classification", "sequence-classification"
@@ -142,7 +143,14 @@ def _of_columns(
     usual = PAIR if task == PAIRS else ("text", "label")
     named = {"text_column": columns.text, "label_column": columns.label}
     data |= {name: value for (name, value), own in zip(named.items(), usual, strict=True) if value not in (None, own)}
-    documents = load_source(source, format=kind, text_column=columns.text, label_column=columns.label)
+    separator = None
+    if task == CLASSES and columns.label is not None:
+        values = (record.get(columns.label) for record in first)
+        separator = joining_separator(value for value in values if isinstance(value, str))
+        data |= {} if separator is None else {"label_separator": separator}
+    documents = load_source(
+        source, format=kind, text_column=columns.text, label_column=columns.label, label_separator=separator
+    )
     return _documents(task, data, documents, neighbours=False)
 
 
@@ -161,7 +169,8 @@ def _documents(task: str, data: dict[str, Any], documents: Iterator[Document], *
 def _labelled(task: str, documents: Iterable[Document]) -> Iterator[Document]:
     """The documents, each checked to have what the task learns from."""
     for number, document in enumerate(documents):
-        if (document.spans if task == ENTITIES else document.label) is None:
+        given = document.spans if task == ENTITIES else document.label
+        if given is None and not (task == CLASSES and document.labels is not None):
             what = {ENTITIES: "entities are marked (spans)", CLASSES: "label is given"}.get(task, "target is given")
             others = f", and the {number:,} before it have some" if number else ""
             raise DataError.at(

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
 
 from reformer.data import DataError, Document, read_documents
 from reformer.data.batching.encoding import (
