@@ -49,8 +49,6 @@ def choose(
     if task == CLASSES and found.several_labels:
         several = Choice("training", "problem_type", "multi_label_classification", "a text may have several labels")
         chosen["training", "problem_type"] = several
-        # It takes from one class to give to the others, and here none is the one.
-        chosen.pop(("model", "label_smoothing"), None)
     return list(chosen.values())
 
 

@@ -155,7 +155,8 @@ def _table(stream: TextIO, *, spreadsheet: bool) -> Write:
                 "table can hold; give an --output that does not end with .csv"
             )
         plain = (str, int, float)
-        cells = (cell if isinstance(cell, plain) else json.dumps(cell, ensure_ascii=False) for cell in record.values())
+        known = ("" if cell is None else cell for cell in record.values())
+        cells = (cell if isinstance(cell, plain) else json.dumps(cell, ensure_ascii=False) for cell in known)
         rows.writerow(map(quoted, cells))
 
     return write
