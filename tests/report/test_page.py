@@ -96,6 +96,22 @@ def test_every_kind_of_mistake_is_told_in_its_place():
     assert _shows(review, "见赵云")
 
 
+def test_a_type_that_the_model_does_not_know_is_missed_where_all_types_count():
+    for counts, kinds in ((True, ["missed"]), (False, [])):
+        review = Review(["LOC"], OUTSIDE, counts_others=counts)
+        review_spans(
+            review, Document("王明在北京", "d"), [Span(3, 5, "LOC", 0.9)], [Span(0, 2, "PER"), Span(3, 5, "LOC")]
+        )
+        assert [each.kind for each in review.mistakes()] == kinds
+        assert review.confusions.tolist() == [[1, 0], [0, 0]]
+
+
+def test_a_class_that_the_model_does_not_know_is_a_mistake():
+    review = Review(["a", "b"])
+    review_class(review, Document("文", "1"), {"a": 0.9, "b": 0.1}, "a", "c")
+    assert [(each.true, each.predicted) for each in review.mistakes()] == [("c", "a")]
+
+
 def _shows(review, words):
     texts = "".join(_parsed(report_page("t", {"test": review}, Calibration())).texts)
     return words in texts

@@ -102,7 +102,8 @@ def _show_class(console: "Console", document: "Document", answer: "DocumentAnswe
 
     console.print(document.text)
     for label, score in sorted((answer.scores or {}).items(), key=lambda pair: -pair[1]):
-        chosen = "bold green" if label == answer.label else "dim"
+        chosen = "bold green" if label == answer.label or label in (answer.labels or ()) else "dim"
         console.print(f"{score:6.1%} {printable(label, keep='')}", style=chosen)
-    if document.label is not None:
-        console.print(f"known to be {printable(document.label, keep='')}")
+    known = document.label if document.labels is None else ", ".join(document.labels) or "none"
+    if known is not None:
+        console.print(f"known to be {printable(known, keep='')}")

@@ -134,19 +134,19 @@ class MultiLabelMetric:
 
     def result(self) -> dict[str, float]:
         """`micro_f1` over all answers, with `precision` and `recall`; `macro_f1` over the labels that occur;
-        `exact_match`, the share of texts with exactly their labels; and each label's `LABEL_f1`."""
+        `exact_match`, the share of texts with exactly their labels; and each label's `class/LABEL_f1`."""
         rows, (exact, texts, _) = self.counts[:-1], self.counts[-1].tolist()
         precision, recall, micro = _rates(rows.sum(axis=0))
         f1 = {name: _rates(row)[2] for name, row in zip(self.labels, rows, strict=True) if row.any()}
-        averages = {
+        return {
             "micro_f1": micro,
             "macro_f1": float(np.mean(list(f1.values()))) if f1 else 0.0,
             "precision": precision,
             "recall": recall,
             "exact_match": exact / texts if texts else 0.0,
+            # No name of a label makes a name of another metric.
+            **{f"class/{name}_f1": value for name, value in f1.items()},
         }
-        # A label's own value never takes the place of an average.
-        return averages | {f"{name}_f1": value for name, value in f1.items() if f"{name}_f1" not in averages}
 
     @property
     def standstill(self) -> str | None:

@@ -52,10 +52,12 @@ class Review:
     Args:
         names: the classes, or the types of entities, in the order of the confusions.
         outside: what stands beside the last of them where one of both sides has no entity; None for classes.
+        counts_others: whether a true class or type that is not among the names is a mistake; if not, it is left out.
     """
 
     names: Sequence[str]
     outside: str | None = None
+    counts_others: bool = True
     metrics: Mapping[str, int | float] = field(default_factory=dict)
     mistake_counts: dict[str, int] = field(default_factory=dict)
 

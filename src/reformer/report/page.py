@@ -21,7 +21,6 @@ def report_page(
     *,
     curve: bytes | None = None,
     floor: Mapping[str, Any] | None = None,
-    metric: str | None = None,
 ) -> bytes:
     """The page as UTF-8.
 
@@ -31,7 +30,6 @@ def report_page(
         parts: reviews of parts of the data, by their names, the most telling one last: its mistakes are listed.
         curve: a picture of the run, as PNG.
         floor: the classical method and its scores, as in `metrics.json`.
-        metric: the name of the score by which the run's weights were chosen.
     """
     told = {
         name: {
@@ -49,7 +47,6 @@ def report_page(
         calibration=calibration,
         curve=None if curve is None else base64.b64encode(curve).decode("ascii"),
         floor=floor,
-        metric=metric,
         most_mistakes=MOST_MISTAKES,
     )
     # Names of files can hold bytes that are no UTF-8.

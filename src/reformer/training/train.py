@@ -232,9 +232,7 @@ def _save(
     if reviewed is not None:
         write_calibration(reviewed.calibration, folder)
         curve = (folder / CURVE).read_bytes()
-        page = report_page(
-            str(folder), reviewed.parts, reviewed.calibration, curve=curve, floor=baseline, metric=task.best_metric
-        )
+        page = report_page(folder.resolve().name, reviewed.parts, reviewed.calibration, curve=curve, floor=baseline)
         write(folder / REPORT, page)
     write_metrics(metrics, folder)
     remove_unneeded(folder)

@@ -66,7 +66,7 @@ def test_both_kinds_of_file_say_the_same(tmp_path):
 def test_a_run_answers_with_several_labels(tmp_path):
     recipe = checked_recipe(_recipe(tmp_path, epochs=12, baseline="auto"))
     metrics = train(recipe, tmp_path / "run", console=Console(quiet=True))
-    assert {"micro_f1", "macro_f1", "exact_match", "体育_f1"} <= metrics["test"].keys()
+    assert {"micro_f1", "macro_f1", "exact_match", "class/体育_f1"} <= metrics["test"].keys()
     assert metrics["test"]["macro_f1"] > 0.6
     assert metrics["baseline"]["validation"]["macro_f1"] > 0.8
     assert set(metrics["calibration"]["thresholds"]) == set(WORDS)
@@ -101,7 +101,7 @@ def test_the_metric_is_that_of_scikit_learn():
     found = metric.result()
     assert found["micro_f1"] == pytest.approx(f1_score(true, given, average="micro"))
     assert found["macro_f1"] == pytest.approx(f1_score(true, given, average="macro"))
-    assert found["a_f1"] == pytest.approx(f1_score(true[:, 0], given[:, 0]))
+    assert found["class/a_f1"] == pytest.approx(f1_score(true[:, 0], given[:, 0]))
     assert found["exact_match"] == (true == given).all(1).mean()
 
 

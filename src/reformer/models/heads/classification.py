@@ -184,7 +184,7 @@ class ReformerForTokenClassification(Head):
             assert output.scores is not None
             return chain_segment_log_probability(output.scores.double(), self.transitions, real, **segments)
         assert output.logits is not None
-        scores = output.logits.double()
+        scores = output.logits.to(torch.float64, copy=True)
         scores[:, 0] = scores[:, 0].masked_fill(~allowed_first, float("-inf"))
         rules = torch.zeros_like(allowed_pairs, dtype=scores.dtype).masked_fill_(~allowed_pairs, float("-inf"))
         return chain_segment_log_probability(scores, rules, real, **segments)

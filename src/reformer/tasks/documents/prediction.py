@@ -116,8 +116,9 @@ def review_answers(run: Run[Any], answers: Iterable[tuple[Document, DocumentAnsw
 
     def counted() -> Iterator[tuple[Document, DocumentAnswer]]:
         for document, answer in answers:
-            run.task.count_in_review(found, answer, document)
+            # First the metric: it names what is wrong with a document.
             yield document, answer
+            run.task.count_in_review(found, answer, document)
 
     found.metrics = _evaluate(run, counted())
     return found

@@ -13,23 +13,26 @@ OUTSIDE = "no entity"
 
 
 def review_spans(review: Review, document: Document, predicted: Iterable[Span], true: Iterable[Span]) -> None:
-    """Count a document's entities of the review's types, strictly: right are both ends and the type."""
+    """Count a document's entities of the review's types, strictly: right are both ends and the type.
+
+    A true entity of another type is one that was missed, where the review counts these.
+    """
     places = {name: number for number, name in enumerate(review.names)}
     outside = len(places)
     found = {(span.start, span.end): span for span in predicted if span.label in places}
-    known = {(span.start, span.end): span for span in true if span.label in places}
+    known = {(span.start, span.end): span for span in true if span.label in places or review.counts_others}
     for place, span in found.items():
         gold = known.get(place)
         right = gold == span
         number = places[span.label]
         review.counts[number] += (right, 1, 0)
-        review.confusions[outside if gold is None else places[gold.label], number] += 1
+        review.confusions[outside if gold is None else places.get(gold.label, outside), number] += 1
         if span.score is not None:
             review.add_confidence((span.score, 1 - span.score), 0, 0 if right else 1)
     for place, gold in known.items():
-        review.counts[places[gold.label], 2] += 1
-        if place not in found:
-            review.confusions[places[gold.label], outside] += 1
+        if gold.label in places:
+            review.counts[places[gold.label], 2] += 1
+            review.confusions[places[gold.label], outside] += place not in found
     for mistake in _mistakes(document, found, known):
         review.add_mistake(mistake)
 
@@ -82,9 +85,9 @@ def _in_context(document: Document, kind: str, span: Span, true: str, predicted:
 def review_class(review: Review, document: Document, scores: dict[str, float], predicted: str, true: str) -> None:
     """Count a document's class."""
     places = {name: number for number, name in enumerate(review.names)}
-    given, right = places[predicted], places[true]
-    review.add_class([scores[name] for name in review.names], given, right)
-    if given != right:
+    if true in places:
+        review.add_class([scores[name] for name in review.names], places[predicted], places[true])
+    if predicted != true:
         review.add_mistake(_of_document(document, "wrong class", true, predicted, scores[predicted]))
 
 

@@ -133,7 +133,8 @@ class TokenClassification(DocumentTask):
         metric.update_spans(answer.spans, true)
 
     def new_review(self, run: Run[Any]) -> Review:
-        return Review(self.new_metric(run.labels, run.recipe.training).types, OUTSIDE)
+        types = self.new_metric(run.labels, run.recipe.training).types
+        return Review(types, OUTSIDE, counts_others=self.entity_types(run.recipe) is None)
 
     def count_in_review(self, review: Review, answer: DocumentAnswer, document: Document) -> None:
         assert answer.spans is not None
