@@ -82,7 +82,7 @@ def test_confident_answers_alone_are_given(runs, tmp_path):
     least = scores[len(scores) // 2]
     few = reformer("predict", runs / "ner", runs / "test.conll", "--min-confidence", least).stdout.splitlines()
     for record, line in zip(plain, few, strict=True):
-        kept = [span for span in record["spans"] if span["score"] >= least - 1e-4]
+        kept = [span for span in record["spans"] if span["score"] >= least]
         assert [span["text"] for span in json.loads(line)["spans"]] == [span["text"] for span in kept]
     answers = reformer(
         "predict", runs / "reviews", runs / "reviews.csv", "--min-confidence", 1, "--no-scores", "--no-text"
