@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := src tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-variants test-faults test-fuzz test-triton test-data check bench docs sanitize wheel test-wheel clean
+.PHONY: help demo test test-slow test-variants test-arm test-faults test-fuzz test-triton test-data check bench docs sanitize wheel test-wheel clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,7 +17,9 @@ $(BIN)/python:
 
 # One stamp for each set of extras, so that the demo does not wait for the documentation's tools.
 $(VENV)/ready-%: $(BIN)/python pyproject.toml setup.py constraints.txt $(wildcard src/reformer/ops/*/*.cpp src/reformer/ops/*/*.h)
-	@echo "Installing into $(VENV): the packages, then the kernels are compiled, which shows nothing for a while"
+	@echo "Installing into $(VENV): the kernels are compiled, a minute or two, and then the packages fetched"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt 'setuptools>=77'
+	@$(BIN)/python setup.py --quiet build_ext --inplace
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.$(if $(filter-out plain,$*),[$*])'
 	@touch $@
 
@@ -33,6 +35,9 @@ test-slow: $(VENV)/ready-test  ## the tests that take minutes
 
 test-variants: $(VENV)/ready-test  ## the contract under each variant of the kernels and on older processors' paths (an hour)
 	$(BIN)/python -m tests.variants
+
+test-arm: $(VENV)/ready-test  ## the kernels for ARM, cross-compiled and run in an emulator, which Debian has (minutes)
+	$(BIN)/python -m tests.ops.emulated aarch64
 
 test-faults: $(VENV)/ready-test  ## kills, disk errors and power failures at every command that writes (minutes)
 	$(BIN)/python -m tests.faults --output tests/faults/results.json

@@ -37,6 +37,8 @@ VARIANTS: Mapping[str, str] = {
     "avx512": "avx512",
     "avx512_bf16": "avx512_bf16",
     "amx": "newest",
+    "neon": "newest",
+    "neon_bf16": "newest",
 }
 """Each variant of the kernels, and the paths of the libraries on a processor that would have it."""
 

@@ -9,6 +9,10 @@ class ReformerError(Exception):
     """What was given, what was expected, and what to do about it, in one message."""
 
 
+class ReformerWarning(UserWarning):
+    """Something that a user should know of and that stops nothing: commands print it without its place in the code."""
+
+
 _REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room, then give the same command again"),
     **dict.fromkeys((errno.EACCES, errno.EPERM), "give yourself the right to it, or take another place"),

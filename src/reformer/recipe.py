@@ -40,7 +40,7 @@ class DataRecipe(_Table, frozen=True):
     def _one_origin(self) -> Self:
         if (self.source is None) == (self.train is None):
             raise ValueError("expected either source or train")
-        fields = ("validation", "test", "format", "text_column", "label_column")
+        fields = ("validation", "test", "format", "text_column", "label_column", "encoding", "group_column", "folds")
         files = [name for name in fields if getattr(self, name, None) is not None]
         if self.source is not None and files:
             raise ValueError(f"a source has its own split and format; leave out {', '.join(files)}")

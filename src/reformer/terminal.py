@@ -11,6 +11,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from reformer.errors import ReformerWarning
+
 _CONTROLS = re.compile(
     # C0, DEL and C1; marks, embeddings, overrides and isolates of writing direction;
     # line and paragraph separators; deprecated formats; annotations; surrogates, which no stream encodes.
@@ -62,8 +64,10 @@ def show_messages_plainly() -> None:
     """
     format_warning, make_record = warnings.formatwarning, logging.getLogRecordFactory()
 
-    def plain_warning(*arguments: Any, **options: Any) -> str:
-        return printable(format_warning(*arguments, **options))
+    def plain_warning(message: Warning | str, category: type[Warning], *arguments: Any, **options: Any) -> str:
+        if issubclass(category, ReformerWarning):
+            return f"warning: {printable(str(message))}\n"
+        return printable(format_warning(message, category, *arguments, **options))
 
     def plain_record(*arguments: Any, **options: Any) -> logging.LogRecord:
         record = make_record(*arguments, **options)

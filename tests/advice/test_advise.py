@@ -5,7 +5,7 @@ import json
 import pytest
 
 from reformer.advice.advise import advise
-from reformer.data import DataError, read_documents
+from reformer.data import read_documents
 from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.document_splits import load_splits
 from reformer.training.train import train
@@ -69,21 +69,13 @@ def _with_rare(path, count: int):
     return path
 
 
-def test_the_split_leaves_each_label_in_the_part_that_is_learned_from(tmp_path):
-    path = _with_rare(tmp_path / "a.csv", 12)
+def test_each_label_is_left_in_the_part_that_is_learned_from(tmp_path):
+    path = _with_rare(tmp_path / "a.csv", 30)
     (tmp_path / "recipe.toml").write_text(advise(str(path)).recipe, encoding="utf-8")
     recipe = read_recipe(tmp_path / "recipe.toml")
-    # The usual seed would not: this is what the search is for.
-    assert recipe.training.seed > 0
-    for seed, whole in ((0, False), (recipe.training.seed, True)):
+    for seed in range(5):
         learned = {document.label for document in load_splits(recipe.data, seed).train}
-        assert (learned == {document.label for document in read_documents(path)}) == whole
-
-
-def test_labels_too_rare_for_any_split_are_an_error(tmp_path):
-    path = _with_rare(tmp_path / "a.csv", 30)
-    with pytest.raises(DataError, match=r"a.csv: label 'c\d+' occurs 1 times"):
-        advise(str(path))
+        assert learned == {document.label for document in read_documents(path)}
 
 
 def test_a_type_of_entities_that_occurs_once_is_learned_from(tmp_path):

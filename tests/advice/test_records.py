@@ -125,3 +125,18 @@ def test_options_that_a_source_has_no_use_for_are_refused(name, options, tmp_pat
         (tmp_path / name).write_text("x\n")
     with pytest.raises(ReformerError, match=r"--(text-column|label-column|format) would have no effect"):
         find_records(source, **options)
+
+
+def test_files_of_annotation_tools_have_entities(tmp_path):
+    """Their fields tell it, also where a field is called label, and in a list in .json."""
+    texts = {
+        "a.jsonl": '{"id": 1, "text": "去北京", "label": [[1, 3, "LOC"]]}',
+        "b.json": '[{"data": {"text": "去北京"}, "annotations": [{"result": []}]}]',
+        "c.jsonl": '{"tokens": ["去", "北"], "ner_tags": ["O", "B-LOC"]}',
+        "d.conllu": "\t".join(["1", "北京", *"_______", "NER=B-LOC"]) + "\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        found = find_records(str(tmp_path / name))
+        assert (found.task, len(list(found.documents))) == (ENTITIES, 1)
+        assert found.data == {"train": str(tmp_path / name)}

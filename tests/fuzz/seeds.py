@@ -42,8 +42,25 @@ DOCUMENTS = {
     ".tsv": b"text\tlabel\na b\tpos\nc\tneg\n",
     ".conll": b"-DOCSTART- O\n\nUN\tNNP\tB-ORG\nhears\tVB\tO\n\n\xe4\xba\xac B-LOC\n\xe5\xb8\x82 I-LOC\n",
     ".txt": b"\xe5\x8c\x97\xe4\xba\xac\r\nsecond line\n",
+    ".conllu": b"# sent_id = a\n# text = UN hears it\n1-2\tUN\t_\t_\t_\t_\t_\t_\t_\tNER=B-ORG\n"
+    b"1\tU\t_\t_\t_\t_\t_\t_\t_\t_\n"
+    b"2\tN\t_\t_\t_\t_\t_\t_\t_\t_\n3\thears\t_\t_\t_\t_\t_\t_\t_\tNER=O|SpaceAfter=No\n\n",
+    ".bioes": b"# id 1\n1 \xe5\x8d\x97 B-GPE O\n2 \xe4\xba\xac E-GPE S-LOC\n3 o o O\n\n1 \xe6\x9d\x8e S-PER O\n",
+    ".iob2": b"\xe6\x98\x8e0 O\n\xe5\xa4\xa91 PER-B\n\xe4\xb8\x8b0 PER-I\n\xe9\x9b\xa81 o\n\n#\tB-person name\n",
+    ".json": b'[{"id": 1, "text": "Jose\xcc\x81 in Rom", "entities": [{"id": 1, "label": "PER", "start_offset": 0, '
+    b'"end_offset": 4}], "relations": [{}]},\n{"text": "ab cd", "label": {"X": {"ab": [[0, 1]]}}}, '
+    b'{"text": "ab cd", "entities": [{"start_idx": 3, "end_idx": 4, "type": "Y", "entity": "cd"}]}]',
+    ".ndjson": b'{"data": {"text": "\xf0\x9f\x91\x8dab"}, "annotations": [{"result": [{"type": "labels", "value": '
+    b'{"start": 2, "end": 4, "text": "ab", "labels": ["X", "Y"]}}, '
+    b'{"type": "choices", "value": {"choices": ["c"]}}]}]}\n'
+    b'["ab cd", {"entities": [[0, 2, "X"]]}]\n{"tokens": ["UN", "hears"], "ner_tags": ["B-ORG", "O"]}\n'
+    b'{"text": "ab", "spans": [{"start": 0, "end": 1, "label": "X", "text": "b"}], "answer": "accept"}\n',
+    ".ann": b"T1\tPER 0 2\tab\nT2\tX 3 4;5 7\tcd e\nR1\tIn Arg1:T1 Arg2:T2\n#1\tAnnotatorNotes T1\tx\n",
     ".alternating": b"pos good neg bad\npos \xe5\xa5\xbd\n",
 }
+TEXT_OF_BRAT = "ab cd\nef\u0301 \U0001f44d"
+FIELDS = ("spans", "text", "label", "id", "entities", "labels", "data", "annotations", "answer", "tokens", "tags")
+"""Fields of JSON that may appear in a mutated record."""
 
 
 def recipes(folder: Path) -> dict[str, dict[str, Any]]:

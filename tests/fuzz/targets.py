@@ -18,6 +18,7 @@ from reformer.data import load_tokenizer
 from reformer.data.index import _archive
 from reformer.data.index._registry import Archive, DataSet, Member
 from reformer.data.readers import FORMATS, read_documents, read_images, read_questions, read_series
+from reformer.data.spans import SpanReading, fitted_span
 from reformer.data.texts import find_text, split_text, text_pieces
 from reformer.errors import ReformerError
 from reformer.inference.scoring_state import ScoreState, read_state
@@ -69,14 +70,19 @@ class Targets:
     def make_documents(self, pick: random.Random) -> Made:
         suffix = pick.choice(list(seeds.DOCUMENTS))
         data = seeds.DOCUMENTS[suffix]
-        if suffix == ".jsonl" and pick.random() < 0.5:
-            records = [
-                mutated_value(json.loads(line), pick, ("spans", "text", "label", "id")) for line in data.splitlines()
-            ]
+        if suffix in (".jsonl", ".ndjson") and pick.random() < 0.5:
+            records = [mutated_value(json.loads(line), pick, seeds.FIELDS) for line in data.splitlines()]
             data = b"\n".join(map(as_json, records))
+        elif suffix == ".json" and pick.random() < 0.5:
+            data = mutated_json(data, pick, seeds.FIELDS)
         else:
             data = mutated_bytes(data, pick, list(seeds.DOCUMENTS.values()))
-        options: Parameters = {"suffix": suffix if suffix in (".csv", ".conll") or pick.random() < 0.9 else ".jsonl.gz"}
+        is_open = suffix in (".jsonl", ".alternating") and pick.random() < 0.1
+        options: Parameters = {"suffix": ".jsonl.gz" if is_open else suffix}
+        if pick.random() < 0.5:
+            columns = pick.choice((None, None, ["word", "tag"], ["_", "word", "tag", "tag"]))
+            options["spans"] = [pick.random() < 0.5, pick.choice(("error", "longest", "first", "keep")), columns]
+            options["spans"].append(pick.random() < 0.8)
         if suffix == ".alternating" or pick.random() < 0.1:
             options["format"] = "alternating" if suffix == ".alternating" else pick.choice(FORMATS)
         if pick.random() < 0.1:
@@ -178,8 +184,15 @@ class Targets:
     def try_documents(self, parameters: Parameters, data: bytes) -> None:
         file = self._written(parameters.pop("suffix"), data)
         report = parameters.pop("report")
-        for _ in read_documents(file, **parameters, **({"on_error": _ignore} if report else {})):
-            pass
+        if file.suffix == ".ann":
+            file.with_suffix(".txt").write_text(seeds.TEXT_OF_BRAT, encoding="utf-8")
+        if "spans" in parameters:
+            repair, on_overlap, columns, wanted = parameters["spans"]
+            parameters["spans"] = SpanReading(repair, on_overlap, columns and tuple(columns), wanted)
+        for document in read_documents(file, **parameters, **({"on_error": _ignore} if report else {})):
+            for span in document.spans or ():
+                inside = document.text[span.start : span.end]
+                assert fitted_span(document.text, span.start, span.end) == (span.start, span.end), inside
 
     def try_questions(self, parameters: Parameters, data: bytes) -> None:
         file = str(self._written(parameters["suffix"], data))

@@ -10,10 +10,7 @@
 #include <tuple>
 #include <vector>
 
-#include "native/features.cpp"
-#include "orderings/cpu.cpp"
-#include "native/unit_vectors.cpp"
-#include "window_attention/cpu.cpp"
+#include "calls.h"
 
 namespace {
 
@@ -25,18 +22,6 @@ template <class T>
 T one_of(std::initializer_list<T> choices) {
   return choices.begin()[number(0, static_cast<int64_t>(choices.size()) - 1)];
 }
-
-struct Problem {
-  int64_t batch, heads, queries, keys, dim, orderings, token_gap;
-  bool causal, attend_self, deduplicate, shared, unit;  // `unit`: keys are queries divided by their length.
-  std::vector<int64_t> windows, query_slots, key_slots;
-  std::vector<double> query, key, value, grad;
-  std::vector<char> odd_query, odd_key;  // Tokens that hold NaN, infinities, the largest or the smallest numbers.
-  int64_t transform, coefficients;  // Of the scores, see `reformer::Transform`.
-  std::vector<double> coefficient;
-
-  int64_t rows() const { return batch * heads; }
-};
 
 std::vector<double> normal(int64_t size) {
   std::vector<double> values(size);
@@ -138,6 +123,7 @@ Problem draw() {
   p.grad = normal(p.rows() * p.queries * p.dim);
   p.odd_query.assign(p.rows() * p.queries, 0);
   p.odd_key.assign(p.rows() * p.keys, 0);
+  p.scale = 1 / std::sqrt(static_cast<double>(p.dim));
   empty_absent(p);
   p.transform = number(reformer::kNoTransform, reformer::kSinh);
   p.coefficients = p.transform == reformer::kPolynomial ? number(1, 4) : p.transform == reformer::kSinh;
@@ -319,107 +305,6 @@ UNCHECKED Results define(const Problem& p, double scale) {
   return r;
 }
 
-// Numbers laid out with a gap after every token, in exactly as much memory as they need.
-template <class T>
-struct Laid {
-  std::vector<T> data;
-  int64_t rows, length, dim, step;
-
-  Laid(int64_t rows, int64_t length, int64_t dim, int64_t gap)
-      : data(length ? rows * length * (dim + gap) - gap : 0), rows(rows), length(length), dim(dim), step(dim + gap) {
-    T nothing;
-    reformer::narrow(std::numeric_limits<reformer::Compute<T>>::quiet_NaN(), nothing);
-    std::fill(data.begin(), data.end(), nothing);
-  }
-
-  Laid(const std::vector<double>& from, int64_t rows, int64_t length, int64_t dim, int64_t gap)
-      : Laid(rows, length, dim, gap) {
-    for (int64_t i = 0; i < rows * length; ++i) {
-      for (int64_t d = 0; d < dim; ++d) {
-        reformer::narrow(static_cast<reformer::Compute<T>>(from[i * dim + d]), data[i * step + d]);
-      }
-    }
-  }
-
-  reformer::Array array(int64_t heads) { return {data.data(), heads * length * step, length * step, step}; }
-
-  std::vector<double> values() const {
-    std::vector<double> result;
-    for (int64_t i = 0; i < rows * length; ++i) {
-      for (int64_t d = 0; d < dim; ++d) result.push_back(reformer::widen(data[i * step + d]));
-    }
-    return result;
-  }
-};
-
-double difference(const std::vector<double>& a, const std::vector<double>& b) {
-  double largest = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const double now = std::abs(a[i] - b[i]) / (1 + std::abs(b[i]));
-    largest = now <= largest ? largest : now;  // A NaN stays.
-  }
-  return largest;
-}
-
-// The tensors of one call, forward and backward, and its results.
-template <class T>
-struct Run {
-  const Problem& p;
-  Laid<T> query, key, value, grad, output, grad_query, grad_key, grad_value;
-  std::vector<double> grad_coefficient;
-  bool done;
-
-  Laid<T> laid(const std::vector<double>& from, int64_t length) const {
-    return Laid<T>(from, p.rows(), length, p.dim, p.token_gap);
-  }
-  Laid<T> empty(int64_t length) const { return Laid<T>(p.rows(), length, p.dim, p.token_gap); }
-
-  Run(const Problem& p, reformer::Dtype dtype, int64_t threads)
-      : p(p), query(laid(p.query, p.queries)), key(laid(p.key, p.keys)), value(laid(p.value, p.keys)),
-        grad(laid(p.grad, p.queries)), output(empty(p.queries)), grad_query(empty(p.queries)), grad_key(empty(p.keys)),
-        grad_value(empty(p.keys)), grad_coefficient(p.rows() * p.coefficients) {
-    std::vector<reformer::Compute<T>> log_sum(p.rows() * p.queries);
-    reformer::Call call{};
-    call.batch = p.batch;
-    call.heads = p.heads;
-    call.queries = p.queries;
-    call.keys = p.keys;
-    call.dim = p.dim;
-    call.orderings = p.orderings;
-    call.windows = p.windows.data();
-    call.causal = p.causal;
-    call.attend_self = p.attend_self;
-    call.deduplicate = p.deduplicate;
-    call.shared = p.shared;
-    call.dtype = dtype;
-    call.threads = threads;
-    call.scale = scale();
-    call.shortest = p.unit ? 1e-12 : 0;
-    call.query = query.array(p.heads);
-    call.key = (p.unit ? query : key).array(p.heads);
-    call.value = value.array(p.heads);
-    call.output = output.array(p.heads);
-    call.grad_output = grad.array(p.heads);
-    call.grad_query = grad_query.array(p.heads);
-    if (p.unit) std::fill(grad_key.data.begin(), grad_key.data.end(), T{});  // Stays as it is.
-    call.grad_key = p.unit ? reformer::Array{} : grad_key.array(p.heads);
-    call.grad_value = grad_value.array(p.heads);
-    auto slots = [&](const std::vector<int64_t>& data, int64_t size) {
-      return reformer::SlotArray{data.data(), p.heads * p.orderings * size, p.orderings * size, size, 1};
-    };
-    call.query_slots = slots(p.query_slots, p.queries);
-    call.key_slots = slots(p.key_slots, p.keys);
-    call.log_sum = log_sum.data();
-    call.transform = p.transform;
-    call.coefficients = p.coefficients;
-    call.coefficient = p.coefficient.data();
-    call.grad_coefficient = grad_coefficient.data();
-    done = !reformer_window_attention_forward(&call) && !reformer_window_attention_backward(&call);
-  }
-
-  double scale() const { return 1 / std::sqrt(static_cast<double>(p.dim)); }
-};
-
 // Whether odd numbers reach the queries that see them and no others, and absent tokens get gradients of zero.
 template <class T>
 bool check_odd(const Problem& clean, const Problem& odd, const std::vector<char>& touched, reformer::Dtype dtype) {
@@ -457,7 +342,7 @@ bool check(const Problem& p, reformer::Dtype dtype, double bound) {
   rounded.key = run.key.values();
   rounded.value = run.value.values();
   rounded.grad = run.grad.values();
-  const Results expected = define(rounded, run.scale());
+  const Results expected = define(rounded, rounded.scale);
   std::vector<double> coefficient_error;
   for (size_t i = 0; i < run.grad_coefficient.size(); ++i) {
     coefficient_error.push_back((run.grad_coefficient[i] - expected.grad_coefficient[i]) / (1 + expected.terms[i]));

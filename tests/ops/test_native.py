@@ -1,34 +1,23 @@
 """The loader of the compiled kernels: its environment variable, and errors of calls."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
+from reformer.errors import ReformerError
 from reformer.ops import native
 
 pytestmark = pytest.mark.skipif(native.LIBRARY is None, reason=native.VARIANT)
 
 
-def run(code, **environment):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_a_variant_that_does_not_exist_is_an_error(monkeypatch):
+    monkeypatch.setenv(native.CHOICE, "mmx")
+    with pytest.raises(ReformerError, match=f"=mmx: expected one of {', '.join(native.VARIANTS)}, or none"):
+        native._load()
 
 
-def test_a_variant_that_does_not_exist_is_an_error():
-    done = run("import reformer.ops", **{native.CHOICE: "mmx"})
-    assert "REFORMER_CPU_VARIANT=mmx: expected one of generic, avx2, avx512, avx512_bf16, amx, or none" in done.stderr
-
-
-def test_kernels_can_be_turned_off():
-    done = run("from reformer.ops import native; print(native.LIBRARY, native.VARIANT)", **{native.CHOICE: "none"})
-    assert done.stdout.strip() == "None REFORMER_CPU_VARIANT=none"
+def test_kernels_can_be_turned_off(monkeypatch):
+    # That a process is started without them is in tests/benchmarks/test_turns.py.
+    monkeypatch.setenv(native.CHOICE, "none")
+    assert native._load() == (None, "REFORMER_CPU_VARIANT=none")
 
 
 def test_a_status_becomes_an_exception(monkeypatch):

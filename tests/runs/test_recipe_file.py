@@ -1,5 +1,7 @@
 """Recipes: what is read, what is put over it, and what each mistake is answered with."""
 
+import codecs
+
 import pytest
 from pydantic import ValidationError
 
@@ -161,3 +163,23 @@ def test_a_file_that_would_exhaust_the_reader_is_refused(text, message, tmp_path
     value = text.removeprefix("a = ")
     with pytest.raises(RecipeError, match=r"training\.epochs"):
         read_recipe(recipe_file, [f"training.epochs={value[:6000]}"])
+
+
+def test_a_recipe_with_a_byte_order_mark_is_read(recipe_file):
+    found = read_recipe(recipe_file)
+    recipe_file.write_bytes(codecs.BOM_UTF8 + recipe_file.read_bytes())
+    assert read_recipe(recipe_file) == found
+
+
+@pytest.mark.parametrize("path", [r"C:\new\train.jsonl", r"C:\Users\x.csv", r"D:\data\t.csv", r"\\server\bad.csv"])
+def test_a_path_of_windows_in_double_quotes_gets_a_hint(tmp_path, path):
+    text = f'[data]\ntrain = "{path}"\n[training]\ntask = "sequence-classification"\nepochs = 1\n'
+    (tmp_path / "a.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(RecipeError, match="put a path of Windows in single quotes"):
+        read_recipe(tmp_path / "a.toml")
+
+
+def test_a_recipe_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "a.toml").write_bytes("[data]\ntrain = '数据/训练.csv'\n".encode("utf-16"))
+    with pytest.raises(RecipeError, match="iconv -f UTF-16"):
+        read_recipe(tmp_path / "a.toml")

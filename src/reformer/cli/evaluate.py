@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from reformer.cli.files import check_output_file
-from reformer.cli.options import Beams, Format, RunFolder, Split, TextColumn
+from reformer.cli.options import (
+    Beams,
+    Columns,
+    Encoding,
+    Format,
+    Header,
+    Overlap,
+    Repair,
+    RunFolder,
+    Split,
+    TextColumn,
+)
 from reformer.errors import ReformerError
 
 
@@ -14,9 +25,14 @@ def evaluate(
     run: RunFolder,
     data: Annotated[str, typer.Argument(metavar="DATA", help="A labelled file, or a data set as index:NAME.")],
     format: Format = None,
+    encoding: Encoding = None,
+    header: Header = None,
     text_column: TextColumn = None,
     label_column: Annotated[str | None, typer.Option(help="The column that has the label.")] = None,
     split: Split = "test",
+    columns: Columns = None,
+    repair: Repair = False,
+    on_overlap: Overlap = None,
     beams: Beams = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the metrics as JSON here, too.")] = None,
     html: Annotated[
@@ -47,7 +63,17 @@ def evaluate(
     if html is not None and output is not None and html.resolve() == output.resolve():
         raise ReformerError(f"{html}: --html and --output are the same file; give each its own")
     loaded = load_run(run, PredictingTask)
-    options = PredictOptions(format=format, text_column=text_column, label_column=label_column, beams=beams)
+    options = PredictOptions(
+        format=format,
+        encoding=encoding,
+        header=header,
+        text_column=text_column,
+        label_column=label_column,
+        beams=beams,
+        columns=columns,
+        repair=repair or None,
+        on_overlap=on_overlap,
+    )
     loaded.task.check_options(loaded.recipe.training.task, options)
     options = replace(options, split=split)
     if html is None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from reformer.cli.options import Format
+from reformer.cli.options import Encoding, Format
 
 
 def init(
@@ -24,6 +24,10 @@ def init(
         ),
     ] = None,
     format: Format = None,
+    encoding: Encoding = None,
+    no_header: Annotated[
+        bool, typer.Option("--no-header", help="The first line of a table names no columns; they are called 1, 2, ...")
+    ] = False,
     text_column: Annotated[str | None, typer.Option(help="The column that has the text.")] = None,
     label_column: Annotated[str | None, typer.Option(help="The column that has the label.")] = None,
     minutes: Annotated[float, typer.Option(min=0.1, max=100_000, help="Minutes to train.")] = 15,
@@ -50,6 +54,8 @@ def init(
         format=format,
         text_column=text_column,
         label_column=label_column,
+        encoding=encoding,
+        header=not no_header,
         minutes=minutes,
         offline=offline,
     )

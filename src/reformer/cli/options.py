@@ -1,7 +1,7 @@
 """Arguments that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,11 +11,36 @@ MAX_COUNT, MAX_BEAMS, MAX_ROUNDS = 2**31 - 1, 4096, 1024
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `reformer train` has written.")]
 Format = Annotated[
     str | None,
-    typer.Option(help="csv, tsv, jsonl, conll, text or alternating; without it, the file's name tells."),
+    typer.Option(
+        help="csv, tsv, jsonl, conll, conllu, text, fasttext, alternating, brat, or another that the guide to data "
+        "names; without it, the file's name and content tell."
+    ),
+]
+Encoding = Annotated[
+    str | None, typer.Option(help="The file's encoding, such as gb18030 or utf-16; without it, UTF-8.")
+]
+Header = Annotated[
+    bool | None,
+    typer.Option(
+        "--header/--no-header",
+        help="Whether the first line of a table names its columns, which are called 1, 2, ... otherwise; without it, "
+        "as in training.",
+    ),
 ]
 TextColumn = Annotated[
     str | None,
     typer.Option(help="The column that has the text; without it, the one the model was trained with."),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(help="The columns of CoNLL in their order, such as word,_,tag; without it, the lines tell."),
+]
+Repair = Annotated[
+    bool, typer.Option("--repair", help="Move spans whose own text stands elsewhere to where it stands.")
+]
+Overlap = Annotated[
+    Literal["longest", "first", "error"] | None,
+    typer.Option("--on-overlap", help="Which of overlapping spans to keep: the longest, the first, or an error."),
 ]
 Beams = Annotated[
     int | None,

@@ -13,7 +13,7 @@ import typer
 
 from reformer.cli.errors import say_error, say_note
 from reformer.cli.files import check_output_file
-from reformer.cli.options import Beams, Format, RunFolder, TextColumn
+from reformer.cli.options import Beams, Columns, Encoding, Format, Header, RunFolder, TextColumn
 from reformer.errors import ReformerError
 from reformer.files import replaced
 from reformer.interruption import Interruption, StoppedError
@@ -41,11 +41,14 @@ def predict(
         ),
     ] = None,
     format: Format = None,
+    encoding: Encoding = None,
+    header: Header = None,
     text_column: TextColumn = None,
     text: Annotated[bool | None, typer.Option(help="Repeat each document's text in the output.")] = None,
     pictures: Annotated[
         Path | None, typer.Option(help="For a task whose answers can be drawn: draw them into this folder.")
     ] = None,
+    columns: Columns = None,
     beams: Beams = None,
     min_confidence: Annotated[
         float | None,
@@ -81,10 +84,13 @@ def predict(
     loaded = load_run(run, PredictingTask)
     options = PredictOptions(
         format=format,
+        encoding=encoding,
+        header=header,
         text_column=text_column,
         text=text,
         pictures=pictures,
         overwrite=None if pictures is None else overwrite,
+        columns=columns,
         beams=beams,
         min_confidence=min_confidence,
         scores=scores,

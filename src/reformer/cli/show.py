@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reformer.cli.options import MAX_COUNT, Format, RunFolder, Split, TextColumn
+from reformer.cli.options import MAX_COUNT, Columns, Format, Overlap, Repair, RunFolder, Split, TextColumn
 from reformer.errors import ReformerError
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ def show(
     format: Format = None,
     text_column: TextColumn = None,
     split: Split = "test",
+    columns: Columns = None,
+    repair: Repair = False,
+    on_overlap: Overlap = None,
 ) -> None:
     """Show one document with the model's prediction: its entities in colours, or its class.
 
@@ -35,14 +38,19 @@ def show(
     listed.
     """
     from reformer.runs.loading import load_run
-    from reformer.tasks.document_splits import joined, read_source
+    from reformer.tasks.base import PredictOptions
+    from reformer.tasks.document_splits import joined, read_source, span_reading
     from reformer.tasks.documents.answer import spans_of_types
     from reformer.tasks.documents.task import DocumentTask, predict
     from reformer.terminal import PlainConsole, printable
 
     loaded = load_run(run, DocumentTask)
-    documents = read_source(data, loaded.recipe.data, split=split, format=format, text_column=text_column)
-    chosen = list(islice(joined(documents, loaded.recipe.data), number - 1, number))
+    recipe = loaded.recipe.data
+    options = PredictOptions(columns=columns, repair=repair or None, on_overlap=on_overlap)
+    loaded.task.check_options(loaded.recipe.training.task, options)
+    spans = recipe.spans and span_reading(recipe.spans, options)
+    documents = read_source(data, recipe, split=split, format=format, text_column=text_column, spans=spans)
+    chosen = list(islice(joined(documents, recipe), number - 1, number))
     if not chosen:
         raise ReformerError(f"{data}: there is no document number {number}; give a smaller --number")
     [(document, answer)] = predict(loaded, chosen)

@@ -1,9 +1,12 @@
 """`reformer train`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from reformer.recipe import Recipe
 
 
 def train(
@@ -17,6 +20,22 @@ def train(
         bool,
         typer.Option("--accept-changed-data", help="With --resume: go on although data or tokenizer have changed."),
     ] = False,
+    skip_bad: Annotated[
+        bool,
+        typer.Option("--skip-bad", help="Leave out records that cannot be learned from; otherwise all are listed."),
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Move offsets that are wrong to the only place where their text stands.")
+    ] = False,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            max=100,
+            help="Cross-validate: so many runs, fold-1 and on in the folder, each held out on another part of the "
+            "training records.",
+        ),
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="TABLE.FIELD=VALUE", help="Put a value over the recipe's; can be repeated."),
@@ -41,20 +60,36 @@ def train(
     from reformer.tasks.registry import TASKS
     from reformer.terminal import PlainConsole
     from reformer.training.baseline import below_baseline
+    from reformer.training.folds import FOLDS, train_folds
     from reformer.training.train import train as train_recipe
 
     folder = output or Path("runs") / recipe.stem
     if not resume:
         check_output(folder, recipe)
     console = PlainConsole(stderr=True)
-    metrics = train_recipe(
-        read_recipe(recipe, overrides or ()),
-        folder,
-        resume=resume,
-        overwrite=overwrite,
-        accept_changed_data=accept_changed_data,
-        console=console,
-    )
+    flags = {"data.skip_bad=true": skip_bad, "data.repair=true": repair}
+    given = [*(overrides or ()), *(flag for flag, is_given in flags.items() if is_given)]
+
+    def run(checked: "Recipe", place: Path) -> dict[str, Any]:
+        goes_on = resume and (folds is None or place.exists())
+        return train_recipe(
+            checked,
+            place,
+            resume=goes_on,
+            overwrite=overwrite,
+            accept_changed_data=accept_changed_data and goes_on,
+            console=console,
+        )
+
+    if folds is not None:
+        found = train_folds(lambda changes: read_recipe(recipe, [*given, *changes]), folder, folds, run, resume=resume)
+        for part in ("validation", "test"):
+            for name, values in found[part].items():
+                line = f"{part:10}  {name} {values['mean']:.4f} ± {values['standard_deviation']:.4f}"
+                console.print(line, soft_wrap=True)
+        console.print(f"{folder}: {folds} runs, {FOLDS}")
+        return
+    metrics = run(read_recipe(recipe, given), folder)
     if not metrics:
         return
     for split in ("validation", "test"):

@@ -21,7 +21,9 @@ from reformer.data.index import (
 from reformer.data.labels import IGNORED, bio_labels, decode_spans, label_id, token_tags
 from reformer.data.questions import Question
 from reformer.data.readers import (
+    FOLDER,
     FORMATS,
+    column_values,
     file_format,
     first_records,
     read_documents,
@@ -42,6 +44,7 @@ from reformer.data.tokenizers import (
 
 __all__ = [
     "DATA_SETS",
+    "FOLDER",
     "FORMATS",
     "IGNORED",
     "PRETRAINED",
@@ -60,6 +63,7 @@ __all__ = [
     "byte_tokenizer",
     "cache_folder",
     "character_tokenizer",
+    "column_values",
     "decode_spans",
     "drop_duplicates",
     "encode_piece",

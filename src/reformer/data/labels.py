@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from reformer.data.documents import Span
 from reformer.data.errors import DataError
+from reformer.data.spans import fitted_spans
 
 IGNORED = -100
 """The tag of a token that stands for no character: the loss and the metrics pass over it."""
@@ -115,7 +116,7 @@ def decode_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: 
     The reading is strict IOB2, that of `seqeval` with `mode="strict"`: only `B-X` starts an entity, `I-X` goes on
     with one of the same type, and an `I-X` that follows neither is dropped. Tokens of length 0 are passed over.
     Of several tokens of one character the first one's tag counts, so an entity never begins or ends inside a
-    character. White space at an entity's ends does not belong to it.
+    character. White space at an entity's ends does not belong to it, and all of a grapheme does.
 
     >>> decode_spans(["O", "B-LOC", "I-LOC", "I-PER"], [(0, 1), (1, 2), (2, 3), (3, 4)], "去北京了")
     [Span(start=1, end=3, label='LOC')]
@@ -133,9 +134,10 @@ def tagged_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: 
     reached = 0
 
     def end(following: int | None) -> None:
-        trimmed = None if current is None else _trim(current, text)
-        if trimmed is not None:
-            found.append(TaggedSpan(trimmed, tuple(tokens), following))
+        # After the one before: of a grapheme that two share, the first has all.
+        before = [found[-1].span] if found else []
+        fitted = [] if current is None else fitted_spans([*before, current], text)[len(before) :]
+        found.extend(TaggedSpan(span, tuple(tokens), following) for span in fitted)
 
     for token, (tag, (start, stop)) in enumerate(zip(tags, offsets, strict=True)):
         if start == stop or start < reached:
@@ -150,10 +152,3 @@ def tagged_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: 
         current, tokens = (Span(start, stop, name), [token]) if prefix == "B" else (None, [])
     end(None)
     return found
-
-
-def _trim(span: Span, text: str) -> Span | None:
-    inside = text[span.start : span.end]
-    start = span.start + len(inside) - len(inside.lstrip())
-    end = span.end - (len(inside) - len(inside.rstrip()))
-    return Span(start, end, span.label) if start < end else None

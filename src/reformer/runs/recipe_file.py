@@ -1,15 +1,22 @@
 """Recipe file: TOML read with overrides and written, errors naming the file and the field."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from reformer.data.readers import for_iconv, likely_encoding
 from reformer.files import write
 from reformer.recipe import Recipe, RecipeError
 from reformer.tasks.recipe_checks import checked_recipe, current_name, with_current_names
 
+_BACKSLASH_PATH = re.compile(r'"[^"\n]*\\[^"\n]*"')
+_PATH_HINT = (
+    r": in double quotes a backslash begins an escape, such as \n for a line break; put a path of Windows in single "
+    r"quotes, as in train = 'C:\new\train.jsonl', or with / in place of each backslash"
+)
 MOST_BYTES = 1 << 22
 """Bytes of a recipe, at most."""
 
@@ -24,6 +31,7 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """
     path = Path(path)
     tables = _parse(path)
+    _refuse_escaped_paths(path, tables)
     try:
         # Before the overrides: each must find the field it replaces, whichever name either is given by.
         tables = with_current_names(tables)
@@ -54,7 +62,8 @@ def _parse(path: Path) -> dict[str, Any]:
             data = file.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
             raise RecipeError(f"{path}: this has more than {MOST_BYTES:,} bytes, and no recipe has; check the path")
-        return _parsed(data.decode("utf-8"))
+        # With a byte order mark, as editors of Windows write it, or without.
+        return _parsed(data.decode("utf-8-sig"))
     except FileNotFoundError:
         raise RecipeError(f"{path}: there is no such recipe; check the path") from None
     except IsADirectoryError:
@@ -62,9 +71,20 @@ def _parse(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise RecipeError(f"{path}: the recipe cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{path}: byte {error.start} is not UTF-8; save the recipe as UTF-8") from None
+        found = likely_encoding(data)
+        seems = "" if found is None else f", for example: iconv -f {for_iconv(found)} -t UTF-8 OLD > NEW"
+        raise RecipeError(f"{path}: byte {error.start} is not UTF-8; save the recipe as UTF-8{seems}") from None
     except ValueError as error:
-        raise RecipeError(f"{path}: not valid TOML: {error}") from None
+        hint = _PATH_HINT if _BACKSLASH_PATH.search(data.decode("utf-8-sig")) else ""
+        raise RecipeError(f"{path}: not valid TOML: {error}{hint}") from None
+
+
+def _refuse_escaped_paths(path: Path, tables: dict[str, Any]) -> None:
+    """Refuse paths of Windows in double quotes, where \\n and \\t are a line break and a tab."""
+    for table, fields in tables.items():
+        for field, value in fields.items() if isinstance(fields, dict) else ():
+            if field != "separator" and isinstance(value, str) and any(ord(character) < 32 for character in value):
+                raise RecipeError(f"{path}: {table}.{field} = {json.dumps(value, ensure_ascii=False)}{_PATH_HINT}")
 
 
 def _parsed(text: str) -> dict[str, Any]:

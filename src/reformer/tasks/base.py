@@ -1,10 +1,13 @@
 """Concepts of a run: task, task data, run and prediction options."""
 
+import os
+import warnings
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Int
@@ -16,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from reformer.data import DataError, load_tokenizer
 from reformer.data.batching.token_batches import Batches, TokenBatches
 from reformer.data.errors import OnError
+from reformer.data.notes import DataWarning
 from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.metrics.calibration import Calibration
@@ -144,6 +148,10 @@ class TaskData(ABC, Generic[AnyDataset]):
     def describe(self) -> Iterator[str]:
         """Lines for the console: the size of the training, validation and test part."""
 
+    def cautions(self) -> Iterable[str]:
+        """Lines for the console: what should be known of the data before anything is learned from it."""
+        return ()
+
     def initialize(self, model: Any) -> None:
         """Set the weights of a fresh model that have a closed form in the training data, and freeze those of them that
         gradient descent could only make worse. Called before the first step, when a run is resumed, too."""
@@ -206,6 +214,9 @@ class PredictOptions:
     """Options of a command that predicts or evaluates; None where nothing was said."""
 
     format: str | None = None
+    encoding: str | None = None
+    header: bool | None = None
+    """Whether the first line of a table names its columns."""
     text_column: str | None = None
     label_column: str | None = None
     split: str | None = None
@@ -216,6 +227,12 @@ class PredictOptions:
     """A folder to draw the predictions into."""
     overwrite: bool | None = None
     """Whether pictures that are there may be replaced."""
+    columns: str | None = None
+    """The columns of CoNLL, such as `word,_,tag`."""
+    repair: bool | None = None
+    """Whether spans whose own text stands elsewhere are moved to it."""
+    on_overlap: Literal["error", "longest", "first"] | None = None
+    """Which of overlapping spans are kept."""
     beams: int | None = None
     """Width of the beam search where a text is generated; if nothing was said, greedy decoding."""
     min_confidence: float | None = None
@@ -267,13 +284,36 @@ class PredictingTask(Task):
         )
 
 
+MOST_IDS = 1 << 20
+"""Ids that are kept to find those that recur, at most."""
+
+
 def read_files(files: Iterable[str], read: Callable[[str], Iterable[Any]], on_error: OnError) -> Iterator[Any]:
-    """The records of all files; a file that cannot be read as a whole is reported like a record."""
+    """The records of all files; a file that cannot be read as a whole is reported like a record.
+
+    Of files with one name in several folders, the path as given stands in the ids of their records. Records whose ids
+    recur all the same are counted in a `DataWarning`.
+    """
+    files = list(files)
+    names = Counter(map(os.path.basename, files))
+    seen: set[str] = set()
+    repeated: list[str] = []
     for file in files:
+        name = os.path.basename(file)
         try:
-            yield from read(file)
+            for record in read(file):
+                if names[name] > 1 and record.id.startswith(name):
+                    record = replace(record, id=f"{file}{record.id.removeprefix(name)}")
+                if record.id in seen:
+                    repeated.append(record.id if not repeated else "")
+                elif len(seen) < MOST_IDS:
+                    seen.add(record.id)
+                yield record
         except DataError as error:
             on_error(error)
+    if repeated:
+        message = f"{len(repeated):,} records have the id of one before them, such as {repeated[0]!r}"
+        warnings.warn(f"{message}; their answers can only be told by their order", DataWarning, stacklevel=2)
 
 
 AnyTask = TypeVar("AnyTask", bound=Task, covariant=True)

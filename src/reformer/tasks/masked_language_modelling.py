@@ -1,7 +1,7 @@
 """Masked language modelling: hidden tokens predicted from both their sides, to learn a language before a task."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -65,7 +65,7 @@ class MaskedData(TaskData[Examples]):
     """
 
     def __init__(self, recipe: MaskedRecipe, start: PretrainedStart | None = None) -> None:
-        splits = load_splits(recipe.data, recipe.training.seed)
+        splits = self._splits = load_splits(recipe.data, recipe.training.seed)
         self.processor = self.tokenizer = make_tokenizer(
             recipe.tokenizer, (document.text for document in splits.train), start
         )
@@ -105,6 +105,9 @@ class MaskedData(TaskData[Examples]):
     def describe(self) -> Iterator[str]:
         test = _size(self._test) if len(self._test) else None
         return describe_splits(train=_size(self.train), validation=_size(self.validation), test=test)
+
+    def cautions(self) -> Iterable[str]:
+        return self._splits.cautions
 
     def _examples(self, documents: list[Document]) -> Examples:
         longest, special_tokens = self.config.max_position_embeddings, self.config.special_tokens

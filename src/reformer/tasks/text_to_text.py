@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from reformer.baselines.nearest import NearestText
-from reformer.data import IGNORED, Document, read_documents
+from reformer.data import IGNORED, Document
 from reformer.data.batching.encoding import Encoded, Example, Examples, Offsets, encode, pad
 from reformer.data.batching.read_ahead import in_order
 from reformer.data.errors import OnError, raise_error
@@ -18,6 +18,7 @@ from reformer.errors import ReformerError
 from reformer.metrics.texts import CharacterMetric, text_scores
 from reformer.models import ReformerForConditionalGeneration
 from reformer.recipe import Recipe
+from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import (
     Baseline,
     PredictingTask,
@@ -26,10 +27,9 @@ from reformer.tasks.base import (
     TaskData,
     describe_splits,
     outputs_with_summed_loss,
-    read_files,
     to_device,
 )
-from reformer.tasks.document_splits import TextDataRecipe, load_splits, read_source
+from reformer.tasks.document_splits import TextDataRecipe, load_splits, read_labelled, read_unlabelled
 from reformer.tasks.generation import generate_texts
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 from reformer.tasks.targets import Targets, require_target
@@ -101,7 +101,7 @@ class TextToText(PredictingTask):
     best_metric = "chrf"
     model_options = frozenset({"lm_transform"})
     recipe_type = PairRecipe
-    predict_options = frozenset({"format", "text_column", "label_column", "text", "beams"})
+    predict_options = frozenset({"format", "encoding", "header", "text_column", "label_column", "text", "beams"})
     model_fields: ClassVar[Mapping[str, Any]] = {"is_encoder_decoder": True}
 
     def load_data(self, recipe: PairRecipe, start: PretrainedStart | None = None) -> "PairData":
@@ -110,14 +110,7 @@ class TextToText(PredictingTask):
     def predict(
         self, run: "Run[TextToText]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
-        text_column = options.text_column or run.recipe.data.text_column
-
-        def read(file: str) -> Iterable[Document]:
-            return read_documents(
-                file, format=options.format, text_column=text_column, label_column=None, on_error=on_error
-            )
-
-        documents = read_files(files, read, on_error)
+        documents = read_unlabelled(files, run.recipe.data, options, on_error)
         for document, text in write_answers(run, documents, on_error, beams=options.beams or 1):
             shown = {"source": document.text} if options.text is not False else {}
             yield {"id": document.id, **shown, "target": text}
@@ -125,13 +118,7 @@ class TextToText(PredictingTask):
     def evaluate(self, run: "Run[TextToText]", source: str, options: PredictOptions) -> dict[str, int | float]:
         if source.startswith("index:"):
             raise ReformerError(f"{source}: no data set of the index has pairs of texts; give a file")
-        documents = read_source(
-            source,
-            run.recipe.data,
-            format=options.format,
-            text_column=options.text_column,
-            label_column=options.label_column,
-        )
+        documents = read_labelled(source, run.recipe.data, options)
         return evaluate_pairs(run, documents, beams=options.beams or 1)
 
 
@@ -144,7 +131,8 @@ class PairData(TaskData["Pairs"]):
     """
 
     def __init__(self, recipe: PairRecipe, start: PretrainedStart | None = None) -> None:
-        splits = load_splits(recipe.data, recipe.training.seed)
+        self._bad = BadRecords(skip=recipe.data.skip_bad)
+        splits = load_splits(recipe.data, recipe.training.seed, _target_text, self._bad)
         texts = (text for document in splits.train for text in (document.text, document.label or ""))
         self.processor = self.tokenizer = make_tokenizer(recipe.tokenizer, texts, start)
         self._targets = Targets(self.tokenizer, recipe.tokenizer.kind)
@@ -159,6 +147,7 @@ class PairData(TaskData["Pairs"]):
         self._splits = splits
         # Used at the end but checked now: a pair that is too long must not cost a whole run.
         self._test_examples, self._test = self._examples(splits.test), splits.test
+        self._bad.raise_all()
 
     def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         pad_token_id = self.config.pad_token_id
@@ -212,8 +201,13 @@ class PairData(TaskData["Pairs"]):
         test = size(self._test_examples) if len(self._test_examples) else None
         return describe_splits(train=size(self.train), validation=size(self.validation), test=test)
 
+    def cautions(self) -> Iterator[str]:
+        yield from self._splits.cautions
+        yield from self._bad.cautions()
+
     def _examples(self, documents: list[Document]) -> "Pairs":
-        return Pairs(documents, self.tokenizer, self._target, self.config.max_position_embeddings)
+        longest = self.config.max_position_embeddings
+        return Pairs(documents, self.tokenizer, self._target, longest, on_error=self._bad)
 
     def _target(self, document: Document, offsets: Offsets) -> Int[np.ndarray, " length"]:
         return self._targets.ids(_target_text(document), document.source, self.config.max_position_embeddings)

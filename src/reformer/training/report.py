@@ -22,6 +22,8 @@ def introduce(console: Console, recipe: Recipe, data: TaskData, model: PreTraine
     """Print the size of the data and of the model, and how and into which folder it is trained."""
     for line in data.describe():
         say(console, line)
+    for line in data.cautions():
+        say(console, f"warning: {line}")
     chosen = f"{torch.get_num_threads()} threads, products in {recipe.training.precision}"
     say(console, f"{count_weights(model):,} weights, {chosen}, into {folder}")
 

@@ -40,9 +40,9 @@ def test_the_first_column_is_the_word_and_the_last_its_tag(read):
 
 
 def test_a_space_may_be_a_word(read):
-    [document] = read("a.conll", "京\tB-LOC\n \tI-LOC\n\u3000\tO\n都\tO\n").documents
-    assert document.text == "京 \u3000都"
-    assert document.spans == (Span(0, 2, "LOC"),)
+    [document] = read("a.conll", "京\tB-LOC\n \tI-LOC\n都\tI-LOC\n\u3000\tO\n府\tO\n").documents
+    assert document.text == "京 都\u3000府"
+    assert document.spans == (Span(0, 3, "LOC"),)
 
 
 def test_iob1_and_iob2_mean_the_same(read):
@@ -56,13 +56,14 @@ def test_iob1_and_iob2_mean_the_same(read):
     [
         ("北", "'北' is not a word and its tag"),
         ("\tO", "'\\tO' is not a word and its tag"),
-        ("北 S-LOC", "the last column is 'S-LOC', which is no BIO tag; use O, B-TYPE and I-TYPE"),
-        ("北 B-", "the last column is 'B-'"),
-        ("北 LOC", "the last column is 'LOC'"),
+        ("北 B-", "the last column is 'B-', which is no tag as the others are; write O, B-TYPE and I-TYPE"),
+        ("北 -LOC", "the last column is '-LOC'"),
+        ("北 0", "the tag is '0', the digit, where O is written as a letter; write O, or give --repair"),
+        ("北 NR B-LOC", "'北 NR B-LOC' has 3 columns, and others have 2; name the columns"),
     ],
 )
 def test_a_bad_line_is_told_once_and_its_sentence_passed_over(read, line, problem):
-    found = read("a.conll", f"去 O\n{line}\n{line}\n\n好 O\n")
-    assert found.texts == ["好"]
+    found = read("a.conll", f"去 O\n{line}\n{line}\n\n好 O\n天 O\n气 B-X\n")
+    assert found.texts == ["好天气"]
     [error] = found.errors
     assert error.startswith(f"a.conll:2: {problem}")

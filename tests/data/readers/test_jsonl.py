@@ -43,12 +43,13 @@ def test_spans_are_put_in_order(read):
         ('{"text": null}', "the field 'text' is a JSON null"),
         ('{"text": " \\n"}', "empty text"),
         ('{"text": "a", "label": ""}', "the field 'label' is an empty string"),
-        ('{"text": "a", "label": true}', "the field 'label' is a JSON boolean"),
+        ('{"text": "a", "label": {"a": 1}}', "the field 'label' is a JSON object"),
+        ('{"text": "a", "label": 1.5}', "the field 'label' is a JSON number"),
         ('{"text": "a\\ud800"}', "character 1 of the text is half of a surrogate pair"),
         ('{"text": "a", "spans": {}}', "the field 'spans' is a JSON object"),
         ('{"text": "a", "spans": [1]}', "span 1 has not the fields"),
         ('{"text": "a", "spans": [{"start": 0, "end": 1}]}', "span 1 has not the fields"),
-        ('{"text": "a", "spans": [{"start": 0, "end": 1.0, "label": "A"}]}', "the 'end' of span 1 is 1.0, no integer"),
+        ('{"text": "a", "spans": [{"start": 0, "end": 1.5, "label": "A"}]}', "the 'end' of span 1 is 1.5, no integer"),
         ('{"text": "a", "spans": [{"start": "0", "end": 1, "label": "A"}]}', "the 'start' of span 1 is \"0\""),
         ('{"text": "a", "spans": [{"start": 0, "end": 2, "label": "A"}]}', "span 0:2 (A) is not inside the text of 1"),
         ('{"text": "a", "spans": [{"start": 1, "end": 1, "label": "A"}]}', "span 1:1 (A) is empty"),
@@ -64,3 +65,8 @@ def test_a_bad_record_is_told_and_passed_over(read, record, problem):
     [error] = found.errors
     assert error.startswith(f"a.jsonl:1: {problem}")
     assert "; " in error
+
+
+@pytest.mark.parametrize(("value", "label"), [("1", "1"), ("1.0", "1"), ("true", "true"), ('" pos\\t"', "pos")])
+def test_a_label_is_text_without_blanks_around_it(read, value, label):
+    assert [each.label for each in read("a.jsonl", f'{{"text": "好", "label": {value}}}').documents] == [label]

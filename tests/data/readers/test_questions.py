@@ -6,6 +6,7 @@ import json
 import pytest
 
 from reformer.data import DataError, read_questions
+from reformer.data.notes import DataWarning
 
 TEXT = "鲁迅生于绍兴。他是周建人的哥哥。"
 GOOD = {"id": "a", "question": "鲁迅生于哪里？", "context": TEXT, "answers": {"text": ["绍兴"], "answer_start": [4]}}
@@ -82,7 +83,7 @@ def test_a_bad_record_is_named_and_the_next_one_is_read(tmp_path, record, messag
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("q.csv", "a,b", "the suffix does not tell the format"),
+        ("q.xml", "a,b", "the suffix does not tell the format"),
         ("q.jsonl", "\n", "the file holds no question"),
         ("q.json", "{}", "there is no list of objects 'data'"),
         (
@@ -97,3 +98,75 @@ def test_a_file_that_holds_no_questions_is_an_error(tmp_path, name, content, mes
     (tmp_path / name).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=message):
         list(read_questions(str(tmp_path / name)))
+
+
+CONTEXT = "据南京消息，王明在北京。"
+FORMS = {
+    "cmrc.json": json.dumps(
+        [
+            {
+                "context_id": "T0",
+                "context_text": CONTEXT,
+                "qas": [{"query_text": "在哪里？", "query_id": "T0_Q0", "answers": ["南京", "南京"]}],
+            }
+        ]
+    ),
+    "paragraphs.json": json.dumps(
+        {"data": [{"context": CONTEXT, "qas": [{"question": "在哪里？", "id": "T0_Q0", "answers": ["南京"]}]}]}
+    ),
+    "list.json": json.dumps(
+        [{"id": "T0_Q0", "question": "在哪里？", "context": CONTEXT, "answers": {"text": ["南京"]}}]
+    ),
+    "a.ndjson": json.dumps({"id": "T0_Q0", "question": "在哪里？", "context": CONTEXT, "answer": "南京"}),
+    "float.jsonl": json.dumps(
+        {"id": "T0_Q0", "question": "在哪里？", "context": CONTEXT, "answer": "南京", "answer_start": 1.0}
+    ),
+    "a.csv": f"id,question,context,answer,answer_start\nT0_Q0,在哪里？,{CONTEXT},南京,1\n",
+    "unplaced.tsv": f"id\tquestion\tcontext\tanswer\nT0_Q0\t在哪里？\t{CONTEXT}\t南京\n",
+    "json.csv": f"id;question;context;answers\nT0_Q0;在哪里？;{CONTEXT};"
+    + '"[{""text"": ""南京"", ""answer_start"": 1}]"\n',
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_forms_of_questions(tmp_path, name):
+    (tmp_path / name).write_text(FORMS[name], encoding="utf-8")
+    [found] = read_questions(str(tmp_path / name))
+    assert (found.text, found.id, found.answers, found.answer_texts) == ("在哪里？", "T0_Q0", ((1, 3),), ["南京"])
+
+
+def test_questions_in_a_table_need_no_answers(tmp_path):
+    (tmp_path / "q.csv").write_text("question,context\n在哪里？,据南京消息\n", encoding="utf-8")
+    assert [each.answers for each in read_questions(str(tmp_path / "q.csv"))] == [None]
+    (tmp_path / "q.csv").write_text("question,context,answer\n在哪里？,据南京消息,\n", encoding="utf-8")
+    assert [each.answers for each in read_questions(str(tmp_path / "q.csv"))] == [()]
+
+
+OFF_BY_ONE = GOOD | {"context": " The Pure Land school.", "answers": {"text": ["Pure Land"], "answer_start": [4]}}
+
+
+def test_a_wrong_place_is_moved_to_the_only_one_where_that_is_asked_for(tmp_path):
+    path = _write(tmp_path / "q.jsonl", OFF_BY_ONE)
+    with pytest.raises(DataError, match=r"it stands at 5; .*--repair"):
+        list(read_questions(path))
+    with pytest.warns(DataWarning, match="answers moved to the only place where they stand: 1"):
+        [found] = read_questions(path, repair=True)
+    assert found.answer_texts == ["Pure Land"]
+
+
+def test_a_wrong_place_of_an_answer_that_stands_twice_is_not_moved(tmp_path):
+    path = _write(tmp_path / "q.jsonl", GOOD | {"context": "a b a", "answers": {"text": ["a"], "answer_start": [1]}})
+    with pytest.raises(DataError, match=r"it stands at 0, 4; count in characters of the context, from 0$"):
+        list(read_questions(path, repair=True))
+
+
+def test_answers_that_are_not_needed_are_not_looked_at(tmp_path):
+    path = _write(tmp_path / "q.jsonl", OFF_BY_ONE, GOOD | {"answers": 5}, GOOD | {"is_impossible": True})
+    assert [each.answers for each in read_questions(path, with_answers=False)] == [None, None, None]
+
+
+def test_an_answer_without_a_place_is_the_first_and_that_is_counted(tmp_path):
+    path = _write(tmp_path / "q.jsonl", GOOD | {"context": "a b a", "answers": ["a"]})
+    with pytest.warns(DataWarning, match="answers without a place stand at several; the first is taken: 1"):
+        [found] = read_questions(path)
+    assert found.answers == ((0, 1),)

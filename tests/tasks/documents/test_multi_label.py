@@ -11,6 +11,7 @@ from sklearn.metrics import f1_score
 
 from reformer.data import DataError, Document, read_documents
 from reformer.data.labels import joining_separator
+from reformer.data.spans import SpanReading
 from reformer.metrics.classification import MultiLabelMetric
 from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
@@ -55,7 +56,7 @@ def _recipe(folder, kind="jsonl", model=(), **training):
 
 
 def test_both_kinds_of_file_say_the_same(tmp_path):
-    lists = read_documents(_write(tmp_path, "jsonl"))
+    lists = read_documents(_write(tmp_path, "jsonl"), spans=SpanReading(wanted=False))
     table = read_documents(_write(tmp_path, "csv"), label_separator="|")
     found = [(document.text, document.label, document.labels) for document in table]
     assert found == [(document.text, document.label, document.labels) for document in lists]
@@ -72,7 +73,7 @@ def test_a_run_answers_with_several_labels(tmp_path):
     assert set(metrics["calibration"]["thresholds"]) == set(WORDS)
     run = load_run(tmp_path / "run")
     assert run.model.config.problem_type == "multi_label_classification"
-    documents = list(read_documents(recipe.data.test))
+    documents = list(read_documents(recipe.data.test, spans=SpanReading(wanted=False)))
     assert evaluate(run, documents) == metrics["test"]
     thresholds = run.calibration.thresholds
     for document, answer in predict(run, documents):
@@ -142,7 +143,10 @@ def test_lists_where_one_label_is_learned_are_refused_or_read(tmp_path):
     with pytest.raises(DataError, match=r"labels; set training.problem_type"):
         train(checked_recipe(tables), tmp_path / "run", console=Console(quiet=True))
     single = tmp_path / "single.jsonl"
-    single.write_text("".join(f'{{"text": "{text}", "label": ["{text}"]}}\n' for text in "甲乙" * 20), encoding="utf-8")
+    single.write_text(
+        "".join(json.dumps({"text": f"{n}{'甲乙'[n % 2]}", "label": ["甲乙"[n % 2]]}) + "\n" for n in range(40)),
+        encoding="utf-8",
+    )
     tables["data"] = {"train": str(single)}
     train(checked_recipe(tables), tmp_path / "run", console=Console(quiet=True))
     assert load_run(tmp_path / "run").labels == ["乙", "甲"]

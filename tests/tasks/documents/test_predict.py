@@ -1,12 +1,18 @@
 """Answers come in order, whatever batches they were made in, and from a stream that is never held."""
 
+import json
+
 import pytest
 from rich.console import Console
 
 from reformer.data import DataError, Document, Span
 from reformer.data.batching import read_ahead
+from reformer.data.notes import DataWarning
 from reformer.models import ReformerForTokenClassification
+from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
+from reformer.tasks.base import PredictOptions
+from reformer.tasks.document_splits import read_source
 from reformer.tasks.documents.task import DocumentAnswer, as_json, evaluate, predict
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
@@ -101,3 +107,59 @@ def test_a_record_has_the_exact_text_of_each_span():
         "score": 1.0,
         "scores": {"a": 1.0},
     }
+
+
+def test_predict_needs_texts_alone(run, tmp_path):
+    """Wrong spans and labels, and lines of CoNLL without tags, leave no text unanswered."""
+    lines = (
+        '{"text": "张伟去了北京。", "spans": [{"start": 0, "end": 99, "label": "PER"}]}',
+        '{"text": "张伟去了北京。", "spans": "none", "label": {"a": 1}}',
+        '{"text": "张伟去了北京。", "spans": [], "answer": "reject"}',
+    )
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "a.conll").write_text("\n".join("张伟去了北京。"), encoding="utf-8")
+    files = [str(tmp_path / name) for name in ("a.jsonl", "a.conll")]
+    answers = list(run.task.predict(run, files, PredictOptions(), pytest.fail))
+    assert [answer["text"] for answer in answers] == ["张伟去了北京。"] * 4
+    assert all(answer["spans"] == answers[0]["spans"] for answer in answers)
+
+
+@pytest.mark.filterwarnings("ignore::reformer.data.notes.DataWarning")
+def test_gold_entities_are_read_as_predicted_ones_are(run, tmp_path):
+    """The answers with blanks at their ends, and each twice, are the answers."""
+    text = "张伟 去了 北京 的 新华社 。"
+    (tmp_path / "plain.jsonl").write_text(json.dumps({"text": text}), encoding="utf-8")
+    [answer] = run.task.predict(run, [str(tmp_path / "plain.jsonl")], PredictOptions(), pytest.fail)
+    assert answer["spans"]
+    spans = [{"start": each["start"], "end": each["end"], "label": f" {each['label']}"} for each in answer["spans"]]
+    for span in spans:
+        span["end"] += text[span["end"] : span["end"] + 1] == " "
+    (tmp_path / "gold.jsonl").write_text(json.dumps({"text": text, "label": [], "spans": spans * 2}), encoding="utf-8")
+    assert run.task.evaluate(run, str(tmp_path / "gold.jsonl"), PredictOptions())["f1"] == 1.0
+
+
+def test_how_entities_are_read_is_a_choice_of_recipe_and_command(run, tmp_path):
+    person = {"start": 0, "end": 2, "label": "PER"}
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps({"text": "张伟去了北京。", "spans": [person, person | {"end": 3, "text": "张伟去"}]}),
+        encoding="utf-8",
+    )
+    (tmp_path / "b.jsonl").write_text(
+        json.dumps({"text": "👍张伟。", "spans": [person | {"start": 2, "end": 4, "text": "张伟"}]})
+    )
+    for name, problem, option in (("a", "overlap", {"on_overlap": "first"}), ("b", "stands at 1:3", {"repair": True})):
+        source = str(tmp_path / f"{name}.jsonl")
+        with pytest.raises(DataError, match=problem):
+            run.task.evaluate(run, source, PredictOptions())
+        with pytest.warns(DataWarning):
+            run.task.evaluate(run, source, PredictOptions(**option))
+        with pytest.warns(DataWarning):
+            list(read_source(source, run.recipe.data.model_copy(update=option)))
+
+
+def test_columns_are_named_in_the_recipe(tmp_path):
+    tables = ner_recipe(tmp_path)
+    recipe = checked_recipe(tables | {"data": tables["data"] | {"conll_columns": "word,_,tag"}})
+    assert recipe.data.spans.columns == ("word", "_", "tag")
+    with pytest.raises(RecipeError, match="expected one word, tag, and _ for others"):
+        checked_recipe(tables | {"data": tables["data"] | {"conll_columns": "pos"}})

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from reformer.data.characters import CharacterTokens
 from reformer.data.documents import Document
-from reformer.data.errors import DataError
+from reformer.data.errors import DataError, OnError, raise_error
 
 Offsets = Sequence[tuple[int, int]]
 Target = Callable[[Document, Offsets], np.ndarray]
@@ -98,17 +98,21 @@ class Examples(Dataset[Example]):
         *,
         special_tokens: bool = False,
         characters: CharacterTokens | None = None,
+        on_error: OnError = raise_error,
     ):
-        """`target` makes the target of a document, of its tokens or where `characters` are read of these; its
-        `DataError` is raised, as is that of the first document that is too long."""
+        """`target` makes the target of a document, of its tokens or where `characters` are read of these. A document
+        for which it raises a `DataError`, or that is too long, goes to `on_error` and is left out."""
         self._examples = []
         for encoded in encode(documents, tokenizer, longest, special_tokens=special_tokens):
-            if isinstance(encoded, DataError):
-                raise encoded
-            document, offsets, rows = encoded.document, encoded.offsets, None
-            if characters is not None:
-                rows, offsets = characters(document.text, offsets), character_offsets(document.text)
-            self._examples.append(Example(encoded.ids, target(document, offsets), rows))
+            try:
+                if isinstance(encoded, DataError):
+                    raise encoded
+                document, offsets, rows = encoded.document, encoded.offsets, None
+                if characters is not None:
+                    rows, offsets = characters(document.text, offsets), character_offsets(document.text)
+                self._examples.append(Example(encoded.ids, target(document, offsets), rows))
+            except DataError as error:
+                on_error(error)
 
     def __len__(self) -> int:
         return len(self._examples)

@@ -12,7 +12,8 @@ from reformer.data.index._msra_ner import read_msra_ner
 from reformer.data.index._people_daily import read_people_daily, read_people_daily_words
 from reformer.data.index._registry import data_set
 from reformer.data.questions import Question
-from reformer.data.readers._documents import read_documents
+from reformer.data.readers._documents import SPANS, read_documents
+from reformer.data.spans import SpanReading
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -75,11 +76,14 @@ def load_source(
     text_column: str = "text",
     label_column: str | None = "label",
     label_separator: str | None = None,
+    spans: SpanReading = SPANS,
+    encoding: str | None = None,
+    header: bool = True,
     on_error: OnError = raise_error,
 ) -> Iterator[Document]:
     """The documents that a recipe or a command names: `index:NAME` with a split, or the path of a file.
 
-    `format`, the columns, `label_separator` and `on_error` are those of `read_documents`, for files only. A split is
+    All but `split` are those of `read_documents`, for files only. A split is
     needed for a data set and refused for a file, which has none.
     """
     if source.startswith(_PREFIX):
@@ -102,5 +106,8 @@ def load_source(
         text_column=text_column,
         label_column=label_column,
         label_separator=label_separator,
+        spans=spans,
+        encoding=encoding,
+        header=header,
         on_error=on_error,
     )

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from reformer.data.documents import Document
-from reformer.data.errors import raise_error
 from reformer.data.readers._conll import read_conll
+from reformer.data.readers._reading import Reading
 from reformer.data.readers._source import Source
 
 _TEST_BEGINS = "中共中央致中国致公党十一大的贺词"
@@ -19,7 +19,7 @@ def read_msra_ner(folder: Path) -> dict[str, list[Document]]:
     with Source(str(folder / "dh_msra.txt")) as source:
         chunks = [
             replace(document, id=f"msra-ner:{number}")
-            for number, document in enumerate(read_conll(source, raise_error, strict=True))
+            for number, document in enumerate(read_conll(source, Reading(), strict=True))
         ]
     test_start = next(number for number, document in enumerate(chunks) if document.text.startswith(_TEST_BEGINS))
     validation_start = test_start * 19 // 20

@@ -1,17 +1,24 @@
 """Readers of documents, questions, images and series from files."""
 
-from reformer.data.readers._documents import FORMATS, file_format, read_documents
-from reformer.data.readers._first_records import first_records
+from reformer.data.readers._documents import FOLDER, FORMATS, file_format, read_documents
+from reformer.data.readers._encodings import for_iconv, likely_encoding
+from reformer.data.readers._first_records import column_values, first_records
 from reformer.data.readers._images import read_images
 from reformer.data.readers._questions import read_questions
 from reformer.data.readers._record import check_utf8
 from reformer.data.readers._series import read_series
+from reformer.data.readers._source import Source
 
 __all__ = [
+    "FOLDER",
     "FORMATS",
+    "Source",
     "check_utf8",
+    "column_values",
     "file_format",
     "first_records",
+    "for_iconv",
+    "likely_encoding",
     "read_documents",
     "read_images",
     "read_questions",

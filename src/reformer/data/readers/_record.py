@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 
-from reformer.data.documents import Document, Span, span_problem
+from reformer.data.documents import Document
 from reformer.data.errors import DataError
-from reformer.data.readers._source import Source
+from reformer.data.readers._reading import Reading
+from reformer.data.readers._source import Place
+from reformer.data.spans import MarkedSpan, SpanError, read_spans
 
 
 def check_utf8(text: str, place: str, field: str) -> None:
@@ -25,26 +27,25 @@ def check_utf8(text: str, place: str, field: str) -> None:
 
 
 def checked_document(
-    source: Source,
+    source: Place,
     line: int,
     text: str,
     *,
     id: str | None = None,
     label: str | None = None,
     labels: tuple[str, ...] | None = None,
-    spans: Iterable[Span] | None = None,
+    spans: Iterable[MarkedSpan] | None = None,
+    reading: Reading | None = None,
 ) -> Document:
     """The document of the record that begins at `line`; `DataError` when it has no text or its spans are wrong."""
     if not text.strip():
         raise source.error("empty text", "give the record a text, or delete it", line)
     place = f"{source.path}:{line}"
     check_utf8(text, place, "the text")
-    ordered = None
-    if spans is not None:
-        ordered = tuple(sorted(spans, key=lambda span: (span.start, span.end)))
-        problem = span_problem(text, ordered)
-        if problem is not None:
-            raise source.error(
-                problem, "correct the spans: 0 <= start < end <= length, in characters, none over another", line
-            )
-    return Document(text, id or f"{source.name}:{line}", label, ordered, place, labels)
+    found = None
+    if spans is not None and reading is not None and reading.spans is not None:
+        try:
+            found = read_spans(text, spans, reading.spans, reading.notes, line)
+        except SpanError as error:
+            raise source.error(error.problem, error.remedy, line) from None
+    return Document(text, id or f"{source.name}:{line}", label, found, place, labels)

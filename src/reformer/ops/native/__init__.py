@@ -20,8 +20,11 @@ from torch import Tensor
 
 from reformer.errors import ReformerError
 
-VARIANTS = ("generic", "avx2", "avx512", "avx512_bf16", "amx")
-"""Variants that `setup.py` may have compiled, from the slowest to the fastest."""
+VARIANTS = ("generic", "avx2", "avx512", "avx512_bf16", "amx", "neon", "neon_bf16")
+"""Variants that `setup.py` may have compiled, of each family of processors from the slowest to the fastest."""
+
+BASES = ("generic", "neon")
+"""Variants that every processor of a family runs; of each family one is compiled."""
 
 CHOICE = "REFORMER_CPU_VARIANT"
 
@@ -49,15 +52,15 @@ def _load() -> tuple[ctypes.CDLL | None, str]:
     if wanted and wanted not in VARIANTS:
         raise ReformerError(f"{CHOICE}={wanted}: expected one of {', '.join(VARIANTS)}, or none")
     try:
-        generic = _open("generic")
+        base = next(filter(None, map(_open, BASES)), None)
     except OSError as error:
         return None, f"the compiled kernels cannot be loaded: {error}"
-    if generic is None:
+    if base is None:
         return None, "the kernels were not compiled; install a C++17 compiler and install this package again"
     for level, variant in reversed(list(enumerate(VARIANTS))):
         if wanted and variant != wanted:
             continue
-        library = _open(variant) if generic.reformer_processor_runs(level) else None
+        library = _open(variant) if base.reformer_processor_runs(level) else None
         if library is not None:
             return library, variant
     raise ReformerError(f"{CHOICE}={wanted}: this variant was not compiled, or this processor cannot run it")
@@ -176,14 +179,14 @@ WORTH_LARGE_PAGES = 4 << 20
 def multiplies_bfloat16() -> bool:
     """Whether the kernels in use, and so this processor, multiply bfloat16 natively.
 
-    Elsewhere bfloat16 is converted to float32 first, and saves no time. False without kernels, where the speed of
-    bfloat16 has not been measured.
+    Elsewhere bfloat16 is converted to float32 first, and saves no time. False without kernels and on ARM, where the
+    speed of bfloat16 has not been measured.
 
     Example:
         >>> multiplies_bfloat16() in (True, False)
         True
     """
-    return LIBRARY is not None and VARIANTS.index(VARIANT) >= VARIANTS.index("avx512_bf16")
+    return LIBRARY is not None and VARIANT in ("avx512_bf16", "amx")
 
 
 def why_unsupported(tensor: Shaped[Tensor, "..."]) -> str | None:

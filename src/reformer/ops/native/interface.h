@@ -4,7 +4,11 @@
 #include <cstdint>
 #include <new>
 
+#if defined(_WIN32)
+#define EXPORT extern "C" __declspec(dllexport)
+#else
 #define EXPORT extern "C" __attribute__((visibility("default")))
+#endif
 
 namespace reformer {
 

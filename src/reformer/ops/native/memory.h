@@ -8,9 +8,25 @@
 #include <new>
 #include <utility>
 
+#if defined(_WIN32)
+#include <malloc.h>
+#endif
+
 namespace reformer {
 
 constexpr size_t kAlignment = 64;
+
+// `aligned_alloc` is missing on Windows and before macOS 10.15.
+#if defined(_WIN32)
+inline void* allocate(size_t bytes) { return _aligned_malloc(bytes, kAlignment); }
+inline void release(void* memory) { _aligned_free(memory); }
+#else
+inline void* allocate(size_t bytes) {
+  void* memory = nullptr;
+  return posix_memalign(&memory, kAlignment, bytes) ? nullptr : memory;
+}
+inline void release(void* memory) { std::free(memory); }
+#endif
 
 template <class T>
 class Buffer {
@@ -24,16 +40,15 @@ class Buffer {
     std::swap(size_, other.size_);
     return *this;
   }
-  ~Buffer() { std::free(data_); }
+  ~Buffer() { release(data_); }
 
   // At least `size` elements, contents lost if it has to grow.
   T* reserve(int64_t size) {
     if (size > size_) {
-      std::free(data_);
+      release(data_);
       data_ = nullptr;
       size_ = 0;
-      size_t bytes = (static_cast<size_t>(size) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
-      data_ = static_cast<T*>(std::aligned_alloc(kAlignment, bytes));
+      data_ = static_cast<T*>(allocate(static_cast<size_t>(size) * sizeof(T)));
       if (!data_) throw std::bad_alloc();
       size_ = size;
     }

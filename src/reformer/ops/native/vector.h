@@ -9,6 +9,8 @@
 
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
 #endif
 
 namespace reformer {
@@ -84,6 +86,8 @@ struct VectorOf {
 };
 template <>
 struct VectorOf<Pair> : VectorOf<uint32_t> {};
+template <>
+struct VectorOf<BFloat16> : VectorOf<uint16_t> {};
 template <class T>
 using Vector = typename VectorOf<T>::type;
 
@@ -119,8 +123,13 @@ inline Vector<T> widened(const In* from) {
   if constexpr (std::is_same_v<In, T>) {
     return load(from);
   } else {
+#if defined(__ARM_NEON)
+    // From a vector of the compiler's own, GCC loads number by number.
+    return bit_cast<Vector<T>>(vmovl_u16(vld1_u16(reinterpret_cast<const uint16_t*>(from))) << 16);
+#else
     const HalfVector bits = *reinterpret_cast<const HalfMemory*>(from);
     return bit_cast<Vector<T>>(__builtin_convertvector(bits, Vector<uint32_t>) << 16);
+#endif
   }
 }
 
@@ -128,6 +137,8 @@ inline Vector<T> widened(const In* from) {
 inline HalfVector narrowed(Vector<float> x) {
 #if defined(__AVX512BF16__)
   return (HalfVector)_mm512_cvtneps_pbh((__m512)x);
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+  return (HalfVector)vcvt_bf16_f32((float32x4_t)x);
 #else
   const auto bits = bit_cast<Vector<uint32_t>>(x);
   const auto rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
@@ -171,10 +182,18 @@ inline void end_stream() {
 inline Vector<float> multiply_add(Vector<float> sum, float a, Vector<float> b) { return sum + a * b; }
 inline Vector<double> multiply_add(Vector<double> sum, double a, Vector<double> b) { return sum + a * b; }
 #if defined(__AVX512BF16__)
+constexpr bool kNativePairs = true;
 inline Vector<float> multiply_add(Vector<float> sum, Pair a, Vector<uint32_t> b) {
   return (Vector<float>)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(static_cast<int>(a.bits)),
                                          (__m512bh)b);
 }
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+constexpr bool kNativePairs = true;
+inline Vector<float> multiply_add(Vector<float> sum, Pair a, Vector<uint32_t> b) {
+  return (Vector<float>)vbfdotq_f32((float32x4_t)sum, (bfloat16x8_t)vdupq_n_u32(a.bits), (bfloat16x8_t)b);
+}
+#else
+constexpr bool kNativePairs = false;
 #endif
 
 // c[rows x vectors] = (c or 0) + a b over `count` steps; a is [rows, count] if `kByRow`, else [count, rows].

@@ -62,19 +62,13 @@ constexpr int64_t kStreamed = 2 << 20;
 constexpr int kFetchedAtOnce = 5;
 static_assert(kForwardKeys % 48 == 0 && kBackwardKeys % 48 == 0);
 
-#if defined(__AVX512BF16__)
-constexpr bool kNativePairs = true;
-#else
-constexpr bool kNativePairs = false;
-#endif
-
 #if defined(__AMX_BF16__)
 constexpr bool kNativeTiles = true;
 #else
 constexpr bool kNativeTiles = false;
 struct TileRegisters {};
 constexpr int kTileRows = kBlockRows, kTilePairs = 1;
-inline void tile_product(...) {}
+[[maybe_unused]] inline void tile_product(...) {}
 #endif
 // Rows past the last key that a product may read.
 constexpr int kPast = kNativeTiles ? 2 * kTilePairs : kSlack;

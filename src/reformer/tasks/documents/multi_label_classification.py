@@ -26,6 +26,9 @@ class MultiLabelClassification(SequenceClassification):
 
     model_fields: ClassVar[Mapping[str, Any]] = {"problem_type": SEVERAL}
 
+    def check_document(self, document: Document) -> None:
+        self._labels(document)
+
     def labels(self, documents: Iterable[Document]) -> list[str]:
         labels = sorted({label for document in documents for label in self._labels(document)})
         if not labels:

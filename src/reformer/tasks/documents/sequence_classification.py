@@ -99,6 +99,9 @@ class SequenceClassification(DocumentTask):
         if several and recipe.model.get("label_smoothing"):
             raise ValueError("model.label_smoothing: of several labels none is a class to take from; leave it out")
 
+    def check_document(self, document: Document) -> None:
+        self._label(document)
+
     def labels(self, documents: Iterable[Document]) -> list[str]:
         labels = sorted({self._label(document) for document in documents})
         if len(labels) < 2:

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from reformer.data import DataError, Document, read_documents
+from reformer.data import DataError, Document
 from reformer.data.batching.encoding import (
     Augmentation,
     Encoded,
@@ -29,6 +29,7 @@ from reformer.metrics.base import Metric
 from reformer.metrics.calibration import Calibration
 from reformer.metrics.review import Review
 from reformer.recipe import Recipe, TrainingRecipe
+from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import (
     Baseline,
     PredictingTask,
@@ -38,9 +39,15 @@ from reformer.tasks.base import (
     TaskData,
     describe_splits,
     outputs_with_summed_loss,
-    read_files,
 )
-from reformer.tasks.document_splits import JoinedTextDataRecipe, Splits, joined, load_splits, read_source
+from reformer.tasks.document_splits import (
+    JoinedTextDataRecipe,
+    Splits,
+    joined,
+    load_splits,
+    read_labelled,
+    read_unlabelled,
+)
 from reformer.tasks.documents.answer import DocumentAnswer, as_json
 from reformer.tasks.documents.prediction import (
     Packed,
@@ -63,7 +70,7 @@ class DocumentDataRecipe(JoinedTextDataRecipe, frozen=True):
     label_column: str | None = Field(None, description="the column that has the label; none: label")
 
     @property
-    def columns(self) -> tuple[str, str]:
+    def columns(self) -> tuple[str, str | None]:
         return self.text_column or "text", self.label_column or "label"
 
 
@@ -91,20 +98,15 @@ class DocumentTask(PredictingTask):
     """Task over documents: from its labels, targets and metric follow training, evaluation and prediction."""
 
     recipe_type = DocumentRecipe
-    predict_options = frozenset({"format", "text_column", "label_column", "split", "text", "min_confidence"})
+    predict_options = frozenset(
+        {"format", "encoding", "header", "text_column", "label_column", "split", "text", "columns", "min_confidence"}
+    )
 
     def predict(
         self, run: "Run[DocumentTask]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
-        text_column = options.text_column or run.recipe.data.columns[0]
-
-        def read(file: str) -> Iterable[Document]:
-            return read_documents(
-                file, format=options.format, text_column=text_column, label_column=None, on_error=on_error
-            )
-
         with_text, with_scores = options.text is not False, options.scores is not False
-        for document, answer in predict(run, read_files(files, read, on_error), on_error):
+        for document, answer in predict(run, read_unlabelled(files, run.recipe.data, options, on_error), on_error):
             kept = answer if options.min_confidence is None else answer.at_least(options.min_confidence)
             yield as_json(document, kept, with_text=with_text, with_scores=with_scores)
 
@@ -116,18 +118,14 @@ class DocumentTask(PredictingTask):
 
     def _labelled(self, run: "Run[DocumentTask]", source: str, options: PredictOptions) -> Iterable[Document]:
         recipe = run.recipe.data
-        documents = read_source(
-            source,
-            recipe,
-            split=options.split,
-            format=options.format,
-            text_column=options.text_column,
-            label_column=options.label_column,
-        )
-        return joined(documents, recipe)
+        return joined(read_labelled(source, recipe, options), recipe)
 
     def load_data(self, recipe: DocumentRecipe, start: PretrainedStart | None = None) -> "DocumentData":
         return DocumentData(self, recipe, start)
+
+    @abstractmethod
+    def check_document(self, document: Document) -> None:
+        """Raise a `DataError` if a document has nothing that the task could learn from it."""
 
     @abstractmethod
     def labels(self, documents: Iterable[Document]) -> list[str]:
@@ -234,7 +232,8 @@ class DocumentData(TaskData[Examples]):
 
     def __init__(self, task: DocumentTask, recipe: DocumentRecipe, start: PretrainedStart | None = None) -> None:
         self._task, self._recipe, self._whole_recipe = task, recipe.training, recipe
-        self._splits = load_splits(recipe.data, recipe.training.seed)
+        self._bad = BadRecords(skip=recipe.data.skip_bad)
+        self._splits = load_splits(recipe.data, recipe.training.seed, task.check_document, self._bad)
         self._labels = task.labels(self._splits.train)
         self.processor = self._tokenizer = make_tokenizer(
             recipe.tokenizer, (document.text for document in self._splits.train), start
@@ -254,7 +253,8 @@ class DocumentData(TaskData[Examples]):
         self.validation = self._examples(self._splits.validation)
         # Used at the end but checked now: an unknown label must not cost a whole run.
         test = encode(self._splits.test, self._tokenizer, **reading(self.config))
-        self._test = [self._packed(encoded) for encoded in test]
+        self._test = [packed for encoded in test if (packed := self._packed(encoded)) is not None]
+        self._bad.raise_all()
 
     def collate(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         pad_token_id = self.config.pad_token_id
@@ -331,15 +331,25 @@ class DocumentData(TaskData[Examples]):
         groups = self._task.sampling_groups(dataset, self._recipe)
         return None if groups is None else balanced(groups)
 
+    def cautions(self) -> Iterator[str]:
+        yield from self._splits.cautions
+        yield from self._bad.cautions()
+
     def _examples(self, documents: list[Document]) -> Examples:
         how = reading(self.config)
-        return Examples(documents, self._tokenizer, self._target, characters=self._characters, **how)
+        return Examples(
+            documents, self._tokenizer, self._target, characters=self._characters, on_error=self._bad, **how
+        )
 
     def _target(self, document: Document, offsets: Offsets) -> Int[np.ndarray, "..."]:
         return self._task.target(document, offsets, self._label_ids)
 
-    def _packed(self, encoded: Encoded | DataError) -> Packed:
-        if isinstance(encoded, DataError):
-            raise encoded
-        self._target(encoded.document, encoded.offsets)
+    def _packed(self, encoded: Encoded | DataError) -> Packed | None:
+        try:
+            if isinstance(encoded, DataError):
+                raise encoded
+            self._target(encoded.document, encoded.offsets)
+        except DataError as error:
+            self._bad(error)
+            return None
         return encoded.document, encoded.ids, np.array(encoded.offsets, dtype=np.int32)

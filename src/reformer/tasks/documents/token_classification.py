@@ -1,12 +1,12 @@
 """Token classification: entities in a text."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -15,6 +15,7 @@ from reformer.baselines.ngram_tagger import MissingPackageError, NgramTagger
 from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, label_id, token_tags
 from reformer.data.batching.encoding import Augmentation, Example, Examples, Offsets, character_offsets, padded
 from reformer.data.labels import TaggedSpan, tagged_spans
+from reformer.data.spans import SpanReading, column_names
 from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.metrics.classification import EntityMetric
@@ -28,7 +29,7 @@ from reformer.tasks.documents.confidence import scored_spans
 from reformer.tasks.documents.prediction import Reading
 from reformer.tasks.documents.recombination import Recombination
 from reformer.tasks.documents.review import OUTSIDE, review_spans
-from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentRecipe, DocumentTask
+from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentDataRecipe, DocumentRecipe, DocumentTask
 from reformer.tasks.documents.viterbi import best_tags
 
 
@@ -59,9 +60,41 @@ class EntityTrainingRecipe(TrainingRecipe, frozen=True):
         return self
 
 
+class EntityDataRecipe(DocumentDataRecipe, frozen=True):
+    """Documents with entities."""
+
+    repair: bool = Field(False, description="move spans whose own text stands elsewhere to where it stands")
+    on_overlap: Literal["error", "longest", "first"] = Field(
+        "error",
+        description="which of overlapping spans to keep: the longest, those that begin first, or none, an error",
+    )
+    conll_columns: str | None = Field(
+        None,
+        description='the columns of CoNLL files in their order, such as "word,_,tag"; none: told from the files',
+    )
+
+    @property
+    def columns(self) -> tuple[str, str | None]:
+        return self.text_column or "text", None
+
+    @field_validator("conll_columns")
+    @classmethod
+    def _columns_are_named(cls, value: str | None) -> str | None:
+        try:
+            column_names(value)
+        except ReformerError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @property
+    def spans(self) -> SpanReading:
+        return SpanReading(self.repair, self.on_overlap, column_names(self.conll_columns))
+
+
 class TokenRecipe(DocumentRecipe, frozen=True):
     """Recipe of token classification."""
 
+    data: EntityDataRecipe
     training: EntityTrainingRecipe
 
 
@@ -71,6 +104,7 @@ class TokenClassification(DocumentTask):
     head = ReformerForTokenClassification
     best_metric = "f1"
     recipe_type = TokenRecipe
+    predict_options = DocumentTask.predict_options | {"repair", "on_overlap"}
     model_options = frozenset({"classifier_crf", "classifier_reads", "special_tokens", *WIDE - {"wide_reads"}})
 
     def check_recipe(self, recipe: TokenRecipe) -> None:
@@ -86,6 +120,9 @@ class TokenClassification(DocumentTask):
                 "model.wide_sizes with training.entity_types: the wide part would be fitted to the types that do not "
                 "count as well, in a time that grows with the square of their number; leave out one of them"
             )
+
+    def check_document(self, document: Document) -> None:
+        self._spans(document)
 
     def labels(self, documents: Iterable[Document]) -> list[str]:
         types = {span.label for document in documents for span in document.spans or ()}

@@ -81,6 +81,10 @@ class ImageTask(PredictingTask):
                 seed=recipe.training.seed,
                 what="image",
                 place=data.train,
+                # A caption is a label of its own.
+                labels=None
+                if self.captions
+                else [[] if each.label is None else [each.label] for each in parts["train"]],
             )
         return parts
 

@@ -16,6 +16,7 @@ from reformer.errors import ReformerError
 from reformer.metrics.answers import AnswerMetric
 from reformer.models import ReformerForQuestionAnswering
 from reformer.recipe import AtLeastOne, DataRecipe, Recipe
+from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import (
     Baseline,
     PredictingTask,
@@ -50,6 +51,13 @@ class QuestionDataRecipe(DataRecipe, frozen=True):
     max_length: AtLeastOne | None = Field(
         None, description="the greatest number of characters of a page of the source; none: 4,000"
     )
+    encoding: str | None = Field(None, description="the files' encoding, such as gb18030 or utf-16; none: utf-8")
+    skip_bad: bool = Field(
+        False, description="true: leave out questions that cannot be learned from; otherwise all of them are listed"
+    )
+    repair: bool = Field(
+        False, description="true: move an answer that does not stand at its place to the only place where it stands"
+    )
 
     @model_validator(mode="after")
     def _pages_of_the_source(self) -> "QuestionDataRecipe":
@@ -74,7 +82,7 @@ class QuestionAnswering(PredictingTask):
     best_metric = "f1"
     recipe_type = QuestionRecipe
     model_options = frozenset({"special_tokens"})
-    predict_options = frozenset({"split", "text"})
+    predict_options = frozenset({"encoding", "split", "text"})
 
     def load_data(self, recipe: QuestionRecipe, start: PretrainedStart | None = None) -> "QuestionData":
         return QuestionData(recipe, start)
@@ -82,7 +90,10 @@ class QuestionAnswering(PredictingTask):
     def predict(
         self, run: "Run[QuestionAnswering]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
-        questions = read_files(files, lambda file: read_questions(file, on_error=on_error), on_error)
+        def read(file: str) -> Iterable[Question]:
+            return read_questions(file, with_answers=False, encoding=options.encoding, on_error=on_error)
+
+        questions = read_files(files, read, on_error)
         for question, answer in answer_questions(run, questions, on_error):
             document = {} if options.text is False else {"context": question.document}
             yield {
@@ -98,7 +109,7 @@ class QuestionAnswering(PredictingTask):
     def evaluate(self, run: "Run[QuestionAnswering]", source: str, options: PredictOptions) -> dict[str, int | float]:
         if source == CLOZE:
             return evaluate_answers(run, _cloze(run.recipe)[options.split or "test"])
-        return evaluate_answers(run, read_questions(source))
+        return evaluate_answers(run, read_questions(source, repair=run.recipe.data.repair, encoding=options.encoding))
 
 
 class QuestionData(TaskData[Sequences]):
@@ -110,7 +121,8 @@ class QuestionData(TaskData[Sequences]):
     """
 
     def __init__(self, recipe: QuestionRecipe, start: PretrainedStart | None = None) -> None:
-        parts = _load(recipe)
+        self._bad = BadRecords(skip=recipe.data.skip_bad)
+        parts = _load(recipe, self._bad)
         texts = (text for question in parts["train"] for text in (question.text, question.document))
         self.processor = self._tokenizer = make_tokenizer(recipe.tokenizer, texts, start)
         ends = Targets(self._tokenizer, recipe.tokenizer.kind)
@@ -125,6 +137,7 @@ class QuestionData(TaskData[Sequences]):
         self.config = make_config(recipe, self._tokenizer, start, **own)
         self._all: list[Sequenced] = []
         sets = {name: Sequences(self._sequenced(questions)) for name, questions in parts.items()}
+        self._bad.raise_all()
         self.train, self.validation, self._test = sets["train"], sets["validation"], parts["test"]
         self._tokens = {name: sum(sequences.lengths) for name, sequences in sets.items()}
 
@@ -168,12 +181,16 @@ class QuestionData(TaskData[Sequences]):
         train, validation = size("train", len(self.train)), size("validation", len(self.validation))
         return describe_splits(train=train, validation=validation, test=test)
 
+    def cautions(self) -> Iterator[str]:
+        yield from self._bad.cautions()
+
     def _sequenced(self, questions: Iterable[Question]) -> list[Sequenced]:
         sequences = []
-        for question in map(_require_answers, questions):
+        for question in questions:
             sequence = encode_question(question, self._tokenizer, self.config, len(self._all))
             if isinstance(sequence, DataError):
-                raise sequence
+                self._bad(sequence)
+                continue
             self._all.append(sequence)
             sequences.append(sequence)
         return sequences
@@ -226,12 +243,18 @@ def _cloze(recipe: QuestionRecipe) -> dict[str, list[Question]]:
     return load_cloze(PAGE_LENGTH if recipe.data.max_length is None else recipe.data.max_length)
 
 
-def _load(recipe: QuestionRecipe) -> dict[str, list[Question]]:
+def _load(recipe: QuestionRecipe, bad: BadRecords) -> dict[str, list[Question]]:
     data = recipe.data
     if data.source is not None:
         return _cloze(recipe)
     paths = {"train": data.train, "validation": data.validation, "test": data.test}
-    parts = {name: list(read_questions(path)) if path else [] for name, path in paths.items()}
+
+    def read(path: str) -> list[Question]:
+        questions = read_questions(path, repair=data.repair, encoding=data.encoding, on_error=bad)
+        return list(bad.usable(questions, _require_answers))
+
+    parts = {name: read(path) if path else [] for name, path in paths.items()}
+    bad.raise_all()
     if not parts["validation"]:
         parts["train"], parts["validation"] = hold_out(
             parts["train"],
@@ -239,5 +262,11 @@ def _load(recipe: QuestionRecipe) -> dict[str, list[Question]]:
             seed=recipe.training.seed,
             what="question",
             place=data.train,
+            # What is asked about a document that was learned from measures too little.
+            groups=[[question.document] for question in parts["train"]] if _several_documents(parts["train"]) else None,
         )
     return parts
+
+
+def _several_documents(questions: Sequence[Question]) -> bool:
+    return len({question.document for question in questions}) > 1

@@ -1,0 +1,1 @@
+"""Files of annotation tools: how their records are read and written."""

@@ -1,0 +1,169 @@
+"""JSON: records a line or in one list, of this library's own form or of an annotation tool's."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+from reformer.data.documents import Document
+from reformer.data.errors import DataError
+from reformer.data.formats.record import Asked, JsonFormat, RecordError, kind
+from reformer.data.formats.span_fields import label_name
+from reformer.data.formats.table import format_of
+from reformer.data.labels import split_labels
+from reformer.data.readers._reading import Reading
+from reformer.data.readers._record import checked_document
+from reformer.data.readers._source import Place, Source, UnreadableFileError
+
+_EXAMPLE = 'one object a line, such as {"text": "...", "label": "..."}'
+
+
+def read_json(source: Source, reading: Reading, format: JsonFormat | None = None) -> Iterator[Document]:
+    """A document a record; without a format, each record's own fields tell it."""
+    return _documents(source, json_records(source, reading), reading, format)
+
+
+def _documents(
+    source: Place, records: Iterable[tuple[int, int, Any]], reading: Reading, format: JsonFormat | None
+) -> Iterator[Document]:
+    asked = Asked(reading.text_column, reading.label_column, reading.spans is not None)
+    for number, line, record in records:
+        try:
+            document = _document(source, line, record, asked, reading, format, number)
+        except RecordError as error:
+            reading.on_error(source.error(error.problem, error.remedy, line))
+        except DataError as error:
+            reading.on_error(error)
+        else:
+            if document is not None:
+                yield document
+
+
+def read_records(path: str, records: Iterable[tuple[int, Any]], reading: Reading) -> Iterator[Document]:
+    """The documents of numbered records that another reader has."""
+    return _documents(Place(path), ((number, number, record) for number, record in records), reading, None)
+
+
+def json_records(source: Source, reading: Reading) -> Iterator[tuple[int, int, Any]]:
+    """The records of a file, from a line each or from one list: the number of each, its line, and the record.
+
+    The number of a record that has a line of its own is that of the line.
+    """
+    lines = _lines(source, reading)
+    first = next(lines, None)
+    if first is None:
+        return
+    number, line = first
+    try:
+        whole = json.loads(line)
+    except (ValueError, RecursionError):
+        whole = None
+    if line.lstrip()[:1] in ("[", "{") and (whole is None or _is_list_of_records(whole)):
+        lines = list(chain([first], lines))
+        found = _one_value(lines)
+        if found is not None:
+            yield from ((place, line, record) for place, (line, record) in enumerate(found, 1))
+            return
+        lines = iter(lines)
+    else:
+        lines = chain([first], lines)
+    for number, line in lines:
+        try:
+            yield number, number, json.loads(line)
+        except json.JSONDecodeError as error:
+            problem = f"broken JSON ({error.msg} at column {error.colno})"
+            reading.on_error(source.error(problem, f"write {_EXAMPLE}", number))
+        except (RecursionError, ValueError) as error:
+            reading.on_error(source.error(f"JSON that cannot be read ({error})", f"write {_EXAMPLE}", number))
+
+
+def _lines(source: Source, reading: Reading) -> Iterator[tuple[int, str]]:
+    while True:
+        try:
+            line = next(source)
+        except StopIteration:
+            return
+        except UnreadableFileError:
+            raise
+        except DataError as error:
+            reading.on_error(error)
+        else:
+            if line.strip():
+                yield source.line, line
+
+
+def _is_list_of_records(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict | list) for each in value)
+
+
+def _one_value(lines: list[tuple[int, str]]) -> Iterator[tuple[int, Any]] | None:
+    """The records of one JSON value that all lines together are; None if they are none."""
+    text = "".join(line for _, line in lines)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(value, dict):
+        # The form of a browser tool for spaCy: the types beside the examples, of which those passed over are null.
+        if "classes" in value and isinstance(value.get("annotations"), list):
+            return ((lines[0][0], each) for each in value["annotations"] if each is not None)
+        return iter([(lines[0][0], value)])
+    return _numbered(lines, text) if isinstance(value, list) else None
+
+
+def _numbered(lines: list[tuple[int, str]], text: str) -> Iterator[tuple[int, Any]]:
+    """The items of a list that stands in these lines, each with the line where it begins."""
+    decoder, place = json.JSONDecoder(), text.index("[") + 1
+    reached, index = len(lines[0][1]), 0
+    while True:
+        while text[place] in " \t\r\n,":
+            place += 1
+        if text[place] == "]":
+            return
+        while place >= reached:
+            index += 1
+            reached += len(lines[index][1])
+        item, place = decoder.raw_decode(text, place)
+        yield lines[index][0], item
+
+
+def _document(
+    source: Place, line: int, record: Any, asked: Asked, reading: Reading, format: JsonFormat | None, number: int
+) -> Document | None:
+    """The document of a record; None where its annotation does not count."""
+    chosen = format or format_of(record, asked)
+    if not chosen.matches(record, asked):
+        if isinstance(record, dict):
+            known = ", ".join(map(repr, record)) or "none"
+            remedy = "name the field of the text" if format is None else f"leave out --format {format.name}"
+            raise RecordError(f"there is no field {asked.text!r}; the fields are {known}", remedy)
+        raise RecordError(f"a JSON {kind(record)} where an object should be", f"write {_EXAMPLE}")
+    found = chosen.read(record, asked)
+    if found.status is not None:
+        reading.notes.count(f"records left out that the annotator {found.status}", line)
+        return None
+    for what, number in found.left_out.items():
+        reading.notes.count(f"{what} left out", line, number)
+    for name in found.others if reading.tells_others else ():
+        reading.notes.count(f"fields {name!r} left out", line)
+    label, labels = _labels(found.label, asked.label or "label", reading.label_separator)
+    return checked_document(
+        source,
+        line,
+        found.text,
+        # The records of a list may all stand on one line.
+        id=f"{source.name}:{number}" if found.id is None else label_name(found.id, "id"),
+        label=label,
+        labels=labels,
+        spans=found.spans,
+        reading=reading,
+    )
+
+
+def _labels(label: Any, field: str, separator: str | None) -> tuple[str | None, tuple[str, ...] | None]:
+    """The one label of a record, or several."""
+    if isinstance(label, list):
+        return None, tuple(sorted({label_name(each, field) for each in label}))
+    if separator is not None and isinstance(label, str):
+        return None, split_labels(label, separator)
+    return None if label is None else label_name(label, field), None

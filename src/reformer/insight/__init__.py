@@ -1,0 +1,1 @@
+"""Insight: what is in data before anything is learned from it."""
