@@ -1,5 +1,7 @@
 """Advice for a file, which training takes as it is."""
 
+import json
+
 import pytest
 
 from reformer.advice.advise import advise
@@ -12,6 +14,28 @@ from tests.tiny import MODEL, write_conll, write_pairs, write_questions, write_r
 SMALL = {
     name: MODEL[name] for name in ("hidden_size", "num_attention_heads", "attention_head_size", "feed_forward_size")
 }
+
+
+def _several(kind: str) -> str:
+    """Texts with any number of labels, as lists or joined in a cell."""
+    rows = [(f"text {n} of {n % 5}", ["abcd"[i] for i in range(4) if n >> i & 1]) for n in range(64)]
+    if kind == "csv":
+        return "\n".join(["text,label", *(f"{text},{'|'.join(labels) or 'none'}" for text, labels in rows)]) + "\n"
+    return "".join(json.dumps({"text": text, "label": labels}) + "\n" for text, labels in rows)
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_file_with_several_labels_a_text_is_learned_so(tmp_path, kind):
+    path = tmp_path / f"a.{kind}"
+    path.write_text(_several(kind), encoding="utf-8")
+    advice = advise(str(path), offline=True, minutes=1)
+    (tmp_path / "recipe.toml").write_text(advice.recipe, encoding="utf-8")
+    assert advice.found.classes["a"] == 32
+    overrides = [f"model.{field}={value}" for field, value in SMALL.items()]
+    recipe = read_recipe(tmp_path / "recipe.toml", [*overrides, "training.max_steps=2", "training.num_evaluations=1"])
+    assert recipe.training.problem_type == "multi_label_classification"
+    assert recipe.data.label_separator == ("|" if kind == "csv" else None)
+    assert "micro_f1" in train(recipe, tmp_path / "run")["validation"]
 
 
 @pytest.mark.parametrize("name", ["a.conll", "a.csv", "a.jsonl", "a.tsv", "a.txt", "texts.csv"])

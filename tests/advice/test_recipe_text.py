@@ -23,6 +23,7 @@ FOUND = Profile(
     scripts={"CJK": 0.95, "LATIN": 0.05},
     letters=0.9,
     classes={"pos": 600, "neg": 400},
+    several_labels=False,
     entities={"PER": 300, "LOC": 200},
     borders_in_words=0.9,
     repeated=0,

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -72,6 +73,63 @@ def test_a_trained_classifier_is_measured_used_and_shown(runs):
     assert sum(record["scores"].values()) == pytest.approx(1)
     assert "text" not in record
     assert "%" in reformer("show", runs / "reviews", runs / "reviews.csv", "--number", 3).stdout
+
+
+def test_confident_answers_alone_are_given(runs, tmp_path):
+    plain = [json.loads(line) for line in reformer("predict", runs / "ner", runs / "test.conll").stdout.splitlines()]
+    scores = sorted(span["score"] for record in plain for span in record["spans"])
+    assert 0 < scores[0] < scores[-1] <= 1
+    least = scores[len(scores) // 2]
+    few = reformer("predict", runs / "ner", runs / "test.conll", "--min-confidence", least).stdout.splitlines()
+    for record, line in zip(plain, few, strict=True):
+        kept = [span for span in record["spans"] if span["score"] >= least]
+        assert [span["text"] for span in json.loads(line)["spans"]] == [span["text"] for span in kept]
+    answers = reformer(
+        "predict", runs / "reviews", runs / "reviews.csv", "--min-confidence", 1, "--no-scores", "--no-text"
+    )
+    for line in answers.stdout.splitlines():
+        record = json.loads(line)
+        assert record.keys() == {"id", "label", "score"}
+        assert (record["label"] is None) == (record["score"] < 1)
+    assert "the scores are not calibrated: the validation part has 4 answers" in answers.stderr
+    table = tmp_path / "table.csv"
+    reformer("predict", runs / "reviews", runs / "reviews.csv", "--min-confidence", 1, "--no-scores", "-o", table)
+    with table.open(encoding="utf-8", newline="") as file:
+        assert {row["label"] for row in csv.DictReader(file)} <= {"", "pos", "neg"}
+    refused = reformer("predict", runs / "ner", runs / "test.conll", "--no-scores", status=1)
+    assert "--scores means nothing" in refused.output
+
+
+def test_a_report_is_written_for_a_labelled_file(runs, tmp_path):
+    for name, data, shown in (("ner", "test.conll", "PER"), ("reviews", "reviews.csv", "pos")):
+        page = tmp_path / f"{name}.html"
+        reformer("evaluate", runs / name, runs / data, "--html", page)
+        text = page.read_text(encoding="utf-8")
+        assert f"<h2>{runs / data}</h2>" in text
+        assert shown in text
+        refused = reformer("evaluate", runs / name, runs / data, "--html", page, status=1)
+        assert "this exists already" in refused.output
+        reformer("evaluate", runs / name, runs / data, "--html", page, "--overwrite")
+        assert (runs / name / "report.html").read_text(encoding="utf-8").count("data:image/png;base64,") == 1
+    output = ("--html", tmp_path / "x", "-o", tmp_path / "x")
+    assert "same file" in reformer("evaluate", runs / "ner", runs / "test.conll", *output, status=1).output
+    own = runs / "ner" / "report.html"
+    assert (
+        "which it would overwrite"
+        in reformer("evaluate", runs / "ner", runs / "test.conll", "--html", own, "--overwrite", status=1).output
+    )
+
+
+def test_a_broken_calibration_is_refused(runs, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(runs / "ner", folder)
+    for broken in ("{", '{"temperature": 0.0, "reason": null, "thresholds": {}}', '{"temperature": NaN}', "[]"):
+        (folder / "calibration.json").write_text(broken)
+        told = reformer("predict", folder, runs / "test.conll", status=1).output
+        assert "calibration.json" in told
+    (folder / "calibration.json").unlink()
+    told = reformer("predict", folder, runs / "test.conll").stderr
+    assert "not calibrated: the run was trained by a version that fitted none" in told
 
 
 def test_answers_can_be_a_table(runs, tmp_path):

@@ -252,6 +252,12 @@ HEADS = {
     "sequence-classification": Head(
         ReformerForSequenceClassification, False, lambda ids: {"labels": ids[:, 0] % LABELS}
     ),
+    "multi-label-classification": Head(
+        ReformerForSequenceClassification,
+        False,
+        lambda ids: {"labels": (ids[:, :1] + torch.arange(LABELS)) % 2},
+        {"problem_type": "multi_label_classification"},
+    ),
     "wide-tokens": Head(ReformerForTokenClassification, False, _token_labels, {"classifier_crf": True, **WIDE}),
     "wide-sequences": Head(ReformerForSequenceClassification, False, lambda ids: {"labels": ids[:, 0] % LABELS}, WIDE),
     "wide-characters": Head(

@@ -65,6 +65,9 @@ def test_a_finished_run_answers_as_it_did(monkeypatch):
     run = load_run("finished")
     documents = list(load_splits(run.recipe.data, run.recipe.training.seed).test)
     found = [as_json(document, answer) for document, answer in predict(run, documents)]
+    # Versions before gave no probabilities, and fitted no temperature.
+    assert run.calibration.temperature is None
+    assert all(0 < span.pop("score") <= 1 for record in found for span in record["spans"])
     assert found == json.loads(Path("answers.json").read_text(encoding="utf-8"))
     assert sum(len(record["spans"]) for record in found) > 9
     metrics = json.loads(Path("finished/metrics.json").read_text(encoding="utf-8"))

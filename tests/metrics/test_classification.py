@@ -73,17 +73,20 @@ def test_classes_agree_with_scikit_learn():
 def test_one_answer_for_several_classes_is_constant():
     score = ClassMetric(["a", "b", "c"])
     score.update(np.array([1, 1, 1]), np.array([1, 1, 1]))
-    assert not score.is_constant
+    assert score.standstill is None
     score.update(np.array([1]), np.array([0]))
-    assert score.is_constant
+    assert score.standstill is not None
     score.update(np.array([0]), np.array([1]))
-    assert not score.is_constant
+    assert score.standstill is None
 
 
 def test_no_entity_where_there_are_some_is_constant():
     score = EntityMetric(LABELS)
-    assert not score.is_constant
+    assert score.standstill is None
     score.update(np.array([[0, 0]]), np.array([[1, 2]]))
-    assert score.is_constant
+    assert score.standstill is not None
+    assert score.standstill == "validation has 1 entities; every tag is O"
     score.update(np.array([[1, 0]]), np.array([[0, 0]]))
-    assert not score.is_constant
+    assert score.standstill == "validation has 1 entities; none of the 1 that were predicted is right"
+    score.update(np.array([[1, 0]]), np.array([[1, 0]]))
+    assert score.standstill is None

@@ -6,7 +6,7 @@ import itertools
 import pytest
 import torch
 
-from reformer.ops import chain_log_partition, chain_score
+from reformer.ops import chain_log_partition, chain_score, chain_segment_log_probability
 
 LABELS, LENGTH = 3, 5
 MASKS = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1], [1, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 0]]).bool()
@@ -54,6 +54,79 @@ def test_the_score_of_a_path(field):
     for row, mask in enumerate(MASKS):
         paths, totals = _every_path(scores[row], transitions, mask)
         assert torch.isclose(found[row], totals[paths.index(tuple(path[row][mask].tolist()))])
+
+
+# Row, first token, and the labels that each token of the segment may have.
+SEGMENTS = [
+    (0, 0, [{0}]),
+    (0, 1, [{0}, {1}, {0, 2}]),
+    (0, 3, [{2}, {1}]),
+    (1, 2, [{0, 1, 2}, {1}]),
+    (2, 0, [{1}, {1, 2}]),
+    (3, 3, [{2}]),
+]
+
+
+def _segments():
+    longest = max(len(sets) for _, _, sets in SEGMENTS)
+    allowed = torch.zeros(len(SEGMENTS), longest, LABELS, dtype=torch.bool)
+    for number, (_, _, sets) in enumerate(SEGMENTS):
+        for place, labels in enumerate(sets):
+            allowed[number, place, list(labels)] = True
+    rows, starts, lengths = (torch.tensor(each) for each in zip(*((r, s, len(a)) for r, s, a in SEGMENTS), strict=True))
+    return rows, starts, allowed, lengths
+
+
+@pytest.mark.parametrize("forbidden", [[], [(1, 2), (0, 2)]])
+def test_the_probability_of_a_segment_is_the_share_of_the_paths_that_have_it(field, forbidden):
+    scores, transitions = (each.detach() for each in field)
+    for pair in forbidden:
+        transitions[pair] = float("-inf")
+    found = chain_segment_log_probability(scores, transitions, MASKS, *_segments()).exp()
+    for (row, start, sets), probability in zip(SEGMENTS, found, strict=True):
+        paths, totals = _every_path(scores[row], transitions, MASKS[row])
+        first = int(MASKS[row][:start].sum())
+        has = torch.tensor([all(path[first + i] in labels for i, labels in enumerate(sets)) for path in paths])
+        weights = totals.softmax(0)
+        assert abs(probability - weights[has].sum()) < 1e-12
+
+
+def test_a_segment_of_a_long_chain_keeps_its_probability():
+    scores, transitions = 10 * torch.randn(1, 3000, 4), torch.randn(4, 4)
+    mask = torch.ones(1, 3000, dtype=torch.bool)
+    at, one = torch.tensor([2900, 0]), torch.zeros(2, dtype=torch.int64)
+    allowed = torch.zeros(2, 3000, 4, dtype=torch.bool)
+    allowed[0, :50] = allowed[1] = True
+    lengths = torch.tensor([50, 3000])
+    everything = chain_segment_log_probability(scores, transitions, mask, one, at, allowed, lengths)
+    assert everything.abs().max() < 1e-3
+    allowed[0, 0, 1:] = False
+    found = chain_segment_log_probability(scores.double(), transitions.double(), mask, one, at, allowed, lengths)[0]
+    _, marginals = chain_log_partition(scores.double(), transitions.double(), mask)
+    assert abs(found.exp() - marginals[0, 2900, 0]) < 1e-10
+
+
+def test_what_no_path_has_is_impossible(field):
+    scores, transitions = (each.detach() for each in field)
+    transitions[0, 1] = float("-inf")
+    rows, starts, allowed, lengths = (each[1:2] for each in _segments())
+    assert chain_segment_log_probability(scores, transitions, MASKS, rows, starts, allowed, lengths).tolist() == [
+        float("-inf")
+    ]
+
+
+def test_segments_outside_of_their_chain_are_refused(field):
+    rows, starts, allowed, lengths = _segments()
+    with pytest.raises(ValueError, match="1 of 6 segments are not inside"):
+        chain_segment_log_probability(*field, MASKS, rows, starts, allowed, lengths + torch.tensor([0, 0, 1, 0, 0, 0]))
+    with pytest.raises(ValueError, match="1 of 6 segments"):
+        chain_segment_log_probability(*field, MASKS, rows, starts, allowed, lengths * torch.tensor([0, 1, 1, 1, 1, 1]))
+    with pytest.raises(ValueError, match="1 of 6 segments"):
+        chain_segment_log_probability(*field, MASKS, rows, starts - (rows == 3).long(), allowed, lengths)
+    with pytest.raises(ValueError, match="expected one of each"):
+        inspect.unwrap(chain_segment_log_probability)(*field, MASKS, rows, starts, allowed[1:], lengths)
+    none = rows[:0], starts[:0], allowed[:0], lengths[:0]
+    assert len(chain_segment_log_probability(*field, MASKS, *none)) == 0
 
 
 def test_no_length_overflows():

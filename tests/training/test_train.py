@@ -34,12 +34,14 @@ def test_a_labeller_learns_and_leaves_a_whole_folder(tmp_path):
     folder = tmp_path / "run"
     assert {file.name for file in folder.iterdir()} == {
         ".reformer-run.json",
+        "calibration.json",
         "config.json",
         "learning_curve.png",
         "logs",
         "metrics.json",
         "model.safetensors",
         "recipe.toml",
+        "report.html",
         "tokenizer.json",
         "tokenizer_config.json",
     }

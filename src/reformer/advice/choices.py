@@ -45,7 +45,11 @@ def choose(
         *_training(task, minutes, _epochs(task, start, found)),
     ]
     # The last one of a name counts.
-    return list({(choice.table, choice.name): choice for choice in (*choices, *further)}.values())
+    chosen = {(choice.table, choice.name): choice for choice in (*choices, *further)}
+    if task == CLASSES and found.several_labels:
+        several = Choice("training", "problem_type", "multi_label_classification", "a text may have several labels")
+        chosen["training", "problem_type"] = several
+    return list(chosen.values())
 
 
 def _start(task: str, found: Profile, minutes: float, offline: bool) -> tuple[str, str]:

@@ -34,7 +34,9 @@ class Profile:
     letters: float
     """The share of letters among the characters that are no white space."""
     classes: Mapping[str, int]
-    """Documents by class, the most frequent first."""
+    """Documents by class, the most frequent first; one with several labels counts for each."""
+    several_labels: bool
+    """Whether documents have lists of labels."""
     entities: Mapping[str, int]
     """Entities by type, the most frequent first."""
     borders_in_words: float
@@ -63,6 +65,7 @@ def profile(documents: Iterable[Document]) -> Profile:
     lengths: list[int] = []
     pieces: list[int] = []
     repeated = within = 0
+    several = False
     characters: Counter[str] = Counter()
     classes: Counter[str] = Counter()
     entities: Counter[str] = Counter()
@@ -75,6 +78,8 @@ def profile(documents: Iterable[Document]) -> Profile:
         seen.add(hash(document.text))
         if document.label is not None:
             classes[document.label] += 1
+        several = several or document.labels is not None
+        classes.update(document.labels or ())
         for span in document.spans or ():
             entities[span.label] += 1
             within += _begins_or_ends_in_word(document.text, span)
@@ -93,6 +98,7 @@ def profile(documents: Iterable[Document]) -> Profile:
         scripts={name: count / letters for name, count in scripts.most_common()},
         letters=letters / max(1, visible),
         classes=dict(classes.most_common()),
+        several_labels=several,
         entities=dict(entities.most_common()),
         borders_in_words=within / max(1, entities.total()),
         repeated=repeated,

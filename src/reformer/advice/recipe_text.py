@@ -71,7 +71,8 @@ def figures(task: str, found: Profile) -> list[str]:
         f"{found.letters:.0%} letters, of them {scripts}" if scripts else "no letters",
     ]
     if task == CLASSES:
-        lines.append(f"{len(found.classes):,} classes: {_counts(found.classes)}")
+        noun = "labels, of which a text may have several" if found.several_labels else "classes"
+        lines.append(f"{len(found.classes):,} {noun}: {_counts(found.classes)}")
     elif task == ENTITIES:
         lines.append(f"{sum(found.entities.values()):,} entities: {_counts(found.entities)}")
     elif task == QUESTIONS:
@@ -113,7 +114,9 @@ def _check(task: str, data: Mapping[str, Any], found: Profile) -> None:
             f"{len(found.classes):,} different labels for {found.documents:,} texts, so most have one text",
             "name the label's column by --label-column, or for texts that are made of texts give --task text-to-text",
         )
-    if task == CLASSES and len(found.classes) == 1:
+    if task == CLASSES and not found.classes:
+        raise DataError(place, None, "no text has a label", "give the texts labels")
+    if task == CLASSES and len(found.classes) == 1 and not found.several_labels:
         only = printable(next(iter(found.classes)), keep="")
         raise DataError(place, None, f"every text has the label {only!r}", "give texts of at least two labels")
     if task == ENTITIES and not found.entities:

@@ -27,6 +27,7 @@ from reformer.data import (
     read_questions,
     text_pieces,
 )
+from reformer.data.labels import joining_separator
 from reformer.data.notes import DataWarning
 from reformer.data.spans import SpanReading
 from reformer.errors import ReformerError
@@ -123,7 +124,8 @@ def _are_annotated(source: str, format: str | None, text_column: str | None, enc
         spans = SpanReading(on_overlap="keep")
         reading: dict[str, Any] = {"encoding": encoding, "spans": spans, **_columns(text_column)}
         found = read_documents(source, format=format, on_error=lambda error: None, **reading)
-        return any(document.spans is not None for document in islice(found, FIRST))
+        # An empty list may as well be one of labels.
+        return any(document.spans for document in islice(found, FIRST))
     return False
 
 
@@ -184,6 +186,15 @@ def _of_columns(
     usual = PAIR if task == PAIRS else ("text", "label")
     named = {"text_column": columns.text, "label_column": columns.label}
     data |= {name: value for (name, value), own in zip(named.items(), usual, strict=True) if value not in (None, own)}
+    separator = None
+    if task == CLASSES and columns.label is not None:
+        values = (record.get(columns.label) for record in first)
+        separator = joining_separator(value for value in values if isinstance(value, str))
+        data |= {} if separator is None else {"label_separator": separator}
+    reading["label_separator"] = separator
+    if task == CLASSES:
+        # An empty list of labels is none of spans.
+        reading["spans"] = SpanReading(wanted=False)
     documents = load_source(source, format=kind, text_column=columns.text, label_column=columns.label, **reading)
     return _documents(task, data, documents, neighbours=False)
 
@@ -203,7 +214,8 @@ def _documents(task: str, data: dict[str, Any], documents: Iterator[Document], *
 def _labelled(task: str, documents: Iterable[Document]) -> Iterator[Document]:
     """The documents, each checked to have what the task learns from."""
     for number, document in enumerate(documents):
-        if (document.spans if task == ENTITIES else document.label) is None:
+        given = document.spans if task == ENTITIES else document.label
+        if given is None and not (task == CLASSES and document.labels is not None):
             what = {ENTITIES: "entities are marked (spans)", CLASSES: "label is given"}.get(task, "target is given")
             others = f", and the {number:,} before it have some" if number else ""
             raise DataError.at(

@@ -18,7 +18,7 @@ ABSENT = -20.0
 
 @dataclass(frozen=True)
 class LogisticClassifier:
-    """Multinomial logistic regression, as scikit-learn fits it."""
+    """Multinomial logistic regression, as scikit-learn fits it; of several labels, one against the rest for each."""
 
     coefficients: Float64[ndarray, "inputs labels"]
     bias: Float64[ndarray, " labels"]
@@ -28,19 +28,20 @@ class LogisticClassifier:
     def fit(
         cls,
         inputs: Any,
-        labels: Int[ndarray, " rows"],
-        held_out: tuple[Any, Int[ndarray, " held_out"]],
+        labels: Int[ndarray, "rows *labels"],
+        held_out: tuple[Any, Int[ndarray, "held_out *labels"]],
         num_labels: int,
     ) -> "LogisticClassifier":
         """Fit it with each penalty, and keep the one with the best accuracy on what is held out.
 
         Args:
             inputs: an array, or a sparse matrix of SciPy, `[rows, inputs]`.
-            labels: of each row, from 0 to `num_labels - 1`.
+            labels: of each row, from 0 to `num_labels - 1`; or of several, `[rows, labels]`, ones and zeros.
         """
         best, most = None, -1
         for found in _fitted(inputs, labels, num_labels):
-            right = int((found.logits(held_out[0]).argmax(1) == held_out[1]).sum())
+            logits = found.logits(held_out[0])
+            right = int(((logits > 0 if held_out[1].ndim == 2 else logits.argmax(1)) == held_out[1]).sum())
             if right > most:
                 best, most = found, right
         assert best is not None
@@ -51,10 +52,13 @@ class LogisticClassifier:
         return inputs @ self.coefficients + self.bias
 
 
-def _fitted(inputs: Any, labels: Int[ndarray, " rows"], num_labels: int) -> Iterator[LogisticClassifier]:
+def _fitted(inputs: Any, labels: Int[ndarray, "rows *labels"], num_labels: int) -> Iterator[LogisticClassifier]:
     """The classifier with each penalty; labels that do not occur have a bias alone, which keeps them away."""
     from sklearn.linear_model import LogisticRegression
 
+    if labels.ndim == 2:
+        yield from _one_against_rest(inputs, labels)
+        return
     present = np.unique(labels)
     if len(present) == 1:
         bias = np.full(num_labels, ABSENT)
@@ -76,3 +80,13 @@ def _fitted(inputs: Any, labels: Int[ndarray, " rows"], num_labels: int) -> Iter
         coefficients, bias = np.zeros((inputs.shape[1], num_labels)), np.full(num_labels, ABSENT)
         coefficients[:, present], bias[present] = found.T, offset
         yield LogisticClassifier(coefficients, bias, penalty)
+
+
+def _one_against_rest(inputs: Any, labels: Int[ndarray, "rows labels"]) -> Iterator[LogisticClassifier]:
+    """A classifier of two classes for each label, all with the same penalty; of each, the logit of having the label."""
+    columns = [list(_fitted(inputs, column, 2)) for column in labels.T]
+    for number, penalty in enumerate(PENALTIES):
+        # A label that all rows or none have is fitted with one.
+        chosen = [each[min(number, len(each) - 1)] for each in columns]
+        coefficients = np.stack([each.coefficients[:, 1] - each.coefficients[:, 0] for each in chosen], axis=1)
+        yield LogisticClassifier(coefficients, np.array([each.bias[1] - each.bias[0] for each in chosen]), penalty)

@@ -53,8 +53,8 @@ class NgramClassifier:
     def fit(
         cls,
         sequences: Sequences,
-        labels: Int[ndarray, " sequences"],
-        held_out: tuple[Sequences, Int[ndarray, " held_out"]],
+        labels: Int[ndarray, "sequences *labels"],
+        held_out: tuple[Sequences, Int[ndarray, "held_out *labels"]],
         *,
         num_labels: int,
         sizes: Sequence[int] = (1, 2, 3),
@@ -65,7 +65,7 @@ class NgramClassifier:
 
         Args:
             sequences: token ids, or code points.
-            labels: of each, from 0 to `num_labels - 1`.
+            labels: of each, from 0 to `num_labels - 1`; or of several, `[sequences, labels]`, ones and zeros.
             sizes: how many tokens the n-grams have.
             rows: how many rows they are hashed to.
         """
@@ -139,8 +139,8 @@ def _most_frequent(documents: Int[ndarray, " rows"], least: int, most: int) -> I
 
 
 def _within(
-    sequences: Sequences, labels: Int[ndarray, " sequences"], tokens: int
-) -> tuple[Sequences, Int[ndarray, " fewer"]]:
+    sequences: Sequences, labels: Int[ndarray, "sequences *labels"], tokens: int
+) -> tuple[Sequences, Int[ndarray, "fewer *labels"]]:
     """The sequences and their labels; of more tokens than so many, evenly spread sequences."""
     total = sum(map(len, sequences))
     if total <= tokens:

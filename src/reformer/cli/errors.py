@@ -76,6 +76,13 @@ def say_error(message: str) -> None:
     PlainConsole(stderr=True).print(message, style="red", soft_wrap=True)
 
 
+def say_note(message: str) -> None:
+    """Print a note on standard error, as it is: not wrapped."""
+    from reformer.terminal import PlainConsole
+
+    PlainConsole(stderr=True).print(f"note: {message}", soft_wrap=True)
+
+
 @contextmanager
 def _disk_errors_of_threads_left_to_the_main_one() -> Iterator[None]:
     """No traceback for a full disk in the thread that writes the log: TensorBoard raises it in the main thread, too."""

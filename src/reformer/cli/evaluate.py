@@ -19,6 +19,7 @@ from reformer.cli.options import (
     Split,
     TextColumn,
 )
+from reformer.errors import ReformerError
 
 
 def evaluate(
@@ -36,7 +37,11 @@ def evaluate(
     beams: Beams = None,
     dst: Dst = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the metrics as JSON here, too.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write a report here: scores of each class, confusions, and every mistake in its context."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output files.")] = False,
 ) -> None:
     """Evaluate a trained model on a labelled file.
 
@@ -50,11 +55,15 @@ def evaluate(
 
     from reformer.files import replaced
     from reformer.metrics.doubts import doubts
+    from reformer.report.page import report_page
     from reformer.runs.loading import load_run
     from reformer.tasks.base import PredictingTask, PredictOptions
     from reformer.terminal import PlainConsole
 
-    check_output_file(output, [data], run, overwrite=overwrite)
+    for file in (output, html):
+        check_output_file(file, [data], run, overwrite=overwrite)
+    if html is not None and output is not None and html.resolve() == output.resolve():
+        raise ReformerError(f"{html}: --html and --output are the same file; give each its own")
     loaded = load_run(run, PredictingTask)
     options = PredictOptions(
         format=format,
@@ -69,7 +78,15 @@ def evaluate(
         on_overlap=on_overlap,
     )
     loaded.task.check_options(loaded.recipe.training.task, options)
-    metrics = loaded.task.evaluate(loaded, data, replace(options, split=split))
+    options = replace(options, split=split)
+    if html is None:
+        metrics = loaded.task.evaluate(loaded, data, options)
+    else:
+        review = loaded.task.review(loaded, data, options)
+        metrics = dict(review.metrics)
+        page = report_page(f"{run} on {data}", {data: review}, loaded.calibration)
+        with replaced(html, overwrite=overwrite) as file:
+            file.write(page)
     table = Table(title=f"{run} on {data}", title_justify="left")
     table.add_column("metric")
     table.add_column("value", justify="right")

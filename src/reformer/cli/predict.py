@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from reformer.cli.errors import say_error
+from reformer.cli.errors import say_error, say_note
 from reformer.cli.files import check_output_file
 from reformer.cli.options import Beams, Columns, Dst, Encoding, Format, Header, RunFolder, TextColumn
 from reformer.errors import ReformerError
@@ -50,6 +50,17 @@ def predict(
     ] = None,
     columns: Columns = None,
     beams: Beams = None,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            help="Leave out entities and labels of a lower probability; a class of a lower one is null.",
+        ),
+    ] = None,
+    scores: Annotated[
+        bool | None, typer.Option(help="For a class: give the probabilities of all classes, not only its own.")
+    ] = None,
     dst: Dst = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file and the pictures.")] = False,
     spreadsheet: Annotated[
@@ -82,9 +93,13 @@ def predict(
         overwrite=None if pictures is None else overwrite,
         columns=columns,
         beams=beams,
+        min_confidence=min_confidence,
+        scores=scores,
         dst=dst,
     )
     loaded.task.check_options(loaded.recipe.training.task, options)
+    if "min_confidence" in loaded.task.predict_options and loaded.calibration.temperature is None:
+        say_note(f"the scores are not calibrated: {loaded.calibration.reason}")
     skipped = 0
 
     def skip(error: "DataError") -> None:
@@ -148,7 +163,8 @@ def _table(stream: TextIO, *, spreadsheet: bool) -> Write:
                 "table can hold; give an --output that does not end with .csv"
             )
         plain = (str, int, float)
-        cells = (cell if isinstance(cell, plain) else json.dumps(cell, ensure_ascii=False) for cell in record.values())
+        known = ("" if cell is None else cell for cell in record.values())
+        cells = (cell if isinstance(cell, plain) else json.dumps(cell, ensure_ascii=False) for cell in known)
         rows.writerow(map(quoted, cells))
 
     return write

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reformer.data import Document, Span
-    from reformer.tasks.documents.task import DocumentAnswer
+    from reformer.tasks.documents.answer import DocumentAnswer
 
 COLOURS = ("green", "magenta", "cyan", "yellow", "blue", "red")
 
@@ -40,7 +40,8 @@ def show(
     from reformer.runs.loading import load_run
     from reformer.tasks.base import PredictOptions
     from reformer.tasks.document_splits import joined, read_source, span_reading
-    from reformer.tasks.documents.task import DocumentTask, predict, spans_of_types
+    from reformer.tasks.documents.answer import spans_of_types
+    from reformer.tasks.documents.task import DocumentTask, predict
     from reformer.terminal import PlainConsole, printable
 
     loaded = load_run(run, DocumentTask)
@@ -109,7 +110,8 @@ def _show_class(console: "Console", document: "Document", answer: "DocumentAnswe
 
     console.print(document.text)
     for label, score in sorted((answer.scores or {}).items(), key=lambda pair: -pair[1]):
-        chosen = "bold green" if label == answer.label else "dim"
+        chosen = "bold green" if label == answer.label or label in (answer.labels or ()) else "dim"
         console.print(f"{score:6.1%} {printable(label, keep='')}", style=chosen)
-    if document.label is not None:
-        console.print(f"known to be {printable(document.label, keep='')}")
+    known = document.label if document.labels is None else ", ".join(document.labels) or "none"
+    if known is not None:
+        console.print(f"known to be {printable(known, keep='')}")

@@ -102,4 +102,5 @@ def train(
                 console.print(f"warning: {split}: {line}", style="yellow", soft_wrap=True)
     if line := below_baseline(metrics, TASKS[metrics["task"]]):
         console.print(f"warning: {line}", style="yellow", soft_wrap=True)
-    console.print(f"{folder}: model, tokenizer, recipe, metrics.json, learning_curve.png")
+    report = ", report.html" if (folder / "report.html").is_file() else ""
+    console.print(f"{folder}: model, tokenizer, recipe, metrics.json, learning_curve.png{report}")

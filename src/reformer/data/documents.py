@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from reformer.data.errors import DataError
 
@@ -16,14 +16,17 @@ class Span:
     start: int
     end: int
     label: str
+    score: float | None = field(default=None, compare=False, repr=False)
+    """The probability of a predicted span; None where it was given, or nothing tells."""
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
     """A text with what is known about it.
 
-    `label` is the class of the whole text; `spans` are its entities in order, without overlap. None means
-    "not known", an empty tuple means "known to have none". `source` is `file:line`, for messages.
+    `label` is the class of the whole text, or `labels` are where it may have several; `spans` are its entities in
+    order, without overlap. None means "not known", an empty tuple means "known to have none". `source` is `file:line`,
+    for messages.
     """
 
     text: str
@@ -31,6 +34,7 @@ class Document:
     label: str | None = None
     spans: tuple[Span, ...] | None = None
     source: str = ""
+    labels: tuple[str, ...] | None = None
 
 
 def span_problem(text: str, spans: Iterable[Span]) -> str | None:
@@ -110,8 +114,8 @@ def drop_duplicates(documents: Iterable[Document]) -> Iterator[Document]:
 
 def _joinable(first: Document, second: Document) -> bool:
     return (
-        first.label is None
-        and second.label is None
+        first.label is first.labels is None
+        and second.label is second.labels is None
         and (first.spans is None) == (second.spans is None)
         and first.source.rpartition(":")[0] == second.source.rpartition(":")[0]
     )

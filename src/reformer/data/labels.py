@@ -1,6 +1,8 @@
 """From character spans to one BIO tag a token, and back."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from reformer.data.documents import Span
 from reformer.data.errors import DataError
@@ -17,6 +19,39 @@ def bio_labels(entity_types: Iterable[str]) -> list[str]:
     ['O', 'B-LOC', 'I-LOC', 'B-PER', 'I-PER']
     """
     return ["O", *(f"{prefix}-{name}" for name in sorted(set(entity_types)) for prefix in "BI")]
+
+
+SEPARATORS = "|;；,，、/"
+"""Characters that files put between several labels of one text."""
+
+
+def joining_separator(labels: Iterable[str]) -> str | None:
+    """The character that most labels hold and that seems to join several: what stands beside it recurs in different
+    labels. None if there is none.
+
+    >>> joining_separator(["财经|体育", "财经", "科技|财经"])
+    '|'
+    >>> joining_separator(["IT/科技", "IT/科技", "体育"]) is None
+    True
+    """
+    counts = Counter(labels)
+    for separator in SEPARATORS:
+        joined = [label for label in counts if separator in label]
+        if 2 * sum(counts[label] for label in joined) <= counts.total():
+            continue
+        parts = Counter(part for label in counts for part in {each.strip() for each in label.split(separator)})
+        if any(parts[part.strip()] > 1 for label in joined for part in label.split(separator)):
+            return separator
+    return None
+
+
+def split_labels(label: str, separator: str) -> tuple[str, ...]:
+    """The different labels of a text that are written as one, sorted; none for an empty one.
+
+    >>> split_labels("体育 | 财经|", "|")
+    ('体育', '财经')
+    """
+    return tuple(sorted({part.strip() for part in label.split(separator)} - {""}))
 
 
 def label_id(label: str, label_ids: Mapping[str, int], source: str = "") -> int:
@@ -64,6 +99,17 @@ def token_tags(
     return tags
 
 
+@dataclass(frozen=True, slots=True)
+class TaggedSpan:
+    """An entity, and the tokens whose tags say so."""
+
+    span: Span
+    tokens: tuple[int, ...]
+    """Those of a `B-` tag and of the `I-` tags behind it; tokens between them that are passed over are not there."""
+    following: int | None
+    """The token whose tag ends it; None at the end of the text."""
+
+
 def decode_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: str) -> list[Span]:
     """The entities that BIO `tags` (the labels' names, one a token) mean, with exact offsets in `text`.
 
@@ -75,22 +121,34 @@ def decode_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: 
     >>> decode_spans(["O", "B-LOC", "I-LOC", "I-PER"], [(0, 1), (1, 2), (2, 3), (3, 4)], "去北京了")
     [Span(start=1, end=3, label='LOC')]
     """
+    return [tagged.span for tagged in tagged_spans(tags, offsets, text)]
+
+
+def tagged_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: str) -> list[TaggedSpan]:
+    """The entities of `decode_spans`, each with its tokens."""
     if len(tags) != len(offsets):
         raise ValueError(f"{len(tags)} tags were given for {len(offsets)} tokens; there must be one tag a token")
-    found: list[Span] = []
+    found: list[TaggedSpan] = []
     current: Span | None = None
+    tokens: list[int] = []
     reached = 0
-    for tag, (start, end) in zip(tags, offsets, strict=True):
-        if start == end or start < reached:
+
+    def end(following: int | None) -> None:
+        # After the one before: of a grapheme that two share, the first has all.
+        before = [found[-1].span] if found else []
+        fitted = [] if current is None else fitted_spans([*before, current], text)[len(before) :]
+        found.extend(TaggedSpan(span, tuple(tokens), following) for span in fitted)
+
+    for token, (tag, (start, stop)) in enumerate(zip(tags, offsets, strict=True)):
+        if start == stop or start < reached:
             continue
-        reached = end
+        reached = stop
         prefix, _, name = tag.partition("-")
         if prefix == "I" and current is not None and current.label == name:
-            current = Span(current.start, end, name)
+            current = Span(current.start, stop, name)
+            tokens.append(token)
             continue
-        if current is not None:
-            found.append(current)
-        current = Span(start, end, name) if prefix == "B" else None
-    if current is not None:
-        found.append(current)
-    return fitted_spans(found, text)
+        end(token)
+        current, tokens = (Span(start, stop, name), [token]) if prefix == "B" else (None, [])
+    end(None)
+    return found

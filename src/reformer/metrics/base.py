@@ -19,3 +19,13 @@ class Metric(Protocol):
     def result(self) -> dict[str, float]:
         """The values by name."""
         ...
+
+
+@runtime_checkable
+class StandstillMetric(Metric, Protocol):
+    """Metric that sees when a model has not begun to tell anything apart."""
+
+    @property
+    def standstill(self) -> str | None:
+        """What is seen where nothing was found, or one answer was given everywhere; None elsewhere."""
+        ...

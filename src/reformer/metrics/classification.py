@@ -58,10 +58,13 @@ class EntityMetric:
         return metrics
 
     @property
-    def is_constant(self) -> bool:
-        """Whether there are entities, and not one was predicted."""
-        _, predicted, true = self.counts.sum(axis=0)
-        return bool(true > 0 and predicted == 0)
+    def standstill(self) -> str | None:
+        """What is seen where there are entities and not one was found; None elsewhere."""
+        right, predicted, true = self.counts.sum(axis=0).tolist()
+        if right or not true:
+            return None
+        seen = f"none of the {predicted:,} that were predicted is right" if predicted else "every tag is O"
+        return f"validation has {true:,} entities; {seen}"
 
     def _entities(self, rows: Sequence[Int[np.ndarray, " _"]]) -> Int64[np.ndarray, " entities"]:
         """One number for each entity, which two entities share only if place and type are the same."""
@@ -106,9 +109,52 @@ class ClassMetric:
         }
 
     @property
-    def is_constant(self) -> bool:
-        """Whether there are several classes, and one alone was predicted."""
-        return bool(self.counts.any(axis=1).sum() > 1 and self.counts.any(axis=0).sum() == 1)
+    def standstill(self) -> str | None:
+        """What is seen where there are several classes and one alone was predicted; None elsewhere."""
+        true, predicted = self.counts.any(axis=1), self.counts.any(axis=0)
+        if true.sum() < 2 or predicted.sum() != 1:
+            return None
+        only = self.labels[int(predicted.argmax())]
+        return f"validation has {int(true.sum()):,} classes; every answer is {only!r}"
+
+
+class MultiLabelMetric:
+    """Micro and macro F1 of texts with any number of labels."""
+
+    def __init__(self, labels: Sequence[str]):
+        self.labels = list(labels)
+        # For each label: true positives, texts that were given it, texts that have it. In the last row: texts whose
+        # labels are all right, and all texts.
+        self.counts: Int64[np.ndarray, "rows 3"] = np.zeros((len(labels) + 1, 3), dtype=np.int64)
+
+    def update(self, predictions: Int[np.ndarray, "batch labels"], labels: Int[np.ndarray, "batch labels"]) -> None:
+        """Count a batch; 1 where a text has the label, 0 where it has not."""
+        self.counts[:-1] += np.stack(((predictions & labels).sum(0), predictions.sum(0), labels.sum(0)), axis=-1)
+        self.counts[-1] += ((predictions == labels).all(1).sum(), len(labels), 0)
+
+    def result(self) -> dict[str, float]:
+        """`micro_f1` over all answers, with `precision` and `recall`; `macro_f1` over the labels that occur;
+        `exact_match`, the share of texts with exactly their labels; and each label's `class/LABEL_f1`."""
+        rows, (exact, texts, _) = self.counts[:-1], self.counts[-1].tolist()
+        precision, recall, micro = _rates(rows.sum(axis=0))
+        f1 = {name: _rates(row)[2] for name, row in zip(self.labels, rows, strict=True) if row.any()}
+        return {
+            "micro_f1": micro,
+            "macro_f1": float(np.mean(list(f1.values()))) if f1 else 0.0,
+            "precision": precision,
+            "recall": recall,
+            "exact_match": exact / texts if texts else 0.0,
+            # No name of a label makes a name of another metric.
+            **{f"class/{name}_f1": value for name, value in f1.items()},
+        }
+
+    @property
+    def standstill(self) -> str | None:
+        """What is seen where texts have labels and not one was found; None elsewhere."""
+        right, predicted, true = self.counts[:-1].sum(axis=0).tolist()
+        if right or not true:
+            return None
+        return f"validation has {true:,} labels; none was found, {predicted:,} were answered"
 
 
 def _rates(counts: Int64[np.ndarray, "3"]) -> tuple[float, float, float]:

@@ -1,7 +1,7 @@
 """Operations: functions of tensors, for orderings, window attention, convolutions and losses."""
 
 from reformer.ops.backends import backend_status
-from reformer.ops.linear_chain import chain_log_partition, chain_score
+from reformer.ops.linear_chain import chain_log_partition, chain_score, chain_segment_log_probability
 from reformer.ops.linear_cross_entropy import linear_cross_entropy
 from reformer.ops.orderings import (
     bucket_query_slots,
@@ -24,6 +24,7 @@ __all__ = [
     "bucket_slots",
     "chain_log_partition",
     "chain_score",
+    "chain_segment_log_probability",
     "hash_buckets",
     "hash_query_slots",
     "hash_slots",

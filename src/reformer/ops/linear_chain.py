@@ -1,6 +1,6 @@
-"""Path score and log-partition of a linear-chain conditional random field (`docs/math.md`, 45)."""
+"""Path score, log-partition and segment probability of a linear-chain conditional random field (`docs/math.md`, 45)."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -76,6 +76,74 @@ def chain_log_partition(
     return log_partition, probabilities
 
 
+def chain_segment_log_probability(
+    scores: Float[Tensor, "batch length labels"],
+    transitions: Float[Tensor, "labels labels"],
+    mask: Bool[Tensor, "batch length"],
+    rows: Int[Tensor, " segments"],
+    starts: Int[Tensor, " segments"],
+    allowed: Bool[Tensor, "segments longest labels"],
+    lengths: Int[Tensor, " segments"],
+) -> Float[Tensor, " segments"]:
+    """The logarithm of the probability that every label of a segment is one of those allowed (`docs/math.md`, 51).
+
+    Exact, over all paths of the sequence: the weights from the left, restricted to the allowed labels token by token,
+    against the messages from the right. Time grows with the length of the sequences and of the longest segment.
+
+    Args:
+        scores: finite; computed and returned in float32 at least.
+        transitions: `[i, j]` is the score of label `j` after label `i`; minus infinity for a pair that no path has, as
+            long as each label may come after some other.
+        mask: True for the tokens of the chain, without a gap; the others are skipped.
+        rows: the sequence that each segment is in.
+        starts: the place of its first token.
+        allowed: the labels that each of its tokens may have; ignored from `lengths` on.
+        lengths: its number of tokens, at least one.
+
+    Raises:
+        ValueError: shapes that do not fit, or a segment that is not inside its sequence's chain.
+
+    Example:
+        >>> scores, transitions = torch.zeros(1, 3, 2), torch.zeros(2, 2)
+        >>> allowed, one = torch.tensor([[[True, False], [False, True]]]), torch.ones(1, dtype=torch.int64)
+        >>> mask = torch.ones(1, 3, dtype=torch.bool)
+        >>> found = chain_segment_log_probability(scores, transitions, mask, 0 * one, one, allowed, 2 * one)
+        >>> round(found.exp().item(), 3)
+        0.25
+    """
+    if allowed.shape[::2] != (len(rows), scores.shape[-1]) or not len(rows) == len(starts) == len(lengths):
+        raise ValueError(
+            f"rows {tuple(rows.shape)}, starts {tuple(starts.shape)}, allowed {tuple(allowed.shape)} and lengths "
+            f"{tuple(lengths.shape)}: expected one of each for every segment, and [segments, longest, labels]"
+        )
+    dtype = torch.promote_types(scores.dtype, torch.float32)
+    if not len(rows):
+        return scores.new_zeros(0, dtype=dtype)
+    outside = ~mask[rows, starts] | (lengths < 1) | (mask.cumsum(1)[rows, starts] - 1 + lengths > mask.sum(1)[rows])
+    if bool(outside.any()) or int(lengths.max()) > allowed.shape[1]:
+        raise ValueError(
+            f"{int(outside.sum())} of {len(rows)} segments are not inside their sequence, or longer than the "
+            f"{allowed.shape[1]} tokens of `allowed`; give starts in the mask, and lengths that end in it"
+        )
+    chain = _messages(scores.to(dtype), transitions.to(dtype), mask)
+    least = torch.finfo(dtype).tiny
+    # From the order of the recursions to that of the caller.
+    places, ranks = chain.rows.argsort()[rows], mask.cumsum(1)[rows, starts] - 1
+    now = chain.forward[ranks, places].masked_fill(~allowed[:, 0], 0)
+    total = now.sum(-1, keepdim=True)
+    logarithms, now = total.log()[:, 0], now / total.clamp_min(least)
+    for step in range(1, int(lengths.max())):
+        inside = step < lengths
+        time = (ranks + step).where(inside, ranks)
+        weighed = (now @ chain.ways) * chain.weights[time, places] / chain.sums[time, places]
+        weighed = weighed.masked_fill(~allowed[:, step], 0)
+        total = weighed.sum(-1, keepdim=True)
+        now = torch.where(inside[:, None], weighed / total.clamp_min(least), now)
+        logarithms = logarithms + total.log()[:, 0].masked_fill(~inside, 0)
+    to_come = chain.backward[ranks + lengths - 1, places]
+    return (logarithms + (now * to_come).sum(-1).log()).clamp_max(0)
+
+
 def _chain_first(
     mask: Bool[Tensor, "batch length"],
 ) -> tuple[Int[Tensor, "batch length"], Int[Tensor, " batch"]]:
@@ -95,21 +163,58 @@ def _recursions(
 ) -> tuple[Float[Tensor, " batch"], Float[Tensor, "batch length labels"], Float[Tensor, "batch labels labels"]]:
     """The log-partition, the probabilities of labels, and the expected count of each pair of neighbouring labels."""
     batch, _, labels = scores.shape
-    order, lengths = _chain_first(mask)
-    # Longest first, so that the rows that go on are the first ones at every step.
-    lengths, rows = lengths.sort(descending=True)
-    order = order[rows]
-    longest = int(lengths[0]) if batch else 0
     probabilities = torch.zeros_like(scores)
     pairs = scores.new_zeros(batch, labels, labels)
     log_partition = scores.new_zeros(batch)
-    if not longest:
+    if not mask.any():
         return log_partition, probabilities, pairs
+    chain = _messages(scores, transitions, mask)
+    chances = (chain.forward * chain.backward).masked_fill_(~chain.inside[..., None], 0)
+    probabilities[chain.rows] = torch.zeros_like(probabilities).scatter_(1, chain.order, chances.transpose(0, 1))
+    if len(chain.forward) > 1:
+        later = chain.messages[1:].masked_fill_(~chain.inside[1:, :, None], 0)
+        pairs[chain.rows] = torch.einsum("lbi,lbj->bij", chain.forward[:-1], later) * chain.ways
+    logarithms = (chain.sums.log() + chain.highest)[..., 0].masked_fill_(~chain.inside, 0).sum(0)
+    log_partition[chain.rows] = logarithms + (chain.inside.sum(0) - 1).clamp_min(0) * transitions.max()
+    return log_partition, probabilities, pairs
 
-    order = order[:, :longest, None].expand(-1, -1, labels)
+
+class _Messages(NamedTuple):
+    """Recursions over chains, `[time, chain, ...]`, the longest chain first and its tokens from time 0."""
+
+    rows: Tensor
+    """The row of `scores` that each chain is."""
+    order: Tensor
+    """`[chain, time, label]`, the token of the row at each time."""
+    inside: Tensor
+    """Whether the chain has a token at that time."""
+    highest: Tensor
+    """The greatest score of each token."""
+    weights: Tensor
+    """`exp(score - highest)`."""
+    ways: Tensor
+    """`exp(transition - the greatest)`."""
+    forward: Tensor
+    """Weights of the paths up to each label, of sum 1."""
+    sums: Tensor
+    """The sums they were divided by."""
+    backward: Tensor
+    """Weights of the paths from each label on: times `forward` it is the label's probability."""
+    messages: Tensor
+    """`weights * backward / sums`, but for the first token and for those behind a chain."""
+
+
+def _messages(scores: Tensor, transitions: Tensor, mask: Tensor) -> _Messages:
+    """Both recursions over the chains of a mask that is not empty."""
+    labels = scores.shape[-1]
+    order, lengths = _chain_first(mask)
+    # Longest first, so that the rows that go on are the first ones at every step.
+    lengths, rows = lengths.sort(descending=True)
+    longest = int(lengths[0])
+    order = order[rows][:, :longest, None].expand(-1, -1, labels)
     links = scores[rows].gather(1, order).transpose(0, 1)
-    going_on = (torch.arange(longest, device=lengths.device)[:, None] < lengths).sum(1).tolist()
     inside = torch.arange(longest, device=lengths.device)[:, None] < lengths
+    going_on = inside.sum(1).tolist()
     highest, step = links.amax(-1, keepdim=True), transitions.max()
     weights, ways = (links - highest).exp(), (transitions - step).exp()
 
@@ -138,15 +243,7 @@ def _recursions(
         following = messages[time + 1, :count]
         following.mul_(backward[time + 1, :count])
         torch.mm(following, ways_back, out=backward[time, :count])
-
-    chances = (forward * backward).masked_fill_(~inside[..., None], 0)
-    probabilities[rows] = torch.zeros_like(probabilities).scatter_(1, order, chances.transpose(0, 1))
-    if longest > 1:
-        later = messages[1:].masked_fill_(~inside[1:, :, None], 0)
-        pairs[rows] = torch.einsum("lbi,lbj->bij", forward[:-1], later) * ways
-    logarithms = (sums.log() + highest)[..., 0].masked_fill_(~inside, 0).sum(0)
-    log_partition[rows] = logarithms + (lengths - 1).clamp_min(0) * step
-    return log_partition, probabilities, pairs
+    return _Messages(rows, order, inside, highest, weights, ways, forward, sums, backward, messages)
 
 
 @_recursions.register_fake

@@ -1,13 +1,16 @@
 """Files of a run folder: names, checks, writes."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from pydantic_core import from_json
 from transformers import PreTrainedModel
 
@@ -23,6 +26,7 @@ from reformer.files import (
 )
 from reformer.finetuning import Adapter
 from reformer.finetuning.adapter import ADAPTER, ADAPTER_CONFIG
+from reformer.metrics.calibration import Calibration
 from reformer.models.progress_bars import no_progress_bars
 from reformer.recipe import Recipe
 from reformer.runs.recipe_file import write_recipe
@@ -31,6 +35,8 @@ from reformer.tasks.base import Processor
 RECIPE = "recipe.toml"
 METRICS = "metrics.json"
 CURVE = "learning_curve.png"
+REPORT = "report.html"
+CALIBRATION = "calibration.json"
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
 START = "start"
@@ -45,7 +51,9 @@ CHECKPOINT_LEFTOVERS = (f"{CHECKPOINTS}/skipped-*/*", f"{CHECKPOINTS}/.unfinishe
 
 START_FILES = f"{START}/*"
 LOG_FILES = f"{LOGS}/events.out.tfevents.*"
-_BEGUN = (RECIPE, METRICS, CURVE, CHECKPOINT_FILES, *CHECKPOINT_LEFTOVERS, START_FILES, LOG_FILES)
+_BEGUN = (RECIPE, METRICS, CURVE, REPORT, CALIBRATION, CHECKPOINT_FILES, *CHECKPOINT_LEFTOVERS, START_FILES, LOG_FILES)
+
+_CALIBRATION = TypeAdapter(Calibration)
 
 _SAVED = (
     *(WEIGHTS, ADAPTER, "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"),
@@ -113,6 +121,29 @@ def written_by_others(folder: Path) -> Iterator[None]:
 def write_metrics(metrics: Mapping[str, Any], folder: Path) -> None:
     """Write `metrics.json`, whole or not at all."""
     write(folder / METRICS, (json.dumps(metrics, ensure_ascii=False, indent=2) + "\n").encode())
+
+
+def write_calibration(calibration: Calibration, folder: Path) -> None:
+    """Write `calibration.json`, whole or not at all."""
+    write(folder / CALIBRATION, (json.dumps(asdict(calibration), ensure_ascii=False, indent=2) + "\n").encode())
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """What the run's probabilities are calibrated by; of a run without the file, nothing.
+
+    Raises:
+        RunError: the file is there, and cannot be read.
+    """
+    try:
+        found = _CALIBRATION.validate_json((folder / CALIBRATION).read_bytes())
+    except FileNotFoundError:
+        return Calibration()
+    except ValueError as error:
+        raise RunError(f"{folder / CALIBRATION}: this cannot be read ({error}); train it again") from None
+    given = [*([] if found.temperature is None else [found.temperature]), *found.thresholds.values()]
+    if not all(math.isfinite(value) and value >= 0 for value in given) or found.temperature == 0:
+        raise RunError(f"{folder / CALIBRATION}: a temperature or threshold is no positive number; train it again")
+    return found
 
 
 def check_output(folder: Path, recipe: Path | None = None) -> None:

@@ -8,7 +8,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerF
 from reformer.finetuning import load_pretrained
 from reformer.finetuning.adapter import ADAPTER
 from reformer.models.progress_bars import no_progress_bars
-from reformer.runs.folder import RECIPE, RunError, check_whole, weights_file
+from reformer.runs.folder import RECIPE, RunError, check_whole, read_calibration, weights_file
 from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.base import AnyTask, Run, Task
 from reformer.tasks.registry import TASKS
@@ -32,7 +32,7 @@ def load_run(folder: str | Path, kind: type[Task] = Task) -> Run[Task]:
     folder = Path(folder)
     check_whole(folder, ("config.json", weights_file(folder), RECIPE))
     recipe = read_recipe(folder / RECIPE)
-    task = TASKS[recipe.training.task]
+    task = TASKS[recipe.training.task].for_recipe(recipe)
     if task.processor_file is not None:
         check_whole(folder, (task.processor_file,))
     if not isinstance(task, kind):
@@ -50,7 +50,7 @@ def load_run(folder: str | Path, kind: type[Task] = Task) -> Run[Task]:
         model.generation_config = GenerationConfig.from_model_config(model.config)
     processor = task.load_processor(folder)
     _check_tokenizer(folder, model, processor)
-    return Run(folder, recipe, task, model, processor)
+    return Run(folder, recipe, task, model, processor, read_calibration(folder))
 
 
 def _whole_model(folder: Path, task: Task) -> PreTrainedModel:

@@ -5,11 +5,13 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import torch
+from jaxtyping import Int
+from numpy import ndarray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -20,6 +22,8 @@ from reformer.data.errors import OnError
 from reformer.data.notes import DataWarning
 from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
+from reformer.metrics.calibration import Calibration
+from reformer.metrics.review import Review
 from reformer.models import ReformerConfig
 from reformer.recipe import Recipe, TokenizerRecipe, TrainingRecipe
 from reformer.tasks.model_setup import PretrainedStart
@@ -48,6 +52,15 @@ class Baseline:
     """None where the run has no test part."""
     note: str | None = None
     """The choices it was made by, and what was left out to keep it short."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """Answers of a trained model on the held-out parts of its data."""
+
+    calibration: Calibration
+    parts: Mapping[str, Review]
+    """That of `validation`, and of `test` where there is one."""
 
 
 AnyDataset = TypeVar("AnyDataset", bound=Dataset[Any])
@@ -83,7 +96,12 @@ class TaskData(ABC, Generic[AnyDataset]):
             seed=recipe.seed,
             rank=rank,
             world_size=world_size,
+            chosen=self.chosen(dataset) if shuffle else None,
         )
+
+    def chosen(self, dataset: AnyDataset) -> Int[ndarray, " chosen"] | None:
+        """The indices of the training part that an epoch reads, some more than once; None: each once."""
+        return None
 
     @abstractmethod
     def collate(self, examples: Sequence[Any]) -> dict[str, Tensor]:
@@ -112,6 +130,11 @@ class TaskData(ABC, Generic[AnyDataset]):
     def test_metrics(self, run: Any) -> dict[str, int | float] | None:
         """The metrics of the trained model on the test part of the data; None if the recipe names none."""
 
+    def review(self, run: Any) -> Reviewed | None:
+        """The trained model's answers with what calibrates them, for the report; None for a task whose answers have no
+        class. The metrics of its test part are those of `test_metrics`."""
+        return None
+
     def baseline(self) -> Baseline:
         """The scores of the task's classical method, learned from the training part in about a minute at most, or in a
         small part of a long run.
@@ -132,6 +155,10 @@ class TaskData(ABC, Generic[AnyDataset]):
     def initialize(self, model: Any) -> None:
         """Set the weights of a fresh model that have a closed form in the training data, and freeze those of them that
         gradient descent could only make worse. Called before the first step, when a run is resumed, too."""
+
+    def weigh_loss(self, model: Any) -> None:
+        """Set what the loss of each class counts in training, which no checkpoint keeps. Called before the first
+        step, when a run is resumed, too."""
 
     def fit_wide(self, model: Any) -> None:
         """Fit the wide part of a model that has one (`wide_sizes`), so that it begins at the classical method's score.
@@ -167,6 +194,10 @@ class Task(ABC):
         """Raise `ValueError` if values of the recipe, which is of `recipe_type`, do not go together for this task."""
         if not self.has_tokenizer and recipe.tokenizer != TokenizerRecipe.model_validate({}):
             raise ValueError(f"[tokenizer] is for texts, and {recipe.training.task} reads none; leave it out")
+
+    def for_recipe(self, recipe: Any) -> "Task":
+        """The task as the recipe has it, where one name stands for several kinds."""
+        return self
 
     def load_processor(self, folder: Path) -> Processor | None:
         """The processor that `save_pretrained` has written into a run's folder."""
@@ -206,6 +237,10 @@ class PredictOptions:
     """What to make of an hour of a series that is there twice."""
     beams: int | None = None
     """Width of the beam search where a text is generated; if nothing was said, greedy decoding."""
+    min_confidence: float | None = None
+    """The least probability of an entity or a class that is answered; if nothing was said, all are."""
+    scores: bool | None = None
+    """Whether to give the probability of every class; if nothing was said, yes."""
 
 
 class PredictingTask(Task):
@@ -216,9 +251,9 @@ class PredictingTask(Task):
 
     def check_options(self, name: str, options: PredictOptions) -> None:
         """Raise `ReformerError` if an option is given that means nothing to this task."""
-        for field in fields(options):
-            if field.name not in self.predict_options and getattr(options, field.name) is not None:
-                option = field.name.replace("_", "-")
+        for name_given in (each.name for each in fields(options)):
+            if name_given not in self.predict_options and getattr(options, name_given) is not None:
+                option = name_given.replace("_", "-")
                 raise ReformerError(f"--{option} means nothing to a run that has learned {name}; leave it out")
 
     @abstractmethod
@@ -238,6 +273,17 @@ class PredictingTask(Task):
         Raises:
             DataError: a record that cannot be read, or that has no label.
         """
+
+    def review(self, run: Any, source: str, options: PredictOptions) -> Review:
+        """The review of a run's answers on what `evaluate` measures.
+
+        Raises:
+            ReformerError: the answers of this task have no class.
+        """
+        raise ReformerError(
+            f"{run.recipe.training.task}: there is a report for tasks whose answers have a class or a type; leave "
+            "--html out"
+        )
 
 
 MOST_IDS = 1 << 20
@@ -287,6 +333,8 @@ class Run(Generic[AnyTask]):
     model: PreTrainedModel
     processor: Any
     """Reader of files for the model, such as its tokenizer; None where its configuration says enough."""
+    calibration: Calibration = field(default_factory=Calibration)
+    """What the probabilities of its answers are calibrated by."""
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerFast:

@@ -68,6 +68,11 @@ class TextDataRecipe(DataRecipe, frozen=True):
         return self.text_column or "text", None
 
     @property
+    def label_split(self) -> str | None:
+        """What stands between the labels of a text that may have several; None where it has one."""
+        return None
+
+    @property
     def spans(self) -> SpanReading | None:
         """How entities are read; None where they are not looked at."""
         return None
@@ -171,7 +176,7 @@ def _held_out(documents: list[Document], recipe: TextDataRecipe, seed: int) -> t
 
 def label_names(document: Document) -> set[str]:
     """The class of a document and the types of its entities."""
-    return {span.label for span in document.spans or ()} | ({document.label} if document.label is not None else set())
+    return {span.label for span in document.spans or ()} | set(document.labels or ()) | ({document.label} - {None})
 
 
 def _digest(document: Document) -> bytes:
@@ -237,6 +242,7 @@ def read_source(
         format=format,
         text_column=text_column or own_text,
         label_column=label_column or own_label,
+        label_separator=recipe.label_split,
         spans=spans or recipe.spans or SpanReading(wanted=False),
         encoding=encoding,
         header=recipe.header if header is None else header,
@@ -289,4 +295,5 @@ def joined(documents: Iterable[Document], recipe: TextDataRecipe) -> Iterable[Do
 def _as_read(recipe: TextDataRecipe, document: Document) -> Document:
     """The document of a data set without what the recipe's task does not look at."""
     label = None if recipe.columns[1] is None else document.label
-    return replace(document, label=label, spans=None if recipe.spans is None else document.spans)
+    labels = None if recipe.columns[1] is None else document.labels
+    return replace(document, label=label, labels=labels, spans=None if recipe.spans is None else document.spans)

@@ -21,7 +21,7 @@ DECIDED_BY_THE_RUN = {
     "num_labels": "the training documents decide it",
     "id2label": "the training documents decide it",
     "label2id": "the training documents decide it",
-    "problem_type": "training.task decides it",
+    "problem_type": "training.task decides it; for texts with several labels set training.problem_type",
     "pad_token_id": "the tokenizer decides it",
     "decoder_start_token_id": "the tokenizer decides it",
     "prediction_length": "set data.prediction_length",

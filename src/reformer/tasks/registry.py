@@ -1,6 +1,7 @@
 """The tasks there are, by the name that a recipe gives."""
 
 from reformer.tasks.base import Task
+from reformer.tasks.documents.multi_label_classification import MultiLabelClassification
 from reformer.tasks.documents.sequence_classification import SequenceClassification
 from reformer.tasks.documents.token_classification import TokenClassification
 from reformer.tasks.forecasting.task import Forecasting
@@ -13,7 +14,7 @@ from reformer.tasks.text_to_text import TextToText
 
 TASKS: dict[str, Task] = {
     "token-classification": TokenClassification(),
-    "sequence-classification": SequenceClassification(),
+    "sequence-classification": SequenceClassification(MultiLabelClassification()),
     "language-modelling": LanguageModelling(),
     "masked-language-modelling": MaskedLanguageModelling(),
     "question-answering": QuestionAnswering(),

@@ -1,6 +1,7 @@
 """Report of a run: the lines that introduce it on the console, and its metrics."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from transformers import PreTrainedModel
 
 from reformer import __version__
 from reformer.recipe import Recipe
-from reformer.tasks.base import Run, Task, TaskData
+from reformer.tasks.base import Reviewed, Run, Task, TaskData
 from reformer.terminal import say
 from reformer.training.callbacks.base import ReportingCallback
 from reformer.training.trainer import CountingTrainer, DivergedError
@@ -49,6 +50,7 @@ def run_metrics(
     learned_weights: int,
     start: dict[str, Any] | None,
     baseline: dict[str, Any] | None,
+    reviewed: Reviewed | None,
 ) -> dict[str, Any]:
     """The contents of `metrics.json`: how the run was trained, and the scores of its best weights.
 
@@ -57,6 +59,7 @@ def run_metrics(
         learned_weights: how many weights of the model that was trained were not frozen.
         start: the pretrained model and the changes to it, if there was one.
         baseline: the classical method and its scores, if it was measured.
+        reviewed: the answers of the best weights on the held-out parts, where the task has such.
     """
     state, schedule = trainer.state, trainer.schedule
     name = run.task.best_metric
@@ -72,7 +75,7 @@ def run_metrics(
     metrics: dict[str, Any] = {
         "task": run.recipe.training.task,
         "validation": {"step": state.best_global_step, **scores},
-        "test": data.test_metrics(run),
+        "test": _test_metrics(run, data, reviewed),
         "training": {
             "steps": state.global_step,
             "epochs": state.epoch,
@@ -93,9 +96,21 @@ def run_metrics(
     }
     if start is not None:
         metrics["start"] = start
+    if reviewed is not None:
+        calibration = reviewed.calibration
+        metrics["calibration"] = {
+            **{name: value for name, value in asdict(calibration).items() if value is not None},
+            **{part: review.calibration_metrics(calibration) for part, review in reviewed.parts.items()},
+        }
     if baseline is not None:
         metrics["baseline"] = baseline
     for callback in callbacks:
         for table, values in callback.metrics().items():
             metrics[table] |= values
     return metrics
+
+
+def _test_metrics(run: Run[Task], data: TaskData, reviewed: Reviewed | None) -> dict[str, int | float] | None:
+    if reviewed is None:
+        return data.test_metrics(run)
+    return dict(reviewed.parts["test"].metrics) if "test" in reviewed.parts else None

@@ -9,14 +9,17 @@ from typing import Any
 from rich.console import Console
 from transformers import PreTrainedModel, set_seed
 
+from reformer.files import write
 from reformer.finetuning import Adapter
 from reformer.interruption import StoppedError
 from reformer.models.progress_bars import no_progress_bars
 from reformer.recipe import Recipe
+from reformer.report.page import report_page
 from reformer.runs.folder import (
     CHECKPOINTS,
     CURVE,
     METRICS,
+    REPORT,
     START,
     RunError,
     end_finished,
@@ -24,9 +27,10 @@ from reformer.runs.folder import (
     make_folder,
     remove_unneeded,
     save_model,
+    write_calibration,
     write_metrics,
 )
-from reformer.tasks.base import Run, Task, TaskData
+from reformer.tasks.base import Reviewed, Run, Task, TaskData
 from reformer.tasks.model_setup import PretrainedStart, local_place
 from reformer.tasks.recipe_checks import check
 from reformer.tasks.registry import TASKS
@@ -112,7 +116,7 @@ def _train(
     checkpoint = None if resumed is None else resumed.checkpoint
     is_main = arguments.process_index == 0
     console = (console or PlainConsole(stderr=True)) if is_main else Console(quiet=True)
-    task = TASKS[recipe.training.task]
+    task = TASKS[recipe.training.task].for_recipe(recipe)
 
     # Data and initial model. What the first process fetches or writes to the cache, the others find there.
     with arguments.main_process_first(local=False):
@@ -122,6 +126,8 @@ def _train(
     if is_main and resumed is not None:
         go_on(resumed, recipe, data, folder, console, accept_changed_data=accept_changed_data)
     model, changes = initial_model(task, data, recipe, start)
+
+    data.weigh_loss(model)
 
     # Report: what is trained, on the console and for a resumed run in the folder.
     introduce(console, recipe, data, model, folder)
@@ -144,7 +150,10 @@ def _train(
     arguments.eval_on_start = checkpoint is None and has_wide_part(model)
     trainer = build_trainer(recipe, arguments, model, data, folder)
     evaluation_batches = len(trainer.get_eval_dataloader())
-    callbacks = build_callbacks(recipe, task, data, model, trainer.schedule, console, checkpoint, evaluation_batches)
+    callbacks = build_callbacks(
+        *(recipe, task, data, model, trainer.schedule, console, checkpoint, evaluation_batches),
+        standstill=lambda: trainer.standstill,
+    )
     _run(trainer, callbacks, checkpoint, folder)
 
     # Finish: the first process leaves the run folder.
@@ -154,8 +163,9 @@ def _train(
     saved = model if lora is None else lora.finish(model)
     run = Run(folder, recipe, task, model.eval(), data.processor)
     start_metrics = None if start is None else {"from": start.place, **changes.to_json()}
-    metrics = run_metrics(trainer, callbacks, run, data, learned_weights, start_metrics, baseline)
-    _save(run, saved, trainer.state.log_history, metrics)
+    reviewed = data.review(run)
+    metrics = run_metrics(trainer, callbacks, run, data, learned_weights, start_metrics, baseline, reviewed)
+    _save(run, saved, trainer.state.log_history, metrics, reviewed)
     return metrics
 
 
@@ -205,7 +215,11 @@ def _run(
 
 
 def _save(
-    run: Run[Task], model: PreTrainedModel | Adapter, history: Sequence[Mapping[str, Any]], metrics: dict[str, Any]
+    run: Run[Task],
+    model: PreTrainedModel | Adapter,
+    history: Sequence[Mapping[str, Any]],
+    metrics: dict[str, Any],
+    reviewed: Reviewed | None,
 ) -> None:
     """Write what a finished run leaves, and remove what only a resumed run would need."""
     folder, task = run.folder, run.task
@@ -215,5 +229,10 @@ def _save(
     plot_learning_curve(
         history, task.best_metric, folder / CURVE, greater_is_better=task.greater_is_better, baseline=floor
     )
+    if reviewed is not None:
+        write_calibration(reviewed.calibration, folder)
+        curve = (folder / CURVE).read_bytes()
+        page = report_page(folder.resolve().name, reviewed.parts, reviewed.calibration, curve=curve, floor=baseline)
+        write(folder / REPORT, page)
     write_metrics(metrics, folder)
     remove_unneeded(folder)

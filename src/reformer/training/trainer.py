@@ -26,6 +26,7 @@ from transformers.trainer_utils import EvalLoopOutput
 
 from reformer.data.batching.token_batches import Batches
 from reformer.errors import ReformerError, disk_error, reason_and_remedy
+from reformer.metrics.base import StandstillMetric
 from reformer.recipe import Recipe
 from reformer.runs.folder import RunError
 from reformer.tasks.base import TaskData
@@ -69,6 +70,8 @@ class CountingTrainer(Trainer):
         self._recipe, self._finetune, self._data = recipe.training, recipe.finetune, data
         self._writing_in: Path | None = None
         self._metric = data.new_metric()
+        self.standstill: str | None = None
+        """What the last evaluation has seen where nothing was found, or one answer given everywhere; else None."""
         # Summed loss, and over how many labels.
         self._loss = torch.zeros(2, dtype=torch.float64)
         self._order = self._batches(self.train_dataset, shuffle=True)
@@ -143,9 +146,9 @@ class CountingTrainer(Trainer):
         self._metric.counts = self._over_processes(torch.from_numpy(self._metric.counts)).numpy()
         loss, count = self._over_processes(self._loss).tolist()
         metrics = {"loss": loss / max(count, 1), **self._metric.result()}
-        constant = getattr(self._metric, "is_constant", None)
-        if constant is not None:
-            metrics["constant_predictions"] = float(constant)
+        if isinstance(self._metric, StandstillMetric):
+            self.standstill = self._metric.standstill
+            metrics["constant_predictions"] = float(self.standstill is not None)
         assert output.metrics is not None
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in metrics.items()})
         return output

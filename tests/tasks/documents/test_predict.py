@@ -104,6 +104,7 @@ def test_a_record_has_the_exact_text_of_each_span():
     assert as_json(document, DocumentAnswer(label="a", scores={"a": 1.0}), with_text=False) == {
         "id": "x",
         "label": "a",
+        "score": 1.0,
         "scores": {"a": 1.0},
     }
 

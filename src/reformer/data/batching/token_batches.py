@@ -44,7 +44,14 @@ class TokenBatches(Batches):
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        chosen: np.ndarray | None = None,
     ):
+        """
+        Args:
+            chosen: the indices to read in an epoch, some of them more than once; None: each once.
+        """
+        self._chosen = np.arange(len(lengths)) if chosen is None else chosen
+        lengths = [lengths[index] for index in self._chosen.tolist()]
         self._steps = np.array([_step(length) for length in lengths], dtype=np.int64)
         self._sizes = list(_sizes(np.sort(self._steps), batch_tokens, batch_size))
         self._shuffle, self._seed, self._epoch = shuffle, seed, 0
@@ -67,7 +74,18 @@ class TokenBatches(Batches):
         if self._shuffle:
             turn = np.resize(turn, len(self) * self._world_size)
         for index in turn[self._rank :: self._world_size]:
-            yield batches[index].tolist()
+            yield self._chosen[batches[index]].tolist()
+
+
+def balanced(groups: np.ndarray) -> np.ndarray:
+    """The indices of examples by their groups, each group as often as the largest one: those of smaller ones recur.
+
+    >>> balanced(np.array([0, 1, 0, 0])).tolist()
+    [0, 2, 3, 1, 1, 1]
+    """
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    most = max(map(len, members))
+    return np.concatenate([np.resize(indices, most) for indices in members])
 
 
 def _step(length: int) -> int:

@@ -15,6 +15,8 @@ def _build(document: Document) -> dict[str, Any]:
     record: dict[str, Any] = {"id": document.id, "text": document.text}
     if document.label is not None:
         record["label"] = document.label
+    if document.labels is not None:
+        record["label"] = list(document.labels)
     if document.spans is not None:
         record["spans"] = [{"start": each.start, "end": each.end, "label": each.label} for each in document.spans]
     return record

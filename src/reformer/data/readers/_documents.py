@@ -52,6 +52,7 @@ def read_documents(
     format: str | None = None,
     text_column: str = "text",
     label_column: str | None = "label",
+    label_separator: str | None = None,
     spans: SpanReading = SPANS,
     encoding: str | None = None,
     header: bool = True,
@@ -66,12 +67,14 @@ def read_documents(
     how entities are read.
 
     - `csv`, `tsv`: the first line names the columns; the text is in `text_column`, the class in `label_column`
-      (None: read no class), an id in `id` if there is such a column. Without `header` columns are called 1, 2, ...,
+      (None: read no class), an id in `id` if there is such a column. With `label_separator` a text has the labels that
+      it stands between, none where the cell is empty. Without `header` columns are called 1, 2, ...,
       and where there are two, their values tell which has the class. `table_form` says how separator and quotes are
       told.
     - `jsonl`: an object a line, or a list of objects, with `text_column`, and if known `label_column`, `spans` (a list
-      of `{"start", "end", "label"}`) and `id`. What annotation tools and data sets write is told by its fields:
-      `doccano`, `label-studio`, `prodigy`, `spacy`, `tokens`, `cluener`, `cmeee`; naming one of them allows no other.
+      of `{"start", "end", "label"}`) and `id`. The label may be a list, of a text that may have several. What
+      annotation tools and data sets write is told by its fields: `doccano`, `label-studio`, `prodigy`, `spacy`,
+      `tokens`, `cluener`, `cmeee`; naming one of them allows no other.
     - `conll`: a word or a character and its tag a line, in columns that the lines themselves tell; a blank line ends a
       document. Tags of BIO, BIOES, BMES and BILUO, and types alone.
     - `conllu`: CoNLL-U, with `NER=B-PER` in its last column.
@@ -96,7 +99,14 @@ def read_documents(
 
     empty = True
     reading = Reading(
-        text_column, label_column, spans if spans.wanted else None, spans.columns, tells_others, note, notes
+        text_column,
+        label_column,
+        spans if spans.wanted else None,
+        spans.columns,
+        tells_others,
+        note,
+        notes,
+        label_separator,
     )
     for document in _read(name, format, encoding, reading, header=header):
         empty = False
@@ -114,7 +124,11 @@ def _read(name: str, format: str | None, encoding: str | None, reading: Reading,
         reading.on_error,
     )
     if kind in ("csv", "tsv"):
-        yield from read_table(lambda: Source(name, encoding), kind, text, label, on_error, header=header)
+        yield from read_table(
+            *(lambda: Source(name, encoding), kind, text, label, on_error),
+            header=header,
+            label_separator=reading.label_separator,
+        )
     elif kind == FOLDER:
         yield from read_folder(name, on_error, with_label=label is not None, encoding=encoding)
     elif kind == PARQUET:

@@ -10,6 +10,7 @@ from reformer.data.errors import DataError
 from reformer.data.formats.record import Asked, JsonFormat, RecordError, kind
 from reformer.data.formats.span_fields import label_name
 from reformer.data.formats.table import format_of
+from reformer.data.labels import split_labels
 from reformer.data.readers._reading import Reading
 from reformer.data.readers._record import checked_document
 from reformer.data.readers._source import Place, Source, UnreadableFileError
@@ -145,13 +146,24 @@ def _document(
         reading.notes.count(f"{what} left out", line, number)
     for name in found.others if reading.tells_others else ():
         reading.notes.count(f"fields {name!r} left out", line)
+    label, labels = _labels(found.label, asked.label or "label", reading.label_separator)
     return checked_document(
         source,
         line,
         found.text,
         # The records of a list may all stand on one line.
         id=f"{source.name}:{number}" if found.id is None else label_name(found.id, "id"),
-        label=None if found.label is None else label_name(found.label, asked.label or "label"),
+        label=label,
+        labels=labels,
         spans=found.spans,
         reading=reading,
     )
+
+
+def _labels(label: Any, field: str, separator: str | None) -> tuple[str | None, tuple[str, ...] | None]:
+    """The one label of a record, or several."""
+    if isinstance(label, list):
+        return None, tuple(sorted({label_name(each, field) for each in label}))
+    if separator is not None and isinstance(label, str):
+        return None, split_labels(label, separator)
+    return None if label is None else label_name(label, field), None

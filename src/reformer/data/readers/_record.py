@@ -33,6 +33,7 @@ def checked_document(
     *,
     id: str | None = None,
     label: str | None = None,
+    labels: tuple[str, ...] | None = None,
     spans: Iterable[MarkedSpan] | None = None,
     reading: Reading | None = None,
 ) -> Document:
@@ -47,4 +48,4 @@ def checked_document(
             found = read_spans(text, spans, reading.spans, reading.notes, line)
         except SpanError as error:
             raise source.error(error.problem, error.remedy, line) from None
-    return Document(text, id or f"{source.name}:{line}", label, found, place)
+    return Document(text, id or f"{source.name}:{line}", label, found, place, labels)

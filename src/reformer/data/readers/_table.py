@@ -7,6 +7,7 @@ from itertools import chain
 
 from reformer.data.documents import Document
 from reformer.data.errors import DataError, OnError
+from reformer.data.labels import split_labels
 from reformer.data.readers._record import checked_document
 from reformer.data.readers._source import Source, UnreadableFileError
 from reformer.data.readers._table_form import TableForm, long_cells, separator_hint, skip_lines, table_form
@@ -27,6 +28,7 @@ def read_table(
     on_error: OnError,
     *,
     header: bool = True,
+    label_separator: str | None = None,
 ) -> Iterator[Document]:
     """The documents of a `csv` or `tsv`.
 
@@ -34,6 +36,7 @@ def read_table(
         open_source: opens the file, at its beginning; its form is told before its rows are read.
         text_column: None where a table without a header has to tell it.
         header: whether the first line names the columns; otherwise they are called 1, 2, ...
+        label_separator: what stands between the labels of a text that may have several.
     """
     wanted = [column for column in (text_column, label_column) if column is not None]
     form = table_form(open_source, kind, wanted, header=header)
@@ -52,12 +55,15 @@ def read_table(
         for line, cells in rows:
             try:
                 label = None if label_index is None else cells[label_index].strip()
+                labels = None
+                if label is not None and label_separator is not None:
+                    label, labels = None, split_labels(label, label_separator)
                 if label == "":
                     what = "a target" if label_column == "target" else "a label"
                     problem = f"the column {label_column!r} is empty"
                     raise source.error(problem, f"give the row {what}, or delete it", line)
                 identity = None if id_index is None else cells[id_index].strip()
-                document = checked_document(source, line, cells[text_index], id=identity, label=label)
+                document = checked_document(source, line, cells[text_index], id=identity, label=label, labels=labels)
             except DataError as error:
                 on_error(error)
             else:

@@ -1,5 +1,6 @@
 """Heads for token and sequence classification."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import torch
@@ -13,7 +14,7 @@ from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import IGNORE_INDEX, Head, token_loss
 from reformer.nn import CharacterReader, FusionPooling, SequenceNgramLogits, TokenNgramLogits
 from reformer.nn.channels import Channels, StreamChannels
-from reformer.ops import chain_log_partition, chain_score
+from reformer.ops import chain_log_partition, chain_score, chain_segment_log_probability
 
 
 def crf_loss(
@@ -39,6 +40,14 @@ def crf_logits(
     _, probabilities = chain_log_partition(scores, transitions, real)
     least = torch.finfo(probabilities.dtype).tiny
     return probabilities.clamp_min(least).log().masked_fill(~real[..., None], 0)
+
+
+@dataclass
+class RandomFieldOutput(TokenClassifierOutput):
+    """Output of a token classifier with a CRF."""
+
+    scores: Tensor | None = None
+    """Scores of each token's labels, `[batch, length, labels]`, which with the transitions make those of a path."""
 
 
 class ReformerForTokenClassification(Head):
@@ -125,7 +134,7 @@ class ReformerForTokenClassification(Head):
             assert character_places is not None
             own = cast(ReformerModel, self.reformer).embed(character_ids)
             hidden = self.characters(hidden, character_pieces, own, character_places)
-        loss, logits = None, None
+        loss, logits, scores = None, None, None
         if self.transitions is None:
             hidden = self.dropout(hidden)
             loss = (
@@ -145,7 +154,40 @@ class ReformerForTokenClassification(Head):
                 loss = crf_loss(scores, self.transitions, labels, num_items_in_batch)
             if self._wants_logits(labels, None):
                 logits = crf_logits(scores, self.transitions, real)
-        return self._answer(TokenClassifierOutput(loss=loss, logits=logits), return_dict)
+        if self.transitions is None:
+            return self._answer(TokenClassifierOutput(loss=loss, logits=logits), return_dict)
+        kept = None if logits is None else scores
+        return self._answer(RandomFieldOutput(loss=loss, logits=logits, scores=kept), return_dict)
+
+    @torch.no_grad()
+    def segment_log_probability(
+        self,
+        output: TokenClassifierOutput,
+        real: Bool[Tensor, "batch length"],
+        allowed_pairs: Bool[Tensor, "labels labels"],
+        allowed_first: Bool[Tensor, " labels"],
+        **segments: Tensor,
+    ) -> Float[Tensor, " segments"]:
+        """The logarithm of the probability that the labels of each segment are among those it allows, in float64, as
+        `chain_segment_log_probability` takes them.
+
+        With a CRF it is that of the field. Without one, labels are independent but for the sequences that are allowed.
+
+        Args:
+            output: of a forward pass without labels, or in evaluation.
+            real: True for the tokens or characters that have a label.
+            allowed_pairs: `[i, j]` is whether label `j` may follow label `i`, where there is no CRF.
+            allowed_first: the labels that a sequence may begin with there.
+        """
+        if self.transitions is not None:
+            assert isinstance(output, RandomFieldOutput)
+            assert output.scores is not None
+            return chain_segment_log_probability(output.scores.double(), self.transitions, real, **segments)
+        assert output.logits is not None
+        scores = output.logits.to(torch.float64, copy=True)
+        scores[:, 0] = scores[:, 0].masked_fill(~allowed_first, float("-inf"))
+        rules = torch.zeros_like(allowed_pairs, dtype=scores.dtype).masked_fill_(~allowed_pairs, float("-inf"))
+        return chain_segment_log_probability(scores, rules, real, **segments)
 
 
 class ReformerForSequenceClassification(Head):
@@ -156,6 +198,10 @@ class ReformerForSequenceClassification(Head):
         "classifier.weight": {1: Channels.SUMMED},
         "weigh.weight": {1: Channels.SUMMED},
     }
+
+    class_weights: Tensor | None
+    """`[2, labels]`, set for training alone: what the loss of a sequence counts that has a label (`[1, label]`), and
+    with several labels that of one without it (`[0, label]`). None: all count alike."""
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
@@ -173,6 +219,7 @@ class ReformerForSequenceClassification(Head):
             self.wide = SequenceNgramLogits(
                 config.wide_sizes, config.wide_rows, labels, float(config.wide_dropout), spelled
             )
+        self.register_buffer("class_weights", None, persistent=False)
         self.post_init()
 
     def forward(
@@ -201,12 +248,13 @@ class ReformerForSequenceClassification(Head):
             logits = logits + self._wide_logits(self.wide, input_ids, mask)
         loss = None
         if labels is not None:
+            # Counted as Trainer does: several labels of one sequence are several items.
             losses = self._losses(logits.float(), labels)
             loss = losses.mean() if num_items_in_batch is None else losses.sum() / num_items_in_batch
         return self._answer(SequenceClassifierOutput(loss=loss, logits=logits), return_dict)
 
-    def _losses(self, logits: Tensor, labels: Tensor) -> Float[Tensor, " batch"]:
-        problem = self.config.problem_type
+    def _losses(self, logits: Tensor, labels: Tensor) -> Float[Tensor, "batch *labels"]:
+        problem, weights = self.config.problem_type, self.class_weights if self.training else None
         if problem is None:
             one = "regression" if self.config.num_labels == 1 else "single_label_classification"
             problem = "multi_label_classification" if one != "regression" and labels.is_floating_point() else one
@@ -216,10 +264,12 @@ class ReformerForSequenceClassification(Head):
                 "class to take from; leave it out"
             )
         if problem == "regression":
-            return mse_loss(logits, labels.view(logits.shape).float(), reduction="none").mean(-1)
+            return mse_loss(logits, labels.view(logits.shape).float(), reduction="none")
         if problem == "multi_label_classification":
-            return binary_cross_entropy_with_logits(logits, labels.float(), reduction="none").mean(-1)
-        return cross_entropy(logits, labels.view(-1), reduction="none", label_smoothing=self._smoothing)
+            losses = binary_cross_entropy_with_logits(logits, labels.float(), reduction="none")
+            return losses if weights is None else losses * torch.where(labels > 0, weights[1], weights[0])
+        losses = cross_entropy(logits, labels.view(-1), reduction="none", label_smoothing=self._smoothing)
+        return losses if weights is None else losses * weights[1][labels.view(-1)]
 
 
 def _pool(

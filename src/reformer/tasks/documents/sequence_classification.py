@@ -1,11 +1,12 @@
 """Sequence classification: one label for a whole text."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -13,15 +14,55 @@ from reformer.baselines.ngram_classifier import NgramClassifier, code_points
 from reformer.data import DataError, Document, label_id
 from reformer.data.batching.encoding import Examples, Offsets
 from reformer.data.characters import token_characters
+from reformer.data.labels import joining_separator
 from reformer.metrics.base import Metric
 from reformer.metrics.classification import ClassMetric
+from reformer.metrics.review import Review
 from reformer.models import ReformerForSequenceClassification
 from reformer.recipe import TrainingRecipe
+from reformer.tasks.balance import BalancedTrainingRecipe, balanced_weights
+from reformer.tasks.base import Run, Task
 from reformer.tasks.document_splits import Splits
-from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentAnswer, DocumentRecipe, DocumentTask
+from reformer.tasks.documents.answer import DocumentAnswer
+from reformer.tasks.documents.review import review_class
+from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentDataRecipe, DocumentRecipe, DocumentTask
 
 CHARACTERS = (1, 2, 3)
 """Lengths of the n-grams that the classical method reads."""
+
+
+SEVERAL = "multi_label_classification"
+
+
+class ClassDataRecipe(DocumentDataRecipe, frozen=True):
+    """Documents with a class, or with several labels each."""
+
+    label_separator: str | None = Field(
+        None,
+        min_length=1,
+        description="with training.problem_type for several labels: what stands between those of a text in a table, "
+        "such as |; in JSONL they may be a list",
+    )
+
+    @property
+    def label_split(self) -> str | None:
+        return self.label_separator
+
+
+class ClassTrainingRecipe(BalancedTrainingRecipe, frozen=True):
+    """Training of a classifier of texts."""
+
+    problem_type: Literal["single_label_classification", "multi_label_classification"] | None = Field(
+        None,
+        description="multi_label_classification: a text has any number of labels; none: exactly one",
+    )
+
+
+class ClassRecipe(DocumentRecipe, frozen=True):
+    """Recipe of sequence classification."""
+
+    data: ClassDataRecipe
+    training: ClassTrainingRecipe
 
 
 class SequenceClassification(DocumentTask):
@@ -29,7 +70,34 @@ class SequenceClassification(DocumentTask):
 
     head = ReformerForSequenceClassification
     best_metric = "macro_f1"
+    recipe_type = ClassRecipe
+    predict_options = DocumentTask.predict_options | {"scores"}
     model_options = frozenset({"classifier_pooling", "special_tokens", *WIDE})
+
+    def __init__(self, several: Task | None = None) -> None:
+        """
+        Args:
+            several: the task where a text may have several labels.
+        """
+        self._several = several
+
+    def for_recipe(self, recipe: ClassRecipe) -> Task:
+        return self._several if self._several is not None and recipe.training.problem_type == SEVERAL else self
+
+    def check_recipe(self, recipe: ClassRecipe) -> None:
+        super().check_recipe(recipe)
+        several = recipe.training.problem_type == SEVERAL
+        if recipe.data.label_separator is not None and not several:
+            raise ValueError(
+                f'data.label_separator: a text has one label here; set training.problem_type = "{SEVERAL}", too'
+            )
+        if several and recipe.training.sampling is not None:
+            raise ValueError(
+                f'training.sampling = "{recipe.training.sampling}": a text with several labels is of no one class; '
+                'set training.class_weights = "balanced" instead'
+            )
+        if several and recipe.model.get("label_smoothing"):
+            raise ValueError("model.label_smoothing: of several labels none is a class to take from; leave it out")
 
     def check_document(self, document: Document) -> None:
         self._label(document)
@@ -60,6 +128,28 @@ class SequenceClassification(DocumentTask):
         ids = {label: index for index, label in enumerate(metric.labels)}
         metric.update(np.array([ids[answer.label]]), self.target(document, (), ids)[None])
 
+    def new_review(self, run: Run[Any]) -> Review:
+        return Review(run.labels)
+
+    def count_in_review(self, review: Review, answer: DocumentAnswer, document: Document) -> None:
+        assert answer.label is not None
+        assert answer.scores is not None
+        review_class(review, document, answer.scores, answer.label, self._label(document))
+
+    def warnings(self, documents: Iterable[Document], recipe: ClassRecipe) -> Iterator[str]:
+        separator = joining_separator(self._label(document) for document in documents)
+        if separator is not None:
+            yield (
+                f"most labels hold {separator!r}, as if a text had several; each is learned as one class of its own. "
+                f'For several labels set training.problem_type = "{SEVERAL}" and data.label_separator = "{separator}"'
+            )
+
+    def data_weights(self, examples: Examples, recipe: ClassTrainingRecipe) -> Float[Tensor, "2 labels"] | None:
+        return None if recipe.class_weights is None else balanced_weights(_labels_of(examples))
+
+    def sampling_groups(self, examples: Examples, recipe: ClassTrainingRecipe) -> Int[np.ndarray, " examples"] | None:
+        return None if recipe.sampling is None else _labels_of(examples)
+
     def answer(
         self, logits: Float[np.ndarray, " labels"], offsets: Offsets, text: str, labels: Sequence[str]
     ) -> DocumentAnswer:
@@ -73,7 +163,7 @@ class SequenceClassification(DocumentTask):
         def texts(documents: Sequence[Document]) -> list[Int[np.ndarray, " _"]]:
             return [code_points(document.text) for document in documents]
 
-        def classes(documents: Sequence[Document]) -> Int[np.ndarray, " documents"]:
+        def classes(documents: Sequence[Document]) -> Int[np.ndarray, "documents *labels"]:
             return np.array([self.target(document, (), ids) for document in documents])
 
         held_out = texts(splits.validation), classes(splits.validation)
@@ -119,15 +209,29 @@ class SequenceClassification(DocumentTask):
     @staticmethod
     def _label(document: Document) -> str:
         if document.label is None:
-            raise DataError.at(document.source, "this text has no label", "give it one, and check label_column")
+            if document.labels is None:
+                raise DataError.at(document.source, "this text has no label", "give it one, and check label_column")
+            if len(document.labels) != 1:
+                raise DataError.at(
+                    document.source,
+                    f"this text has {len(document.labels)} labels",
+                    f'set training.problem_type = "{SEVERAL}", or give each text one',
+                )
+            return document.labels[0]
         return document.label
 
 
-def _read_and_labels(wide: Any, examples: Examples) -> tuple[list[Int[np.ndarray, " _"]], Int[np.ndarray, " examples"]]:
+def _read_and_labels(
+    wide: Any, examples: Examples
+) -> tuple[list[Int[np.ndarray, " _"]], Int[np.ndarray, "examples *labels"]]:
     """What the wide part reads of each example, and the examples' labels."""
     read = []
     for number in range(len(examples)):
         ids = torch.from_numpy(examples[number].ids.astype(np.int64))[None].to(wide.table.device)
         found, text = wide.read(ids, torch.ones_like(ids, dtype=torch.bool))
         read.append(found[text].cpu().numpy())
-    return read, np.array([int(examples[number].target) for number in range(len(examples))])
+    return read, _labels_of(examples)
+
+
+def _labels_of(examples: Examples) -> Int[np.ndarray, "examples *labels"]:
+    return np.stack([examples[number].target for number in range(len(examples))])

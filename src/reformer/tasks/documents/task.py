@@ -7,38 +7,38 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from reformer.data import DataError, Document, Span
+from reformer.data import DataError, Document
 from reformer.data.batching.encoding import (
     Augmentation,
     Encoded,
     Example,
     Examples,
     Offsets,
-    character_offsets,
     encode,
     pad,
     pad_character_rows,
 )
-from reformer.data.batching.read_ahead import BATCH_TOKENS, in_order
-from reformer.data.characters import CharacterTokens
-from reformer.data.errors import OnError, raise_error
+from reformer.data.batching.token_batches import balanced
+from reformer.data.errors import OnError
 from reformer.metrics.base import Metric
+from reformer.metrics.calibration import Calibration
+from reformer.metrics.review import Review
 from reformer.recipe import Recipe, TrainingRecipe
 from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import (
     Baseline,
     PredictingTask,
     PredictOptions,
+    Reviewed,
     Run,
     TaskData,
     describe_splits,
     outputs_with_summed_loss,
-    to_device,
 )
 from reformer.tasks.document_splits import (
     JoinedTextDataRecipe,
@@ -47,6 +47,19 @@ from reformer.tasks.document_splits import (
     load_splits,
     read_labelled,
     read_unlabelled,
+)
+from reformer.tasks.documents.answer import DocumentAnswer, as_json
+from reformer.tasks.documents.prediction import (
+    Packed,
+    Reading,
+    character_reading,
+    evaluate,
+    predict,
+    predict_encoded,
+    reading,
+    review,
+    review_answers,
+    unpacked,
 )
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 
@@ -65,24 +78,6 @@ class DocumentRecipe(Recipe, frozen=True):
     """Recipe of a task over labelled documents."""
 
     data: DocumentDataRecipe
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentAnswer:
-    """Prediction for one document: its entities, or its class with every class's probability."""
-
-    spans: tuple[Span, ...] | None = None
-    label: str | None = None
-    scores: dict[str, float] | None = None
-
-    def of_types(self, types: Sequence[str] | None) -> "DocumentAnswer":
-        """Without the entities of other types; all of them if None."""
-        return self if self.spans is None else replace(self, spans=spans_of_types(self.spans, types))
-
-
-def spans_of_types(spans: Iterable[Span], types: Sequence[str] | None) -> tuple[Span, ...]:
-    """The spans of these types; all of them if None."""
-    return tuple(span for span in spans if types is None or span.label in types)
 
 
 WIDE = frozenset({"wide_sizes", "wide_reads", "wide_rows", "wide_dropout"})
@@ -104,19 +99,26 @@ class DocumentTask(PredictingTask):
 
     recipe_type = DocumentRecipe
     predict_options = frozenset(
-        {"format", "encoding", "header", "text_column", "label_column", "split", "text", "columns"}
+        {"format", "encoding", "header", "text_column", "label_column", "split", "text", "columns", "min_confidence"}
     )
 
     def predict(
         self, run: "Run[DocumentTask]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
+        with_text, with_scores = options.text is not False, options.scores is not False
         for document, answer in predict(run, read_unlabelled(files, run.recipe.data, options, on_error), on_error):
-            yield as_json(document, answer, with_text=options.text is not False)
+            kept = answer if options.min_confidence is None else answer.at_least(options.min_confidence)
+            yield as_json(document, kept, with_text=with_text, with_scores=with_scores)
 
     def evaluate(self, run: "Run[DocumentTask]", source: str, options: PredictOptions) -> dict[str, int | float]:
+        return evaluate(run, self._labelled(run, source, options))
+
+    def review(self, run: "Run[DocumentTask]", source: str, options: PredictOptions) -> Review:
+        return review(run, self._labelled(run, source, options))
+
+    def _labelled(self, run: "Run[DocumentTask]", source: str, options: PredictOptions) -> Iterable[Document]:
         recipe = run.recipe.data
-        documents = read_labelled(source, recipe, options)
-        return evaluate(run, joined(documents, recipe))
+        return joined(read_labelled(source, recipe, options), recipe)
 
     def load_data(self, recipe: DocumentRecipe, start: PretrainedStart | None = None) -> "DocumentData":
         return DocumentData(self, recipe, start)
@@ -151,6 +153,47 @@ class DocumentTask(PredictingTask):
     ) -> DocumentAnswer:
         """The answer that one document's logits mean; they have no padding."""
 
+    def answers(
+        self,
+        model: Any,
+        output: Any,
+        real: Bool[Tensor, "batch length"],
+        texts: Sequence[Reading],
+        labels: Sequence[str],
+    ) -> list[DocumentAnswer]:
+        """The answers to a batch of texts, with their probabilities before calibration.
+
+        Args:
+            output: of the model's forward pass.
+            real: True for the tokens or characters of the texts.
+        """
+        rows = output.logits.float().cpu().numpy()
+        return [self.answer(row, offsets, text, labels) for row, (offsets, text) in zip(rows, texts, strict=True)]
+
+    @abstractmethod
+    def new_review(self, run: "Run[Any]") -> Review:
+        """An empty review of answers."""
+
+    @abstractmethod
+    def count_in_review(self, review: Review, answer: DocumentAnswer, document: Document) -> None:
+        """Count one answer against the labels of its document, for the report."""
+
+    def warnings(self, documents: Iterable[Document], recipe: Any) -> Iterator[str]:
+        """Lines about training documents that may not be meant as they are read."""
+        yield from ()
+
+    def data_weights(self, examples: Examples, recipe: Any) -> Float[Tensor, "2 labels"] | None:
+        """What the loss of a sequence without and with each label counts; None where all count alike."""
+        return None
+
+    def sampling_groups(self, examples: Examples, recipe: Any) -> Int[np.ndarray, " examples"] | None:
+        """The group of each example where every group is to be drawn equally often; None where all examples are."""
+        return None
+
+    def calibrated_on(self, reviewed: Review) -> Calibration:
+        """The calibration that is best for the answers on the validation part."""
+        return reviewed.fit()
+
     @abstractmethod
     def fit_classical(self, splits: Splits, labels: Sequence[str], recipe: Any) -> ClassicalModel:
         """The task's classical method, fitted in about a minute at most to the training documents."""
@@ -180,10 +223,6 @@ class DocumentTask(PredictingTask):
         return logits.argmax(-1)
 
 
-Packed = tuple[Document, Int[np.ndarray, " length"], Int[np.ndarray, "length 2"]]
-"""A document, its token ids and their offsets, in a few bytes a token where an `Encoded` has a tuple a token."""
-
-
 class DocumentData(TaskData[Examples]):
     """Documents of a document task, tokenised, with their label ids.
 
@@ -201,14 +240,19 @@ class DocumentData(TaskData[Examples]):
         )
         self._label_ids = {label: index for index, label in enumerate(self._labels)}
         self.config = make_config(
-            recipe, self._tokenizer, start, id2label=dict(enumerate(self._labels)), label2id=dict(self._label_ids)
+            recipe,
+            self._tokenizer,
+            start,
+            id2label=dict(enumerate(self._labels)),
+            label2id=dict(self._label_ids),
+            **task.model_fields,
         )
         self._characters = character_reading(task, self.config, self._tokenizer)
         self.train = self._examples(self._splits.train)
         self._augment = task.augmentation(self.train, self._labels, recipe.training)
         self.validation = self._examples(self._splits.validation)
         # Used at the end but checked now: an unknown label must not cost a whole run.
-        test = encode(self._splits.test, self._tokenizer, **_reading(self.config))
+        test = encode(self._splits.test, self._tokenizer, **reading(self.config))
         self._test = [packed for encoded in test if (packed := self._packed(encoded)) is not None]
         self._bad.raise_all()
 
@@ -240,7 +284,19 @@ class DocumentData(TaskData[Examples]):
         return float(outputs.loss), int((labels >= 0).sum())
 
     def test_metrics(self, run: Run[DocumentTask]) -> dict[str, int | float] | None:
-        return _evaluate(run, _predict(run, map(_unpacked, self._test))) if self._test else None
+        reviewed = self._review_test(run)
+        return None if reviewed is None else dict(reviewed.metrics)
+
+    def review(self, run: Run[DocumentTask]) -> Reviewed:
+        answered = list(predict(replace(run, calibration=Calibration()), self._splits.validation))
+        calibration = self._task.calibrated_on(review_answers(run, answered))
+        calibrated = ((document, answer.calibrated(calibration)) for document, answer in answered)
+        parts = {"validation": review_answers(run, calibrated)}
+        test = self._review_test(replace(run, calibration=calibration))
+        return Reviewed(calibration, parts if test is None else parts | {"test": test})
+
+    def _review_test(self, run: Run[DocumentTask]) -> Review | None:
+        return review_answers(run, predict_encoded(run, map(unpacked, self._test))) if self._test else None
 
     def baseline(self) -> Baseline:
         model = self._task.fit_classical(self._splits, self._labels, self._whole_recipe)
@@ -262,16 +318,27 @@ class DocumentData(TaskData[Examples]):
 
         splits = self._splits
         test = size(splits.test) if splits.test else None
-        return describe_splits(train=size(splits.train), validation=size(splits.validation), test=test)
+        yield from describe_splits(train=size(splits.train), validation=size(splits.validation), test=test)
+        for line in self._task.warnings(splits.train, self._whole_recipe):
+            yield f"warning: {line}"
+
+    def weigh_loss(self, model: Any) -> None:
+        weights = self._task.data_weights(self.train, self._recipe)
+        if weights is not None:
+            model.class_weights = weights.to(model.device)
+
+    def chosen(self, dataset: Examples) -> Int[np.ndarray, " chosen"] | None:
+        groups = self._task.sampling_groups(dataset, self._recipe)
+        return None if groups is None else balanced(groups)
 
     def cautions(self) -> Iterator[str]:
         yield from self._splits.cautions
         yield from self._bad.cautions()
 
     def _examples(self, documents: list[Document]) -> Examples:
-        reading = _reading(self.config)
+        how = reading(self.config)
         return Examples(
-            documents, self._tokenizer, self._target, characters=self._characters, on_error=self._bad, **reading
+            documents, self._tokenizer, self._target, characters=self._characters, on_error=self._bad, **how
         )
 
     def _target(self, document: Document, offsets: Offsets) -> Int[np.ndarray, "..."]:
@@ -286,110 +353,3 @@ class DocumentData(TaskData[Examples]):
             self._bad(error)
             return None
         return encoded.document, encoded.ids, np.array(encoded.offsets, dtype=np.int32)
-
-
-def _reading(config: Any) -> dict[str, Any]:
-    """How a model reads texts, as arguments of `encode`."""
-    return {"longest": config.max_position_embeddings, "special_tokens": config.special_tokens}
-
-
-def character_reading(task: DocumentTask, config: Any, tokenizer: PreTrainedTokenizerFast) -> CharacterTokens | None:
-    """How the characters of a text lie in its tokens, where the task's model labels characters."""
-    labels_characters = "classifier_reads" in task.model_options and config.classifier_reads == "characters"
-    return CharacterTokens(tokenizer) if labels_characters else None
-
-
-def _unpacked(packed: Packed) -> Encoded:
-    document, ids, offsets = packed
-    return Encoded(document, ids, [(start, end) for start, end in offsets.tolist()])
-
-
-def predict(
-    run: Run[DocumentTask],
-    documents: Iterable[Document],
-    on_error: OnError = raise_error,
-    *,
-    batch_tokens: int = BATCH_TOKENS,
-) -> Iterator[tuple[Document, DocumentAnswer]]:
-    """Each document with the model's answer, in the documents' order.
-
-    No text is cut: a document goes through the model in one pass. However many documents there are, only a few
-    thousand tokens' worth of them, or one long one, are held at a time. A document that the model cannot take (no
-    token, or more than its maximum) goes to `on_error` as its error and the next one is read; without `on_error`
-    it is raised.
-    """
-    sequences = encode(documents, run.tokenizer, **_reading(run.model.config))
-    return _predict(run, sequences, on_error, batch_tokens)
-
-
-def _predict(
-    run: Run[DocumentTask],
-    sequences: Iterable[Encoded | DataError],
-    on_error: OnError = raise_error,
-    batch_tokens: int = BATCH_TOKENS,
-) -> Iterator[tuple[Document, DocumentAnswer]]:
-    labels, types = run.labels, run.task.entity_types(run.recipe)
-    characters = character_reading(run.task, run.model.config, run.tokenizer)
-
-    def answer_batch(batch: Sequence[Encoded]) -> list[DocumentAnswer]:
-        inputs = pad([encoded.ids for encoded in batch], run.model.config.pad_token_id)
-        if characters is not None:
-            inputs |= pad_character_rows([characters(each.document.text, each.offsets) for each in batch])
-        with torch.inference_mode():
-            logits = run.model(**to_device(inputs, run.model.device)).logits
-        rows = logits.float().cpu().numpy()
-        return [
-            _answer(run.task, row, encoded, labels, characters is not None).of_types(types)
-            for encoded, row in zip(batch, rows, strict=True)
-        ]
-
-    for encoded, answer in in_order(sequences, answer_batch, batch_tokens=batch_tokens, on_error=on_error):
-        yield encoded.document, answer
-
-
-def _answer(
-    task: DocumentTask, row: Float[np.ndarray, "..."], encoded: Encoded, labels: Sequence[str], of_characters: bool
-) -> DocumentAnswer:
-    offsets = character_offsets(encoded.document.text) if of_characters else encoded.offsets
-    # A row of a token task has logits for each token or character; those behind the document are padding's.
-    outputs = row[: len(offsets)] if row.ndim == 2 else row
-    return task.answer(outputs, offsets, encoded.document.text, labels)
-
-
-def evaluate(run: Run[DocumentTask], documents: Iterable[Document]) -> dict[str, int | float]:
-    """The metrics of the model on labelled documents, by characters, in constant memory.
-
-    Raises:
-        DataError: a document without a label, with one that the model does not know, or too long for it.
-    """
-    return _evaluate(run, predict(run, documents))
-
-
-def _evaluate(run: Run[DocumentTask], answers: Iterable[tuple[Document, DocumentAnswer]]) -> dict[str, int | float]:
-    metric = run.task.new_metric(run.labels, run.recipe.training)
-    documents = characters = 0
-    for document, answer in answers:
-        run.task.count(metric, answer, document)
-        documents += 1
-        characters += len(document.text)
-    return {"documents": documents, "characters": characters, **metric.result()}
-
-
-def as_json(document: Document, answer: DocumentAnswer, *, with_text: bool = True) -> dict[str, Any]:
-    """A document's answer as an object for JSON: `text[start:end]` of each span is its entity, exactly."""
-    record: dict[str, Any] = {"id": document.id}
-    if with_text:
-        record["text"] = document.text
-    if answer.spans is not None:
-        record["spans"] = [
-            {
-                "start": span.start,
-                "end": span.end,
-                "label": span.label,
-                "text": document.text[span.start : span.end],
-            }
-            for span in answer.spans
-        ]
-    if answer.label is not None:
-        record |= {"label": answer.label, "scores": answer.scores}
-    return record

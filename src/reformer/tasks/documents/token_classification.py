@@ -1,11 +1,11 @@
 """Token classification: entities in a text."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
@@ -14,23 +14,22 @@ from reformer.baselines.ngram_classifier import code_points
 from reformer.baselines.ngram_tagger import MissingPackageError, NgramTagger
 from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, label_id, token_tags
 from reformer.data.batching.encoding import Augmentation, Example, Examples, Offsets, character_offsets, padded
+from reformer.data.labels import TaggedSpan, tagged_spans
 from reformer.data.spans import SpanReading, column_names
 from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.metrics.classification import EntityMetric
+from reformer.metrics.review import Review
 from reformer.models import ReformerForTokenClassification
 from reformer.recipe import Fraction, TrainingRecipe
-from reformer.tasks.base import NoBaselineError
+from reformer.tasks.base import NoBaselineError, Run
 from reformer.tasks.document_splits import Splits
+from reformer.tasks.documents.answer import DocumentAnswer
+from reformer.tasks.documents.confidence import scored_spans
+from reformer.tasks.documents.prediction import Reading
 from reformer.tasks.documents.recombination import Recombination
-from reformer.tasks.documents.task import (
-    WIDE,
-    ClassicalModel,
-    DocumentAnswer,
-    DocumentDataRecipe,
-    DocumentRecipe,
-    DocumentTask,
-)
+from reformer.tasks.documents.review import OUTSIDE, review_spans
+from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentDataRecipe, DocumentRecipe, DocumentTask
 from reformer.tasks.documents.viterbi import best_tags
 
 
@@ -170,11 +169,40 @@ class TokenClassification(DocumentTask):
             label_id(span.label, metric.known, document.source)
         metric.update_spans(answer.spans, true)
 
+    def new_review(self, run: Run[Any]) -> Review:
+        types = self.new_metric(run.labels, run.recipe.training).types
+        return Review(types, OUTSIDE, counts_others=self.entity_types(run.recipe) is None)
+
+    def count_in_review(self, review: Review, answer: DocumentAnswer, document: Document) -> None:
+        assert answer.spans is not None
+        review_spans(review, document, answer.spans, self._spans(document))
+
     def answer(
         self, logits: Float[np.ndarray, "length labels"], offsets: Offsets, text: str, labels: Sequence[str]
     ) -> DocumentAnswer:
+        return DocumentAnswer(spans=tuple(each.span for each in self._tagged(logits, offsets, text, labels)))
+
+    def answers(
+        self,
+        model: ReformerForTokenClassification,
+        output: Any,
+        real: Bool[Tensor, "batch length"],
+        texts: Sequence[Reading],
+        labels: Sequence[str],
+    ) -> list[DocumentAnswer]:
+        rows = output.logits.float().cpu().numpy()
+        # Behind a document, a row has logits of padding.
+        found = [
+            self._tagged(row[: len(offsets)], offsets, text, labels)
+            for row, (offsets, text) in zip(rows, texts, strict=True)
+        ]
+        return [DocumentAnswer(spans=spans) for spans in scored_spans(model, output, real, found, labels)]
+
+    def _tagged(
+        self, logits: Float[np.ndarray, "length labels"], offsets: Offsets, text: str, labels: Sequence[str]
+    ) -> list[TaggedSpan]:
         tags = [labels[int(tag)] for tag in self.predicted_ids(logits, labels)]
-        return DocumentAnswer(spans=tuple(decode_spans(tags, offsets, text)))
+        return tagged_spans(tags, offsets, text)
 
     def predicted_ids(
         self, logits: Float[np.ndarray, "length labels"], labels: Sequence[str]

@@ -1,6 +1,7 @@
 """Image classification: one label for an image, from its pixels."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ from torch.utils.data import Dataset
 
 from reformer.baselines.logistic import LogisticClassifier
 from reformer.data import DataError, Image, label_id
+from reformer.data.batching.token_batches import balanced
 from reformer.data.errors import OnError, raise_error
 from reformer.metrics.classification import ClassMetric
+from reformer.metrics.review import Mistake, Review
 from reformer.models import ReformerForImageClassification
-from reformer.tasks.base import Baseline, PredictOptions, Run, TaskData, outputs_with_summed_loss
+from reformer.tasks.balance import BalancedTrainingRecipe, balanced_weights
+from reformer.tasks.base import Baseline, PredictOptions, Reviewed, Run, TaskData, outputs_with_summed_loss
 from reformer.tasks.images.task import (
     MAX_IMAGES,
     ImageRecipe,
@@ -32,18 +36,25 @@ from reformer.tasks.images.task import (
 from reformer.tasks.model_setup import PretrainedStart, make_config
 
 
+class ImageClassRecipe(ImageRecipe, frozen=True):
+    """Recipe of image classification."""
+
+    training: BalancedTrainingRecipe
+
+
 class ImageClassification(ImageTask):
     """One label for an image."""
 
+    recipe_type = ImageClassRecipe
     head = ReformerForImageClassification
     best_metric = "accuracy"
     model_options = frozenset({"classifier_pooling"})
     processor_file = None
-    predict_options = frozenset({"label_column", "split"})
+    predict_options = frozenset({"label_column", "split", "min_confidence", "scores"})
     source = "index:digits"
     column = "label"
 
-    def load_data(self, recipe: ImageRecipe, start: PretrainedStart | None = None) -> "ImageData":
+    def load_data(self, recipe: ImageClassRecipe, start: PretrainedStart | None = None) -> "ImageData":
         return ImageData(self, recipe, start)
 
     def load_processor(self, folder: Any) -> None:
@@ -53,11 +64,17 @@ class ImageClassification(ImageTask):
         self, run: "Run[ImageClassification]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[dict[str, Any]]:
         for image, probabilities in _classify(run, read_all(files, on_error), on_error):
-            scores = dict(zip(run.labels, probabilities.tolist(), strict=True))
-            yield {"id": image.id, "label": max(scores, key=scores.__getitem__), "scores": scores}
+            scores = dict(zip(run.labels, run.calibration.of_each(probabilities).tolist(), strict=True))
+            label = max(scores, key=scores.__getitem__)
+            sure = options.min_confidence is None or scores[label] >= options.min_confidence
+            answer = {"id": image.id, "label": label if sure else None, "score": scores[label]}
+            yield answer if options.scores is False else answer | {"scores": scores}
 
     def evaluate(self, run: "Run[ImageClassification]", source: str, options: PredictOptions) -> dict[str, int | float]:
         return evaluate_images(run, self.labelled(run, source, options))
+
+    def review(self, run: "Run[ImageClassification]", source: str, options: PredictOptions) -> Review:
+        return review_images(run, _classify(run, self.labelled(run, source, options)))
 
 
 class ImageSet(Dataset[tuple[np.ndarray, int]]):
@@ -66,6 +83,11 @@ class ImageSet(Dataset[tuple[np.ndarray, int]]):
     def __init__(self, images: Sequence[Image], label_ids: dict[str, int]) -> None:
         self._pixels = [image.pixels for image in images]
         self._labels = [label_id(_label(image), label_ids, image.source) for image in images]
+
+    @property
+    def labels(self) -> Int[np.ndarray, " images"]:
+        """The id of each image's label."""
+        return np.array(self._labels)
 
     def __len__(self) -> int:
         return len(self._pixels)
@@ -81,8 +103,8 @@ class ImageData(TaskData[ImageSet]):
         DataError: an image that cannot be read, has no label, or is not as large as the first.
     """
 
-    def __init__(self, task: ImageTask, recipe: ImageRecipe, start: PretrainedStart | None = None) -> None:
-        self._parts = task.parts(recipe)
+    def __init__(self, task: ImageTask, recipe: ImageClassRecipe, start: PretrainedStart | None = None) -> None:
+        self._parts, self._balance = task.parts(recipe), recipe.training
         self._labels = sorted({_label(image) for image in self._parts["train"]})
         if len(self._labels) < 2:
             raise DataError(recipe.data.train, None, f"every image has the label {self._labels}", "give two at least")
@@ -115,6 +137,22 @@ class ImageData(TaskData[ImageSet]):
         metric.update(outputs.logits.float().argmax(-1).cpu().numpy(), batch["labels"].cpu().numpy())
         return float(outputs.loss), len(batch["labels"])
 
+    def weigh_loss(self, model: Any) -> None:
+        if self._balance.class_weights is not None:
+            model.class_weights = balanced_weights(self.train.labels).to(model.device)
+
+    def chosen(self, dataset: ImageSet) -> Int[np.ndarray, " chosen"] | None:
+        return None if self._balance.sampling is None else balanced(dataset.labels)
+
+    def review(self, run: Run[ImageClassification]) -> Reviewed:
+        answered = list(_classify(run, self._parts["validation"]))
+        calibration = review_images(run, answered).fit()
+        run = replace(run, calibration=calibration)
+        parts = {"validation": review_images(run, answered)}
+        if self._parts["test"]:
+            parts["test"] = review_images(run, _classify(run, self._parts["test"]))
+        return Reviewed(calibration, parts)
+
     def test_metrics(self, run: Run[ImageClassification]) -> dict[str, int | float] | None:
         return evaluate_images(run, self._parts["test"]) if self._parts["test"] else None
 
@@ -144,14 +182,31 @@ class ImageData(TaskData[ImageSet]):
 
 def evaluate_images(run: Run[ImageClassification], images: Iterable[Image]) -> dict[str, int | float]:
     """The metrics of a run on labelled images."""
-    metric = ClassMetric(run.labels)
+    return dict(review_images(run, _classify(run, images)).metrics)
+
+
+def review_images(
+    run: Run[ImageClassification], answers: Iterable[tuple[Image, Float[np.ndarray, " labels"]]]
+) -> Review:
+    """The review of answers to labelled images, with their metrics.
+
+    Args:
+        answers: each image with the probability of each label before calibration.
+    """
+    metric, review = ClassMetric(run.labels), Review(run.labels)
     ids = {label: number for number, label in enumerate(run.labels)}
     count = 0
-    for image, probabilities in _classify(run, images):
-        label = label_id(_label(image), ids, image.source)
-        metric.update(np.array([probabilities.argmax()]), np.array([label]))
+    for image, probabilities in answers:
+        right, scores = label_id(_label(image), ids, image.source), run.calibration.of_each(probabilities)
+        given = int(scores.argmax())
+        metric.update(np.array([given]), np.array([right]))
+        review.add_class(scores.tolist(), given, right)
+        if given != right:
+            names = run.labels[right], run.labels[given]
+            review.add_mistake(Mistake("wrong class", image.id, "", "", "", *names, float(scores[given])))
         count += 1
-    return {"images": count, **metric.result()}
+    review.metrics = {"images": count, **metric.result()}
+    return review
 
 
 def _classify(
@@ -160,7 +215,7 @@ def _classify(
     """Each image with the probability of each label."""
     for group, pixels in batches(run, images, on_error):
         with torch.inference_mode():
-            probabilities = run.model(pixel_values=pixels).logits.float().softmax(-1).cpu().numpy()
+            probabilities = run.model(pixel_values=pixels).logits.double().softmax(-1).cpu().numpy()
         yield from zip(group, probabilities, strict=True)
 
 

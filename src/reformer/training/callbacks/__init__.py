@@ -1,5 +1,7 @@
 """Callbacks of a run, built from its recipe."""
 
+from collections.abc import Callable
+
 from rich.console import Console
 from transformers import PreTrainedModel
 
@@ -26,6 +28,7 @@ def build_callbacks(
     console: Console,
     checkpoint: str | None,
     evaluation_batches: int,
+    standstill: Callable[[], str | None],
 ) -> list[ReportingCallback]:
     """The callbacks that the recipe asks for, in the order in which they act.
 
@@ -34,6 +37,7 @@ def build_callbacks(
         console: for progress and notes.
         checkpoint: the folder of the checkpoint that the run resumes from, if any.
         evaluation_batches: of one evaluation.
+        standstill: what the last evaluation has seen where nothing was found.
 
     Raises:
         ReformerError: the model does not allow one of them.
@@ -49,4 +53,5 @@ def build_callbacks(
         callbacks.append(GradualUnfreezing(model, task.best_metric, task.greater_is_better, console))
     if chosen.ema_decay is not None:
         callbacks.append(WeightAverage(model, chosen.ema_decay, checkpoint))
-    return [*callbacks, FreedMemory(model, console), Progress(console, schedule, task, data, evaluation_batches)]
+    progress = Progress(console, schedule, task, data, evaluation_batches, standstill)
+    return [*callbacks, FreedMemory(model, console), progress]

@@ -7,17 +7,18 @@ import transformers
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 CONSTANT = "eval_constant_predictions"
-"""Metric of an evaluation: 1 if the model gave the same answer everywhere, 0 if not; absent where that says nothing."""
+"""Metric of an evaluation: 1 if the model gave the same answer everywhere or found nothing, 0 if not; absent where that
+says nothing."""
 
 
 class EarlyStoppingCallback(transformers.EarlyStoppingCallback):
     """Ends a run after so many evaluations without a better score.
 
-    Those do not count in which every prediction is the same while the loss is lower than ever: at first a classifier
-    learns how frequent each class is, and answers with the most frequent one. Its score stands still then, and its
-    loss falls. Nor is the score before the first step one to be better than: a wide part has it, and what learns beside
-    it takes a while to add to it. The class has the name that transformers gives its own, by which a checkpoint finds
-    it.
+    Those do not count in which every prediction is the same, or no entity is found, while the loss is lower than ever:
+    at first a classifier learns how frequent each class is, and answers with the most frequent one. Its score stands
+    still then, and its loss falls. Nor is the score before the first step one to be better than: a wide part has it,
+    and what learns beside it takes a while to add to it. The class has the name that transformers gives its own, by
+    which a checkpoint finds it.
     """
 
     def __init__(self, early_stopping_patience: int = 1, early_stopping_threshold: float | None = 0.0) -> None:

@@ -1,5 +1,6 @@
 """Gradual unfreezing: layers begin to learn one after the other, from the top, while the score improves."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -9,6 +10,7 @@ from reformer.errors import ReformerError
 from reformer.finetuning import freeze_all_but_top, layers
 from reformer.terminal import say
 from reformer.training.callbacks.base import ReportingCallback
+from reformer.training.callbacks.early_stopping import CONSTANT
 
 # A single evaluation without a gain may be chance.
 PATIENCE = 2
@@ -35,6 +37,7 @@ class GradualUnfreezing(ReportingCallback):
         self._count = len(layers(model))
         self._best = float("-inf")
         self._open, self._stale, self._chosen = 0, 0, 0
+        self._lowest_loss = float("inf")
 
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Number of layers, from the top, that had learned by the best evaluation, and whether the embeddings had."""
@@ -49,7 +52,7 @@ class GradualUnfreezing(ReportingCallback):
             raise ReformerError('finetune.freeze = "auto" runs in one process; say which layers to freeze')
         for entry in state.log_history:
             if self._metric in entry:
-                self._take(entry[self._metric])
+                self._take(entry)
         freeze_all_but_top(self._model, self._open)
 
     def on_evaluate(
@@ -62,7 +65,7 @@ class GradualUnfreezing(ReportingCallback):
     ) -> None:
         assert metrics is not None
         before = self._open
-        self._take(metrics[self._metric])
+        self._take(metrics)
         if self._open > before:
             freeze_all_but_top(self._model, self._open)
             part = "embeddings" if self._open > self._count else f"layer {self._count - self._open}"
@@ -70,10 +73,13 @@ class GradualUnfreezing(ReportingCallback):
         if self._stale == PATIENCE:
             control.should_training_stop = True
 
-    def _take(self, score: float) -> None:
-        score *= self._sign
+    def _take(self, metrics: Mapping[str, Any]) -> None:
+        score = metrics[self._metric] * self._sign
+        falls = metrics["eval_loss"] < self._lowest_loss
+        self._lowest_loss = min(self._lowest_loss, metrics["eval_loss"])
         if score > self._best:
             self._best, self._stale, self._chosen = score, 0, self._open
             self._open = min(self._open + 1, self._count + 1)
-        else:
+        elif not (metrics.get(CONSTANT) and falls):
+            # A score stands still, too, before the first entity is found.
             self._stale += 1

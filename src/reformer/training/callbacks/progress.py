@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -28,9 +29,19 @@ class Progress(ReportingCallback):
         task: whose score is shown.
         data: how a loss is shown.
         evaluation_batches: of one evaluation, for the estimate of a run that is bounded in steps.
+        standstill: what the last evaluation has seen where nothing was found; None elsewhere.
     """
 
-    def __init__(self, console: Console, schedule: Schedule, task: Task, data: TaskData, evaluation_batches: int):
+    def __init__(
+        self,
+        console: Console,
+        schedule: Schedule,
+        task: Task,
+        data: TaskData,
+        evaluation_batches: int,
+        standstill: Callable[[], str | None],
+    ):
+        self._standstill, self._lowest_loss = standstill, math.inf
         self._console, self._schedule, self._task, self._data = console, schedule, task, data
         self._evaluation_batches = evaluation_batches
         self._bar = ProgressBar(
@@ -53,6 +64,8 @@ class Progress(ReportingCallback):
     ) -> None:
         self._tokens, self._since = state.num_input_tokens_seen, time.perf_counter()
         self._begun_at = state.global_step
+        losses = (entry["eval_loss"] for entry in state.log_history if "eval_loss" in entry)
+        self._lowest_loss = min(losses, default=math.inf)
         if state.best_metric is not None:
             self._score = state.best_metric
         if self._console.is_terminal:
@@ -126,6 +139,18 @@ class Progress(ReportingCallback):
         # The estimate counts steps alone.
         self._counted_from = None
         self._print(f"{self._line(state)}  measured{'  best so far' if best else ''}")
+        self._say_standstill(state.global_step, metrics["eval_loss"])
+
+    def _say_standstill(self, step: int, loss: float) -> None:
+        seen, falls = self._standstill(), loss < self._lowest_loss
+        self._lowest_loss = min(self._lowest_loss, loss)
+        if seen is not None and step:
+            remedy = (
+                "the loss still falls: train longer"
+                if falls
+                else "the loss falls no more: try another training.learning_rate, and look at the labels"
+            )
+            self._print(f"note: {seen} after {step:,} steps; {remedy}")
 
     def _line(self, state: TrainerState) -> str:
         score = "" if math.isnan(self._score) else f"  {self._task.best_metric} {self._score:.4f}"

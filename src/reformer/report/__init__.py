@@ -1,0 +1,1 @@
+"""Report of a model's answers as a page for people."""

@@ -1,0 +1,81 @@
+"""Page of a report: scores, confusions and mistakes of a model in one HTML file that needs no other."""
+
+import base64
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from reformer.metrics.calibration import Calibration
+from reformer.metrics.review import MOST_MISTAKES, Review
+
+MOST_CLASSES = 40
+"""Classes of a table of confusions: the most frequent ones."""
+
+
+def report_page(
+    title: str,
+    parts: Mapping[str, Review],
+    calibration: Calibration,
+    *,
+    curve: bytes | None = None,
+    floor: Mapping[str, Any] | None = None,
+) -> bytes:
+    """The page as UTF-8.
+
+    Every text in it is escaped, its links and scripts are none, and a policy in it forbids the browser to fetch any.
+
+    Args:
+        parts: reviews of parts of the data, by their names, the most telling one last: its mistakes are listed.
+        curve: a picture of the run, as PNG.
+        floor: the classical method and its scores, as in `metrics.json`.
+    """
+    told = {
+        name: {
+            "review": review,
+            "classes": sorted(review.class_scores(), key=lambda scores: -scores.support),
+            "confusions": confusions(review),
+            "calibration": review.calibration_metrics(calibration),
+        }
+        for name, review in parts.items()
+    }
+    page = _template().render(
+        title=title,
+        parts=told,
+        last=list(parts)[-1],
+        calibration=calibration,
+        curve=None if curve is None else base64.b64encode(curve).decode("ascii"),
+        floor=floor,
+        most_mistakes=MOST_MISTAKES,
+    )
+    # Names of files can hold bytes that are no UTF-8.
+    return page.encode("utf-8", "backslashreplace")
+
+
+def confusions(review: Review) -> dict[str, Any] | None:
+    """The table of the most frequent classes, each cell with its share of the row; None where nothing was counted."""
+    counts = review.confusions
+    if not counts.any():
+        return None
+    frequent = counts.sum(axis=1) + counts.sum(axis=0)
+    chosen = sorted(range(len(counts)), key=lambda number: -frequent[number])[:MOST_CLASSES]
+    # What is beside all classes stands last.
+    chosen.sort(key=lambda number: number >= len(review.names))
+    names = review.axis
+    rows = []
+    for true in chosen:
+        total = max(int(counts[true].sum()), 1)
+        cells = [
+            {"count": int(counts[true, given]), "share": float(counts[true, given] / total), "right": true == given}
+            for given in chosen
+        ]
+        rows.append({"name": names[true], "cells": cells})
+    return {"names": [names[number] for number in chosen], "rows": rows, "left_out": len(counts) - len(chosen)}
+
+
+@cache
+def _template() -> Template:
+    loader = PackageLoader("reformer.report", package_path=".")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return environment.get_template("report.html")

@@ -1,0 +1,92 @@
+"""Probability of each predicted entity: that of all sequences of tags that are read as it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from reformer.data import Span
+from reformer.data.labels import TaggedSpan
+from reformer.models import ReformerForTokenClassification
+
+PORTION = 1 << 22
+"""Labels of tokens of segments that are held at a time."""
+
+
+def scored_spans(
+    model: ReformerForTokenClassification,
+    output: Any,
+    real: Bool[Tensor, "batch length"],
+    found: Sequence[Sequence[TaggedSpan]],
+    labels: Sequence[str],
+) -> list[tuple[Span, ...]]:
+    """The entities of each row of a batch, with their probabilities before calibration (`docs/math.md`, 51).
+
+    Args:
+        output: of the forward pass in which they were found.
+        real: True for the tokens or characters of the texts.
+        labels: the names of the tags.
+    """
+    numbered = [(row, tagged) for row, spans in enumerate(found) for tagged in spans]
+    follows = torch.tensor([[_may_follow(before, label) for label in labels] for before in labels]).to(real.device)
+    first = torch.tensor([not label.startswith("I-") for label in labels]).to(real.device)
+    scores = [0.0] * len(numbered)
+    for numbers in _portions([_last(tagged) - tagged.tokens[0] + 1 for _, tagged in numbered], len(labels)):
+        segments = _segments([numbered[number] for number in numbers], labels)
+        on_device = {name: value.to(real.device) for name, value in segments.items()}
+        logarithms = model.segment_log_probability(output, real, follows, first, **on_device)
+        for number, score in zip(numbers, logarithms.exp().tolist(), strict=True):
+            scores[number] = score
+    left = iter(scores)
+    return [tuple(replace(tagged.span, score=next(left)) for tagged in spans) for spans in found]
+
+
+def _portions(lengths: Sequence[int], labels: int) -> Iterator[list[int]]:
+    """The numbers of segments, those of about one length together: one long one among many would make all as long."""
+    portion: list[int] = []
+    for number in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if portion and (len(portion) + 1) * lengths[number] * labels > PORTION:
+            yield portion
+            portion = []
+        portion.append(number)
+    if portion:
+        yield portion
+
+
+def _segments(numbered: Sequence[tuple[int, TaggedSpan]], labels: Sequence[str]) -> dict[str, Tensor]:
+    """The entities, each with the row it is in, as `chain_segment_log_probability` takes segments."""
+    ids = {label: number for number, label in enumerate(labels)}
+    sets = [_allowed(tagged, ids) for _, tagged in numbered]
+    allowed = torch.ones(len(sets), max(map(len, sets)), len(labels), dtype=torch.bool)
+    for place, each in zip(allowed, sets, strict=True):
+        place[: len(each)] = each
+    return {
+        "rows": torch.tensor([row for row, _ in numbered]),
+        "starts": torch.tensor([tagged.tokens[0] for _, tagged in numbered]),
+        "allowed": allowed,
+        "lengths": torch.tensor(list(map(len, sets))),
+    }
+
+
+def _last(tagged: TaggedSpan) -> int:
+    return tagged.tokens[-1] if tagged.following is None else tagged.following
+
+
+def _allowed(tagged: TaggedSpan, ids: dict[str, int]) -> Bool[Tensor, "tokens labels"]:
+    """The tags with which each token, from the entity's first to the one that ends it, is read as this entity."""
+    first, last = tagged.tokens[0], _last(tagged)
+    allowed = torch.ones(last - first + 1, len(ids), dtype=torch.bool)
+    begin, inside = ids[f"B-{tagged.span.label}"], ids[f"I-{tagged.span.label}"]
+    for token in tagged.tokens:
+        allowed[token - first] = False
+        allowed[token - first, begin if token == first else inside] = True
+    if tagged.following is not None:
+        allowed[-1, inside] = False
+    return allowed
+
+
+def _may_follow(before: str, label: str) -> bool:
+    return not label.startswith("I-") or before[2:] == label[2:]

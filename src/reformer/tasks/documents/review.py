@@ -1,0 +1,112 @@
+"""Review of answers to labelled documents: what is right, what is confused with what, and each mistake in its place."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from reformer.data import Document, Span
+from reformer.metrics.review import Mistake, Review
+
+CONTEXT = 30
+"""Characters of the text on each side of a mistake."""
+EXCERPT = 200
+"""Characters of a document with a wrong class."""
+OUTSIDE = "no entity"
+
+
+def review_spans(review: Review, document: Document, predicted: Iterable[Span], true: Iterable[Span]) -> None:
+    """Count a document's entities of the review's types, strictly: right are both ends and the type.
+
+    A true entity of another type is one that was missed, where the review counts these.
+    """
+    places = {name: number for number, name in enumerate(review.names)}
+    outside = len(places)
+    found = {(span.start, span.end): span for span in predicted if span.label in places}
+    known = {(span.start, span.end): span for span in true if span.label in places or review.counts_others}
+    for place, span in found.items():
+        gold = known.get(place)
+        right = gold == span
+        number = places[span.label]
+        review.counts[number] += (right, 1, 0)
+        review.confusions[outside if gold is None else places.get(gold.label, outside), number] += 1
+        if span.score is not None:
+            review.add_confidence((span.score, 1 - span.score), 0, 0 if right else 1)
+    for place, gold in known.items():
+        if gold.label in places:
+            review.counts[places[gold.label], 2] += 1
+            review.confusions[places[gold.label], outside] += place not in found
+    for mistake in _mistakes(document, found, known):
+        review.add_mistake(mistake)
+
+
+def _mistakes(
+    document: Document, found: dict[tuple[int, int], Span], known: dict[tuple[int, int], Span]
+) -> Iterator[Mistake]:
+    for place, span in found.items():
+        gold = known.get(place)
+        if gold == span:
+            continue
+        near = [gold] if gold is not None else [each for each in known.values() if _overlap(span, each)]
+        kind = "mistyped" if gold is not None else "other ends" if near else "invented"
+        yield _in_context(document, kind, span, _named(document, near, span), span.label)
+    for place, gold in known.items():
+        if place not in found and not any(_overlap(gold, each) for each in found.values()):
+            yield _in_context(document, "missed", gold, gold.label, OUTSIDE)
+
+
+def _overlap(first: Span, second: Span) -> bool:
+    return first.start < second.end and second.start < first.end
+
+
+def _named(document: Document, gold: Sequence[Span], span: Span) -> str:
+    """What is true at a predicted entity; with its text where that has other ends."""
+    if not gold:
+        return OUTSIDE
+    return ", ".join(
+        each.label
+        if (each.start, each.end) == (span.start, span.end)
+        else f"{each.label}: {document.text[each.start : each.end]}"
+        for each in gold
+    )
+
+
+def _in_context(document: Document, kind: str, span: Span, true: str, predicted: str) -> Mistake:
+    text = document.text
+    return Mistake(
+        kind=kind,
+        id=f"{document.id} {span.start}:{span.end}",
+        before=text[max(0, span.start - CONTEXT) : span.start],
+        text=text[span.start : span.end],
+        after=text[span.end : span.end + CONTEXT],
+        true=true,
+        predicted=predicted,
+        score=span.score,
+    )
+
+
+def review_class(review: Review, document: Document, scores: dict[str, float], predicted: str, true: str) -> None:
+    """Count a document's class."""
+    places = {name: number for number, name in enumerate(review.names)}
+    if true in places:
+        review.add_class([scores[name] for name in review.names], places[predicted], places[true])
+    if predicted != true:
+        review.add_mistake(_of_document(document, "wrong class", true, predicted, scores[predicted]))
+
+
+def review_labels(
+    review: Review, document: Document, scores: dict[str, float], predicted: Sequence[str], true: Sequence[str]
+) -> None:
+    """Count a document's labels, of which it may have several."""
+    for number, name in enumerate(review.names):
+        given, right = name in predicted, name in true
+        review.counts[number] += (given and right, given, right)
+        score = scores[name]
+        review.add_confidence((score, 1 - score), 0, 0 if right else 1, positive=given)
+        if given != right:
+            kind = "label too many" if given else "label missing"
+            told = ", ".join(true) or "none", ", ".join(predicted) or "none"
+            review.add_mistake(_of_document(document, f"{kind}: {name}", *told, score if given else 1 - score))
+
+
+def _of_document(document: Document, kind: str, true: str, predicted: str, score: float) -> Mistake:
+    text = document.text
+    after = " …" if len(text) > EXCERPT else ""
+    return Mistake(kind, document.id, "", text[:EXCERPT], after, true, predicted, score)
