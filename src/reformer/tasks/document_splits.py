@@ -176,7 +176,8 @@ def _held_out(documents: list[Document], recipe: TextDataRecipe, seed: int) -> t
 
 def label_names(document: Document) -> set[str]:
     """The class of a document and the types of its entities."""
-    return {span.label for span in document.spans or ()} | set(document.labels or ()) | ({document.label} - {None})
+    names = {span.label for span in document.spans or ()} | set(document.labels or ())
+    return names if document.label is None else names | {document.label}
 
 
 def _digest(document: Document) -> bytes:

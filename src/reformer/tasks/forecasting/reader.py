@@ -73,8 +73,8 @@ class SeriesReader:
         units: Float64[np.ndarray, " channels"] | None = None,
     ) -> dict[str, Tensor]:
         """Windows of equal lengths as a batch, in `units`: by default those of the run's channels."""
-        batch, units = stack(windows), torch.from_numpy(self.units if units is None else units)
-        return batch | {name: batch[name] / units for name in ("values", "labels") if name in batch}
+        batch, sizes = stack(windows), torch.from_numpy(self.units if units is None else units)
+        return batch | {name: batch[name] / sizes for name in ("values", "labels") if name in batch}
 
     @property
     def cadence(self) -> Cadence:

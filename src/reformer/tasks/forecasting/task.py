@@ -132,7 +132,7 @@ class Forecasting(PredictingTask):
         overwrite: bool,
     ) -> Iterator[dict[str, Any]]:
         window = self._all(run, series).window(len(series.dates))
-        known: list[bool] = np.isfinite(window["values"]).any(0).tolist()
+        known = [bool(np.isfinite(values).any()) for values in window["values"].T]
         for column in (column for column, some in zip(series.columns, known, strict=True) if not some):
             whose = "" if series.member is None else f" of {series.member!r}"
             told = f"the last {run.recipe.data.context_length:,} steps of the column {column!r}{whose} have no number"
