@@ -101,7 +101,9 @@ def test_the_metric_does_not_depend_on_how_documents_are_batched(tmp_path):
 
 
 def test_labels_are_not_read_and_texts_are_joined(tmp_path):
-    (tmp_path / "texts.csv").write_text("text\n" + "北京欢迎你\n" * 40, encoding="utf-8")
+    # Texts that are the same would be on one side of the split, all of them.
+    rows = [f"北京欢迎{chr(0x4E00 + number)}\n" for number in range(40)]
+    (tmp_path / "texts.csv").write_text("text\n" + "".join(rows), encoding="utf-8")
     tables = masked_recipe(tmp_path)
     tables["data"] = {"train": str(tmp_path / "texts.csv"), "max_length": 60}
     console = Console(record=True, width=200, file=io.StringIO())

@@ -9,7 +9,7 @@ from reformer.data.documents import Document
 from reformer.data.errors import DataError
 from reformer.data.formats.record import Asked, JsonFormat, RecordError, kind
 from reformer.data.formats.span_fields import label_name
-from reformer.data.formats.table import format_of
+from reformer.data.formats.table import JSON_FORMATS, format_of
 from reformer.data.labels import split_labels
 from reformer.data.readers._reading import Reading
 from reformer.data.readers._record import checked_document
@@ -132,6 +132,9 @@ def _document(
 ) -> Document | None:
     """The document of a record; None where its annotation does not count."""
     chosen = format or format_of(record, asked)
+    if isinstance(record, dict) and asked.text in record and record.keys() <= {asked.text, "id"}:
+        # Nothing is marked, which is the same in every format of objects.
+        chosen = JSON_FORMATS["jsonl"]
     if not chosen.matches(record, asked):
         if isinstance(record, dict):
             known = ", ".join(map(repr, record)) or "none"
