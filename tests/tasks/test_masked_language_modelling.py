@@ -108,7 +108,8 @@ def test_labels_are_not_read_and_texts_are_joined(tmp_path):
     tables["data"] = {"train": str(tmp_path / "texts.csv"), "max_length": 60}
     console = Console(record=True, width=200, file=io.StringIO())
     _train(tables, tmp_path / "run", console=console)
-    assert "learning from 3 documents" in console.export_text()
+    # 36 of them, 10 to a document.
+    assert "learning from 4 documents" in console.export_text()
 
 
 @pytest.mark.parametrize(
