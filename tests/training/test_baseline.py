@@ -66,7 +66,7 @@ def test_it_is_left_out_on_request(tables, tmp_path):
 
 def test_types_that_do_not_count_are_not_in_its_score(tmp_path):
     metrics, _ = _trained(ner_recipe(tmp_path, max_steps=1, entity_types=["LOC"]), tmp_path / "run")
-    assert [name for name in metrics["baseline"]["test"] if name.endswith("_f1")] == ["LOC_f1"]
+    assert [name for name in metrics["baseline"]["test"] if name.endswith("_f1")] == ["class/LOC_f1"]
     assert metrics["baseline"]["test"]["f1"] == 1
 
 

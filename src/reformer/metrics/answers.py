@@ -1,34 +1,41 @@
 """Exact match and F1 of answers to questions."""
 
 import re
+import string
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float64
 
-ARTICLES = frozenset({"a", "an", "the"})
 _UNSPACED = "[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
-# A letter or digit of a script that is written without spaces, or a word of another one.
-_TOKEN = re.compile(f"(?=[^\\W_]){_UNSPACED}|(?:(?!{_UNSPACED})[^\\W_])+")
+# A letter or digit of a script that is written without spaces.
+_CHARACTER = re.compile(f"(?=[^\\W_]){_UNSPACED}")
+_WIDE_PUNCTUATION = re.compile("[\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65·—…‘’“”]+")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
 def answer_tokens(text: str) -> list[str]:
-    """The tokens of an answer that are compared: Chinese characters one by one, other words, in lower case, without
-    English articles, punctuation and white space; the text itself where nothing else is in it.
+    """The tokens of an answer that are compared: as SQuAD's own scorer cuts them, words in lower case without
+    punctuation and English articles; Chinese characters one by one, without the punctuation of their script.
 
     >>> answer_tokens("The 2008 北京 Games!")
     ['2008', '北', '京', 'games']
     """
-    words = [word for word in _TOKEN.findall(text.casefold()) if word not in ARTICLES]
-    return words or [text] * bool(text)
+    plain = text.lower().translate(_PUNCTUATION)
+    if _CHARACTER.search(plain):
+        plain = _CHARACTER.sub(r" \g<0> ", _WIDE_PUNCTUATION.sub(" ", plain))
+    return _ARTICLES.sub(" ", plain).split()
 
 
 class AnswerMetric:
     """SQuAD's exact match and F1, kept as counts that add up over batches and processes.
 
-    Of several references the nearest counts. For a question without an answer, no answer is the right one.
-    Source: Rajpurkar et al. 2016 and 2018; for Chinese the tokens are characters, as Cui et al. 2019 have it.
+    Of several references the nearest counts; one in which no token is, such as "the", is none. For a question without
+    an answer, no answer is the right one.
+    Source: Rajpurkar et al. 2016 and 2018, whose scorer (version 2.0) gives the same; for Chinese the tokens are
+    characters, as Cui et al. 2019 have it.
     """
 
     def __init__(self) -> None:
@@ -38,7 +45,7 @@ class AnswerMetric:
     def update(self, prediction: str | None, references: Sequence[str]) -> None:
         """Count one prediction, None for no answer, against its references, none for a question without an answer."""
         predicted = answer_tokens(prediction or "")
-        accepted = [answer_tokens(reference) for reference in references or [""]]
+        accepted = [tokens for tokens in map(answer_tokens, references) if tokens] or [[]]
         exact = predicted in accepted
         f1 = max(_f1(predicted, tokens) for tokens in accepted)
         self.counts += (exact, f1, 1, exact and not references, not references)

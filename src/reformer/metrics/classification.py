@@ -7,6 +7,12 @@ from jaxtyping import Int, Int64
 
 from reformer.data import IGNORED, Span
 
+CLASS = "class/"
+"""The beginning of the names of values of one class: no name of a class makes a name of another metric."""
+
+UNKNOWN = "unknown/"
+"""The beginning of the names under which true entities or documents are counted whose class the model does not know."""
+
 
 class EntityMetric:
     """Precision, recall and F1 of entities: right only with the right type and both ends (strict IOB2).
@@ -27,6 +33,7 @@ class EntityMetric:
         self.type_ids = {name: index for index, name in enumerate(self.types)}
         self._begins = np.array([label.startswith("B-") and label[2:] in self.type_ids for label in labels])
         self._type = np.array([self.type_ids.get(label[2:], -1) for label in labels])
+        self._counts_all = types is None
         # For each type: true positives, predicted entities, true entities.
         self.counts: Int64[np.ndarray, "types 3"] = np.zeros((len(self.types), 3), dtype=np.int64)
 
@@ -42,20 +49,33 @@ class EntityMetric:
             self.counts[:, column] += np.bincount(entities % len(self.types), minlength=len(self.types))
 
     def update_spans(self, predicted: Iterable[Span], true: Iterable[Span]) -> None:
-        """Count one document by its characters: an entity is right when start, end and type are."""
+        """Count one document by its characters: an entity is right when start, end and type are.
+
+        A true entity of a type that the model does not know is one that it has missed.
+        """
         predicted, true = set(predicted), set(true)
+        if self._counts_all:
+            for name in sorted({span.label for span in true} - self.type_ids.keys()):
+                self.type_ids[name] = len(self.types)
+                self.types.append(name)
+                self.counts = np.pad(self.counts, ((0, 1), (0, 0)))
         for column, spans in enumerate((predicted & true, predicted, true)):
             for span in spans:
                 if span.label in self.type_ids:
                     self.counts[self.type_ids[span.label], column] += 1
 
     def result(self) -> dict[str, float]:
-        """The micro average (`f1`, `precision`, `recall`) and each type's `TYPE_f1`."""
+        """The micro average (`f1`, `precision`, `recall`), `class/TYPE_f1` of each type that is predicted or true, and
+        `unknown/TYPE`, how many true entities there are of a type that the model does not know."""
         precision, recall, f1 = _rates(self.counts.sum(axis=0))
-        metrics = {"precision": precision, "recall": recall, "f1": f1}
-        for name, counts in zip(self.types, self.counts, strict=True):
-            metrics[f"{name}_f1"] = _rates(counts)[2]
-        return metrics
+        found = {name: counts for name, counts in zip(self.types, self.counts, strict=True) if counts.any()}
+        return {
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+            **{f"{CLASS}{name}_f1": _rates(found[name])[2] for name in sorted(found)},
+            **{f"{UNKNOWN}{name}": int(found[name][2]) for name in sorted(found.keys() - self.known.keys())},
+        }
 
     @property
     def standstill(self) -> str | None:
@@ -89,6 +109,7 @@ class ClassMetric:
 
     def __init__(self, labels: Sequence[str]):
         self.labels = list(labels)
+        self._known = len(self.labels)
         # The confusion matrix: rows are true classes, columns predicted ones.
         self.counts: Int64[np.ndarray, "classes classes"] = np.zeros((len(labels), len(labels)), dtype=np.int64)
 
@@ -96,8 +117,16 @@ class ClassMetric:
         """Count a batch of classes."""
         np.add.at(self.counts, (labels, predictions), 1)
 
+    def update_named(self, prediction: str, label: str) -> None:
+        """Count one document by the names of its classes; where the model does not know the true one, it is wrong."""
+        if label not in self.labels:
+            self.labels.append(label)
+            self.counts = np.pad(self.counts, (0, 1))
+        self.counts[self.labels.index(label), self.labels.index(prediction)] += 1
+
     def result(self) -> dict[str, float]:
-        """`accuracy`, `macro_f1` over the classes that occur, and each one's `CLASS_f1`."""
+        """`accuracy`, `macro_f1` over the classes that are predicted or true, `class/NAME_f1` of each, and
+        `unknown/NAME`, how many documents have a class that the model does not know."""
         right = np.diag(self.counts)
         table = np.stack([right, self.counts.sum(axis=0), self.counts.sum(axis=1)], axis=-1)
         f1 = {name: _rates(row)[2] for name, row in zip(self.labels, table, strict=True) if row.any()}
@@ -105,7 +134,8 @@ class ClassMetric:
         return {
             "accuracy": float(right.sum() / total) if total else 0.0,
             "macro_f1": float(np.mean(list(f1.values()))) if f1 else 0.0,
-            **{f"{name}_f1": value for name, value in f1.items()},
+            **{f"{CLASS}{name}_f1": value for name, value in f1.items()},
+            **{f"{UNKNOWN}{name}": int(table[at, 2]) for at, name in enumerate(self.labels) if at >= self._known},
         }
 
     @property

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from reformer.metrics.classification import UNKNOWN
+
 ERRORS = ("mase", "mae", "rmse")
 
 
@@ -16,6 +18,11 @@ def doubts(metrics: Mapping[str, Any]) -> Iterator[str]:
     for name, value in metrics.items():
         if isinstance(value, float) and math.isnan(value):
             yield f"{name} is NaN: there was nothing to compute it from, or a prediction was NaN"
+        if name.startswith(UNKNOWN):
+            yield (
+                f"the model does not know {name.removeprefix(UNKNOWN)!r}, which is right {value:,} times and counts as "
+                "missed; correct the label, or train again with it"
+            )
     zero = [name for name in ERRORS if metrics.get(name) == 0]
     if zero:
         yield (

@@ -30,7 +30,8 @@ class CharacterMetric:
             self.counts[-2:] += (prediction == reference, 1)
             pairs = zip(_ngrams(prediction), _ngrams(reference), strict=True)
             for row, (predicted, true) in zip(self.counts[:-2].reshape(-1, 3), pairs, strict=True):
-                row += (predicted.total(), true.total(), (predicted & true).total())
+                # As in sacrebleu, what is predicted counts in the orders alone that the reference is long enough for.
+                row += (predicted.total() if true else 0, true.total(), (predicted & true).total())
 
     def result(self) -> dict[str, float]:
         """`chrf`, 0 to 100, `exact_match`, the fraction of texts equal to their reference, over how many

@@ -11,6 +11,7 @@ from rich.console import Console
 from transformers import PreTrainedModel
 
 from reformer import __version__
+from reformer.metrics.classification import CLASS
 from reformer.recipe import Recipe
 from reformer.tasks.base import Reviewed, Run, Task, TaskData
 from reformer.terminal import say
@@ -71,7 +72,9 @@ def run_metrics(
             "chosen; look at the numbers of that part, or lower training.learning_rate"
         )
     # In this order also in a resumed run, whose history has been sorted in its checkpoint.
-    scores = {name: best[f"eval_{name}"] for name in ("loss", *data.new_metric().result()) if f"eval_{name}" in best}
+    of_classes = sorted(key.removeprefix("eval_") for key in best if key.startswith(f"eval_{CLASS}"))
+    names = ("loss", *data.new_metric().result(), *of_classes)
+    scores = {name: best[f"eval_{name}"] for name in names if f"eval_{name}" in best}
     metrics: dict[str, Any] = {
         "task": run.recipe.training.task,
         "validation": {"step": state.best_global_step, **scores},

@@ -73,7 +73,7 @@ def test_a_run_answers_with_the_types_that_were_asked_for(tmp_path):
         tmp_path, max_steps=60, entity_types=["PER"], entity_recombination=0.3, recombined_types=["PER"]
     )
     metrics = train(checked_recipe(tables), tmp_path / "run", console=Console(quiet=True))
-    assert set(metrics["test"]) == {"documents", "characters", "precision", "recall", "f1", "PER_f1"}
+    assert set(metrics["test"]) == {"documents", "characters", "precision", "recall", "f1", "class/PER_f1"}
     run = load_run(tmp_path / "run")
     assert run.labels == bio_labels(["LOC", "ORG", "PER"])
     documents = list(read_source(tables["data"]["test"], run.recipe.data))

@@ -125,8 +125,7 @@ class SequenceClassification(DocumentTask):
     def count(self, metric: Metric, answer: DocumentAnswer, document: Document) -> None:
         assert isinstance(metric, ClassMetric)
         assert answer.label is not None
-        ids = {label: index for index, label in enumerate(metric.labels)}
-        metric.update(np.array([ids[answer.label]]), self.target(document, (), ids)[None])
+        metric.update_named(answer.label, self._label(document))
 
     def new_review(self, run: Run[Any]) -> Review:
         return Review(run.labels)

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from reformer.baselines.ngram_classifier import code_points
 from reformer.baselines.ngram_tagger import MissingPackageError, NgramTagger
-from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, label_id, token_tags
+from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, token_tags
 from reformer.data.batching.encoding import Augmentation, Example, Examples, Offsets, character_offsets, padded
 from reformer.data.labels import TaggedSpan, tagged_spans
 from reformer.data.spans import SpanReading, column_names
@@ -164,10 +164,7 @@ class TokenClassification(DocumentTask):
     def count(self, metric: Metric, answer: DocumentAnswer, document: Document) -> None:
         assert isinstance(metric, EntityMetric)
         assert answer.spans is not None
-        true = self._spans(document)
-        for span in true:
-            label_id(span.label, metric.known, document.source)
-        metric.update_spans(answer.spans, true)
+        metric.update_spans(answer.spans, self._spans(document))
 
     def new_review(self, run: Run[Any]) -> Review:
         types = self.new_metric(run.labels, run.recipe.training).types

@@ -197,12 +197,13 @@ def review_images(
     ids = {label: number for number, label in enumerate(run.labels)}
     count = 0
     for image, probabilities in answers:
-        right, scores = label_id(_label(image), ids, image.source), run.calibration.of_each(probabilities)
+        label, scores = _label(image), run.calibration.of_each(probabilities)
         given = int(scores.argmax())
-        metric.update(np.array([given]), np.array([right]))
-        review.add_class(scores.tolist(), given, right)
-        if given != right:
-            names = run.labels[right], run.labels[given]
+        metric.update_named(run.labels[given], label)
+        if label in ids:
+            review.add_class(scores.tolist(), given, ids[label])
+        if run.labels[given] != label:
+            names = label, run.labels[given]
             review.add_mistake(Mistake("wrong class", image.id, "", "", "", *names, float(scores[given])))
         count += 1
     review.metrics = {"images": count, **metric.result()}
