@@ -12,7 +12,7 @@ SAYS = {
     "stream": "5000 tokens read",
     "label": "乌鲁木齐",
     "translate": "86420 八六四二零",
-    "forecast": "2024-02-10T23:00:00",
+    "forecast": "2024-02-10 23:00:00",
     "images": "digits it has never seen",
     "answer": "王？ 28个瓜 16:20",
     "caption": "new.png 左边有一条蓝色",

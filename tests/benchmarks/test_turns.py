@@ -169,6 +169,7 @@ def test_plain_pytorch_has_an_environment_without_kernels(workshop):
 
 def test_what_every_process_is_a_copy_of_has_not_touched_a_gpu():
     """CUDA cannot be used in a copy of a process that has used it, and asking whether there is a GPU is a use."""
+    pytest.importorskip("reformer_pytorch")
     asked = """
 import importlib, torch
 def used(*_):

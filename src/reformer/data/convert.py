@@ -122,7 +122,8 @@ def _packed(file: IO[bytes], output: Path) -> Iterator[IO[bytes] | gzip.GzipFile
 
 def _remembered(documents: Iterable[Document], file: str, seen: list[_Seen]) -> Iterator[Document]:
     for document in documents:
-        marks = [(span.start, span.end, span.label) for span in document.spans or ()]
+        # Spans at one place have no order of their own.
+        marks = sorted((span.start, span.end, span.label) for span in document.spans or ())
         content = json.dumps([document.text, document.spans is None, marks])
         identity = "" if document.id.startswith(f"{file}:") else document.id
         label = document.label or ""

@@ -31,6 +31,7 @@ IDLE = {
     "partial_rotary_factor": 0.5,
     "global_tokens": [0, 1],
     "recompute": True,
+    "wide_reads": "characters",
     "wide_rows": 97,
     "wide_dropout": 0.1,
     "decoder_attention_layers": ["local"],

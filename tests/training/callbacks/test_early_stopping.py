@@ -61,7 +61,12 @@ def test_what_was_seen_is_kept_for_a_resumed_run():
 def test_a_run_at_the_majority_class_is_not_ended(tmp_path):
     # Most reviews are good. At first the model learns that, and slowly.
     tables = reviews_recipe(tmp_path, epochs=None, max_steps=12, num_evaluations=12, learning_rate=2e-4)
-    lines = ["text,label", *["很好满意,pos"] * 30, *["太差退货,neg"] * 10]
+    # No text twice: those would be on one side of the split.
+    lines = [
+        "text,label",
+        *(f"很好满意{'很好'[at % 2] * (at // 2)},pos" for at in range(30)),
+        *(f"太差退货{'太差'[at % 2] * (at // 2)},neg" for at in range(10)),
+    ]
     (tmp_path / "reviews.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     tables["data"]["validation_fraction"] = 0.3
     tables["training"] |= {"early_stopping_patience": 1, "baseline": "none"}
