@@ -131,8 +131,8 @@ def test_files_of_annotation_tools_have_entities(tmp_path):
     """Their fields tell it, also where a field is called label, and in a list in .json."""
     texts = {
         "a.jsonl": '{"id": 1, "text": "去北京", "label": [[1, 3, "LOC"]]}',
-        "b.json": '[{"data": {"text": "去北京"}, "annotations": [{"result": [%s]}]}]'
-        % '{"type": "labels", "value": {"start": 1, "end": 3, "labels": ["LOC"]}}',
+        "b.json": '[{"data": {"text": "去北京"}, "annotations": [{"result": ['
+        '{"type": "labels", "value": {"start": 1, "end": 3, "labels": ["LOC"]}}]}]}]',
         "c.jsonl": '{"tokens": ["去", "北"], "ner_tags": ["O", "B-LOC"]}',
         "d.conllu": "\t".join(["1", "北京", *"_______", "NER=B-LOC"]) + "\n",
     }
