@@ -8,15 +8,14 @@ import csv
 import gzip
 import io
 import json
-import pickle
 import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from reformer.data.index._pickled_texts import read_pickled_texts
 from reformer.data.index._registry import Archive
 
 Labelled = tuple[str, str]
@@ -75,17 +74,10 @@ def read_news(found: Files) -> Iterator[Labelled]:
         yield _text(data), path.split("/")[-2]
 
 
-class _Plain(pickle.Unpickler):
-    """Lists, tuples, texts and numbers alone: whatever names a class is refused."""
-
-    def find_class(self, module: str, name: str, /) -> Any:
-        raise pickle.UnpicklingError(f"{module}.{name} in a file of texts")
-
-
 def read_articles(found: Files) -> Iterator[Labelled]:
     """Pickled lists of titles, contents and labels."""
     for data in found.values():
-        for title, content, label in zip(*_Plain(io.BytesIO(data)).load(), strict=True):
+        for title, content, label in zip(*read_pickled_texts(data), strict=True):
             yield f"{title}\n{content}".replace("\\n", "\n"), str(label)
 
 

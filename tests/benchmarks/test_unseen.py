@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import pickle
-import random
 import tarfile
 import zipfile
 
@@ -69,11 +68,6 @@ def test_each_set_is_read_as_it_is_written(tmp_path, name):
     else:
         path.write_bytes(_tar(content))
     assert list(entry.read(files(path, entry.holds))) == expected
-
-
-def test_a_pickle_that_names_a_class_is_refused():
-    with pytest.raises(pickle.UnpicklingError, match="Random in a file of texts"):
-        list(UNSEEN["web-articles"].read({"a.pkl": pickle.dumps(random.Random())}))
 
 
 def test_a_split_depends_on_the_texts_alone():

@@ -122,7 +122,7 @@ def adapt() -> None:
         Member(f"toy-1.0/{name}.txt", MEMBER_SIZE, hashlib.sha256(name.encode() * MEMBER_SIZE).hexdigest())
         for name in ("a", "b")
     )
-    DATA_SETS["toy"] = DataSet("toy", "two files", archive, members)
+    DATA_SETS["toy"] = DataSet("toy", "two files", "none", archive, members)
     # Drawn in memory, which takes half of the time, and written like any file.
     Figure.savefig = lambda figure, file, **options: file.write(b"\x89PNG\r\n\x1a\n" + bytes(1000))
     # The state of a scoring after every piece, not after half a minute.

@@ -24,13 +24,13 @@ def list_() -> None:
     from reformer.data import DATA_SETS, PRETRAINED
     from reformer.terminal import PlainConsole
 
-    table = Table("name", "what it is", "download")
+    table = Table("name", "what it is", "licence", "download")
     for entry in DATA_SETS.values():
         download = "none" if entry.archive is None else f"{entry.archive.size / 1e6:.0f} MB"
-        table.add_row(entry.name, entry.description, download)
+        table.add_row(entry.name, entry.description, entry.licence, download)
     for entry in PRETRAINED.values():
-        told = f"{entry.description}; licence {entry.licence} (finetune.start_from)"
-        table.add_row(entry.name, told, f"{entry.size / 1e6:.0f} MB")
+        told = f"{entry.description} (finetune.start_from)"
+        table.add_row(entry.name, told, entry.licence, f"{entry.size / 1e6:.0f} MB")
     PlainConsole().print(table)
 
 

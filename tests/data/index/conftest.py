@@ -48,6 +48,7 @@ def toy(request, package_index, monkeypatch, tmp_path):
     entry = DataSet(
         name="toy",
         description="two files",
+        licence="none",
         archive=Archive("toy", "1.0", archive.name, len(data), hashlib.sha256(data).hexdigest()),
         members=(_member("toy-1.0/a.txt", "甲"), _member("toy-1.0/deep/b.txt", "乙")),
     )

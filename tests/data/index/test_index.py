@@ -23,6 +23,7 @@ def test_bytes_have_no_documents():
 def test_every_data_set_is_pinned():
     for name, entry in DATA_SETS.items():
         assert entry.name == name
+        assert entry.licence
         if entry.archive is None:
             assert not entry.members
         else:

@@ -11,6 +11,7 @@ from reformer.data.index._cloze import read_cloze
 from reformer.data.index._msra_ner import read_msra_ner
 from reformer.data.index._people_daily import read_people_daily, read_people_daily_words
 from reformer.data.index._registry import data_set
+from reformer.data.index._web_articles import read_web_articles
 from reformer.data.questions import Question
 from reformer.data.readers._documents import SPANS, read_documents
 from reformer.data.spans import SpanReading
@@ -24,6 +25,7 @@ _READERS = {
     "people-daily-words": read_people_daily_words,
     "chinese-reviews": read_chinese_reviews,
     "msra-ner": read_msra_ner,
+    "web-articles": read_web_articles,
 }
 _LOADERS = {
     "people-daily-cloze": "load_cloze(page_length), for questions",
@@ -48,6 +50,7 @@ def load(name: str, *, split: str | None = None) -> dict[str, list[Document]] | 
       labels; 80 / 10 / 10 % of each label, by a hash of the text.
     - `msra-ner`: a document a chunk of at most 100 characters, spans PER, LOC, ORG; the official test split, and
       the last 5 % of train for validation.
+    - `web-articles`: a document an article, label `0`, `1` or `2`; the official splits, and each text once.
 
     Raises `DataError` for a name or a split there is not, and for a data set without documents (`enwik8`, the series).
     """

