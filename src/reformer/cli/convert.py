@@ -47,6 +47,8 @@ def convert(
             f"{found.difference:.1e} from the original's"
         )
     )
+    if found.licences:
+        typer.echo(printable(f"licence: {', '.join(found.licences)}"))
     if found.dropped:
         typer.echo(
             printable(f"without a place in it: {', '.join(found.dropped[:5])}{', ...' * (len(found.dropped) > 5)}")

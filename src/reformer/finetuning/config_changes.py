@@ -105,7 +105,10 @@ def _check_layers(config: ReformerConfig, wanted: Mapping[str, Any], changes: Ma
     trained, given = config.attention_layers, wanted["attention_layers"]
     told = f"model.attention_layers = {given!r}: the trained model has {trained!r}"
     if not isinstance(given, list | tuple) or len(given) != len(trained):
-        raise FinetuningError(f"{told}; give a kind for each of these {len(trained)} layers")
+        raise FinetuningError(
+            f"{told}; give a kind for each of these {len(trained)} layers, those that are taken out afterwards too, or "
+            "one kind for all"
+        )
     for number, (theirs, ours) in enumerate(zip(trained, given, strict=True)):
         if plain(theirs) == plain(ours):
             continue

@@ -1,8 +1,10 @@
 """Conversion of a model of another architecture to a folder that runs start from."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
+from reformer.data import PRETRAINED
 from reformer.errors import ReformerError
 from reformer.files import make_folders, new_folder, remove_leftovers
 from reformer.finetuning.pretrained import converted
@@ -41,4 +43,6 @@ def convert_to_folder(
     with new_folder(folder) as whole, no_progress_bars():
         found.model.save_pretrained(str(whole))
         tokenizer.save_pretrained(str(whole))
+    if place != source:
+        return replace(found, licences=(PRETRAINED[place.removeprefix("index:")].licence,))
     return found

@@ -6,7 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from reformer.errors import ReformerWarning
 from reformer.models.pretrained import ARCHITECTURES, PretrainedError, convert
+from reformer.models.pretrained.licence import licences_of
 from tests.models.pretrained.shapes import CASES, CRIME_AND_PUNISHMENT, SHAPES, VOCABULARY, build
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -314,3 +316,25 @@ def test_other_licences_are_taken(card, tmp_path):
     build("bert").save_pretrained(tmp_path)
     (tmp_path / "README.md").write_text(card)
     assert convert(tmp_path).difference < 1e-4
+
+
+def test_the_licences_that_are_named_are_told(tmp_path):
+    build("bert").save_pretrained(tmp_path)
+    assert convert(tmp_path).licences == ()
+    (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    assert convert(tmp_path).licences == ("apache-2.0",)
+
+
+@pytest.mark.parametrize("answer", [None, OSError("no network")])
+def test_a_card_on_the_hub_that_cannot_be_reached_is_a_warning(answer, monkeypatch):
+    def cached_file(*_, **__):
+        if answer is not None:
+            raise answer
+
+    monkeypatch.setattr("reformer.models.pretrained.licence.cached_file", cached_file)
+    with pytest.warns(
+        ReformerWarning, match="someone/model: its card cannot be reached or there is none, so its licence is"
+    ):
+        assert licences_of("someone/model", {}) == ()
+    # Where the configuration tells, nothing is missing.
+    assert licences_of("someone/model", {"license": "mit"}) == ("mit",)

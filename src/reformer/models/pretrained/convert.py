@@ -58,6 +58,8 @@ class Converted:
     """The greatest difference of hidden states and logits from the original's, of the same layers and lengths."""
     dropped: tuple[str, ...]
     """Weights of the original that have no place in ours."""
+    licences: tuple[str, ...]
+    """Those that the original's configuration and card name."""
 
 
 def convert(
@@ -85,7 +87,7 @@ def convert(
         PretrainedError: a licence that was not accepted, a type that is unknown or has options that ours lacks, weights
             that are missing or left over, a difference of more than 1e-4, or choices that do not fit the model.
     """
-    theirs, head, architecture = _load(str(place), accept_licence)
+    theirs, head, architecture, licences = _load(str(place), accept_licence)
     config = theirs.config
     whole, dropped = _converted(theirs, head, architecture, architecture.fields(config))
     difference = greatest_difference(theirs, whole, architecture.exact_length(config))
@@ -95,15 +97,17 @@ def convert(
             f"at most {BOUND:.0e} was expected; it has a part that its configuration does not tell of"
         )
     if (length, layers, kind, window) == (None, None, None, None):
-        return Converted(whole, difference, dropped)
+        return Converted(whole, difference, dropped, licences)
     del whole
     fields = _changed(architecture, architecture.fields(config), length, layers, kind, window)
     model, dropped = _converted(theirs, head, architecture, fields)
-    return Converted(model, difference, dropped)
+    return Converted(model, difference, dropped, licences)
 
 
-def _load(place: str, accept_licence: bool) -> tuple[PreTrainedModel, type[PreTrainedModel], Architecture]:
-    """Their model, our class for it, and its architecture."""
+def _load(
+    place: str, accept_licence: bool
+) -> tuple[PreTrainedModel, type[PreTrainedModel], Architecture, tuple[str, ...]]:
+    """Their model, our class for it, its architecture, and its licences."""
     try:
         found, _ = PreTrainedConfig.get_config_dict(place)
     except Exception as error:
@@ -117,7 +121,7 @@ def _load(place: str, accept_licence: bool) -> tuple[PreTrainedModel, type[PreTr
         raise PretrainedError(
             f"{place}: a model of type {kind!r} cannot be converted; expected one of {', '.join(ARCHITECTURES)}"
         )
-    check_licence(place, found, accept_licence)
+    licences = check_licence(place, found, accept_licence)
     loader, ours = next((pair for end, pair in HEADS.items() if name.endswith(end)), (AutoModel, ReformerModel))
     architecture = ARCHITECTURES[kind]
     try:
@@ -146,7 +150,7 @@ def _load(place: str, accept_licence: bool) -> tuple[PreTrainedModel, type[PreTr
         )
         if unexpected:
             raise PretrainedError(f"{place}: weights are left over: {', '.join(unexpected[:5])}")
-    return architecture.corrected(theirs.eval()), ours, architecture
+    return architecture.corrected(theirs.eval()), ours, architecture, licences
 
 
 def _reason(error: Exception) -> str:
