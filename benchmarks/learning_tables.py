@@ -219,6 +219,23 @@ def fine_tuning(result: Result) -> str:
     return table + "\n\n" + "\n".join(found)
 
 
+def seen_weight(result: Result) -> str:
+    """The share of full attention's weight that each sight sees, by layer."""
+    rows = in_order(result)
+    layers = range(len(rows[0]["facts"]["by_layer"]))
+    cells: dict[str, Cell] = {
+        "seen": lambda row: row["contender"],
+        "keys": lambda row: f"{row['facts']['keys']:.0f}",
+        "weight": lambda row: f"{row['facts']['share']:.3f}",
+        **{f"layer {layer}": partial(_layer, layer) for layer in layers},
+    }
+    return columns(rows, cells)
+
+
+def _layer(layer: int, row: Row) -> str:
+    return f"{row['facts']['by_layer'][layer]:.2f}"
+
+
 def reading(result: Result) -> str:
     """Scores of each manner of reading; time and memory of one text by its length; what is said for and against."""
     rows = [row for row in in_order(result) if row["action"] != "train"]

@@ -30,6 +30,7 @@ from benchmarks.contenders.options import OPTIONS, by_hand, option
 from benchmarks.contenders.ours import attend_only, ours, parts
 from benchmarks.contenders.peers import full, reformer_pytorch_lsh, transformers_lsh
 from benchmarks.contenders.products import gpu_limits, machine_products
+from benchmarks.contenders.seen_weight import SIGHTS, seen_weight
 from benchmarks.contenders.streaming import pieced, reading
 from benchmarks.contenders.synthetic import KINDS, TASKS, synthetic
 from benchmarks.contenders.translation import MODELS, translation
@@ -67,6 +68,7 @@ QUESTIONS = {
     "forecasting": "How near do forecasts of 96 hours come, beside the last day, the last week and a linear model?",
     "fine-tuning": "What does each way to fine-tune a labeller cost and give, on its own newspaper and on reviews?",
     "reading": "Does length pay: long documents in pieces, by windows, by windows and hashes, or by full attention?",
+    "seen-weight": "How much of a pretrained encoder's full attention do windows, special tokens and hashes see?",
     "crf": "What F1 has a linear-chain conditional random field on the newspaper?",
     "gpu-contract": "Do the kernels do on this GPU what the definition says?",
     "gpu-tiles": "Which tilings of the kernels are the fastest on this GPU?",
@@ -306,6 +308,16 @@ _CASES = (
         alone=True,
         apart=True,
         turns=3,
+    ),
+    _case(
+        "seen-weight",
+        [seen_weight(name) for name in SIGHTS],
+        ("measure",),
+        [512],
+        [128],
+        warm_up=None,
+        alone=True,
+        turns=1,
     ),
     _case(
         "crf",

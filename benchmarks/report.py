@@ -42,6 +42,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "forecasting": ("forecasting", learning_tables.forecasting),
     "fine-tuning": ("fine-tuning", learning_tables.fine_tuning),
     "reading": ("reading", learning_tables.reading),
+    "seen-weight": ("seen-weight", learning_tables.seen_weight),
     "crf": ("crf", markdown.crf),
     "unseen": ("unseen", unseen.table),
     "gpu-attention": ("gpu-attention", gpu_tables.gpu_attention),
