@@ -261,7 +261,9 @@ class TrainingRecipe(_Table, frozen=True):
         description="precision of matrix products in the model; auto: bfloat16 where it is multiplied natively",
     )
     device: Literal["auto", "cpu"] = Field("auto", description="auto: a GPU where there is one")
-    num_threads: AtLeastOne | None = Field(None, description="threads to compute with; none: PyTorch's choice")
+    num_threads: AtLeastOne | None = Field(
+        None, description="threads, each of which computes a part of a batch's sequences; none: PyTorch's choice"
+    )
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:

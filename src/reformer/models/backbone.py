@@ -32,6 +32,7 @@ from reformer.nn.norms import NORMS
 from reformer.nn.positions import rotary_waves
 from reformer.nn.time_bias import time_waves
 from reformer.ops import gpu
+from reformer.ops.draws import dropout, generator
 
 
 class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
@@ -161,7 +162,7 @@ class ReformerModel(ReformerPreTrainedModel):
         """
         hidden = self.embed(input_ids, inputs_embeds)
         if self.training and self.config.token_dropout:
-            hidden = _without_some_tokens(hidden, float(self.config.token_dropout))
+            hidden = _without_some_tokens(hidden, float(self.config.token_dropout), self.config.initializer_range)
         if self.embedding_projection is not None:
             hidden = self.embedding_projection(hidden)
         cache = self._cache(past_key_values, use_cache)
@@ -174,7 +175,7 @@ class ReformerModel(ReformerPreTrainedModel):
             hidden = hidden + self.ngrams(input_ids, tokens, memories and memories[-1]).to(hidden.dtype)
         if self.positions is not None:
             hidden = hidden + self.positions(tokens.positions).to(hidden.dtype)
-        hidden = nn.functional.dropout(hidden, self.hidden_dropout, self.training)
+        hidden = dropout(hidden, self.hidden_dropout, self.training)
         streams = [hidden] * self.config.residual_streams
         hidden = self.norm(torch.cat(self.encoder(*streams, tokens, memories and memories[:-1]), -1))
         wants_dict = self.config.return_dict if return_dict is None else return_dict
@@ -315,8 +316,14 @@ def real_tokens(attention_mask: Tensor | None, hidden: Tensor) -> Bool[Tensor, "
 
 
 def _without_some_tokens(
-    hidden: Float[Tensor, "batch length hidden"], probability: float
+    hidden: Float[Tensor, "batch length hidden"], probability: float, size: float
 ) -> Float[Tensor, "batch length hidden"]:
-    """Dropout of whole vectors, each with this probability; the others are scaled, so that the mean stays."""
-    kept = torch.rand(hidden.shape[:2], device=hidden.device) >= probability
-    return hidden * (kept / (1 - probability)).to(hidden.dtype)[..., None]
+    """The vectors scaled, and some, each with this probability, replaced by one fixed vector of elements of this size.
+
+    Not by zeros: where no later layer adds anything, as to a first token that sees none before it, each norm multiplies
+    the gradient of a zero vector by a million.
+    """
+    kept = torch.empty(hidden.shape[:2], device=hidden.device).uniform_(generator=generator()) >= probability
+    fixed = torch.full_like(hidden[0, 0], size)
+    fixed[1::2] = -size
+    return torch.where(kept[..., None], hidden / (1 - probability), fixed)

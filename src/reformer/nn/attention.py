@@ -34,6 +34,7 @@ from reformer.ops import (
     unit_vectors,
     window_attention,
 )
+from reformer.ops.draws import generator
 from reformer.ops.orderings import Rotations, bucket_count, bucket_factors
 from reformer.ops.window_attention import MAX_WINDOW, ScoreTransform
 
@@ -177,7 +178,8 @@ class Attention(HeadLayer):
     def _draw(self, rounds: int, device: torch.device | None = None) -> Rotations:
         if not self.hashed:
             return ()
-        return random_rotations(self.key_heads, rounds, self.head_dim, self.bucket_factors, device=device)
+        sizes = (self.key_heads, rounds, self.head_dim)
+        return random_rotations(*sizes, self.bucket_factors, generator=generator(), device=device)
 
     def _rotations(self, rounds: int, device: torch.device) -> Rotations:
         if self.training:

@@ -6,6 +6,8 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from reformer.ops.draws import generator
+
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
@@ -17,7 +19,7 @@ class LayerDrop:
     trimming leaves. Source: Fan, Grave and Joulin 2020 (LayerDrop).
 
     Args:
-        probability: of each layer, drawn from the global generator at each pass.
+        probability: of each layer, drawn from the global generator, or that of the thread, at each pass.
         each: how many sub-layers, one after the other, are a layer.
     """
 
@@ -26,5 +28,6 @@ class LayerDrop:
 
     def __call__(self, sublayers: Sequence[AnyModule]) -> list[AnyModule]:
         """The sub-layers that are run this time."""
-        stays = (torch.rand(len(sublayers) // self.each) >= self.probability).tolist()
+        chances = torch.rand(len(sublayers) // self.each, generator=generator(), device="cpu")
+        stays = (chances >= self.probability).tolist()
         return [sublayer for number, sublayer in enumerate(sublayers) if stays[number // self.each]]

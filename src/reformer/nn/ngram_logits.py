@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from reformer.nn.ngrams import group_rows, groups_around, groups_before
+from reformer.ops.draws import generator
 
 MOST_CHARACTERS = 16
 """Characters that a token stands for, at most; further ones of a longer token are not read."""
@@ -42,7 +43,7 @@ class NgramLogits(nn.Module):
         """The logits, in training without those of some sequences."""
         if not (self.training and self.dropout):
             return logits
-        kept = torch.rand(len(logits), device=logits.device) >= self.dropout
+        kept = torch.empty(len(logits), device=logits.device).uniform_(generator=generator()) >= self.dropout
         return logits * kept.to(logits.dtype).view(-1, *[1] * (logits.dim() - 1))
 
 

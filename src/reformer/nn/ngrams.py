@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from reformer.nn.channels import Channels, StreamChannels
 from reformer.nn.memory import Memory
 from reformer.nn.tokens import Tokens
+from reformer.ops.draws import generator
 
 # Odd constants of 64-bit mixing functions: the golden ratio's digits, and those of MurmurHash3's finalizer.
 SPREAD = 0x9E3779B97F4A7C15 - (1 << 64)
@@ -60,7 +61,7 @@ class NgramEmbedding(nn.Module):
         groups = groups.view(batch * length, sizes)
         kept = None if self.frequent is None else self.frequent[groups].to(self.table.dtype)
         if self.training and self.dropout:
-            drawn = torch.rand(batch * length, sizes, device=ids.device, dtype=self.table.dtype)
+            drawn = self.table.new_empty(batch * length, sizes).uniform_(generator=generator())
             drawn = (drawn >= self.dropout).to(drawn.dtype) / (1 - self.dropout)
             kept = drawn if kept is None else kept * drawn
         # A bag for each token adds its rows up without holding them one by one.

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from reformer.ops.draws import generator
+
 
 class Replay:
     """Draws and decisions of one run of one sub-layer: its dropout, and values kept from the first run.
@@ -42,11 +44,11 @@ class Replay:
         """Dropout that is equal in every run; none without a seed."""
         if self.seed is None or probability == 0:
             return hidden
-        generator = torch.Generator(hidden.device).manual_seed(self.seed + self._draws)
+        own = torch.Generator(hidden.device).manual_seed(self.seed + self._draws)
         self._draws += 1
         # One draw of 64 bits decides for four elements, to a 65,536th: a draw for each costs more than attention.
         bits = torch.empty(-(-hidden.numel() // 4), dtype=torch.int64, device=hidden.device)
-        chances = bits.random_(-(1 << 63), None, generator=generator).view(torch.int16)[: hidden.numel()]
+        chances = bits.random_(-(1 << 63), None, generator=own).view(torch.int16)[: hidden.numel()]
         kept = max(1, round((1 - probability) * 65536))
         mask = (chances < kept - 32768).view(hidden.shape)
         return hidden * mask.to(hidden.dtype).mul_(65536 / kept)
@@ -54,8 +56,8 @@ class Replay:
 
 def replays(sublayers: Sequence[nn.Module], *, training: bool) -> list[Replay]:
     """One replay for each sub-layer of a stack. In training, if any of them drops out, the seeds of all are drawn from
-    the global generator."""
+    the global generator, or that of the thread."""
     if not training or not any(getattr(sublayer, "dropout", 0) > 0 for sublayer in sublayers):
         return [Replay() for _ in sublayers]
-    first = int(torch.randint(1 << 48, ()))
+    first = int(torch.randint(1 << 48, (), generator=generator()))
     return [Replay(first + (index << 8)) for index in range(len(sublayers))]

@@ -207,6 +207,7 @@ def _run(
         raise InterruptedRunError(saved % "the last checkpoint is kept") from None
     finally:
         stops.interruption.release()
+        trainer.close()
         for callback in callbacks:
             callback.close()
     if stops.request is not None:

@@ -30,6 +30,7 @@ from reformer.metrics.base import StandstillMetric
 from reformer.recipe import Recipe
 from reformer.runs.folder import RunError
 from reformer.tasks.base import TaskData
+from reformer.training.batch_parts import PartThreads
 from reformer.training.callbacks.averaging import WeightAverage
 from reformer.training.checkpoints import (
     UNFINISHED_CHECKPOINT,
@@ -68,6 +69,9 @@ class CountingTrainer(Trainer):
         self.schedule = schedule
         self.schedule_callback = ScheduleCallback(schedule)
         self._recipe, self._finetune, self._data = recipe.training, recipe.finetune, data
+        threads = torch.get_num_threads()
+        alone = self.args.device.type == "cpu" and self.args.world_size == 1
+        self._threads = PartThreads(threads) if alone and threads > 1 else None
         self._writing_in: Path | None = None
         self._metric = data.new_metric()
         self.standstill: str | None = None
@@ -116,6 +120,28 @@ class CountingTrainer(Trainer):
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
         batches = (self._data.augment(batch, generator) for batch in epoch_iterator)
         return super().get_batch_samples(batches, num_batches, device)
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Tensor | Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        # Without the number of items a part would not know its share of the loss.
+        threads = self._threads if num_items_in_batch is not None else None
+        parts = [] if threads is None else threads.split(inputs)
+        if threads is None or len(parts) == 1:
+            return super().training_step(model, inputs, num_items_in_batch)
+        model.train()
+
+        def loss(model: nn.Module, part: dict[str, Any]) -> Tensor:
+            found = self.compute_loss(model, self._prepare_inputs(part), num_items_in_batch=num_items_in_batch)
+            assert isinstance(found, Tensor)
+            return found
+
+        return threads.backward(model, parts, loss, self.compute_loss_context_manager)
+
+    def close(self) -> None:
+        """End the threads that parts of batches are computed in."""
+        if self._threads is not None:
+            self._threads.close()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if not math.isfinite(logs.get("loss", 0.0)):

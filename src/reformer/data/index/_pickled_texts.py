@@ -32,7 +32,7 @@ def read_pickled_texts(data: bytes) -> Any:
     """
     stack: list[Any] = []
     marks: list[int] = []
-    memo: dict[int, Any] = {}
+    memo: dict[Any, Any] = {}
 
     def above_mark() -> list[Any]:
         start = marks.pop()

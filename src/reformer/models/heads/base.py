@@ -9,6 +9,7 @@ from transformers.utils.generic import ModelOutput
 from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
 from reformer.models.configuration import ReformerConfig
 from reformer.nn import NgramLogits
+from reformer.nn.dropout import Dropout
 from reformer.ops import linear_cross_entropy
 
 IGNORE_INDEX = -100
@@ -85,9 +86,9 @@ class Head(ReformerPreTrainedModel):
             raise ValueError("inputs_embeds with wide_sizes: groups of tokens need their ids; give input_ids")
         return wide(input_ids, mask)
 
-    def _classifier_dropout(self) -> nn.Dropout:
+    def _classifier_dropout(self) -> Dropout:
         given = self.config.classifier_dropout
-        return nn.Dropout(float(self.config.hidden_dropout_prob if given is None else given))
+        return Dropout(float(self.config.hidden_dropout_prob if given is None else given))
 
     @property
     def _smoothing(self) -> float:

@@ -1,0 +1,76 @@
+"""A batch in parts, a thread each: the gradients of the whole batch, and draws that no other thread changes."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from reformer.training.batch_parts import PartThreads
+from tests.contract.models import HEADS, every_variant, random_ids
+
+COUNTED = {name: head for name, head in HEADS.items() if name != "question-answering"}
+"""Heads whose loss is a sum over a number of labels that is given from outside."""
+
+
+@pytest.fixture(scope="module")
+def threads():
+    found = PartThreads(2)
+    yield found
+    found.close()
+
+
+def loss(items):
+    return lambda model, part: model(**part, num_items_in_batch=items).loss
+
+
+def batch_of(head):
+    ids = random_ids(5, 23)
+    mask = torch.ones_like(ids)
+    mask[1, 17:], mask[4, 9:] = 0, 0
+    labels = {name: each.clone() for name, each in head.labels(ids).items()}
+    for each in labels.values():
+        if each.shape == ids.shape:
+            each[mask == 0] = -100
+    return {"input_ids": ids, "attention_mask": mask, **labels}
+
+
+def gradients(model):
+    return {name: None if each.grad is None else each.grad.clone() for name, each in model.named_parameters()}
+
+
+@pytest.mark.parametrize("head", COUNTED.values(), ids=COUNTED.keys())
+@every_variant
+def test_gradients_are_those_of_the_whole_batch(head, variant, threads):
+    # In evaluation hashes are not drawn anew, so parts and whole see the same.
+    model, batch = head.build(variant).double(), batch_of(head)
+    items = int((batch["labels"] != -100).sum())
+    whole = loss(items)(model, batch)
+    whole.backward()
+    expected = gradients(model)
+    model.zero_grad()
+    parts = threads.split(batch)
+    assert [len(part["input_ids"]) for part in parts] == [3, 2]
+    found = threads.backward(model, parts, loss(items), nullcontext)
+    # The loss of classes is in float32.
+    assert abs(float(found - whole.detach())) < 1e-5
+    for name, gradient in gradients(model).items():
+        assert (gradient is None) == (expected[name] is None), name
+        assert gradient is None or (gradient - expected[name]).abs().max() < 1e-6, name
+
+
+@pytest.mark.parametrize("head", COUNTED.values(), ids=COUNTED.keys())
+@every_variant
+def test_draws_depend_on_the_seed_alone(head, variant, threads):
+    options = {"hidden_dropout_prob": 0.2, "token_dropout": 0.2}
+    if variant == "ngrams":
+        options["ngram_dropout"] = 0.3
+    model, batch = head.build(variant, **options).train(), batch_of(head)
+    found = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        model.zero_grad()
+        threads.backward(model, threads.split(batch), loss(7), nullcontext)
+        found.append(gradients(model))
+    names = [name for name, gradient in found[0].items() if gradient is not None]
+    assert all(torch.equal(found[0][name], found[1][name]) for name in names)
+    assert not all(torch.equal(found[0][name], found[2][name]) for name in names)
