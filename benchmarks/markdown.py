@@ -82,6 +82,23 @@ def times_only(result: Result) -> str:
     return "\n\n".join(parts)
 
 
+def threads(result: Result) -> str:
+    """Tokens a second by what runs beside, and as a multiple of one thread's with nothing beside."""
+    rows = in_order(result)
+    lines = []
+    for model in dict.fromkeys(row["model"] for row in rows):
+        mine = [row for row in rows if row["model"] == model]
+        alone = next(_speed(row) for row in mine if row["threads"] == 1 and row["beside"] == "nothing")
+        for beside in dict.fromkeys(row["beside"] for row in mine):
+            cells = [f"{_speed(row):,.0f} ({_speed(row) / alone:.2f})" for row in mine if row["beside"] == beside]
+            lines.append([f"{model}, {beside}", *cells])
+    return grid(["tokens a second: model, beside", "one thread", "two share operations", "two share the batch"], lines)
+
+
+def _speed(row: Row) -> float:
+    return row["facts"]["tokens"] / row["median_seconds"]
+
+
 def crossover(result: Result) -> str:
     parts = [times_only(result)]
     for action in result["actions"]:

@@ -31,6 +31,7 @@ from benchmarks.contenders.ours import attend_only, ours, parts
 from benchmarks.contenders.peers import full, reformer_pytorch_lsh, transformers_lsh
 from benchmarks.contenders.products import gpu_limits, machine_products
 from benchmarks.contenders.seen_weight import SIGHTS, seen_weight
+from benchmarks.contenders.sharing import sharers
 from benchmarks.contenders.streaming import pieced, reading
 from benchmarks.contenders.synthetic import KINDS, TASKS, synthetic
 from benchmarks.contenders.translation import MODELS, translation
@@ -49,6 +50,7 @@ QUESTIONS = {
     "hashing": "Where does the time go, and how near is the attention to the machine's matrix products?",
     "scaling": "Does the time per token grow with the length?",
     "training-step": "How many tokens a second does a whole model train on, and in how much memory?",
+    "threads": "What does a second thread bring a small model, alone and beside a busy process?",
     "eager": "How fast is it where nothing could be compiled?",
     "fourier": "What do Fourier transforms save over the dense forms of long filters and of the feed-forward?",
     "crossover": "From which length on is hashed attention faster than full attention?",
@@ -176,6 +178,16 @@ _CASES = (
         ("step",),
         LENGTHS[1:4],
         LENGTHS[:1],
+    ),
+    _case(
+        "threads",
+        list(sharers()),
+        ("step",),
+        [1],
+        [1],
+        "batch",
+        warm_up=None,
+        alone=True,
     ),
     _case(
         "eager",

@@ -24,6 +24,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "hashing": ("hashing", markdown.hashing),
     "scaling": ("scaling", markdown.scaling),
     "training-step": ("training-step", markdown.training_step),
+    "threads": ("threads", markdown.threads),
     "eager": ("eager", markdown.times_only),
     "crossover": ("crossover", markdown.crossover),
     "depth": ("depth", memory_tables.growth),
