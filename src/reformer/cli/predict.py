@@ -62,6 +62,13 @@ def predict(
         bool | None, typer.Option(help="For a class: give the probabilities of all classes, not only its own.")
     ] = None,
     dst: Dst = None,
+    future_covariates: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a series with covariates known ahead (data.known_columns): a table of dates and these columns, "
+            "which tells their values at the steps to forecast; without it, the last rows of FILE tell them."
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file and the pictures.")] = False,
     spreadsheet: Annotated[
         bool,
@@ -81,7 +88,7 @@ def predict(
     from reformer.runs.loading import load_run
     from reformer.tasks.base import PredictingTask, PredictOptions
 
-    check_output_file(output, files, run, overwrite=overwrite)
+    check_output_file(output, [*files, future_covariates], run, overwrite=overwrite)
     loaded = load_run(run, PredictingTask)
     options = PredictOptions(
         format=format,
@@ -96,6 +103,7 @@ def predict(
         min_confidence=min_confidence,
         scores=scores,
         dst=dst,
+        future_covariates=future_covariates,
     )
     loaded.task.check_options(loaded.recipe.training.task, options)
     if "min_confidence" in loaded.task.predict_options and loaded.calibration.temperature is None:

@@ -1,6 +1,6 @@
 """`Series`: numbers of several channels on a grid of dates, and the features of a date."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,6 +13,32 @@ from reformer.data.errors import DataError
 
 MOST_STEPS_TO_A_ROW = 100
 """So many steps without a row, to each with one, are no gap any more: the dates are wrong."""
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """What is known of the channels of a series besides their values.
+
+    A category is its number among `categories`, from 1 on, and 0 where the cell is empty; NaN is where nothing is
+    known.
+    """
+
+    known_columns: tuple[str, ...]
+    known: NDArray[np.float64]
+    """`[steps, channels, known columns]`, of the series' steps and of those behind them that the file tells of."""
+    static_columns: tuple[str, ...]
+    static: NDArray[np.float64]
+    """`[channels, static columns]`."""
+    categories: Mapping[str, tuple[str, ...]]
+    """Of each column of categories, their names."""
+
+    def of_channels(self, chosen: Sequence[int | None]) -> "Covariates":
+        """Those of other channels, by their places; None where nothing is known of a channel."""
+        places = [-1 if place is None else place for place in chosen]
+        pad = ((0, 0), (0, 1), (0, 0))
+        known = np.pad(self.known, pad, constant_values=np.nan)[:, places]
+        static = np.pad(self.static, pad[1:], constant_values=np.nan)[places]
+        return replace(self, known=known, static=static)
 
 
 @dataclass(frozen=True)
@@ -34,12 +60,21 @@ class Series:
     """Of a file with several series, which one this is."""
     member_column: str | None = None
     """The column of such a file that says so."""
+    covariates: Covariates | None = None
     notes: tuple[str, ...] = ()
     """What its reader decided or left out, in words."""
 
     def dates_after(self, count: int) -> Dates:
         """The dates of the next steps."""
         return self.cadence.dates(self.dates[-1], count + 1)[1:]
+
+    def of_channels(self, columns: Sequence[str]) -> "Series":
+        """The series in these channels, NaN in those that it has not."""
+        places = [self.columns.index(column) if column in self.columns else None for column in columns]
+        values = np.pad(self.values, ((0, 0), (0, 1)), constant_values=np.nan)
+        values = values[:, [-1 if place is None else place for place in places]]
+        covariates = None if self.covariates is None else self.covariates.of_channels(places)
+        return replace(self, columns=tuple(columns), values=values, covariates=covariates)
 
     def written(self, date: np.datetime64) -> str:
         """A date as the file writes it."""
@@ -86,8 +121,22 @@ def joined_series(name: str, parts: Sequence[Series]) -> Series:
         values=values,
         member=None,
         member_column=None,
+        covariates=_joined_covariates(parts, begins),
         notes=notes,
     )
+
+
+def _joined_covariates(parts: Sequence[Series], begins: Sequence[int]) -> Covariates | None:
+    """The covariates of all channels, on the steps of the joined series."""
+    each = [part.covariates for part in parts if part.covariates is not None]
+    if not each:
+        return None
+    steps = max(begin + len(one.known) for begin, one in zip(begins, each, strict=True))
+    padded = [
+        np.pad(one.known, ((begin, steps - begin - len(one.known)), (0, 0), (0, 0)), constant_values=np.nan)
+        for begin, one in zip(begins, each, strict=True)
+    ]
+    return replace(each[0], known=np.concatenate(padded, 1), static=np.concatenate([one.static for one in each]))
 
 
 def channel_name(member: str | None, column: str, columns: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from reformer.nn import (
     Attention,
     AxialPositions,
     CirculantLinear,
+    CovariateFeatures,
     Layer,
     NgramEmbedding,
     Source,
@@ -73,6 +74,8 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
         elif isinstance(module, CirculantLinear):
             init.normal_(module.blocks, std=spread)
             init.zeros_(module.bias)
+        elif isinstance(module, CovariateFeatures):
+            module.reset()
         elif isinstance(module, Layer):
             module.reset_learned()
         elif module in (getattr(self, name, None) for name in self.projections):

@@ -1,4 +1,5 @@
-"""Layers: attention in and across sequences, feed-forward, convolution, n-grams, positions, the reversible stack."""
+"""Layers: attention in and across sequences, feed-forward, convolution, n-grams, positions, covariates, the reversible
+stack."""
 
 from reformer.nn.attention import Attention
 from reformer.nn.attention_options import AttentionOptions
@@ -7,6 +8,7 @@ from reformer.nn.channels import Channels
 from reformer.nn.character_reader import CharacterReader
 from reformer.nn.circulant import CirculantLinear
 from reformer.nn.convolution import SeparableConvolution
+from reformer.nn.covariates import CovariateFeatures
 from reformer.nn.cross_attention import CrossAttention
 from reformer.nn.feed_forward import FeedForward
 from reformer.nn.fourier import FourierConvolution
@@ -34,6 +36,7 @@ __all__ = [
     "Channels",
     "CharacterReader",
     "CirculantLinear",
+    "CovariateFeatures",
     "CrossAttention",
     "FeedForward",
     "FourierConvolution",

@@ -235,6 +235,8 @@ class PredictOptions:
     """Which of overlapping spans are kept."""
     dst: str | None = None
     """What to make of an hour of a series that is there twice."""
+    future_covariates: Path | None = None
+    """A table of what is known of the steps to forecast."""
     beams: int | None = None
     """Width of the beam search where a text is generated; if nothing was said, greedy decoding."""
     min_confidence: float | None = None

@@ -28,6 +28,10 @@ DECIDED_BY_THE_RUN = {
     "num_channels": "the images decide it",
     "image_size": "the images decide it",
     "num_time_features": "the task decides it",
+    "num_dynamic_real_features": "set data.known_columns",
+    "dynamic_cardinalities": "set data.known_columns",
+    "num_static_real_features": "set data.static_columns",
+    "static_cardinalities": "set data.static_columns",
 }
 
 UNUSABLE = "this recipe cannot be used\n"

@@ -245,3 +245,51 @@ def test_a_date_twice_makes_no_panel_of_a_series_with_remarks(tmp_path):
     rows = [f"2024-01-{day:02d},{'dry' if day % 2 else 'wet'},{day}\n" for day in range(1, 21)]
     with pytest.raises(DataError, match="the same date as an earlier row's"):
         read_series(_write(tmp_path, "ds,note,y\n" + "".join([*rows[:5], rows[4].replace("dry", "wet"), *rows[5:]])))
+
+
+ROWS = [("Tag", "Last", "Wärme"), *((f"2024-01-{day:02}", f"{day}.5", f"{day % 3}") for day in range(1, 9))]
+
+
+def _joined(separator, end="\n", rows=ROWS):
+    return "".join(separator.join(row) + end for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        (_joined(";").encode(), {}),
+        (_joined("\t").encode(), {}),
+        (_joined("|").encode(), {}),
+        (f"sep=;\n{_joined(';')}".encode(), {}),
+        (b"\xef\xbb\xbf" + _joined(",").encode(), {}),
+        (_joined(";").encode("utf-16"), {"encoding": "utf-16"}),
+        (_joined(",").encode("cp1252"), {"encoding": "cp1252"}),
+        (_joined(",", "\r").encode(), {}),
+        (_joined(";", "\r\n").encode(), {}),
+        (_joined(",", rows=[[f'"{cell}"' for cell in row] for row in ROWS]).encode(), {}),
+    ],
+    ids=["semicolon", "tab", "bar", "sep", "mark", "utf-16", "cp1252", "cr", "crlf", "quotes"],
+)
+def test_a_table_of_series_is_read_as_all_tables_are(tmp_path, data, options):
+    (tmp_path / "a.csv").write_bytes(data)
+    series = read_series(tmp_path / "a.csv", options=SeriesOptions(**options))
+    assert series.columns == ("Last", "Wärme")
+    assert series.values[:, 0].tolist() == [day + 0.5 for day in range(1, 9)]
+    named = SeriesOptions(date_columns=["Tag"], columns=["Wärme"], **options)
+    assert read_series(tmp_path / "a.csv", options=named).values[:, 0].tolist() == [day % 3 for day in range(1, 9)]
+
+
+def test_a_table_without_a_header_numbers_its_columns_and_a_counter_is_no_series(tmp_path):
+    rows = [(str(number), *row) for number, row in enumerate(ROWS[1:])]
+    path = _write(tmp_path, _joined(",", rows=rows))
+    series = read_series(path, options=SeriesOptions(header=False))
+    assert series.columns == ("3", "4")
+    assert len(series.dates) == 8
+    assert "counts the rows" in series.notes[0]
+    assert read_series(path, options=SeriesOptions(header=False, columns=["4"])).columns == ("4",)
+
+
+def test_an_encoding_that_was_not_named_is_an_error_with_its_option(tmp_path):
+    (tmp_path / "a.csv").write_bytes(_joined(",").encode("utf-16"))
+    with pytest.raises(DataError, match=r"--encoding utf-16"):
+        read_series(tmp_path / "a.csv")

@@ -54,12 +54,18 @@ class SeriesWindows(Dataset[dict[str, NDArray[np.floating]]]):
         return other
 
     def window(self, at: int) -> dict[str, NDArray[np.floating]]:
-        """The model's inputs for a forecast from step `at` on."""
+        """What is known for a forecast from step `at` on: values, features of the dates, covariates."""
         missing, begin = max(0, self.context - at), max(0, at - self.context)
-        return {
+        window = {
             "values": np.pad(self._values[begin:at], ((missing, 0), (0, 0)), constant_values=np.nan),
             "time_features": np.pad(self._features[begin : at + self.horizon], ((missing, 0), (0, 0))),
         }
+        told = self.series.covariates
+        if told is not None:
+            known = told.known[begin : at + self.horizon]
+            window["known"] = np.pad(known, ((missing, 0), (0, 0), (0, 0)), constant_values=np.nan)
+            window["static"] = told.static
+        return window
 
 
 def stack(windows: Sequence[dict[str, NDArray[np.floating]]]) -> dict[str, Tensor]:

@@ -6,7 +6,8 @@ from reformer.data.readers._first_records import column_values, first_records
 from reformer.data.readers._images import read_images
 from reformer.data.readers._questions import read_questions
 from reformer.data.readers._record import check_utf8
-from reformer.data.readers._series import SeriesOptions, read_panel, read_series
+from reformer.data.readers._series import read_panel, read_series
+from reformer.data.readers._series_options import SeriesOptions
 from reformer.data.readers._source import Source
 
 __all__ = [

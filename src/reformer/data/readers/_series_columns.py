@@ -8,6 +8,7 @@ import numpy as np
 
 from reformer.data.date_forms import LOOKED_AT, DateForm, find_form
 from reformer.data.errors import DataError
+from reformer.data.readers._series_options import SeriesOptions
 from reformer.data.readers._source import Source
 from reformer.data.readers._table import column_index
 
@@ -81,21 +82,22 @@ def member_column(header: Sequence[str], rows: Rows, dates: Sequence[datetime], 
 
 
 def value_columns(
-    source: Source, header: list[str], rows: Rows, used: Set[int | None], columns: Sequence[str] | None
+    source: Source, header: list[str], rows: Rows, used: Set[int | None], options: SeriesOptions
 ) -> tuple[list[int], list[str]]:
     """The columns to read, and what is said of those that are not.
 
     Raises:
         DataError: there is none.
     """
-    if columns is not None:
-        return [column_index(source, header, column) for column in columns], []
+    if options.columns is not None:
+        return [column_index(source, header, column) for column in options.columns], []
     indices, notes = [], []
     for index in range(len(header)):
         first = next((cells[index] for _, cells in rows if cells[index].strip().lower() not in MISSING), "")
         if index in used or not is_number(first):
             continue
-        if is_counter(header[index], [cells[index] for _, cells in rows]):
+        # Without a header, a column has no name that could tell.
+        if is_counter(header[index] if options.header else "", [cells[index] for _, cells in rows]):
             called = (
                 f"the column {header[index]!r}" if header[index].strip() else f"column {index + 1}, without a name,"
             )

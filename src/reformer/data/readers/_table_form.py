@@ -19,7 +19,7 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _LONGEST_CELL = 1 << 28
 _LIMIT_LOCK = threading.Lock()
 FIRST_LINES = 100
-"""Lines that a separator is told by where no header names columns."""
+"""Lines that a separator is told by where no column is wanted by its name."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ def table_form(
     """The form of the table that `open_source` opens, at the beginning, as often as it is called.
 
     - The separator is what a line `sep=;` at the beginning says, as Excel reads it; or else the format's own, unless
-      the header has the wanted columns only by another one, or the rows cells only by another one.
+      the header has the wanted columns only by another one, or, where none are wanted or no header names them, all
+      rows have as many cells only by another one.
     - Quotes belong to the table where the separator is not a tab. A TSV is read by the rules of CSV as well as with
       quotes that are text, and the reading counts by which fewer rows are wrong. Where both are wrong as often, cells
       stand in quotes, unless one of them would reach over whole rows. Where it would in a CSV, that is suspicious.
@@ -107,7 +108,7 @@ def _cells(line: str, separator: str) -> list[str]:
 def _separator(lines: Sequence[str], own: str, columns: set[str], *, header: bool) -> str:
     if not lines:
         return own
-    if header:
+    if header and columns:
 
         def fits(separator: str) -> bool:
             return not columns.isdisjoint(name.strip() for name in _cells(lines[0], separator))

@@ -48,6 +48,10 @@ MOST = {
     "image_size": 1 << 20,
     "prediction_length": 1 << 24,
     "num_time_features": 1 << 16,
+    "num_dynamic_real_features": 1 << 16,
+    "num_static_real_features": 1 << 16,
+    "dynamic_cardinalities": 1 << 24,
+    "static_cardinalities": 1 << 24,
     "linear_context": 1 << 24,
 }
 """The most that a field may be, or each number of its list. Models are far below; a configuration above is damaged or
@@ -212,10 +216,15 @@ def _check_series(fields: ReformerFields) -> None:
         ("num_channels", 1),
         ("prediction_length", 1),
         ("num_time_features", 0),
+        ("num_dynamic_real_features", 0),
+        ("num_static_real_features", 0),
         ("linear_context", 0),
     ):
         if getattr(fields, name) < least:
             raise ValueError(f"{name}={getattr(fields, name)}: expected at least {least}")
+    for name in ("dynamic_cardinalities", "static_cardinalities"):
+        if any(count < 2 for count in getattr(fields, name)):
+            raise ValueError(f"{name}={list(getattr(fields, name))}: expected at least 2 each, of which 0 means none")
     if not fields.vocab_size and fields.ngram_sizes:
         raise ValueError(f"ngram_sizes={list(fields.ngram_sizes)}: groups of tokens need a vocab_size")
     found = list(fields.quantiles)

@@ -143,6 +143,12 @@ class ReformerFields(PreTrainedConfig):
         image_size: the height and width of the images that were learned; None for another task.
         prediction_length: how many steps a forecaster predicts.
         num_time_features: how many numbers a forecaster is told of each step's date.
+        num_dynamic_real_features: how many numbers a forecaster is told of each step of a channel, those to predict
+            included, such as a price.
+        num_static_real_features: how many numbers a forecaster is told of each channel as a whole.
+        dynamic_cardinalities: of each column of categories that is known of each step, how many it has, with 0, which
+            means none.
+        static_cardinalities: the same of each column of categories that is known of a channel as a whole.
         quantiles: which quantiles a forecaster predicts, in order and with 0.5; empty for the mean alone.
         linear_context: from how many of the last steps a forecaster also draws a linear forecast, to which the rest
             is added; 0 for none.
@@ -230,6 +236,10 @@ class ReformerFields(PreTrainedConfig):
     image_size: list[int] | tuple[int, ...] | None = None
     prediction_length: int = 1
     num_time_features: int = 0
+    num_dynamic_real_features: int = 0
+    num_static_real_features: int = 0
+    dynamic_cardinalities: list[int] | tuple[int, ...] = ()
+    static_cardinalities: list[int] | tuple[int, ...] = ()
     quantiles: list[float] | tuple[float, ...] = ()
     linear_context: int = 0
     tie_word_embeddings: bool = False

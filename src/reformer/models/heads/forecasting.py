@@ -1,15 +1,17 @@
-"""Head for forecasting: the next steps of a series, from its past and from the calendar."""
+"""Head for forecasting: the next steps of a series, from its past, the calendar and covariates."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers.utils.generic import ModelOutput
 
 from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import Head
+from reformer.nn import CovariateFeatures
 from reformer.nn.channels import Channels, StreamChannels
 
 ROUNDING = 8
@@ -37,8 +39,9 @@ class ReformerForForecasting(Head):
     Each channel is a series of its own, which all go through the same weights. It is scaled by the mean and the
     spread of what was observed (Kim et al. 2022) in the last `linear_context` steps, if that is given. `patch_size`
     steps make a token (Nie et al. 2023), and the horizon is more tokens, whose values are missing and whose dates are
-    known. With `linear_context` a linear map of the last steps (Zeng et al. 2023) is where the forecast begins, and
-    the layers add to it. Equations (27) to (29).
+    known, and so are its covariates (a price, a holiday), each channel's own; what is known of a channel as a whole is
+    told to every token. With `linear_context` a linear map of the last steps (Zeng et al. 2023) is where the forecast
+    begins, and the layers add to it. Equations (40) to (42).
 
     Values are scaled, and forecasts are scaled back, in the precision in which they come, and only between is it that
     of the weights: give float64 where a series is large beside its changes.
@@ -51,7 +54,7 @@ class ReformerForForecasting(Head):
     """
 
     main_input_name = "values"
-    reads = ("embed",)
+    reads = ("embed", "dynamic", "static")
     smooths = False
     # Trainer would count missing labels (NaN) as items.
     accepts_loss_kwargs = False
@@ -67,7 +70,10 @@ class ReformerForForecasting(Head):
             raise ValueError(f"vocab_size={config.vocab_size}: a forecaster reads numbers, not tokens; set it to 0")
         super().__init__(config)
         size = config.patch_size
-        self.embed = nn.Linear(size * (2 + config.num_time_features), config.embedding_width)
+        self.dynamic = CovariateFeatures(config.num_dynamic_real_features, config.dynamic_cardinalities)
+        self.static = CovariateFeatures(config.num_static_real_features, config.static_cardinalities)
+        told = config.num_time_features + self.dynamic.width
+        self.embed = nn.Linear(size * (2 + told) + self.static.width, config.embedding_width)
         self.forecast = nn.Linear(config.output_size, size * max(1, len(config.quantiles)))
         self.linear = nn.Linear(config.linear_context, config.prediction_length) if config.linear_context else None
         self.post_init()
@@ -77,6 +83,10 @@ class ReformerForForecasting(Head):
         values: Float[Tensor, "batch length channels"],
         time_features: Float[Tensor, "batch steps features"] | None = None,
         labels: Float[Tensor, "batch horizon channels"] | None = None,
+        feat_dynamic_real: Float[Tensor, "batch steps channels numbers"] | None = None,
+        feat_dynamic_cat: Int[Tensor, "batch steps channels columns"] | None = None,
+        feat_static_real: Float[Tensor, "batch channels static_numbers"] | None = None,
+        feat_static_cat: Int[Tensor, "batch channels static_columns"] | None = None,
         num_rounds: int | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
@@ -88,21 +98,34 @@ class ReformerForForecasting(Head):
             time_features: numbers told by the dates of these steps and of the horizon's, `length + horizon` of them.
             labels: what came then, NaN where nobody knows; with them there is a loss: the quantiles' (pinball) loss,
                 or the squared error where there are no quantiles.
+            feat_dynamic_real: numbers that are known of these steps and of the horizon's, each about 1 in size, NaN
+                where one is not; GluonTS has these names.
+            feat_dynamic_cat: categories of the same steps, 0 where there is none.
+            feat_static_real: numbers that are known of each channel, NaN where one is not.
+            feat_static_cat: categories of each channel.
             num_rounds: of hashing, for this call.
             return_dict: False for a plain tuple.
 
         Raises:
-            ValueError: an input of another shape.
+            ValueError: an input of another shape, or one that is missing or not expected.
         """
         self._check(values, time_features, labels)
+        self._check_covariates(values, feat_dynamic_real, feat_dynamic_cat, feat_static_real, feat_static_cat)
         batch, _, channels = values.shape
         horizon = self.config.prediction_length
         series = values.transpose(1, 2).flatten(0, 1)
         observed = series.isfinite()
         scale = _Scale.of(series, _recently(observed, self.config.linear_context))
         scaled = scale.apply(series).where(observed, 0).to(self.embed.weight.dtype)
-        told = None if time_features is None else time_features.repeat_interleave(channels, 0).to(scaled.dtype)
-        tokens, present = self._tokens(scaled, observed, told)
+        told = [] if time_features is None else [time_features.repeat_interleave(channels, 0).to(scaled.dtype)]
+        if self.dynamic.width:
+            told.append(
+                self.dynamic(feat_dynamic_real, feat_dynamic_cat).transpose(1, 2).flatten(0, 1).to(scaled.dtype)
+            )
+        static = None
+        if self.static.width:
+            static = self.static(feat_static_real, feat_static_cat).flatten(0, 1).to(scaled.dtype)
+        tokens, present = self._tokens(scaled, observed, told, static)
         hidden = self._encode(None, present, tokens, num_rounds)
         # Floor division of a negative number: the last tokens, rounded up so that they cover the horizon.
         future = self.forecast(hidden[:, -horizon // self.config.patch_size :])
@@ -140,7 +163,8 @@ class ReformerForForecasting(Head):
         self,
         scaled: Float[Tensor, "series length"],
         observed: Bool[Tensor, "series length"],
-        told: Float[Tensor, "series steps features"] | None,
+        told: Sequence[Float[Tensor, "series steps _"]],
+        static: Float[Tensor, "series features"] | None,
     ) -> tuple[Float[Tensor, "series tokens hidden"], Bool[Tensor, "series tokens"]]:
         """The patches of the past and of the horizon as vectors, and which of them are there."""
         size, (length, horizon) = self.config.patch_size, (scaled.shape[1], self.config.prediction_length)
@@ -149,11 +173,13 @@ class ReformerForForecasting(Head):
         begun = nn.functional.pad(observed.cumsum(-1) > 0, (0, horizon), value=True)
         parts = [nn.functional.pad(part, (0, horizon)) for part in (scaled, observed.to(scaled.dtype))]
         steps = torch.stack(parts, -1)
-        if told is not None:
-            steps = torch.cat((steps, told * begun[..., None]), -1)
+        steps = torch.cat((steps, *(each * begun[..., None] for each in told)), -1)
         steps = nn.functional.pad(steps, (0, 0, *around))
         present = nn.functional.pad(begun, around).unflatten(1, (-1, size)).any(-1)
-        return self.embed(steps.unflatten(1, (-1, size)).flatten(2)), present
+        patches = steps.unflatten(1, (-1, size)).flatten(2)
+        if static is not None:
+            patches = torch.cat((patches, static[:, None].expand(-1, patches.shape[1], -1)), -1)
+        return self.embed(patches), present
 
     def _loss(
         self, found: Float[Tensor, "series horizon quantiles"], expected: Float[Tensor, "series horizon"]
@@ -166,6 +192,42 @@ class ReformerForForecasting(Head):
             levels = error.new_tensor(self.config.quantiles)
             losses = torch.maximum(levels * error, (levels - 1) * error)
         return (losses.mean(-1) * known).sum() / known.sum().clamp_min(1)
+
+    def _check_covariates(
+        self,
+        values: Tensor,
+        dynamic_real: Tensor | None,
+        dynamic_cat: Tensor | None,
+        static_real: Tensor | None,
+        static_cat: Tensor | None,
+    ) -> None:
+        config, (batch, length, channels) = self.config, values.shape
+        steps = (batch, length + config.prediction_length, channels)
+        expected = (
+            ("feat_dynamic_real", dynamic_real, config.num_dynamic_real_features, steps, None),
+            ("feat_dynamic_cat", dynamic_cat, len(config.dynamic_cardinalities), steps, config.dynamic_cardinalities),
+            ("feat_static_real", static_real, config.num_static_real_features, (batch, channels), None),
+            (
+                "feat_static_cat",
+                static_cat,
+                len(config.static_cardinalities),
+                (batch, channels),
+                config.static_cardinalities,
+            ),
+        )
+        for name, given, columns, places, cardinalities in expected:
+            if (given is None) != (columns == 0):
+                told = "is not given" if given is None else "is given"
+                raise ValueError(f"the model has learned {columns} columns of {name}, and {name} {told}")
+            if given is None:
+                continue
+            if given.shape != (*places, columns) or given.is_floating_point() != (cardinalities is None):
+                kind = "numbers" if cardinalities is None else "whole numbers"
+                raise ValueError(
+                    f"{name} has shape {tuple(given.shape)} and is {given.dtype}, expected {kind} {(*places, columns)}"
+                )
+            if cardinalities is not None and ((given < 0) | (given >= given.new_tensor(list(cardinalities)))).any():
+                raise ValueError(f"{name} has categories outside of 0 and {list(cardinalities)}; expected lower ones")
 
     def _check(self, values: Tensor, time_features: Tensor | None, labels: Tensor | None) -> None:
         if values.dim() != 3 or not values.shape[1] or not values.is_floating_point():

@@ -20,6 +20,7 @@ from reformer.data.errors import OnError, raise_error
 from reformer.data.readers import SeriesOptions, read_panel
 from reformer.data.series import channel_name, joined_series
 from reformer.files import write
+from reformer.tasks.forecasting.covariates import CovariateEncoder
 from reformer.tasks.forecasting.series_recipe import Dst, SeriesDataRecipe
 
 SERIES_FILE = "series.json"
@@ -49,6 +50,10 @@ class SeriesReader:
     """Whether the day or the month comes first in the training file, for files that do not tell."""
     dst: Dst | None = None
     gaps: Literal["missing", "fill", "refuse"] = "missing"
+    header: bool = True
+    covariates: CovariateEncoder | None = None
+    encoding: str | None = None
+    """Of the files to read next, which need not be that of the training file, and is not kept."""
 
     @property
     def units(self) -> Float64[np.ndarray, " channels"]:
@@ -74,6 +79,9 @@ class SeriesReader:
     ) -> dict[str, Tensor]:
         """Windows of equal lengths as a batch, in `units`: by default those of the run's channels."""
         batch, sizes = stack(windows), torch.from_numpy(self.units if units is None else units)
+        known, static = batch.pop("known", None), batch.pop("static", None)
+        if self.covariates is not None and known is not None and static is not None:
+            batch |= self.covariates.encode(known, static)
         return batch | {name: batch[name] / sizes for name in ("values", "labels") if name in batch}
 
     @property
@@ -81,15 +89,18 @@ class SeriesReader:
         """How far apart the steps are that were learned."""
         return Cadence(self.step, self.unit, self.anchor)
 
-    def read_each(self, path: str, on_error: OnError = raise_error) -> list[Series]:
-        """The series of a file: one, or all of a table in long form.
-
-        Raises:
-            DataError: it cannot be read, or its steps are not those that were learned.
-        """
-        options = SeriesOptions(
+    @property
+    def options(self) -> SeriesOptions:
+        """How a file is read."""
+        told = self.covariates
+        return SeriesOptions(
+            encoding=self.encoding,
+            header=self.header,
             date_columns=self.date_columns,
             columns=self.columns if self.value_columns is None else self.value_columns,
+            known_columns=() if told is None else told.known_columns,
+            static_columns=() if told is None else told.static_columns,
+            categories=None if told is None else told.categories,
             series_column=self.series_column,
             date_format=self.date_format,
             date_order=self.date_order,
@@ -97,7 +108,23 @@ class SeriesReader:
             gaps=self.gaps,
             cadence=self.cadence,
         )
-        series = read_panel(path, options, on_error)
+
+    def read_future(self, path: str, series: Sequence[Series]) -> dict[str | None, Series]:
+        """The known columns of a table about the time after the end of these series, by the names of its series.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        options = replace(self.options, columns=(), static_columns=(), cadence=series[0].cadence)
+        return {each.member: each for each in read_panel(path, options)}
+
+    def read_each(self, path: str, on_error: OnError = raise_error) -> list[Series]:
+        """The series of a file: one, or all of a table in long form.
+
+        Raises:
+            DataError: it cannot be read, or its steps are not those that were learned.
+        """
+        series = read_panel(path, self.options, on_error)
         found, learned = series[0].cadence, self.cadence
         # The day of a month is the file's affair.
         if (found.step, found.unit) != (learned.step, learned.unit) or (found != learned and found.unit == "D"):
@@ -127,13 +154,13 @@ class SeriesReader:
                 "have no unit",
                 "leave them out; `reformer predict` forecasts them",
             )
-        values = np.full((len(joined.dates), len(self.columns)), np.nan)
-        values[:, [self.columns.index(column) for column in joined.columns]] = joined.values
-        return replace(joined, columns=self.columns, values=values)
+        return joined.of_channels(self.columns)
 
     def save_pretrained(self, save_directory: Any) -> None:
         """Write `series.json` into the folder."""
-        text = json.dumps(asdict(self), ensure_ascii=False, indent=2)
+        kept = asdict(self)
+        del kept["encoding"]
+        text = json.dumps(kept, ensure_ascii=False, indent=2)
         write(Path(save_directory) / SERIES_FILE, f"{text}\n".encode())
 
     @classmethod
@@ -157,6 +184,10 @@ class SeriesReader:
         if not reader.columns or len(reader.columns) != len(reader.season_errors) or not all(x > 0 for x in positive):
             told = f"{len(reader.columns)} columns, steps of {reader.step}, seasons of {reader.season} and their errors"
             raise DataError(file, None, f"{told} do not fit together", "train the model again")
+        if reader.covariates is not None and not reader.covariates.is_whole:
+            raise DataError(
+                file, None, "the covariates' columns and scales do not fit together", "train the model again"
+            )
         return reader
 
 
@@ -208,6 +239,8 @@ def make_reader(series: Series, recipe: SeriesDataRecipe, known: int) -> SeriesR
         date_order=None if series.form is None else series.form.order,
         dst=recipe.dst,
         gaps=recipe.gaps,
+        header=recipe.header,
+        covariates=CovariateEncoder.fit(series, known),
     )
 
 

@@ -16,12 +16,28 @@ class SeriesDataRecipe(DataRecipe, frozen=True):
 
     deprecated_names: ClassVar[Mapping[str, str]] = {"horizon": "prediction_length", "season": "season_length"}
 
+    encoding: str | None = Field(None, description="the files' encoding, such as gb18030 or utf-16; none: utf-8")
+    header: bool = Field(
+        True,
+        description="whether the first line of a table names its columns, which are called 1, 2, ... otherwise",
+    )
     date_columns: list[str] | None = Field(
         None,
         description="the column of dates, or those of year, month, day, hour, minute; none: the first that begins with "
         "a date",
     )
     columns: list[str] | None = Field(None, description="the columns to predict; none: all that begin with a number")
+    known_columns: list[str] = Field(
+        [],
+        description="columns that are known ahead, such as a price or a holiday: numbers, or texts, which are "
+        "categories; a forecast needs their values at its steps",
+    )
+    static_columns: list[str] = Field(
+        [], description="of a table in long form, columns that are the same in all rows of a series, such as its region"
+    )
+    categorical_columns: list[str] = Field(
+        [], description="those of known_columns and static_columns whose numbers are categories"
+    )
     series_column: str | None = Field(
         None,
         description="of a table in long form (unique_id, ds, y), the column that names the series of each row; none: "
@@ -62,10 +78,22 @@ class SeriesDataRecipe(DataRecipe, frozen=True):
 
     @model_validator(mode="after")
     def _one_of_each(self) -> "SeriesDataRecipe":
-        own = ("date_columns", "date_format", "series_column", "dst")
-        given = [name for name in own if getattr(self, name) is not None]
+        own = ("date_columns", "date_format", "series_column", "dst", "known_columns", "static_columns")
+        given = [name for name in own if getattr(self, name)]
+        if not self.header:
+            given.append("header")
         if self.source is not None and given:
             raise ValueError(f"a source has its own dates; leave out {', '.join(given)}")
+        covariates = [*self.known_columns, *self.static_columns]
+        twice = [name for name in covariates if [*covariates, *(self.columns or ())].count(name) > 1]
+        if twice:
+            raise ValueError(f"{twice[0]!r} is named twice; name it in one of columns, known_columns, static_columns")
+        numbered = [name for name in self.categorical_columns if name not in covariates]
+        if numbered:
+            raise ValueError(
+                f"categorical_columns has {numbered[0]!r}, and neither known_columns nor static_columns has it; "
+                "name it there, too"
+            )
         if self.date_columns is not None and len(self.date_columns) > 1 and self.date_format is not None:
             raise ValueError("date_format is of one column of dates, and date_columns names several")
         if self.test is not None and self.test_fraction is not None:

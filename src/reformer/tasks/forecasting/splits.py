@@ -45,7 +45,7 @@ def load_series_splits(recipe: SeriesDataRecipe) -> SeriesSplits:
         reader = replace(reader, series_column=parts[0].member_column, value_columns=parts[0].columns)
 
     def cut(path: str | None, first: int, last: int, every: int) -> SeriesWindows:
-        read = series if path is None else reader.read(path)
+        read = series if path is None else replace(reader, encoding=recipe.encoding).read(path)
         if path is not None:
             first, last = 0, len(read.dates)
         windows = SeriesWindows(read, context, horizon, first, last, every)
@@ -89,8 +89,7 @@ def _learnable(series: Series, recipe: SeriesDataRecipe, known: int) -> Series:
     names = [column for channel, column in enumerate(series.columns) if channel not in kept]
     more = f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else ""
     note = f"{', '.join(names[:MOST_NAMES])}{more}: nothing changes there in the training part; not learned from"
-    columns = tuple(series.columns[channel] for channel in kept)
-    return replace(series, columns=columns, values=series.values[:, kept], notes=(*series.notes, note))
+    return replace(series.of_channels([series.columns[channel] for channel in kept]), notes=(*series.notes, note))
 
 
 def _read(recipe: SeriesDataRecipe, path: str | None) -> list[Series]:
@@ -101,8 +100,13 @@ def _read(recipe: SeriesDataRecipe, path: str | None) -> list[Series]:
     return read_panel(
         path,
         SeriesOptions(
+            encoding=recipe.encoding,
+            header=recipe.header,
             date_columns=recipe.date_columns,
             columns=recipe.columns,
+            known_columns=recipe.known_columns,
+            static_columns=recipe.static_columns,
+            categorical_columns=recipe.categorical_columns,
             series_column=recipe.series_column,
             date_format=recipe.date_format,
             dst=recipe.dst,

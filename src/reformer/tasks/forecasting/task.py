@@ -14,6 +14,7 @@ from reformer.data import DataError, Series, load_series
 from reformer.data.batching.series_windows import SeriesWindows
 from reformer.data.batching.token_batches import TokenBatches
 from reformer.data.errors import OnError
+from reformer.errors import ReformerError
 from reformer.files import refuse_overwriting_inputs
 from reformer.metrics.forecasting import ForecastMetric
 from reformer.models import ReformerConfig, ReformerForForecasting
@@ -28,6 +29,7 @@ from reformer.tasks.base import (
     to_device,
 )
 from reformer.tasks.forecasting.baseline import measure_baseline
+from reformer.tasks.forecasting.covariates import CovariateEncoder, with_future
 from reformer.tasks.forecasting.linear_fit import fit_linear
 from reformer.tasks.forecasting.plot import plot_forecast, plot_paths
 from reformer.tasks.forecasting.reader import SERIES_FILE, SeriesReader
@@ -54,7 +56,7 @@ class Forecasting(PredictingTask):
     greater_is_better = False
     recipe_type = SeriesRecipe
     processor_file = SERIES_FILE
-    predict_options = frozenset({"split", "pictures", "overwrite", "dst"})
+    predict_options = frozenset({"split", "pictures", "overwrite", "dst", "encoding", "header", "future_covariates"})
 
     def check_recipe(self, recipe: SeriesRecipe) -> None:
         super().check_recipe(recipe)
@@ -80,10 +82,14 @@ class Forecasting(PredictingTask):
         """
         run = _reading(run, options)
         files, overwrite = list(files), bool(options.overwrite)
+        _check_future(run, options, files)
         plots = {} if options.pictures is None else plot_paths(files, options.pictures, overwrite=overwrite)
         for file in files:
             try:
                 parts: list[Series] = run.processor.read_each(file, on_error)
+                future = {}
+                if options.future_covariates is not None:
+                    future = run.processor.read_future(str(options.future_covariates), parts)
             except DataError as error:
                 on_error(error)
                 continue
@@ -92,6 +98,13 @@ class Forecasting(PredictingTask):
                 if plot is not None and series.member is not None:
                     plot = plot.with_name(f"{Path(file).name}.{quote(series.member, safe='')}.png")
                     refuse_overwriting_inputs(plot, files)
+                try:
+                    if options.future_covariates is not None:
+                        series = with_future(series, future, str(options.future_covariates))
+                    self._check_covariates(run, series, file, ahead=True)
+                except DataError as error:
+                    on_error(error)
+                    continue
                 yield from self._forecast(run, file, series, plot, on_error, overwrite=overwrite)
 
     def evaluate(self, run: "Run[Forecasting]", source: str, options: PredictOptions) -> dict[str, int | float]:
@@ -112,6 +125,7 @@ class Forecasting(PredictingTask):
                 windows = self._all(run, load_series(source.removeprefix("index:"), columns=run.processor.columns))
         else:
             windows = self._all(run, run.processor.read(source))
+        self._check_covariates(run, windows.series, source, ahead=False)
         if not len(windows):
             raise DataError(source, None, "it is too short for one forecast", "give a longer series")
         return evaluate_windows(run, windows)
@@ -120,6 +134,11 @@ class Forecasting(PredictingTask):
         context, horizon = run.recipe.data.context_length, run.recipe.data.prediction_length
         every = max(1, horizon // FORECASTS_TO_A_HORIZON)
         return SeriesWindows(series, context, horizon, 0, len(series.dates), every)
+
+    def _check_covariates(self, run: "Run[Forecasting]", series: Series, file: str, *, ahead: bool) -> None:
+        covariates = run.processor.covariates
+        if covariates is not None:
+            covariates.check(series, file, run.recipe.data.prediction_length if ahead else 0)
 
     def _forecast(
         self,
@@ -174,7 +193,12 @@ class ForecastingData(TaskData[SeriesWindows]):
         self._splits = load_series_splits(recipe.data)
         self.processor = self._reader = self._splits.reader
         self.config = make_config(
-            recipe, None, start, prediction_length=recipe.data.prediction_length, num_time_features=TIME_FEATURES
+            recipe,
+            None,
+            start,
+            prediction_length=recipe.data.prediction_length,
+            num_time_features=TIME_FEATURES,
+            **(self._reader.covariates or CovariateEncoder()).config_fields(),
         )
         self.train, self.validation = self._splits.train, self._splits.validation
 
@@ -205,7 +229,22 @@ class ForecastingData(TaskData[SeriesWindows]):
 
 def _reading(run: Run[Forecasting], options: PredictOptions) -> Run[Forecasting]:
     """The run with a reader that does as the options say."""
-    return run if options.dst is None else replace(run, processor=replace(run.processor, dst=options.dst))
+    said = {name: getattr(options, name) for name in ("dst", "header") if getattr(options, name) is not None}
+    return replace(run, processor=replace(run.processor, encoding=options.encoding, **said))
+
+
+def _check_future(run: Run[Forecasting], options: PredictOptions, files: Sequence[str]) -> None:
+    if options.future_covariates is None:
+        return
+    covariates = run.processor.covariates
+    if covariates is None or not covariates.known_columns:
+        raise ReformerError(
+            "--future-covariates means nothing to a run that has learned no data.known_columns; leave it out"
+        )
+    if len(files) != 1:
+        raise ReformerError(
+            f"--future-covariates tells the future of one file, and there are {len(files)}; predict for each of them"
+        )
 
 
 def tokens_of(context: int, horizon: int, patch_size: int) -> int:
