@@ -54,8 +54,10 @@ def test_without_a_window_it_is_the_models_own_attention_and_its_gradients(name,
     pairs = zip(theirs.named_parameters(), ours.parameters(), strict=True)
     compared = [(place, left.grad, right.grad) for (place, left), right in pairs if left.grad is not None]
     assert len(compared) > 10
+    # A bias of keys has no gradient but what rounding leaves of others.
+    largest = max(float(left.abs().max()) for _, left, _ in compared)
     for place, left, right in compared:
-        assert (left - right).abs().max() <= 1e-4 * left.abs().max() + 1e-5, place
+        assert (left - right).abs().max() <= 1e-4 * left.abs().max() + 1e-5 * largest, place
 
 
 def _band(mask, window, *, causal, ends):

@@ -77,9 +77,9 @@ def test_few_texts_of_a_language_begin_with_the_pretrained_model():
 @pytest.mark.parametrize(
     ("change", "options", "why"),
     [
-        ({"piece_counts": (22_000, 1)}, {}, "the longest text has some 22,000 pieces, too many for the positions"),
-        ({"piece_counts": (400,) * 25_000}, {}, "in 15 minutes the pretrained model would read 0.1 times"),
-        ({}, {"minutes": 0.5}, "in 0.5 minutes the pretrained model would read 0.3 times"),
+        ({"piece_counts": (44_000, 1)}, {}, "the longest text has some 44,000 pieces, too many for the positions"),
+        ({"piece_counts": (400,) * 60_000}, {}, "in 15 minutes the pretrained model would read 0.0 times"),
+        ({}, {"minutes": 0.05}, "in 0.05 minutes the pretrained model would read 0.0 times"),
         ({"letters": 0.1}, {}, "10% of the characters are letters"),
         ({}, {"offline": True}, "--offline"),
     ],
@@ -90,6 +90,20 @@ def test_a_model_begins_from_nothing_where_the_pretrained_one_does_not_fit(chang
         assert "finetune" not in _recipe(task, found, **options)
         told = " ".join(recipe_for(task, {"train": "a.csv"}, found, **options).replace("\n# ", " ").split())
         assert why in told
+
+
+def test_long_texts_are_evaluated_less_often_and_fewer_of_them():
+    short, long = FOUND, replace(FOUND, documents=6000, piece_counts=(1200,) * 6000)
+    assert _recipe(CLASSES, short)["training"]["num_evaluations"] == table.EVALUATIONS
+    tables = _recipe(CLASSES, long)
+    assert tables["training"]["num_evaluations"] == table.MIN_EVALUATIONS
+    assert tables["data"]["validation_fraction"] * 6000 == pytest.approx(table.MIN_VALIDATION, rel=0.05)
+    # With time enough they may take longer.
+    tables = _recipe(CLASSES, long, minutes=150)
+    assert tables["data"]["validation_fraction"] == table.VALIDATION
+    assert tables["training"]["num_evaluations"] == 7
+    # A small model reads them fast.
+    assert _recipe(CLASSES, long, offline=True)["training"]["num_evaluations"] == table.EVALUATIONS
 
 
 def test_a_wide_part_is_as_wide_as_the_labels_allow(monkeypatch):

@@ -39,10 +39,12 @@ def choose(
     ]
     if start == table.FRESH:
         choices.append(Choice("tokenizer", "kind", fixed["tokenizer"]["kind"], why))
+    data = list(_data(task, start, found, own_split, neighbours, minutes))
+    validation = next((choice.value for choice in data if choice.name == "validation_fraction"), None)
     further = [
-        *_data(task, start, found, own_split, neighbours),
+        *data,
         *_model(task, start, found, _passes(found, minutes) / 2),
-        *_training(task, minutes, _epochs(task, start, found)),
+        *_training(task, minutes, _epochs(task, start, found), _evaluations(start, found, validation, minutes)),
     ]
     # The last one of a name counts.
     chosen = {(choice.table, choice.name): choice for choice in (*choices, *further)}
@@ -92,7 +94,7 @@ def _positions(found: Profile) -> int:
     return 0 if longest <= table.START_PIECES else 1 << int(table.ROOM * longest).bit_length()
 
 
-def _data(task: str, start: str, found: Profile, own_split: bool, neighbours: bool) -> Iterator[Choice]:
+def _data(task: str, start: str, found: Profile, own_split: bool, neighbours: bool, minutes: float) -> Iterator[Choice]:
     records = found.documents
     readable = max(1, int(table.FULL * table.START_PIECES * found.characters / max(1, found.pieces)))
     if neighbours and task in (ENTITIES, MASKED):
@@ -106,7 +108,11 @@ def _data(task: str, start: str, found: Profile, own_split: bool, neighbours: bo
         yield Choice("data", "sequence_length", length, "tokens that are read at a time")
     elif not own_split:
         fraction = max(table.VALIDATION, min(table.MIN_VALIDATION / records, table.MAX_VALIDATION_FRACTION))
-        fraction = round(max(0.001, min(fraction, table.MAX_VALIDATION / records)), 3)
+        affordable = _evaluated_pieces(minutes) / table.MIN_EVALUATIONS * records / max(1, found.pieces)
+        most = table.MAX_VALIDATION
+        if start == table.WARM:
+            most = min(most, max(table.MIN_VALIDATION, affordable))
+        fraction = round(max(0.001, min(fraction, most / records)), 3)
         yield Choice(
             "data",
             "validation_fraction",
@@ -194,7 +200,20 @@ def _epochs(task: str, start: str, found: Profile) -> float | None:
     return round(max(table.PASSES[task], table.MIN_STEPS[task] / max(1.0, steps)), 1)
 
 
-def _training(task: str, minutes: float, epochs: float | None) -> Iterator[Choice]:
+def _evaluated_pieces(minutes: float) -> float:
+    """How many pieces a warm start can evaluate in its part of so many minutes, about."""
+    return 3 * table.PIECES_A_SECOND * table.EVALUATED * 60 * minutes
+
+
+def _evaluations(start: str, found: Profile, validation: float | None, minutes: float) -> int:
+    """Evaluations of a run; fewer where a pretrained model would spend its time on them."""
+    if start == table.FRESH or validation is None:
+        return table.EVALUATIONS
+    affordable = _evaluated_pieces(minutes) / max(1.0, validation * found.pieces)
+    return max(table.MIN_EVALUATIONS, min(table.EVALUATIONS, int(affordable)))
+
+
+def _training(task: str, minutes: float, epochs: float | None, evaluations: int) -> Iterator[Choice]:
     yield Choice("training", "task", task)
     if epochs is not None:
         yield Choice("training", "epochs", epochs, "passes over the texts, unless the minutes are over before")
@@ -204,7 +223,8 @@ def _training(task: str, minutes: float, epochs: float | None) -> Iterator[Choic
         int(minutes) if minutes == int(minutes) else minutes,
         "the budget; the classical method comes on top, a minute or so",
     )
-    yield Choice("training", "num_evaluations", table.EVALUATIONS)
+    told = "" if evaluations == table.EVALUATIONS else "the texts that validate are long; each takes a part of the time"
+    yield Choice("training", "num_evaluations", evaluations, told)
     yield Choice(
         "training", "early_stopping_patience", table.PATIENCE, "ends after so many evaluations without a better one"
     )

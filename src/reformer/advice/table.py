@@ -182,13 +182,14 @@ PIECES_A_SECOND = 1000
 """Pieces that the warm start trains on in a second of two cores, roughly: with it goes how much a budget can read."""
 PASSES, MIN_STEPS = {ENTITIES: 8.0, CLASSES: 3.0}, {ENTITIES: 600, CLASSES: 300}
 """Passes of a warm start over the texts; more where they would be fewer steps than these."""
-MIN_PASSES = {ENTITIES: 1.0, CLASSES: 0.5}
-"""Passes over the texts that a warm start has to have time for; with less, a small fresh model reads more of them."""
+MIN_PASSES = {ENTITIES: 1.0, CLASSES: 0.05}
+"""Passes over the texts that a warm start has to have time for; with less, a small fresh model reads more of them. A
+classifier begins at the classical method, which has read all of them."""
 START_PIECES = 440
 """Estimated pieces of a text, at most, for the 512 tokens that the start reads: the estimate may be short."""
 LOWER_HALF, MIN_WHOLE_PASSES = [0, 1, 2, 3, 4, 5], 2.0
 """Layers to keep where there is no time for so many passes of all."""
-ROOM, MAX_POSITIONS = 1.5, 1 << 15
+ROOM, MAX_POSITIONS = 1.5, 1 << 16
 """Its positions as a multiple of the estimated pieces of the longest text, at least; and its positions, at most."""
 MIN_LETTERS = 0.6
 """Letters among the characters, at least, for a text of a language that the start may know."""
@@ -221,3 +222,6 @@ SEQUENCE_LENGTH = {1 << 19: 512, 1 << 22: 1024, 1 << 62: 2048}
 QUESTION_POSITIONS = 1 << 12
 """Positions of a reader of questions, at least: twice the longest text where that is more."""
 EVALUATIONS, PATIENCE = 10, 4
+MIN_EVALUATIONS, EVALUATED = 3, 0.2
+"""Evaluations of a warm start, at least, and the part of the time that all of them may take, about. A piece that is
+evaluated takes a third of the time of one that is learned from."""
