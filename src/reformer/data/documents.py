@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from reformer.data.errors import DataError
+from reformer.data.origin import NOWHERE, Origin
 
 _SENTENCE_ENDS = "。！？\n"
 
@@ -35,6 +36,7 @@ class Document:
     spans: tuple[Span, ...] | None = None
     source: str = ""
     labels: tuple[str, ...] | None = None
+    origin: Origin = NOWHERE
 
 
 def span_problem(text: str, spans: Iterable[Span]) -> str | None:

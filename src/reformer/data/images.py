@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from reformer.data.origin import NOWHERE, Origin
+
 
 @dataclass(frozen=True)
 class Image:
@@ -14,3 +16,4 @@ class Image:
     id: str
     label: str | None = None
     source: str = ""
+    origin: Origin = NOWHERE

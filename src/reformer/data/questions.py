@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from reformer.data.origin import NOWHERE, Origin
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -16,6 +18,7 @@ class Question:
     id: str
     answers: tuple[tuple[int, int], ...] | None = None
     source: str = ""
+    origin: Origin = NOWHERE
 
     @property
     def answer_texts(self) -> list[str]:

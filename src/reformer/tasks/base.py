@@ -20,6 +20,7 @@ from reformer.data import DataError, load_tokenizer
 from reformer.data.batching.token_batches import Batches, TokenBatches
 from reformer.data.errors import OnError
 from reformer.data.notes import DataWarning
+from reformer.data.origin import Key, Origin
 from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.metrics.calibration import Calibration
@@ -243,6 +244,14 @@ class PredictOptions:
     """Whether to give the probability of every class; if nothing was said, yes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Prediction for one record: an object for JSON, and the key of what it is for."""
+
+    key: Key
+    fields: dict[str, Any]
+
+
 class PredictingTask(Task):
     """Task whose runs predict for the records of files: `reformer predict` and `reformer evaluate` need no more."""
 
@@ -258,12 +267,16 @@ class PredictingTask(Task):
 
     @abstractmethod
     def predict(
-        self, run: Any, files: Iterable[str], options: PredictOptions, on_error: OnError
-    ) -> Iterator[dict[str, Any]]:
-        """The run's prediction for each record of the files, in their order, as objects for JSON.
+        self, run: Any, files: Iterable[str], options: PredictOptions, on_error: OnError, after: Key | None = None
+    ) -> Iterator[Prediction]:
+        """The run's prediction for each record of the files, in their order.
 
         A record that cannot be read or predicted goes to `on_error` as an error that names its place, and the next one
         is read. However large the files are, a bounded part of them is held.
+
+        Args:
+            after: the key of the last prediction that is known already; those up to it are not made again. The others
+                are bit for bit those of all files.
         """
 
     @abstractmethod
@@ -286,6 +299,17 @@ class PredictingTask(Task):
         )
 
 
+def is_after(record: Any, key: Key | None) -> bool:
+    """Whether the record of a file stands behind the one with this key; None: every record does."""
+    return key is None or record.origin.key > key
+
+
+def prediction(record: Any, **fields: Any) -> Prediction:
+    """The prediction for a record of a file: its id, its file where there are several, and these fields."""
+    file = {} if record.origin.file is None else {"file": record.origin.file}
+    return Prediction(record.origin.key, {"id": record.id, **file, **fields})
+
+
 MOST_IDS = 1 << 20
 """Ids that are kept to find those that recur, at most."""
 
@@ -293,29 +317,31 @@ MOST_IDS = 1 << 20
 def read_files(files: Iterable[str], read: Callable[[str], Iterable[Any]], on_error: OnError) -> Iterator[Any]:
     """The records of all files; a file that cannot be read as a whole is reported like a record.
 
-    Of files with one name in several folders, the path as given stands in the ids of their records. Records whose ids
-    recur all the same are counted in a `DataWarning`.
+    Each record gets its `Origin`. Of files with one name in several folders, the path as given stands in the ids of
+    their records. Records whose ids recur in one file are counted in a `DataWarning`.
     """
     files = list(files)
     names = Counter(map(os.path.basename, files))
-    seen: set[str] = set()
-    repeated: list[str] = []
-    for file in files:
+    for place, file in enumerate(files):
         name = os.path.basename(file)
+        seen: set[str] = set()
+        first, repeated = "", 0
         try:
-            for record in read(file):
-                if names[name] > 1 and record.id.startswith(name):
-                    record = replace(record, id=f"{file}{record.id.removeprefix(name)}")
-                if record.id in seen:
-                    repeated.append(record.id if not repeated else "")
+            for number, record in enumerate(read(file)):
+                identity = record.id
+                if names[name] > 1 and identity.startswith(name):
+                    identity = f"{file}{identity.removeprefix(name)}"
+                if identity in seen:
+                    first, repeated = first or identity, repeated + 1
                 elif len(seen) < MOST_IDS:
-                    seen.add(record.id)
-                yield record
+                    seen.add(identity)
+                origin = Origin((place, number), file if len(files) > 1 else None)
+                yield replace(record, id=identity, origin=origin)
         except DataError as error:
             on_error(error)
-    if repeated:
-        message = f"{len(repeated):,} records have the id of one before them, such as {repeated[0]!r}"
-        warnings.warn(f"{message}; their answers can only be told by their order", DataWarning, stacklevel=2)
+        if repeated:
+            message = f"{file}: {repeated:,} records have the id of one before them, such as {first!r}"
+            warnings.warn(f"{message}; their answers can only be told by their order", DataWarning, stacklevel=2)
 
 
 AnyTask = TypeVar("AnyTask", bound=Task, covariant=True)

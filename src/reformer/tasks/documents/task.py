@@ -25,6 +25,7 @@ from reformer.data.batching.encoding import (
 )
 from reformer.data.batching.token_batches import balanced
 from reformer.data.errors import OnError
+from reformer.data.origin import Key
 from reformer.metrics.base import Metric
 from reformer.metrics.calibration import Calibration
 from reformer.metrics.review import Review
@@ -33,12 +34,14 @@ from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import (
     Baseline,
     PredictingTask,
+    Prediction,
     PredictOptions,
     Reviewed,
     Run,
     TaskData,
     describe_splits,
     outputs_with_summed_loss,
+    prediction,
 )
 from reformer.tasks.document_splits import (
     JoinedTextDataRecipe,
@@ -103,12 +106,18 @@ class DocumentTask(PredictingTask):
     )
 
     def predict(
-        self, run: "Run[DocumentTask]", files: Iterable[str], options: PredictOptions, on_error: OnError
-    ) -> Iterator[dict[str, Any]]:
+        self,
+        run: "Run[DocumentTask]",
+        files: Iterable[str],
+        options: PredictOptions,
+        on_error: OnError,
+        after: Key | None = None,
+    ) -> Iterator[Prediction]:
         with_text, with_scores = options.text is not False, options.scores is not False
-        for document, answer in predict(run, read_unlabelled(files, run.recipe.data, options, on_error), on_error):
+        documents = read_unlabelled(files, run.recipe.data, options, on_error)
+        for document, answer in predict(run, documents, on_error, after=after):
             kept = answer if options.min_confidence is None else answer.at_least(options.min_confidence)
-            yield as_json(document, kept, with_text=with_text, with_scores=with_scores)
+            yield prediction(document, **as_json(document, kept, with_text=with_text, with_scores=with_scores))
 
     def evaluate(self, run: "Run[DocumentTask]", source: str, options: PredictOptions) -> dict[str, int | float]:
         return evaluate(run, self._labelled(run, source, options))

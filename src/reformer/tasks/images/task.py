@@ -12,9 +12,10 @@ from torch import Tensor
 from reformer.data import DataError, Image, load_digits, read_images
 from reformer.data.batching.hold_out import hold_out
 from reformer.data.errors import OnError, raise_error
+from reformer.data.origin import Key
 from reformer.models import ReformerConfig
 from reformer.recipe import DataRecipe, Recipe
-from reformer.tasks.base import PredictingTask, PredictOptions, Run, describe_splits, read_files
+from reformer.tasks.base import PredictingTask, PredictOptions, Run, describe_splits, is_after, read_files
 
 MAX_SIDE = 32
 """Height and width to which the classical methods shrink images."""
@@ -151,12 +152,17 @@ def read_all(files: Iterable[str], on_error: OnError) -> Iterator[Image]:
 
 
 def batches(
-    run: Run[Any], images: Iterable[Image], on_error: OnError = raise_error
+    run: Run[Any], images: Iterable[Image], on_error: OnError = raise_error, after: Key | None = None
 ) -> Iterator[tuple[list[Image], Tensor]]:
     """Images in their order with their pixels as the run's model takes them, a bounded number at a time.
 
-    One of another size than the model's goes to `on_error`, and the next one is read; without it, it is raised.
+    One of another size than the model's goes to `on_error`, and the next one is read; without it, it is raised. Batches
+    without an image behind the one with the key `after` are passed over.
     """
+
+    def batch() -> tuple[list[Image], Tensor]:
+        return held, stack([image.pixels for image in held]).to(run.model.device)
+
     config = run.model.config
     assert isinstance(config, ReformerConfig)
     most = max(1, TOKENS_AT_A_TIME // patches_of(config))
@@ -170,10 +176,11 @@ def batches(
             continue
         held.append(image)
         if len(held) == most:
-            yield held, stack([image.pixels for image in held]).to(run.model.device)
+            if is_after(held[-1], after):
+                yield batch()
             held = []
-    if held:
-        yield held, stack([image.pixels for image in held]).to(run.model.device)
+    if held and is_after(held[-1], after):
+        yield batch()
 
 
 def describe_images(parts: Mapping[str, Sequence[Any]], config: ReformerConfig) -> Iterator[str]:
