@@ -135,6 +135,8 @@ def _read_journal(place: Path, partial: Path, output: Path) -> _Journal | None:
         for line in lines:
             try:
                 entry = json.loads(line) if line.endswith(b"\n") else None
+                if entry is None:
+                    break
                 if isinstance(entry, dict):
                     request, process = entry.get("request", request), entry.get("process", process)
                 else:
