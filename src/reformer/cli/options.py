@@ -9,6 +9,21 @@ MAX_COUNT, MAX_BEAMS, MAX_ROUNDS = 2**31 - 1, 4096, 1024
 """Bounds of numbers beyond which no machine can go on."""
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `reformer train` has written.")]
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE...",
+        help="Files, folders (with all below them), patterns such as 'texts/**/*.txt', or - for standard input, whose "
+        "format --format names.",
+    ),
+]
+Labelled = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATA...",
+        help="Labelled files, folders, patterns, or - for standard input, or one data set as index:NAME.",
+    ),
+]
 Format = Annotated[
     str | None,
     typer.Option(

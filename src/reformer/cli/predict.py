@@ -10,7 +10,7 @@ import typer
 from reformer.cli.answers import print_answers, write_answers
 from reformer.cli.errors import say_error, say_note
 from reformer.cli.files import check_output_file
-from reformer.cli.options import Beams, Columns, Dst, Encoding, Format, Header, RunFolder, TextColumn
+from reformer.cli.options import Beams, Columns, Dst, Encoding, Format, Header, Inputs, RunFolder, TextColumn
 from reformer.cli.request import request_of
 from reformer.errors import ReformerError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def predict(
     run: RunFolder,
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files to predict for.")],
+    files: Inputs,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -98,6 +98,8 @@ def predict(
         dst=dst,
     )
     loaded.task.check_options(loaded.recipe.training.task, options)
+    files = loaded.task.find_inputs(files, format)
+    check_output_file(output, files, run, overwrite=True)
     if "min_confidence" in loaded.task.predict_options and loaded.calibration.temperature is None:
         say_note(f"the scores are not calibrated: {loaded.calibration.reason}")
     skipped = 0

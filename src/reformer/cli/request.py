@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from reformer.cli.files import MODEL
 from reformer.errors import ReformerError
+from reformer.files import STANDARD_INPUT, open_standard_input
 
 if TYPE_CHECKING:
     from reformer.tasks.base import PredictOptions
@@ -48,6 +49,12 @@ def request_of(
 
 def _digest_of_input(name: str) -> str | None:
     """The digest of a file, or of all files in a folder with their names; None where there is none to read twice."""
+    if name == STANDARD_INPUT:
+        with open_standard_input() as stream:
+            total = hashlib.sha256()
+            while data := stream.read(1 << 20):
+                total.update(data)
+            return total.hexdigest()
     path = Path(name)
     if path.is_dir():
         return _digest(_files_in(path))

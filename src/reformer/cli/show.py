@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,7 +21,13 @@ COLOURS = ("green", "magenta", "cyan", "yellow", "blue", "red")
 
 def show(
     run: RunFolder,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A file of documents, or a data set as index:NAME.")],
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATA...",
+            help="Files of documents, folders, patterns, or - for standard input, or one data set as index:NAME.",
+        ),
+    ],
     number: Annotated[
         int, typer.Option("--number", "-n", min=1, max=MAX_COUNT, help="The number of the document, from 1.")
     ] = 1,
@@ -49,10 +55,15 @@ def show(
     options = PredictOptions(columns=columns, repair=repair or None, on_overlap=on_overlap)
     loaded.task.check_options(loaded.recipe.training.task, options)
     spans = recipe.spans and span_reading(recipe.spans, options)
-    documents = read_source(data, recipe, split=split, format=format, text_column=text_column, spans=spans)
-    chosen = list(islice(joined(documents, recipe), number - 1, number))
+    how: dict[str, Any] = {"split": split, "format": format, "text_column": text_column, "spans": spans}
+    found = (
+        document
+        for source in loaded.task.find_inputs(data, format)
+        for document in joined(read_source(source, recipe, **how), recipe)
+    )
+    chosen = list(islice(found, number - 1, number))
     if not chosen:
-        raise ReformerError(f"{data}: there is no document number {number}; give a smaller --number")
+        raise ReformerError(f"{', '.join(data)}: there is no document number {number}; give a smaller --number")
     [(document, answer)] = predict(loaded, chosen)
     console = PlainConsole()
     console.print(f"{printable(document.id, keep='')}: {len(document.text):,} characters", style="bold")

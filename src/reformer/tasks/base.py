@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from reformer.data import DataError, load_tokenizer
 from reformer.data.batching.token_batches import Batches, TokenBatches
 from reformer.data.errors import OnError
+from reformer.data.inputs import find_inputs
 from reformer.data.notes import DataWarning
 from reformer.data.origin import Key, Origin
 from reformer.errors import ReformerError
@@ -258,6 +259,20 @@ class PredictingTask(Task):
     predict_options: frozenset[str] = frozenset()
     """The fields of `PredictOptions` that mean something to this task."""
 
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """Ends of the names of files that this task reads, without `.gz`."""
+    whole_folders: ClassVar[bool] = False
+    """Whether the reader of this task opens folders of some formats as a whole."""
+
+    def find_inputs(self, given: Iterable[str], format: str | None) -> list[str]:
+        """The files that arguments of a command stand for; of a folder those that this task reads by their names, or
+        all where their format is given."""
+
+        def is_read(file: str) -> bool:
+            return format is not None or file.lower().removesuffix(".gz").endswith(self.suffixes)
+
+        return find_inputs(given, is_read, whole_folders=self.whole_folders and format in (None, "brat"))
+
     def check_options(self, name: str, options: PredictOptions) -> None:
         """Raise `ReformerError` if an option is given that means nothing to this task."""
         for name_given in (each.name for each in fields(options)):
@@ -280,14 +295,14 @@ class PredictingTask(Task):
         """
 
     @abstractmethod
-    def evaluate(self, run: Any, source: str, options: PredictOptions) -> dict[str, int | float]:
-        """The metrics on a labelled file, or on a data set's split.
+    def evaluate(self, run: Any, sources: Sequence[str], options: PredictOptions) -> dict[str, int | float]:
+        """The metrics over labelled files, or over a data set's split.
 
         Raises:
             DataError: a record that cannot be read, or that has no label.
         """
 
-    def review(self, run: Any, source: str, options: PredictOptions) -> Review:
+    def review(self, run: Any, sources: Sequence[str], options: PredictOptions) -> Review:
         """The review of a run's answers on what `evaluate` measures.
 
         Raises:

@@ -15,6 +15,7 @@ from reformer.data.batching.encoding import Encoded, Example, Examples, Offsets,
 from reformer.data.batching.read_ahead import in_order
 from reformer.data.errors import OnError, raise_error
 from reformer.data.origin import Key
+from reformer.data.readers import SUFFIXES
 from reformer.errors import ReformerError
 from reformer.metrics.texts import CharacterMetric, text_scores
 from reformer.models import ReformerForConditionalGeneration
@@ -111,6 +112,8 @@ class TextToText(PredictingTask):
     best_metric = "chrf"
     model_options = frozenset({"lm_transform"})
     recipe_type = PairRecipe
+    whole_folders = True
+    suffixes = SUFFIXES
     predict_options = frozenset({"format", "encoding", "header", "text_column", "label_column", "text", "beams"})
     model_fields: ClassVar[Mapping[str, Any]] = {"is_encoder_decoder": True}
 
@@ -130,10 +133,13 @@ class TextToText(PredictingTask):
             shown = {"source": document.text} if options.text is not False else {}
             yield prediction(document, **shown, target=text)
 
-    def evaluate(self, run: "Run[TextToText]", source: str, options: PredictOptions) -> dict[str, int | float]:
-        if source.startswith("index:"):
-            raise ReformerError(f"{source}: no data set of the index has pairs of texts; give a file")
-        documents = read_labelled(source, run.recipe.data, options)
+    def evaluate(
+        self, run: "Run[TextToText]", sources: Sequence[str], options: PredictOptions
+    ) -> dict[str, int | float]:
+        for source in sources:
+            if source.startswith("index:"):
+                raise ReformerError(f"{source}: no data set of the index has pairs of texts; give a file")
+        documents = (document for each in sources for document in read_labelled(each, run.recipe.data, options))
         return evaluate_pairs(run, documents, beams=options.beams or 1)
 
 

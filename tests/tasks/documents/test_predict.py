@@ -134,7 +134,7 @@ def test_gold_entities_are_read_as_predicted_ones_are(run, tmp_path):
     for span in spans:
         span["end"] += text[span["end"] : span["end"] + 1] == " "
     (tmp_path / "gold.jsonl").write_text(json.dumps({"text": text, "label": [], "spans": spans * 2}), encoding="utf-8")
-    assert run.task.evaluate(run, str(tmp_path / "gold.jsonl"), PredictOptions())["f1"] == 1.0
+    assert run.task.evaluate(run, [str(tmp_path / "gold.jsonl")], PredictOptions())["f1"] == 1.0
 
 
 def test_how_entities_are_read_is_a_choice_of_recipe_and_command(run, tmp_path):
@@ -149,9 +149,9 @@ def test_how_entities_are_read_is_a_choice_of_recipe_and_command(run, tmp_path):
     for name, problem, option in (("a", "overlap", {"on_overlap": "first"}), ("b", "stands at 1:3", {"repair": True})):
         source = str(tmp_path / f"{name}.jsonl")
         with pytest.raises(DataError, match=problem):
-            run.task.evaluate(run, source, PredictOptions())
+            run.task.evaluate(run, [source], PredictOptions())
         with pytest.warns(DataWarning):
-            run.task.evaluate(run, source, PredictOptions(**option))
+            run.task.evaluate(run, [source], PredictOptions(**option))
         with pytest.warns(DataWarning):
             list(read_source(source, run.recipe.data.model_copy(update=option)))
 

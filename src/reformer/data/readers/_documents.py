@@ -22,6 +22,7 @@ from reformer.data.readers._source import Source
 from reformer.data.readers._table import read_table
 from reformer.data.readers._text import read_text
 from reformer.data.spans import SpanReading
+from reformer.files import STANDARD_INPUT
 
 _LOOKED_AT = 200
 """Lines by which a file's content is compared with its suffix."""
@@ -44,6 +45,8 @@ _SUFFIXES = {
     ".ann": "brat",
     ".txt": "text",
 }
+SUFFIXES = (*_SUFFIXES, ".parquet")
+"""Suffixes that tell a format, each also with `.gz` behind it."""
 
 
 def read_documents(
@@ -182,6 +185,10 @@ def file_format(name: str, format: str | None = None) -> str:
     for suffix, kind in _SUFFIXES.items():
         if stem.endswith(suffix):
             return kind
+    if name == STANDARD_INPUT:
+        raise DataError(
+            name, None, "standard input has no suffix that tells the format", f"name it: --format {'|'.join(FORMATS)}"
+        )
     raise DataError(
         name,
         None,

@@ -17,6 +17,7 @@ from reformer.data.errors import DataError, OnError, raise_error
 from reformer.data.images import Image
 from reformer.data.readers._source import Source
 from reformer.data.readers._table import column_index, table_rows
+from reformer.files import STANDARD_INPUT, open_standard_input
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -120,7 +121,7 @@ def _pixels(file: str, path: str, line: int | None) -> NDArray[np.float32]:
         with (
             warnings.catch_warnings(action="ignore", category=Pillow.DecompressionBombWarning),
             # Not by its name: Pillow maps named files into memory, and then reads TIFFs that lie on a side as noise.
-            open(file, "rb") as stream,
+            open_standard_input() if file == STANDARD_INPUT else open(file, "rb") as stream,
             Pillow.open(stream, formats=formats) as image,
         ):
             if image.width * image.height > MOST_PIXELS:

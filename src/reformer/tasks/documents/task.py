@@ -26,6 +26,7 @@ from reformer.data.batching.encoding import (
 from reformer.data.batching.token_batches import balanced
 from reformer.data.errors import OnError
 from reformer.data.origin import Key
+from reformer.data.readers import SUFFIXES
 from reformer.metrics.base import Metric
 from reformer.metrics.calibration import Calibration
 from reformer.metrics.review import Review
@@ -101,6 +102,8 @@ class DocumentTask(PredictingTask):
     """Task over documents: from its labels, targets and metric follow training, evaluation and prediction."""
 
     recipe_type = DocumentRecipe
+    whole_folders = True
+    suffixes = SUFFIXES
     predict_options = frozenset(
         {"format", "encoding", "header", "text_column", "label_column", "split", "text", "columns", "min_confidence"}
     )
@@ -119,15 +122,18 @@ class DocumentTask(PredictingTask):
             kept = answer if options.min_confidence is None else answer.at_least(options.min_confidence)
             yield prediction(document, **as_json(document, kept, with_text=with_text, with_scores=with_scores))
 
-    def evaluate(self, run: "Run[DocumentTask]", source: str, options: PredictOptions) -> dict[str, int | float]:
-        return evaluate(run, self._labelled(run, source, options))
+    def evaluate(self, run: "Run[DocumentTask]", sources: Sequence[str], options: PredictOptions) -> dict[str, Any]:
+        return evaluate(run, self._labelled(run, sources, options))
 
-    def review(self, run: "Run[DocumentTask]", source: str, options: PredictOptions) -> Review:
-        return review(run, self._labelled(run, source, options))
+    def review(self, run: "Run[DocumentTask]", sources: Sequence[str], options: PredictOptions) -> Review:
+        return review(run, self._labelled(run, sources, options))
 
-    def _labelled(self, run: "Run[DocumentTask]", source: str, options: PredictOptions) -> Iterable[Document]:
+    def _labelled(
+        self, run: "Run[DocumentTask]", sources: Sequence[str], options: PredictOptions
+    ) -> Iterator[Document]:
         recipe = run.recipe.data
-        return joined(read_labelled(source, recipe, options), recipe)
+        for source in sources:
+            yield from joined(read_labelled(source, recipe, options), recipe)
 
     def load_data(self, recipe: DocumentRecipe, start: PretrainedStart | None = None) -> "DocumentData":
         return DocumentData(self, recipe, start)

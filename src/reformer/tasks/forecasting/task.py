@@ -56,6 +56,7 @@ class Forecasting(PredictingTask):
     greater_is_better = False
     recipe_type = SeriesRecipe
     processor_file = SERIES_FILE
+    suffixes = (".csv", ".tsv", ".txt")
     predict_options = frozenset({"split", "pictures", "overwrite", "dst"})
 
     def check_recipe(self, recipe: SeriesRecipe) -> None:
@@ -106,8 +107,15 @@ class Forecasting(PredictingTask):
                     if after is None or (place, number, step) > after:
                         yield Prediction((place, number, step), record)
 
-    def evaluate(self, run: "Run[Forecasting]", source: str, options: PredictOptions) -> dict[str, int | float]:
+    def evaluate(
+        self, run: "Run[Forecasting]", sources: Sequence[str], options: PredictOptions
+    ) -> dict[str, int | float]:
         """Metrics over the whole series, or over the part of a data set that the recipe's fractions give a split."""
+        if len(sources) != 1:
+            raise DataError(
+                None, None, f"{len(sources)} files are given to forecast", "give one, as each has units of its own"
+            )
+        [source] = sources
         run = _reading(run, options)
         recipe = run.recipe.data
         if source.startswith("index:"):

@@ -71,8 +71,10 @@ class ImageToText(ImageTask):
         for image, text in caption_images(run, images, on_error, beams=options.beams or 1, after=after):
             yield prediction(image, caption=text)
 
-    def evaluate(self, run: "Run[ImageToText]", source: str, options: PredictOptions) -> dict[str, int | float]:
-        return evaluate_captions(run, self.labelled(run, source, options), beams=options.beams or 1)
+    def evaluate(
+        self, run: "Run[ImageToText]", sources: Sequence[str], options: PredictOptions
+    ) -> dict[str, int | float]:
+        return evaluate_captions(run, self.labelled(run, sources, options), beams=options.beams or 1)
 
 
 class CaptionedImages(Dataset[tuple[np.ndarray, np.ndarray]]):

@@ -86,11 +86,13 @@ class ImageClassification(ImageTask):
             others = {} if options.scores is False else {"scores": scores}
             yield prediction(image, label=label if sure else None, score=scores[label], **others)
 
-    def evaluate(self, run: "Run[ImageClassification]", source: str, options: PredictOptions) -> dict[str, int | float]:
-        return evaluate_images(run, self.labelled(run, source, options))
+    def evaluate(
+        self, run: "Run[ImageClassification]", sources: Sequence[str], options: PredictOptions
+    ) -> dict[str, int | float]:
+        return evaluate_images(run, self.labelled(run, sources, options))
 
-    def review(self, run: "Run[ImageClassification]", source: str, options: PredictOptions) -> Review:
-        return review_images(run, _classify(run, self.labelled(run, source, options)))
+    def review(self, run: "Run[ImageClassification]", sources: Sequence[str], options: PredictOptions) -> Review:
+        return review_images(run, _classify(run, self.labelled(run, sources, options)))
 
 
 class ImageSet(Dataset[tuple[np.ndarray, int]]):

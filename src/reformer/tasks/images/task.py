@@ -44,6 +44,10 @@ class ImageTask(PredictingTask):
     """Task over images: of files that `read_images` reads, or of scikit-learn's digits."""
 
     recipe_type = ImageRecipe
+    suffixes = (
+        *(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"),
+        *(".csv", ".tsv", ".idx", "-images-idx3-ubyte"),
+    )
 
     source: ClassVar[str]
     """The name of the digits with this task's labels."""
@@ -89,11 +93,13 @@ class ImageTask(PredictingTask):
             )
         return parts
 
-    def labelled(self, run: Run[Any], source: str, options: PredictOptions) -> Iterable[Image]:
-        """The labelled images of a file, or of a split of the digits."""
-        if source == self.source:
-            return load_digits(captions=self.captions)[options.split or "test"]
-        return read_images(source, label_column=options.label_column or self._column(run.recipe))
+    def labelled(self, run: Run[Any], sources: Sequence[str], options: PredictOptions) -> Iterator[Image]:
+        """The labelled images of files, or of a split of the digits."""
+        for source in sources:
+            if source == self.source:
+                yield from load_digits(captions=self.captions)[options.split or "test"]
+            else:
+                yield from read_images(source, label_column=options.label_column or self._column(run.recipe))
 
     def _column(self, recipe: ImageRecipe) -> str:
         return recipe.data.label_column or self.column

@@ -86,7 +86,9 @@ class QuestionAnswering(PredictingTask):
     best_metric = "f1"
     recipe_type = QuestionRecipe
     model_options = frozenset({"special_tokens"})
-    predict_options = frozenset({"encoding", "split", "text"})
+    suffixes = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+    whole_folders = True
+    predict_options = frozenset({"format", "encoding", "split", "text"})
 
     def load_data(self, recipe: QuestionRecipe, start: PretrainedStart | None = None) -> "QuestionData":
         return QuestionData(recipe, start)
@@ -100,7 +102,9 @@ class QuestionAnswering(PredictingTask):
         after: Key | None = None,
     ) -> Iterator[Prediction]:
         def read(file: str) -> Iterable[Question]:
-            return read_questions(file, with_answers=False, encoding=options.encoding, on_error=on_error)
+            return read_questions(
+                file, with_answers=False, format=options.format, encoding=options.encoding, on_error=on_error
+            )
 
         questions = read_files(files, read, on_error)
         for question, answer in answer_questions(run, questions, on_error, after=after):
@@ -115,10 +119,16 @@ class QuestionAnswering(PredictingTask):
                 probability=answer.probability,
             )
 
-    def evaluate(self, run: "Run[QuestionAnswering]", source: str, options: PredictOptions) -> dict[str, int | float]:
-        if source == CLOZE:
-            return evaluate_answers(run, _cloze(run.recipe)[options.split or "test"])
-        return evaluate_answers(run, read_questions(source, repair=run.recipe.data.repair, encoding=options.encoding))
+    def evaluate(
+        self, run: "Run[QuestionAnswering]", sources: Sequence[str], options: PredictOptions
+    ) -> dict[str, int | float]:
+        def read(source: str) -> Iterable[Question]:
+            if source == CLOZE:
+                return _cloze(run.recipe)[options.split or "test"]
+            how: dict[str, Any] = {"format": options.format, "encoding": options.encoding}
+            return read_questions(source, repair=run.recipe.data.repair, **how)
+
+        return evaluate_answers(run, (question for source in sources for question in read(source)))
 
 
 class QuestionData(TaskData[Sequences]):
