@@ -13,6 +13,7 @@ from reformer.cli.options import (
     Encoding,
     Format,
     Header,
+    Joined,
     Labelled,
     Overlap,
     Repair,
@@ -35,6 +36,7 @@ def evaluate(
     columns: Columns = None,
     repair: Repair = False,
     on_overlap: Overlap = None,
+    joined: Joined = False,
     beams: Beams = None,
     dst: Dst = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the metrics as JSON here, too.")] = None,
@@ -46,8 +48,8 @@ def evaluate(
 ) -> None:
     """Evaluate a trained model on labelled files.
 
-    Documents are joined to the length the model was trained on; an entity is right if both its ends and its type are.
-    The metrics of generated texts are chrF and BLEU.
+    What is measured are the answers that `predict` gives for the same files. An entity is right if both its ends and
+    its type are. The metrics of generated texts are chrF and BLEU.
     """
     import json
     from dataclasses import replace
@@ -76,6 +78,7 @@ def evaluate(
         dst=dst,
         columns=columns,
         repair=repair or None,
+        joined=joined or None,
         on_overlap=on_overlap,
     )
     loaded.task.check_options(loaded.recipe.training.task, options)

@@ -46,6 +46,14 @@ TextColumn = Annotated[
     str | None,
     typer.Option(help="The column that has the text; without it, the one the model was trained with."),
 ]
+Joined = Annotated[
+    bool,
+    typer.Option(
+        "--joined",
+        help="Join neighbouring texts and split long ones as for training (data.max_length); without it, each text is "
+        "read as `predict` reads it.",
+    ),
+]
 Columns = Annotated[
     str | None,
     typer.Option(help="The columns of CoNLL in their order, such as word,_,tag; without it, the lines tell."),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reformer.cli.options import MAX_COUNT, Columns, Format, Overlap, Repair, RunFolder, Split, TextColumn
+from reformer.cli.options import MAX_COUNT, Columns, Format, Joined, Overlap, Repair, RunFolder, Split, TextColumn
 from reformer.errors import ReformerError
 
 if TYPE_CHECKING:
@@ -36,16 +36,18 @@ def show(
     split: Split = "test",
     columns: Columns = None,
     repair: Repair = False,
+    joined: Joined = False,
     on_overlap: Overlap = None,
 ) -> None:
     """Show one document with the model's prediction: its entities in colours, or its class.
 
-    Neighbouring texts are joined as they were for training. Below a labelled document, missed and wrong entities are
+    The prediction is that of `predict`. Below a labelled document, missed and wrong entities are
     listed.
     """
     from reformer.runs.loading import load_run
     from reformer.tasks.base import PredictOptions
-    from reformer.tasks.document_splits import joined, read_source, span_reading
+    from reformer.tasks.document_splits import joined as join
+    from reformer.tasks.document_splits import read_source, span_reading
     from reformer.tasks.documents.answer import spans_of_types
     from reformer.tasks.documents.task import DocumentTask, predict
     from reformer.terminal import PlainConsole, printable
@@ -59,7 +61,9 @@ def show(
     found = (
         document
         for source in loaded.task.find_inputs(data, format)
-        for document in joined(read_source(source, recipe, **how), recipe)
+        for document in (
+            join(read_source(source, recipe, **how), recipe) if joined else read_source(source, recipe, **how)
+        )
     )
     chosen = list(islice(found, number - 1, number))
     if not chosen:

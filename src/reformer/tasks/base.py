@@ -132,6 +132,11 @@ class TaskData(ABC, Generic[AnyDataset]):
     def test_metrics(self, run: Any) -> dict[str, int | float] | None:
         """The metrics of the trained model on the test part of the data; None if the recipe names none."""
 
+    def joined_test_metrics(self, run: Any) -> dict[str, int | float] | None:
+        """The metrics on the test part with neighbouring texts joined as they are for training; None where they are
+        not, or there is no test part."""
+        return None
+
     def review(self, run: Any) -> Reviewed | None:
         """The trained model's answers with what calibrates them, for the report; None for a task whose answers have no
         class. The metrics of its test part are those of `test_metrics`."""
@@ -241,6 +246,8 @@ class PredictOptions:
     """Width of the beam search where a text is generated; if nothing was said, greedy decoding."""
     min_confidence: float | None = None
     """The least probability of an entity or a class that is answered; if nothing was said, all are."""
+    joined: bool | None = None
+    """Whether neighbouring texts are joined, and long ones split, as for training; if nothing was said, no."""
     scores: bool | None = None
     """Whether to give the probability of every class; if nothing was said, yes."""
 

@@ -27,6 +27,7 @@ from reformer.data.batching.token_batches import balanced
 from reformer.data.errors import OnError
 from reformer.data.origin import Key
 from reformer.data.readers import SUFFIXES
+from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.metrics.calibration import Calibration
 from reformer.metrics.review import Review
@@ -105,7 +106,18 @@ class DocumentTask(PredictingTask):
     whole_folders = True
     suffixes = SUFFIXES
     predict_options = frozenset(
-        {"format", "encoding", "header", "text_column", "label_column", "split", "text", "columns", "min_confidence"}
+        {
+            "format",
+            "encoding",
+            "header",
+            "text_column",
+            "label_column",
+            "split",
+            "text",
+            "columns",
+            "min_confidence",
+            "joined",
+        }
     )
 
     def predict(
@@ -132,8 +144,11 @@ class DocumentTask(PredictingTask):
         self, run: "Run[DocumentTask]", sources: Sequence[str], options: PredictOptions
     ) -> Iterator[Document]:
         recipe = run.recipe.data
+        if options.joined and recipe.joined_length is None:
+            raise ReformerError("--joined: this run has joined no texts (data.max_length); leave it out")
         for source in sources:
-            yield from joined(read_labelled(source, recipe, options), recipe)
+            documents = read_labelled(source, recipe, options)
+            yield from joined(documents, recipe) if options.joined else documents
 
     def load_data(self, recipe: DocumentRecipe, start: PretrainedStart | None = None) -> "DocumentData":
         return DocumentData(self, recipe, start)
@@ -248,7 +263,7 @@ class DocumentData(TaskData[Examples]):
     def __init__(self, task: DocumentTask, recipe: DocumentRecipe, start: PretrainedStart | None = None) -> None:
         self._task, self._recipe, self._whole_recipe = task, recipe.training, recipe
         self._bad = BadRecords(skip=recipe.data.skip_bad)
-        self._splits = load_splits(recipe.data, recipe.training.seed, task.check_document, self._bad)
+        self._splits = load_splits(recipe.data, recipe.training.seed, task.check_document, self._bad, join_test=False)
         self._labels = task.labels(self._splits.train)
         self.processor = self._tokenizer = make_tokenizer(
             recipe.tokenizer, (document.text for document in self._splits.train), start
@@ -301,6 +316,12 @@ class DocumentData(TaskData[Examples]):
     def test_metrics(self, run: Run[DocumentTask]) -> dict[str, int | float] | None:
         reviewed = self._review_test(run)
         return None if reviewed is None else dict(reviewed.metrics)
+
+    def joined_test_metrics(self, run: Run[DocumentTask]) -> dict[str, int | float] | None:
+        recipe = run.recipe.data
+        if recipe.joined_length is None or not self._splits.test:
+            return None
+        return evaluate(run, joined(self._splits.test, recipe))
 
     def review(self, run: Run[DocumentTask]) -> Reviewed:
         answered = list(predict(replace(run, calibration=Calibration()), self._splits.validation))
