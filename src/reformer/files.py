@@ -75,7 +75,7 @@ class _NamedFile(io.FileIO):
 
     def __init__(self, place: Path, known_as: Path, mode: str = "xb") -> None:
         self._known_as = known_as
-        super().__init__(place, mode)
+        super().__init__(os.fspath(place), mode)
 
     def write(self, data: Any, /) -> int | None:
         with _named(self._known_as):

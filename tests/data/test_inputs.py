@@ -72,7 +72,7 @@ def test_a_folder_of_brat_below_is_whole(place):
 @pytest.mark.parametrize("argument", ["in/*.xyz", "nothing/**", "empty"])
 def test_what_stands_for_nothing_is_an_error(place, argument):
     (place / "empty").mkdir()
-    with pytest.raises(DataError, match=r"nothing matches|no file to read"):
+    with pytest.raises(DataError, match=r"nothing that it matches|no file to read"):
         _found(argument)
 
 

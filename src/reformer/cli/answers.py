@@ -43,12 +43,12 @@ class TableForm:
     """Rows of a table, behind the names of its columns; a cell that is no text and no number is JSON.
 
     Args:
-        quoted: whether a cell that a spreadsheet would compute gets a `'` before it.
+        excel: begin with a byte order mark, and put `'` before a cell that a spreadsheet would compute.
         is_begun: whether the columns are named already.
     """
 
-    def __init__(self, *, quoted: bool, is_begun: bool) -> None:
-        self._quoted, self._is_begun = quoted, is_begun
+    def __init__(self, *, excel: bool, is_begun: bool) -> None:
+        self._excel, self._is_begun = excel, is_begun
         self._columns: list[str] = []
 
     def __call__(self, fields: dict[str, Any]) -> str:
@@ -57,6 +57,7 @@ class TableForm:
         if not self._columns:
             self._columns = list(fields)
             if not self._is_begun:
+                rows.write("\ufeff" if self._excel else "")
                 writer.writerow(map(self._cell, self._columns))
         if list(fields) != self._columns:
             raise ReformerError(
@@ -70,7 +71,7 @@ class TableForm:
         if value is None:
             return ""
         cell = value if isinstance(value, str | int | float) else json.dumps(value, ensure_ascii=False)
-        return f"'{cell}" if self._quoted and isinstance(cell, str) and cell.startswith(COMPUTED) else cell
+        return f"'{cell}" if self._excel and isinstance(cell, str) and cell.startswith(COMPUTED) else cell
 
 
 def print_answers(predictions: "Iterable[Prediction]") -> None:
@@ -94,7 +95,7 @@ def write_answers(
     output: Path,
     request: Mapping[str, Any],
     *,
-    spreadsheet: bool,
+    excel: bool,
     overwrite: bool,
     resume: bool,
 ) -> None:
@@ -109,14 +110,14 @@ def write_answers(
 
     if output.exists() and not stat.S_ISREG(output.stat().st_mode):
         with replaced(output) as file:
-            _write_each(predict(None), _Stream(file), output, _form(output, spreadsheet, begun=False))
+            _write_each(predict(None), _Stream(file), output, _form(output, excel, begun=False))
         return
     answers: Answers | None = None
     try:
         with begun_answers(output, request, overwrite=overwrite, resume=resume) as answers:
             if answers.count:
                 PlainConsole(stderr=True).print(f"{answers.count:,} answers are here already", soft_wrap=True)
-            _write_each(predict(answers.after), answers, output, _form(output, spreadsheet, begun=answers.count > 0))
+            _write_each(predict(answers.after), answers, output, _form(output, excel, begun=answers.count > 0))
     except BaseException:
         if answers is not None and answers.count:
             partial = output.resolve().with_name(f"{output.resolve().name}{PARTIAL}")
@@ -138,8 +139,8 @@ class _Stream:
         self._file.flush()
 
 
-def _form(output: Path, spreadsheet: bool, *, begun: bool) -> Form:
-    return TableForm(quoted=spreadsheet, is_begun=begun) if is_table(output) else json_line
+def _form(output: Path, excel: bool, *, begun: bool) -> Form:
+    return TableForm(excel=excel, is_begun=begun) if is_table(output) else json_line
 
 
 def _write_each(predictions: "Iterable[Prediction]", answers: Any, output: Path, form: Form) -> None:

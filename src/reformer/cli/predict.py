@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reformer.cli.answers import print_answers, write_answers
+from reformer.cli.answers import is_table, print_answers, write_answers
 from reformer.cli.errors import say_error, say_note
 from reformer.cli.files import check_output_file
 from reformer.cli.options import Beams, Columns, Dst, Encoding, Format, Header, Inputs, RunFolder, TextColumn
@@ -60,12 +60,20 @@ def predict(
             "are none.",
         ),
     ] = False,
-    spreadsheet: Annotated[
+    excel: Annotated[
         bool,
         typer.Option(
-            "--spreadsheet",
-            help="In a table, put ' before text that a spreadsheet would compute: text that begins with =, +, -, @, a "
-            "tab or a line break.",
+            "--excel",
+            help="Make the table one for excels: UTF-8 with the mark by which Excel knows it, and ' before text "
+            "that would be computed, which begins with =, +, -, @, a tab or a line break.",
+        ),
+    ] = False,
+    keep_columns: Annotated[
+        bool,
+        typer.Option(
+            "--keep-columns",
+            help="Give the other columns of a table, or fields of JSON, in the answers, too; one with the name of a "
+            "field of the answer as input_NAME.",
         ),
     ] = False,
 ) -> None:
@@ -80,6 +88,8 @@ def predict(
     from reformer.tasks.base import PredictingTask, PredictOptions
 
     check_output_file(output, files, run, overwrite=overwrite or resume)
+    if excel and not is_table(output):
+        raise ReformerError("--excel is for tables; give an --output that ends with .csv")
     if resume:
         _check_resumable(output, pictures)
     loaded = load_run(run, PredictingTask)
@@ -95,6 +105,7 @@ def predict(
         beams=beams,
         min_confidence=min_confidence,
         scores=scores,
+        keep_columns=keep_columns or None,
         dst=dst,
     )
     loaded.task.check_options(loaded.recipe.training.task, options)
@@ -113,8 +124,8 @@ def predict(
     if output is None:
         print_answers(predictions(None))
     else:
-        form = {"spreadsheet": spreadsheet, "overwrite": overwrite, "resume": resume}
-        request = request_of(run, files, options, {"--spreadsheet": spreadsheet}, resume=resume)
+        form = {"excel": excel, "overwrite": overwrite, "resume": resume}
+        request = request_of(run, files, options, {"--excel": excel}, resume=resume)
         write_answers(predictions, output, request, **form)
     if skipped:
         raise ReformerError(f"{skipped:,} left out, for the reasons above; all others were answered")

@@ -1,8 +1,9 @@
 """Documents with their spans, and how neighbouring ones are joined or long ones split."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from reformer.data.errors import DataError
 from reformer.data.origin import NOWHERE, Origin
@@ -37,6 +38,8 @@ class Document:
     source: str = ""
     labels: tuple[str, ...] | None = None
     origin: Origin = NOWHERE
+    others: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """Other columns or fields of the record, where they are kept."""
 
 
 def span_problem(text: str, spans: Iterable[Span]) -> str | None:

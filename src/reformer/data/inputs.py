@@ -47,7 +47,9 @@ def _files_of(argument: str, is_read: Callable[[str], bool], *, whole_folders: b
             if os.path.lexists(match) and not ("**" in argument and os.path.isdir(match))
         ]
         if not matches:
-            raise DataError(argument, None, "nothing matches this pattern, and no file has this name", "check the path")
+            raise DataError(
+                argument, None, "there is no such file, and nothing that it matches as a pattern", "check the path"
+            )
         for match in matches:
             yield from _files_of(match, is_read, whole_folders=whole_folders)
 

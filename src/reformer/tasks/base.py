@@ -248,6 +248,8 @@ class PredictOptions:
     """The least probability of an entity or a class that is answered; if nothing was said, all are."""
     joined: bool | None = None
     """Whether neighbouring texts are joined, and long ones split, as for training; if nothing was said, no."""
+    keep_columns: bool | None = None
+    """Whether an answer has the other columns or fields of its record, too."""
     scores: bool | None = None
     """Whether to give the probability of every class; if nothing was said, yes."""
 
@@ -327,16 +329,33 @@ def is_after(record: Any, key: Key | None) -> bool:
 
 
 def prediction(record: Any, **fields: Any) -> Prediction:
-    """The prediction for a record of a file: its id, its file where there are several, and these fields."""
+    """The prediction for a record of a file: its id, its file where there are several, these fields, and the others of
+    the record that are kept; one of these that has the name of a field of the answer is called `input_NAME`.
+
+    Raises:
+        ReformerError: that is the name of another one.
+    """
     file = {} if record.origin.file is None else {"file": record.origin.file}
-    return Prediction(record.origin.key, {"id": record.id, **file, **fields})
+    answer = {"id": record.id, **file, **fields}
+    others = record.others or {}
+    for name, value in others.items():
+        kept = f"input_{name}" if name in answer else name
+        if kept in answer or (kept != name and kept in others):
+            raise ReformerError(
+                f"{record.source}: the column {name!r} has the name of a field of the answer, and {kept!r} is there, "
+                "too; rename one of the two"
+            )
+        answer[kept] = value
+    return Prediction(record.origin.key, answer)
 
 
 MOST_IDS = 1 << 20
 """Ids that are kept to find those that recur, at most."""
 
 
-def read_files(files: Iterable[str], read: Callable[[str], Iterable[Any]], on_error: OnError) -> Iterator[Any]:
+def read_files(
+    files: Iterable[str], read: Callable[[str], Iterable[Any]], on_error: OnError, *, keeps_others: bool = False
+) -> Iterator[Any]:
     """The records of all files; a file that cannot be read as a whole is reported like a record.
 
     Each record gets its `Origin`. Of files with one name in several folders, the path as given stands in the ids of
@@ -350,6 +369,9 @@ def read_files(files: Iterable[str], read: Callable[[str], Iterable[Any]], on_er
         first, repeated = "", 0
         try:
             for number, record in enumerate(read(file)):
+                if keeps_others and record.others is None:
+                    problem = "what is read here has no other columns or fields"
+                    raise DataError(file, None, problem, "leave out --keep-columns, or give a table or JSONL")
                 identity = record.id
                 if names[name] > 1 and identity.startswith(name):
                     identity = f"{file}{identity.removeprefix(name)}"

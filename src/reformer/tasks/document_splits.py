@@ -261,6 +261,7 @@ def read_unlabelled(
     """The documents of files to predict for; columns and header are the recipe's unless the options have others."""
 
     columns = None if recipe.spans is None else recipe.spans.columns
+    keeps_others = bool(options.keep_columns)
 
     def read(file: str) -> Iterator[Document]:
         return read_documents(
@@ -271,10 +272,11 @@ def read_unlabelled(
             spans=SpanReading(wanted=False, columns=column_names(options.columns) or columns),
             encoding=options.encoding,
             header=recipe.header if options.header is None else options.header,
+            keeps_others=keeps_others,
             on_error=on_error,
         )
 
-    return read_files(files, read, on_error)
+    return read_files(files, read, on_error, keeps_others=keeps_others)
 
 
 def read_labelled(source: str, recipe: TextDataRecipe, options: PredictOptions) -> Iterator[Document]:

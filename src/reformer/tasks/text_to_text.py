@@ -114,7 +114,9 @@ class TextToText(PredictingTask):
     recipe_type = PairRecipe
     whole_folders = True
     suffixes = SUFFIXES
-    predict_options = frozenset({"format", "encoding", "header", "text_column", "label_column", "text", "beams"})
+    predict_options = frozenset(
+        {"format", "encoding", "header", "text_column", "label_column", "text", "beams", "keep_columns"}
+    )
     model_fields: ClassVar[Mapping[str, Any]] = {"is_encoder_decoder": True}
 
     def load_data(self, recipe: PairRecipe, start: PretrainedStart | None = None) -> "PairData":

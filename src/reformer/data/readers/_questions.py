@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reformer.data.errors import DataError, OnError, raise_error
@@ -49,6 +49,7 @@ def read_questions(
     repair: bool = False,
     format: str | None = None,
     encoding: str | None = None,
+    keeps_others: bool = False,
     on_error: OnError = raise_error,
 ) -> Iterator[Question]:
     """The questions of a file, in its order.
@@ -68,6 +69,7 @@ def read_questions(
         repair: move an answer that does not stand at its place to the only place where it stands.
         format: one of `QUESTION_FORMATS`; None: the suffix tells it.
         encoding: of the file; None: UTF-8.
+        keeps_others: whether a question has the other fields of its record.
 
     Raises:
         DataError: place and remedy for whatever is wrong; with `on_error`, for the file as a whole alone. The place is
@@ -78,7 +80,8 @@ def read_questions(
     for place, identity, record in _records(path, format, encoding, on_error):
         empty = False
         try:
-            yield _question(place, identity, record, reading)
+            question = _question(place, identity, record, reading)
+            yield replace(question, others=_others(record)) if keeps_others else question
         except DataError as error:
             on_error(error)
     reading.notes.tell(path)
@@ -118,6 +121,11 @@ def _records(path: str, format: str | None, encoding: str | None, on_error: OnEr
     else:
         with Source(path, encoding) as source:
             yield from _nested(source) if kind == "json" else _lines(source, on_error)
+
+
+def _others(record: dict[str, Any]) -> dict[str, Any]:
+    read = {name for field in ("question", "context", "id") for name in _NAMES[field]}
+    return {name: value for name, value in record.items() if name not in read}
 
 
 def _of_row(row: dict[str, str]) -> dict[str, Any]:

@@ -117,6 +117,7 @@ class DocumentTask(PredictingTask):
             "columns",
             "min_confidence",
             "joined",
+            "keep_columns",
         }
     )
 

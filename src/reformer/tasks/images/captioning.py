@@ -50,7 +50,7 @@ class ImageToText(ImageTask):
     head = ReformerForImageToText
     best_metric = "chrf"
     model_options = frozenset({"lm_transform"})
-    predict_options = frozenset({"label_column", "split", "beams"})
+    predict_options = frozenset({"label_column", "keep_columns", "split", "beams"})
     model_fields: ClassVar[Mapping[str, Any]] = {"is_encoder_decoder": True}
     source = "index:digit-captions"
     column = "caption"
@@ -67,7 +67,7 @@ class ImageToText(ImageTask):
         on_error: OnError,
         after: Key | None = None,
     ) -> Iterator[Prediction]:
-        images = read_all(files, on_error)
+        images = read_all(files, options, on_error)
         for image, text in caption_images(run, images, on_error, beams=options.beams or 1, after=after):
             yield prediction(image, caption=text)
 

@@ -61,7 +61,7 @@ class ImageClassification(ImageTask):
     best_metric = "accuracy"
     model_options = frozenset({"classifier_pooling"})
     processor_file = None
-    predict_options = frozenset({"label_column", "split", "min_confidence", "scores"})
+    predict_options = frozenset({"label_column", "keep_columns", "split", "min_confidence", "scores"})
     source = "index:digits"
     column = "label"
 
@@ -79,7 +79,7 @@ class ImageClassification(ImageTask):
         on_error: OnError,
         after: Key | None = None,
     ) -> Iterator[Prediction]:
-        for image, probabilities in _classify(run, read_all(files, on_error), on_error, after):
+        for image, probabilities in _classify(run, read_all(files, options, on_error), on_error, after):
             scores = dict(zip(run.labels, run.calibration.of_each(probabilities).tolist(), strict=True))
             label = max(scores, key=scores.__getitem__)
             sure = options.min_confidence is None or scores[label] >= options.min_confidence

@@ -152,9 +152,14 @@ def evenly_spread(images: Sequence[Image], most: int) -> Sequence[Image]:
     return images[:: max(1, -(-len(images) // most))]
 
 
-def read_all(files: Iterable[str], on_error: OnError) -> Iterator[Image]:
+def read_all(files: Iterable[str], options: PredictOptions, on_error: OnError) -> Iterator[Image]:
     """The images of all files, without labels."""
-    return read_files(files, lambda file: read_images(file, label_column=None, on_error=on_error), on_error)
+    keeps_others = bool(options.keep_columns)
+
+    def read(file: str) -> Iterator[Image]:
+        return read_images(file, label_column=None, keeps_others=keeps_others, on_error=on_error)
+
+    return read_files(files, read, on_error, keeps_others=keeps_others)
 
 
 def batches(

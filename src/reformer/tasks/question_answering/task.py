@@ -88,7 +88,7 @@ class QuestionAnswering(PredictingTask):
     model_options = frozenset({"special_tokens"})
     suffixes = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
     whole_folders = True
-    predict_options = frozenset({"format", "encoding", "split", "text"})
+    predict_options = frozenset({"format", "encoding", "split", "text", "keep_columns"})
 
     def load_data(self, recipe: QuestionRecipe, start: PretrainedStart | None = None) -> "QuestionData":
         return QuestionData(recipe, start)
@@ -101,12 +101,19 @@ class QuestionAnswering(PredictingTask):
         on_error: OnError,
         after: Key | None = None,
     ) -> Iterator[Prediction]:
+        keeps_others = bool(options.keep_columns)
+
         def read(file: str) -> Iterable[Question]:
             return read_questions(
-                file, with_answers=False, format=options.format, encoding=options.encoding, on_error=on_error
+                file,
+                with_answers=False,
+                format=options.format,
+                encoding=options.encoding,
+                keeps_others=keeps_others,
+                on_error=on_error,
             )
 
-        questions = read_files(files, read, on_error)
+        questions = read_files(files, read, on_error, keeps_others=keeps_others)
         for question, answer in answer_questions(run, questions, on_error, after=after):
             document = {} if options.text is False else {"context": question.document}
             yield prediction(
