@@ -25,7 +25,7 @@ $(VENV)/ready-%: $(BIN)/python pyproject.toml setup.py constraints.txt $(wildcar
 
 demo: $(VENV)/ready-plain  ## train on a newspaper, then label an article that was held out
 	$(BIN)/reformer train recipes/people-daily-demo.toml --output runs/demo --overwrite
-	$(BIN)/reformer show runs/demo index:people-daily
+	$(BIN)/reformer show runs/demo index:people-daily --joined
 
 test: $(VENV)/ready-test  ## the tests, on both cores
 	$(BIN)/python -m pytest -n 2 -m 'not slow and not data'

@@ -47,7 +47,7 @@ MAY_IMPORT = {
         "terminal",
         "errors",
     },
-    "inference": {"runs", "tasks", "metrics", "models", "data", "interruption", "files", "errors"},
+    "inference": {"runs", "tasks", "metrics", "models", "data", "interruption", "files", "processes", "errors"},
     "insight": {"advice", "tasks", "models", "recipe", "data", "terminal", "errors"},
     "advice": {"tasks", "data", "terminal", "errors"},
     "cli": {

@@ -5,6 +5,8 @@ import io
 import os
 import shutil
 import stat
+import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -73,7 +75,7 @@ class _NamedFile(io.FileIO):
 
     def __init__(self, place: Path, known_as: Path, mode: str = "xb") -> None:
         self._known_as = known_as
-        super().__init__(place, mode)
+        super().__init__(os.fspath(place), mode)
 
     def write(self, data: Any, /) -> int | None:
         with _named(self._known_as):
@@ -102,12 +104,70 @@ def _called(path: Path) -> Iterator[None]:
         raise
 
 
+STANDARD_INPUT = "-"
+"""The name of standard input among files to read."""
+_standard_input: tuple[Any, IO[bytes]] | None = None
+
+
+def open_standard_input() -> IO[bytes]:
+    """What stands in standard input, from its beginning, as often as it is opened: it is kept in a file without a name.
+
+    >>> import sys
+    >>> before, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(b"abc"))
+    >>> open_standard_input().read(2), open_standard_input().read()
+    (b'ab', b'abc')
+    >>> sys.stdin = before
+    """
+    global _standard_input
+    if _standard_input is None or _standard_input[0] is not sys.stdin:
+        if _standard_input is not None:
+            _standard_input[1].close()
+        kept = tempfile.TemporaryFile()  # noqa: SIM115
+        shutil.copyfileobj(sys.stdin.buffer, kept)
+        _standard_input = sys.stdin, kept
+    return io.BufferedReader(_View(_standard_input[1]))
+
+
+class _View(io.RawIOBase):
+    """A file that others read, too, at a place of its own."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._place = file, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence == os.SEEK_END:
+            offset += self._file.seek(0, os.SEEK_END)
+        elif whence == os.SEEK_CUR:
+            offset += self._place
+        self._place = offset
+        return offset
+
+    def readinto(self, buffer: Any, /) -> int:
+        self._file.seek(self._place)
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        self._place += len(data)
+        return len(data)
+
+
 @contextmanager
-def resumable(path: Path, length: int | None) -> Iterator[IO[bytes]]:
+def resumable(
+    path: Path, length: int | None, *, begun: Path | None = None, overwrite: bool = True
+) -> Iterator[IO[bytes]]:
     """A file to write that takes the place of the one at `path` when the block ends, and until then can be resumed.
 
     An error, or the end of the process, leaves what was written beside `path`, to continue after `length` bytes of it;
     what follows them is dropped. With None the file begins.
+
+    Args:
+        begun: where it stands until then, in the folder of the file at `path`; None: under a hidden name.
+        overwrite: whether a file at `path` may be replaced in the end.
 
     Raises:
         ValueError: fewer bytes than `length` are there.
@@ -117,13 +177,29 @@ def resumable(path: Path, length: int | None) -> Iterator[IO[bytes]]:
             yield file
         return
     path = Path(os.path.realpath(path))
-    begun = path.with_name(f"{UNFINISHED}{path.name}")
+    begun = path.with_name(f"{UNFINISHED}{path.name}") if begun is None else begun
     # Finished files, and those of versions that wrote in place, are gone on with where they are.
     place = begun if length is None or begun.exists() else path
     if length is not None and (not place.exists() or place.stat().st_size < length):
         raise ValueError(f"{place.stat().st_size if place.exists() else 0:,}")
-    # Unbuffered: a process that is killed loses nothing that it has written.
-    with _NamedFile(place, path, "wb" if length is None else "r+b") as file:
+    with writing_on(place, length, known_as=path) as file:
+        yield file
+    if place == begun:
+        replace_file(begun, path, overwrite=overwrite)
+        # Where it may replace nothing, it has a second name at its place.
+        begun.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_on(place: Path, length: int | None, *, known_as: Path | None = None) -> Iterator[IO[bytes]]:
+    """A file to write on in, behind its first `length` bytes; what follows them is dropped. With None it begins.
+
+    It is not buffered: a process that is killed loses nothing that it has written.
+
+    Args:
+        known_as: the name of the file in errors.
+    """
+    with _NamedFile(place, known_as or place, "wb" if length is None else "r+b") as file:
         if length is None:
             # A state that is written later may say how long this is: it must not be there without this.
             sync(place.parent)
@@ -131,8 +207,6 @@ def resumable(path: Path, length: int | None) -> Iterator[IO[bytes]]:
             file.truncate(length)
         file.seek(length or 0)
         yield file
-    if place == begun:
-        replace_file(begun, path)
 
 
 def write(path: Path, data: bytes) -> None:
@@ -233,6 +307,12 @@ def remove_files(folder: Path, patterns: Iterable[str]) -> None:
     for parent in changed:
         if parent.is_dir():
             sync(parent)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file if it is there."""
+    path.unlink(missing_ok=True)
+    sync(path.parent)
 
 
 def remove_if_empty(folder: Path) -> None:

@@ -144,7 +144,7 @@ def test_text_that_a_spreadsheet_would_compute_is_quoted_by_choice(runs, tmp_pat
     texts = ['=HYPERLINK("http://evil","x")', "+1+1", "@SUM(1)", "-2+3|cmd", "\t=1", "很好"]
     with (tmp_path / "inj.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["text"], *([text] for text in texts)])
-    for options, expected in (([], texts), (["--spreadsheet"], [*("'" + text for text in texts[:5]), texts[5]])):
+    for options, expected in (([], texts), (["--excel"], [*("'" + text for text in texts[:5]), texts[5]])):
         out = tmp_path / f"out{len(options)}.csv"
         reformer("predict", runs / "reviews", tmp_path / "inj.csv", "-o", out, *options)
         with out.open(encoding="utf-8", newline="") as file:

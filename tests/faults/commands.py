@@ -287,7 +287,7 @@ def go_on(place: Path, workload: Workload, end: Tree, fault: Fault = NO_FAULT) -
     """Give the next command after an end in the middle, as the user would who reads what it says."""
     outcome = run(place, workload.resume or workload.command, fault)
     refused = outcome.status > 0 and re.search(
-        "train without --resume|this run is finished|this exists already; give a new", outcome.errors
+        "train without --resume|this run is finished|this exists already", outcome.errors
     )
     if workload.resume is None or not refused or not differences(end, tree(place)):
         return replace(outcome, status=0) if refused else outcome

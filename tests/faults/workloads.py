@@ -42,6 +42,12 @@ WORKLOADS = (
         {"labels": "labels", "test.conll": "test.conll", "out.jsonl": "former.txt"},
     ),
     Workload(
+        "predict and go on",
+        ("predict", "labels", "test.conll", "-o", "out.csv"),
+        {"labels": "labels", "test.conll": "test.conll"},
+        ("predict", "labels", "test.conll", "-o", "out.csv", "--resume"),
+    ),
+    Workload(
         "predict and draw",
         ("predict", "forecasts", "series.csv", "-o", "out.csv", "--pictures", "pictures", "--overwrite"),
         {"forecasts": "forecasts", "series.csv": "series.csv"},

@@ -408,5 +408,5 @@ _TEXTS = (
 _OPTIONS = (
     *("--temperature", "--seed", "--top-k", "--top-p", "--beams", "--num-rounds", "--max-new-tokens", "--greedy"),
     *("--format", "--text-column", "--label-column", "--split", "--number", "--piece", "--prompt-file", "--set"),
-    *("--no-text", "--text", "--nonsense", "--help", "--resume", "--spreadsheet"),
+    *("--no-text", "--text", "--nonsense", "--help", "--resume", "--excel", "--keep-columns", "--joined"),
 )

@@ -79,9 +79,9 @@ def test_what_is_no_pair_is_named(run, tmp_path):
     (tmp_path / "texts.tsv").write_text("source\n12\n", encoding="utf-8")
     (tmp_path / "pairs.jsonl").write_text('{"source": "1"}\n', encoding="utf-8")
     with pytest.raises(DataError, match="there is no column 'target'"):
-        run.task.evaluate(run, str(tmp_path / "texts.tsv"), PredictOptions())
+        run.task.evaluate(run, [str(tmp_path / "texts.tsv")], PredictOptions())
     with pytest.raises(DataError, match=r"pairs\.jsonl:1: this pair has no target"):
-        run.task.evaluate(run, str(tmp_path / "pairs.jsonl"), PredictOptions())
+        run.task.evaluate(run, [str(tmp_path / "pairs.jsonl")], PredictOptions())
     with pytest.raises(DataError, match="half of a surrogate pair"):
         evaluate_pairs(run, [Document("1", "a", label="\ud800", source="f:1")])
 

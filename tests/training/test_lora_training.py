@@ -25,7 +25,7 @@ def test_a_run_by_lora_keeps_an_adapter_that_every_command_loads(labeller, tmp_p
     small, whole = ((tmp_path / "run" / "adapter_model.safetensors"), labeller / "model.safetensors")
     assert small.stat().st_size < whole.stat().st_size / 2
     run = load_run(tmp_path / "run", PredictingTask)
-    scores = run.task.evaluate(run, tables["data"]["train"], PredictOptions())
+    scores = run.task.evaluate(run, [tables["data"]["train"]], PredictOptions())
     assert scores["accuracy"] > 0.9
     # Another run starts from it as from any other.
     again = train(

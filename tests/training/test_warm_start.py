@@ -179,7 +179,7 @@ def test_an_adapter_of_a_bert_is_loaded_again(bert, tmp_path, monkeypatch, place
     recipe = checked_recipe(without | {"model": {}, "finetune": {"start_from": start, "lora_rank": 4}})
     metrics = train(recipe, tmp_path / "run", console=QUIET)
     run = load_run(tmp_path / "run")
-    assert run.task.evaluate(run, recipe.data.test, PredictOptions()) == metrics["test"]
+    assert run.task.evaluate(run, [recipe.data.test], PredictOptions()) == metrics["test"]
 
 
 def test_an_adapter_of_a_cut_vocabulary_is_refused(bert, tmp_path):

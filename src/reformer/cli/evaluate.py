@@ -13,6 +13,8 @@ from reformer.cli.options import (
     Encoding,
     Format,
     Header,
+    Joined,
+    Labelled,
     Overlap,
     Repair,
     RunFolder,
@@ -24,7 +26,7 @@ from reformer.errors import ReformerError
 
 def evaluate(
     run: RunFolder,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A labelled file, or a data set as index:NAME.")],
+    data: Labelled,
     format: Format = None,
     encoding: Encoding = None,
     header: Header = None,
@@ -34,6 +36,7 @@ def evaluate(
     columns: Columns = None,
     repair: Repair = False,
     on_overlap: Overlap = None,
+    joined: Joined = False,
     beams: Beams = None,
     dst: Dst = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the metrics as JSON here, too.")] = None,
@@ -43,10 +46,10 @@ def evaluate(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output files.")] = False,
 ) -> None:
-    """Evaluate a trained model on a labelled file.
+    """Evaluate a trained model on labelled files.
 
-    Documents are joined to the length the model was trained on; an entity is right if both its ends and its type are.
-    The metrics of generated texts are chrF and BLEU.
+    What is measured are the answers that `predict` gives for the same files. An entity is right if both its ends and
+    its type are. The metrics of generated texts are chrF and BLEU.
     """
     import json
     from dataclasses import replace
@@ -61,7 +64,7 @@ def evaluate(
     from reformer.terminal import PlainConsole
 
     for file in (output, html):
-        check_output_file(file, [data], run, overwrite=overwrite)
+        check_output_file(file, data, run, overwrite=overwrite)
     if html is not None and output is not None and html.resolve() == output.resolve():
         raise ReformerError(f"{html}: --html and --output are the same file; give each its own")
     loaded = load_run(run, PredictingTask)
@@ -75,19 +78,24 @@ def evaluate(
         dst=dst,
         columns=columns,
         repair=repair or None,
+        joined=joined or None,
         on_overlap=on_overlap,
     )
     loaded.task.check_options(loaded.recipe.training.task, options)
     options = replace(options, split=split)
+    files = loaded.task.find_inputs(data, format)
+    for file in (output, html):
+        check_output_file(file, files, run, overwrite=True)
+    shown = ", ".join(data)
     if html is None:
-        metrics = loaded.task.evaluate(loaded, data, options)
+        metrics = loaded.task.evaluate(loaded, files, options)
     else:
-        review = loaded.task.review(loaded, data, options)
+        review = loaded.task.review(loaded, files, options)
         metrics = dict(review.metrics)
-        page = report_page(f"{run} on {data}", {data: review}, loaded.calibration)
+        page = report_page(f"{run} on {shown}", {shown: review}, loaded.calibration)
         with replaced(html, overwrite=overwrite) as file:
             file.write(page)
-    table = Table(title=f"{run} on {data}", title_justify="left")
+    table = Table(title=f"{run} on {shown}", title_justify="left")
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in metrics.items():

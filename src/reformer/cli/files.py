@@ -10,13 +10,13 @@ def check_output_file(output: Path | None, inputs: Iterable[str | Path | None], 
     """Raise `ReformerError` if the output is an input or a file of the run, or exists and may not be replaced."""
     if output is None:
         return
-    refuse_overwriting_inputs(output, [*inputs, *(run / name for name in _MODEL)])
+    refuse_overwriting_inputs(output, [*inputs, *(run / name for name in MODEL)])
     if not overwrite:
         refuse_existing(output)
 
 
 # By their names: the modules that know them are heavy to import, and a misspelt path is to be answered at once.
-_MODEL = (
+MODEL = (
     *("model.safetensors", "adapter_model.safetensors", "adapter_config.json", "config.json", "tokenizer.json"),
     *("tokenizer_config.json", "series.json", "recipe.toml", "metrics.json", ".reformer-run.json"),
     *("calibration.json", "report.html"),

@@ -9,6 +9,21 @@ MAX_COUNT, MAX_BEAMS, MAX_ROUNDS = 2**31 - 1, 4096, 1024
 """Bounds of numbers beyond which no machine can go on."""
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `reformer train` has written.")]
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE...",
+        help="Files, folders (with all below them), patterns such as 'texts/**/*.txt', or - for standard input, whose "
+        "format --format names.",
+    ),
+]
+Labelled = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATA...",
+        help="Labelled files, folders, patterns, or - for standard input, or one data set as index:NAME.",
+    ),
+]
 Format = Annotated[
     str | None,
     typer.Option(
@@ -30,6 +45,14 @@ Header = Annotated[
 TextColumn = Annotated[
     str | None,
     typer.Option(help="The column that has the text; without it, the one the model was trained with."),
+]
+Joined = Annotated[
+    bool,
+    typer.Option(
+        "--joined",
+        help="Join neighbouring texts and split long ones as for training (data.max_length); without it, each text is "
+        "read as `predict` reads it.",
+    ),
 ]
 Columns = Annotated[
     str | None,

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 def score(
     run: RunFolder,
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Texts of any size, also .gz.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...", help="Texts of any size, also .gz, folders with all below them, or patterns."
+        ),
+    ],
     state: Annotated[
         Path | None,
         typer.Option(help="A safetensors file for the state; if it exists, scoring goes on from it."),
@@ -41,6 +46,7 @@ def score(
 
     from rich.table import Table
 
+    from reformer.data.inputs import find_inputs
     from reformer.files import replaced
     from reformer.inference.scoring import find_texts
     from reformer.inference.scoring import score as score_texts
@@ -52,6 +58,9 @@ def score(
     # Whether these may be there already, the scoring knows.
     check_output_file(per_token, [*files, state], run, overwrite=True)
     check_output_file(state, files, run, overwrite=True)
+    files = find_inputs(files, lambda name: True, whole_folders=False)
+    for file, replaced_unasked in ((output, overwrite), (per_token, True), (state, True)):
+        check_output_file(file, files, run, overwrite=replaced_unasked)
     texts = find_texts(files)
     loaded = load_run(run, LanguageModelling)
     console = PlainConsole(stderr=True)

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from reformer.cli.options import MAX_COUNT, Columns, Format, Overlap, Repair, RunFolder, Split, TextColumn
+from reformer.cli.options import MAX_COUNT, Columns, Format, Joined, Overlap, Repair, RunFolder, Split, TextColumn
 from reformer.errors import ReformerError
 
 if TYPE_CHECKING:
@@ -21,7 +21,13 @@ COLOURS = ("green", "magenta", "cyan", "yellow", "blue", "red")
 
 def show(
     run: RunFolder,
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A file of documents, or a data set as index:NAME.")],
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATA...",
+            help="Files of documents, folders, patterns, or - for standard input, or one data set as index:NAME.",
+        ),
+    ],
     number: Annotated[
         int, typer.Option("--number", "-n", min=1, max=MAX_COUNT, help="The number of the document, from 1.")
     ] = 1,
@@ -30,16 +36,18 @@ def show(
     split: Split = "test",
     columns: Columns = None,
     repair: Repair = False,
+    joined: Joined = False,
     on_overlap: Overlap = None,
 ) -> None:
     """Show one document with the model's prediction: its entities in colours, or its class.
 
-    Neighbouring texts are joined as they were for training. Below a labelled document, missed and wrong entities are
+    The prediction is that of `predict`. Below a labelled document, missed and wrong entities are
     listed.
     """
     from reformer.runs.loading import load_run
     from reformer.tasks.base import PredictOptions
-    from reformer.tasks.document_splits import joined, read_source, span_reading
+    from reformer.tasks.document_splits import joined as join
+    from reformer.tasks.document_splits import read_source, span_reading
     from reformer.tasks.documents.answer import spans_of_types
     from reformer.tasks.documents.task import DocumentTask, predict
     from reformer.terminal import PlainConsole, printable
@@ -49,10 +57,17 @@ def show(
     options = PredictOptions(columns=columns, repair=repair or None, on_overlap=on_overlap)
     loaded.task.check_options(loaded.recipe.training.task, options)
     spans = recipe.spans and span_reading(recipe.spans, options)
-    documents = read_source(data, recipe, split=split, format=format, text_column=text_column, spans=spans)
-    chosen = list(islice(joined(documents, recipe), number - 1, number))
+    how: dict[str, Any] = {"split": split, "format": format, "text_column": text_column, "spans": spans}
+    found = (
+        document
+        for source in loaded.task.find_inputs(data, format)
+        for document in (
+            join(read_source(source, recipe, **how), recipe) if joined else read_source(source, recipe, **how)
+        )
+    )
+    chosen = list(islice(found, number - 1, number))
     if not chosen:
-        raise ReformerError(f"{data}: there is no document number {number}; give a smaller --number")
+        raise ReformerError(f"{', '.join(data)}: there is no document number {number}; give a smaller --number")
     [(document, answer)] = predict(loaded, chosen)
     console = PlainConsole()
     console.print(f"{printable(document.id, keep='')}: {len(document.text):,} characters", style="bold")

@@ -1,10 +1,12 @@
 """Documents with their spans, and how neighbouring ones are joined or long ones split."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from reformer.data.errors import DataError
+from reformer.data.origin import NOWHERE, Origin
 
 _SENTENCE_ENDS = "。！？\n"
 
@@ -35,6 +37,9 @@ class Document:
     spans: tuple[Span, ...] | None = None
     source: str = ""
     labels: tuple[str, ...] | None = None
+    origin: Origin = NOWHERE
+    others: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """Other columns or fields of the record, where they are kept."""
 
 
 def span_problem(text: str, spans: Iterable[Span]) -> str | None:

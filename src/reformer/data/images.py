@@ -1,9 +1,13 @@
 """`Image`: pixels with a label."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from reformer.data.origin import NOWHERE, Origin
 
 
 @dataclass(frozen=True)
@@ -14,3 +18,6 @@ class Image:
     id: str
     label: str | None = None
     source: str = ""
+    origin: Origin = NOWHERE
+    others: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """Other columns or fields of the record, where they are kept."""

@@ -1,6 +1,10 @@
 """`Question`: a question about a document, with the places of its answers."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reformer.data.origin import NOWHERE, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +20,9 @@ class Question:
     id: str
     answers: tuple[tuple[int, int], ...] | None = None
     source: str = ""
+    origin: Origin = NOWHERE
+    others: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """Other columns or fields of the record, where they are kept."""
 
     @property
     def answer_texts(self) -> list[str]:

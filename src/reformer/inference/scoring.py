@@ -9,6 +9,7 @@ from typing import Any
 
 from reformer.data import Stretch, find_text
 from reformer.errors import ReformerError
+from reformer.files import STANDARD_INPUT
 from reformer.inference.scoring_state import ScoreState, read_state
 from reformer.inference.token_score_files import TokenScoreFile, open_token_scores
 from reformer.inference.token_scores import TextScorer, digest_of
@@ -33,8 +34,12 @@ def find_texts(files: Sequence[str]) -> list[Stretch]:
 
     Raises:
         DataError: one is not.
-        ReformerError: one is a folder.
+        ReformerError: one is a folder, or standard input.
     """
+    if STANDARD_INPUT in files:
+        raise ReformerError(
+            f"{STANDARD_INPUT}: a text is read by its bytes, at several places; write standard input into a file first"
+        )
     for file in files:
         if Path(file).is_dir():
             raise ReformerError(f"{file}: this is a folder; give the files in it")

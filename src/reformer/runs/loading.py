@@ -8,6 +8,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerF
 from reformer.finetuning import load_pretrained
 from reformer.finetuning.adapter import ADAPTER
 from reformer.models.progress_bars import no_progress_bars
+from reformer.models.undrawn_weights import UndrawnWeights
 from reformer.runs.folder import RECIPE, RunError, check_whole, read_calibration, weights_file
 from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.base import AnyTask, Run, Task
@@ -55,7 +56,7 @@ def load_run(folder: str | Path, kind: type[Task] = Task) -> Run[Task]:
 
 def _whole_model(folder: Path, task: Task) -> PreTrainedModel:
     try:
-        with no_progress_bars():
+        with no_progress_bars(), UndrawnWeights():
             return task.head.from_pretrained(folder, local_files_only=True).eval()
     # Truncated weights, a config of another class, JSON cut short: each means that the folder was damaged.
     except Exception as error:

@@ -19,7 +19,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from reformer.data import DataError, load_tokenizer
 from reformer.data.batching.token_batches import Batches, TokenBatches
 from reformer.data.errors import OnError
+from reformer.data.inputs import find_inputs
 from reformer.data.notes import DataWarning
+from reformer.data.origin import Key, Origin
 from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.metrics.calibration import Calibration
@@ -129,6 +131,11 @@ class TaskData(ABC, Generic[AnyDataset]):
     @abstractmethod
     def test_metrics(self, run: Any) -> dict[str, int | float] | None:
         """The metrics of the trained model on the test part of the data; None if the recipe names none."""
+
+    def joined_test_metrics(self, run: Any) -> dict[str, int | float] | None:
+        """The metrics on the test part with neighbouring texts joined as they are for training; None where they are
+        not, or there is no test part."""
+        return None
 
     def review(self, run: Any) -> Reviewed | None:
         """The trained model's answers with what calibrates them, for the report; None for a task whose answers have no
@@ -241,8 +248,20 @@ class PredictOptions:
     """Width of the beam search where a text is generated; if nothing was said, greedy decoding."""
     min_confidence: float | None = None
     """The least probability of an entity or a class that is answered; if nothing was said, all are."""
+    joined: bool | None = None
+    """Whether neighbouring texts are joined, and long ones split, as for training; if nothing was said, no."""
+    keep_columns: bool | None = None
+    """Whether an answer has the other columns or fields of its record, too."""
     scores: bool | None = None
     """Whether to give the probability of every class; if nothing was said, yes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Prediction for one record: an object for JSON, and the key of what it is for."""
+
+    key: Key
+    fields: dict[str, Any]
 
 
 class PredictingTask(Task):
@@ -250,6 +269,20 @@ class PredictingTask(Task):
 
     predict_options: frozenset[str] = frozenset()
     """The fields of `PredictOptions` that mean something to this task."""
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """Ends of the names of files that this task reads, without `.gz`."""
+    whole_folders: ClassVar[bool] = False
+    """Whether the reader of this task opens folders of some formats as a whole."""
+
+    def find_inputs(self, given: Iterable[str], format: str | None) -> list[str]:
+        """The files that arguments of a command stand for; of a folder those that this task reads by their names, or
+        all where their format is given."""
+
+        def is_read(file: str) -> bool:
+            return format is not None or file.lower().removesuffix(".gz").endswith(self.suffixes)
+
+        return find_inputs(given, is_read, whole_folders=self.whole_folders and format in (None, "brat"))
 
     def check_options(self, name: str, options: PredictOptions) -> None:
         """Raise `ReformerError` if an option is given that means nothing to this task."""
@@ -260,23 +293,27 @@ class PredictingTask(Task):
 
     @abstractmethod
     def predict(
-        self, run: Any, files: Iterable[str], options: PredictOptions, on_error: OnError
-    ) -> Iterator[dict[str, Any]]:
-        """The run's prediction for each record of the files, in their order, as objects for JSON.
+        self, run: Any, files: Iterable[str], options: PredictOptions, on_error: OnError, after: Key | None = None
+    ) -> Iterator[Prediction]:
+        """The run's prediction for each record of the files, in their order.
 
         A record that cannot be read or predicted goes to `on_error` as an error that names its place, and the next one
         is read. However large the files are, a bounded part of them is held.
+
+        Args:
+            after: the key of the last prediction that is known already; those up to it are not made again. The others
+                are bit for bit those of all files.
         """
 
     @abstractmethod
-    def evaluate(self, run: Any, source: str, options: PredictOptions) -> dict[str, int | float]:
-        """The metrics on a labelled file, or on a data set's split.
+    def evaluate(self, run: Any, sources: Sequence[str], options: PredictOptions) -> dict[str, int | float]:
+        """The metrics over labelled files, or over a data set's split.
 
         Raises:
             DataError: a record that cannot be read, or that has no label.
         """
 
-    def review(self, run: Any, source: str, options: PredictOptions) -> Review:
+    def review(self, run: Any, sources: Sequence[str], options: PredictOptions) -> Review:
         """The review of a run's answers on what `evaluate` measures.
 
         Raises:
@@ -288,36 +325,69 @@ class PredictingTask(Task):
         )
 
 
+def is_after(record: Any, key: Key | None) -> bool:
+    """Whether the record of a file stands behind the one with this key; None: every record does."""
+    return key is None or record.origin.key > key
+
+
+def prediction(record: Any, **fields: Any) -> Prediction:
+    """The prediction for a record of a file: its id, its file where there are several, these fields, and the others of
+    the record that are kept; one of these that has the name of a field of the answer is called `input_NAME`.
+
+    Raises:
+        ReformerError: that is the name of another one.
+    """
+    file = {} if record.origin.file is None else {"file": record.origin.file}
+    answer = {"id": record.id, **file, **fields}
+    others = record.others or {}
+    for name, value in others.items():
+        kept = f"input_{name}" if name in answer else name
+        if kept in answer or (kept != name and kept in others):
+            raise ReformerError(
+                f"{record.source}: the column {name!r} has the name of a field of the answer, and {kept!r} is there, "
+                "too; rename one of the two"
+            )
+        answer[kept] = value
+    return Prediction(record.origin.key, answer)
+
+
 MOST_IDS = 1 << 20
 """Ids that are kept to find those that recur, at most."""
 
 
-def read_files(files: Iterable[str], read: Callable[[str], Iterable[Any]], on_error: OnError) -> Iterator[Any]:
+def read_files(
+    files: Iterable[str], read: Callable[[str], Iterable[Any]], on_error: OnError, *, keeps_others: bool = False
+) -> Iterator[Any]:
     """The records of all files; a file that cannot be read as a whole is reported like a record.
 
-    Of files with one name in several folders, the path as given stands in the ids of their records. Records whose ids
-    recur all the same are counted in a `DataWarning`.
+    Each record gets its `Origin`. Of files with one name in several folders, the path as given stands in the ids of
+    their records. Records whose ids recur in one file are counted in a `DataWarning`.
     """
     files = list(files)
     names = Counter(map(os.path.basename, files))
-    seen: set[str] = set()
-    repeated: list[str] = []
-    for file in files:
+    for place, file in enumerate(files):
         name = os.path.basename(file)
+        seen: set[str] = set()
+        first, repeated = "", 0
         try:
-            for record in read(file):
-                if names[name] > 1 and record.id.startswith(name):
-                    record = replace(record, id=f"{file}{record.id.removeprefix(name)}")
-                if record.id in seen:
-                    repeated.append(record.id if not repeated else "")
+            for number, record in enumerate(read(file)):
+                if keeps_others and record.others is None:
+                    problem = "what is read here has no other columns or fields"
+                    raise DataError(file, None, problem, "leave out --keep-columns, or give a table or JSONL")
+                identity = record.id
+                if names[name] > 1 and identity.startswith(name):
+                    identity = f"{file}{identity.removeprefix(name)}"
+                if identity in seen:
+                    first, repeated = first or identity, repeated + 1
                 elif len(seen) < MOST_IDS:
-                    seen.add(record.id)
-                yield record
+                    seen.add(identity)
+                origin = Origin((place, number), file if len(files) > 1 else None)
+                yield replace(record, id=identity, origin=origin)
         except DataError as error:
             on_error(error)
-    if repeated:
-        message = f"{len(repeated):,} records have the id of one before them, such as {repeated[0]!r}"
-        warnings.warn(f"{message}; their answers can only be told by their order", DataWarning, stacklevel=2)
+        if repeated:
+            message = f"{file}: {repeated:,} records have the id of one before them, such as {first!r}"
+            warnings.warn(f"{message}; their answers can only be told by their order", DataWarning, stacklevel=2)
 
 
 AnyTask = TypeVar("AnyTask", bound=Task, covariant=True)

@@ -111,6 +111,8 @@ def load_splits(
     seed: int,
     check: Callable[[Document], object] = lambda document: None,
     bad: BadRecords | None = None,
+    *,
+    join_test: bool = True,
 ) -> Splits:
     """Read and join the documents; without documents for validation, hold out a part that the seed chooses.
 
@@ -120,6 +122,7 @@ def load_splits(
     Args:
         check: raises a `DataError` for a document that cannot be learned from.
         bad: gathers these errors and those of reading; None raises them when all is read.
+        join_test: whether test documents are joined, too; predictions are made for each as it stands in its file.
     """
     bad = BadRecords(skip=recipe.skip_bad) if bad is None else bad
     if recipe.source is not None:
@@ -145,7 +148,8 @@ def load_splits(
     if recipe.columns[1] != "target":
         cautions += _unmeasured(train, validation)
     texts = len(train)
-    train, validation, test = (list(joined(documents, recipe)) for documents in (train, validation, test))
+    train, validation = (list(joined(documents, recipe)) for documents in (train, validation))
+    test = list(joined(test, recipe)) if join_test else test
     if len(train) < min(texts, MIN_JOINED):
         cautions.append(
             f"{texts:,} training texts were joined to {len(train):,} documents of at most {recipe.joined_length:,} "
@@ -256,19 +260,23 @@ def read_unlabelled(
 ) -> Iterator[Document]:
     """The documents of files to predict for; columns and header are the recipe's unless the options have others."""
 
+    columns = None if recipe.spans is None else recipe.spans.columns
+    keeps_others = bool(options.keep_columns)
+
     def read(file: str) -> Iterator[Document]:
         return read_documents(
             file,
             format=options.format,
             text_column=options.text_column or recipe.columns[0],
             label_column=None,
-            spans=SpanReading(wanted=False, columns=column_names(options.columns)),
+            spans=SpanReading(wanted=False, columns=column_names(options.columns) or columns),
             encoding=options.encoding,
             header=recipe.header if options.header is None else options.header,
+            keeps_others=keeps_others,
             on_error=on_error,
         )
 
-    return read_files(files, read, on_error)
+    return read_files(files, read, on_error, keeps_others=keeps_others)
 
 
 def read_labelled(source: str, recipe: TextDataRecipe, options: PredictOptions) -> Iterator[Document]:

@@ -14,6 +14,8 @@ from reformer.data import IGNORED, Document
 from reformer.data.batching.encoding import Encoded, Example, Examples, Offsets, encode, pad
 from reformer.data.batching.read_ahead import in_order
 from reformer.data.errors import OnError, raise_error
+from reformer.data.origin import Key
+from reformer.data.readers import SUFFIXES
 from reformer.errors import ReformerError
 from reformer.metrics.texts import CharacterMetric, text_scores
 from reformer.models import ReformerForConditionalGeneration
@@ -22,11 +24,14 @@ from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import (
     Baseline,
     PredictingTask,
+    Prediction,
     PredictOptions,
     Run,
     TaskData,
     describe_splits,
+    is_after,
     outputs_with_summed_loss,
+    prediction,
     to_device,
 )
 from reformer.tasks.document_splits import TextDataRecipe, load_splits, read_labelled, read_unlabelled
@@ -45,12 +50,17 @@ def write_answers(
     *,
     beams: int = 1,
     batch_tokens: int = BATCH_TOKENS,
+    after: Key | None = None,
 ) -> Iterator[tuple[Document, str]]:
     """Each document with the text that the model generates for it, in the documents' order.
 
     However many there are, only a few thousand tokens' worth of them are held. A document that the model cannot take
     (no token, or more than its maximum) goes to `on_error`, and the next one is read; without `on_error` it is raised.
+    Of documents of files, only those behind the one with the key `after` are answered.
     """
+
+    def wanted(encoded: Encoded) -> bool:
+        return is_after(encoded.document, after)
 
     def answer_batch(batch: Sequence[Encoded]) -> list[str]:
         padded = pad([encoded.ids for encoded in batch], run.model.config.pad_token_id)
@@ -59,7 +69,8 @@ def write_answers(
             return generate_texts(run.model, run.tokenizer, inputs, inputs["attention_mask"].sum(-1), beams=beams)
 
     sequences = encode(documents, run.tokenizer, run.model.config.max_position_embeddings)
-    for encoded, text in in_order(sequences, answer_batch, batch_tokens=batch_tokens, on_error=on_error):
+    found = in_order(sequences, answer_batch, batch_tokens=batch_tokens, on_error=on_error, wanted=wanted)
+    for encoded, text in found:
         yield encoded.document, text
 
 
@@ -101,24 +112,36 @@ class TextToText(PredictingTask):
     best_metric = "chrf"
     model_options = frozenset({"lm_transform"})
     recipe_type = PairRecipe
-    predict_options = frozenset({"format", "encoding", "header", "text_column", "label_column", "text", "beams"})
+    whole_folders = True
+    suffixes = SUFFIXES
+    predict_options = frozenset(
+        {"format", "encoding", "header", "text_column", "label_column", "text", "beams", "keep_columns"}
+    )
     model_fields: ClassVar[Mapping[str, Any]] = {"is_encoder_decoder": True}
 
     def load_data(self, recipe: PairRecipe, start: PretrainedStart | None = None) -> "PairData":
         return PairData(recipe, start)
 
     def predict(
-        self, run: "Run[TextToText]", files: Iterable[str], options: PredictOptions, on_error: OnError
-    ) -> Iterator[dict[str, Any]]:
+        self,
+        run: "Run[TextToText]",
+        files: Iterable[str],
+        options: PredictOptions,
+        on_error: OnError,
+        after: Key | None = None,
+    ) -> Iterator[Prediction]:
         documents = read_unlabelled(files, run.recipe.data, options, on_error)
-        for document, text in write_answers(run, documents, on_error, beams=options.beams or 1):
+        for document, text in write_answers(run, documents, on_error, beams=options.beams or 1, after=after):
             shown = {"source": document.text} if options.text is not False else {}
-            yield {"id": document.id, **shown, "target": text}
+            yield prediction(document, **shown, target=text)
 
-    def evaluate(self, run: "Run[TextToText]", source: str, options: PredictOptions) -> dict[str, int | float]:
-        if source.startswith("index:"):
-            raise ReformerError(f"{source}: no data set of the index has pairs of texts; give a file")
-        documents = read_labelled(source, run.recipe.data, options)
+    def evaluate(
+        self, run: "Run[TextToText]", sources: Sequence[str], options: PredictOptions
+    ) -> dict[str, int | float]:
+        for source in sources:
+            if source.startswith("index:"):
+                raise ReformerError(f"{source}: no data set of the index has pairs of texts; give a file")
+        documents = (document for each in sources for document in read_labelled(each, run.recipe.data, options))
         return evaluate_pairs(run, documents, beams=options.beams or 1)
 
 

@@ -97,6 +97,9 @@ def run_metrics(
             "transformers": transformers.__version__,
         },
     }
+    joined = data.joined_test_metrics(run)
+    if joined is not None:
+        metrics["test_joined"] = joined
     if start is not None:
         metrics["start"] = start
     if reviewed is not None:

@@ -159,7 +159,7 @@ def test_a_run_keeps_its_temperature(tmp_path):
     if run.calibration.temperature is not None:
         assert table["validation"]["ece_after"] <= table["validation"]["ece_before"] + 0.02
     documents = list(_test_documents(recipe))
-    assert evaluate(run, documents) == metrics["test"]
+    assert evaluate(run, documents) == metrics["test_joined"]
     assert "<h2>test</h2>" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
 
 

@@ -80,7 +80,7 @@ def test_a_run_answers_with_several_labels(tmp_path):
         expected = tuple(name for name in run.labels if answer.scores[name] >= thresholds[name])
         assert answer.labels == expected
         record = as_json(document, answer, with_text=False, with_scores=False)
-        assert record == {"id": document.id, "label": list(expected), "score": [answer.scores[n] for n in expected]}
+        assert record == {"label": list(expected), "score": [answer.scores[n] for n in expected]}
         assert all(answer.scores[name] >= 0.99 for name in answer.at_least(0.99).labels)
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "体育" in page

@@ -97,12 +97,10 @@ def test_a_record_has_the_exact_text_of_each_span():
     document = Document("😀在北京", "x")
     record = as_json(document, DocumentAnswer(spans=(Span(2, 4, "LOC"),)))
     assert record == {
-        "id": "x",
         "text": "😀在北京",
         "spans": [{"start": 2, "end": 4, "label": "LOC", "text": "北京"}],
     }
     assert as_json(document, DocumentAnswer(label="a", scores={"a": 1.0}), with_text=False) == {
-        "id": "x",
         "label": "a",
         "score": 1.0,
         "scores": {"a": 1.0},
@@ -119,7 +117,7 @@ def test_predict_needs_texts_alone(run, tmp_path):
     (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
     (tmp_path / "a.conll").write_text("\n".join("张伟去了北京。"), encoding="utf-8")
     files = [str(tmp_path / name) for name in ("a.jsonl", "a.conll")]
-    answers = list(run.task.predict(run, files, PredictOptions(), pytest.fail))
+    answers = [each.fields for each in run.task.predict(run, files, PredictOptions(), pytest.fail)]
     assert [answer["text"] for answer in answers] == ["张伟去了北京。"] * 4
     assert all(answer["spans"] == answers[0]["spans"] for answer in answers)
 
@@ -129,13 +127,14 @@ def test_gold_entities_are_read_as_predicted_ones_are(run, tmp_path):
     """The answers with blanks at their ends, and each twice, are the answers."""
     text = "张伟 去了 北京 的 新华社 。"
     (tmp_path / "plain.jsonl").write_text(json.dumps({"text": text}), encoding="utf-8")
-    [answer] = run.task.predict(run, [str(tmp_path / "plain.jsonl")], PredictOptions(), pytest.fail)
+    [predicted] = run.task.predict(run, [str(tmp_path / "plain.jsonl")], PredictOptions(), pytest.fail)
+    answer = predicted.fields
     assert answer["spans"]
     spans = [{"start": each["start"], "end": each["end"], "label": f" {each['label']}"} for each in answer["spans"]]
     for span in spans:
         span["end"] += text[span["end"] : span["end"] + 1] == " "
     (tmp_path / "gold.jsonl").write_text(json.dumps({"text": text, "label": [], "spans": spans * 2}), encoding="utf-8")
-    assert run.task.evaluate(run, str(tmp_path / "gold.jsonl"), PredictOptions())["f1"] == 1.0
+    assert run.task.evaluate(run, [str(tmp_path / "gold.jsonl")], PredictOptions())["f1"] == 1.0
 
 
 def test_how_entities_are_read_is_a_choice_of_recipe_and_command(run, tmp_path):
@@ -150,9 +149,9 @@ def test_how_entities_are_read_is_a_choice_of_recipe_and_command(run, tmp_path):
     for name, problem, option in (("a", "overlap", {"on_overlap": "first"}), ("b", "stands at 1:3", {"repair": True})):
         source = str(tmp_path / f"{name}.jsonl")
         with pytest.raises(DataError, match=problem):
-            run.task.evaluate(run, source, PredictOptions())
+            run.task.evaluate(run, [source], PredictOptions())
         with pytest.warns(DataWarning):
-            run.task.evaluate(run, source, PredictOptions(**option))
+            run.task.evaluate(run, [source], PredictOptions(**option))
         with pytest.warns(DataWarning):
             list(read_source(source, run.recipe.data.model_copy(update=option)))
 

@@ -30,6 +30,7 @@ def in_order(
     *,
     batch_tokens: int = BATCH_TOKENS,
     on_error: OnError = raise_error,
+    wanted: Callable[[S], bool] = lambda sequence: True,
 ) -> Iterator[tuple[S, A]]:
     """Sequences with their answers, in their order, answered in batches of about one length.
 
@@ -40,14 +41,18 @@ def in_order(
         answer_batch: the answers to the sequences of one batch, one each, in their order.
         batch_tokens: the bound on a batch's tokens, padding included; a longer sequence is a batch of its own.
         on_error: called with each error among the sequences; the iteration goes on with the next one.
+        wanted: whether a sequence is to be answered. Those that are not stay in their batches, so that no answer is
+            computed otherwise than it would be with all; batches of them alone are passed over.
     """
     for portion in _portions(sequences, on_error):
         answers: dict[int, A] = {}
         for indices in TokenBatches([len(sequence.ids) for sequence in portion], batch_tokens=batch_tokens):
             batch = [portion[index] for index in indices]
-            answers.update(zip(indices, answer_batch(batch), strict=True))
+            if any(map(wanted, batch)):
+                answers.update(zip(indices, answer_batch(batch), strict=True))
         for index, sequence in enumerate(portion):
-            yield sequence, answers[index]
+            if wanted(sequence):
+                yield sequence, answers[index]
 
 
 def _portions(sequences: Iterable[S | DataError], on_error: OnError) -> Iterator[list[S]]:

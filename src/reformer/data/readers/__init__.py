@@ -1,6 +1,6 @@
 """Readers of documents, questions, images and series from files."""
 
-from reformer.data.readers._documents import FOLDER, FORMATS, file_format, read_documents
+from reformer.data.readers._documents import FOLDER, FORMATS, SUFFIXES, file_format, read_documents
 from reformer.data.readers._encodings import for_iconv, likely_encoding
 from reformer.data.readers._first_records import column_values, first_records
 from reformer.data.readers._images import read_images
@@ -13,6 +13,7 @@ from reformer.data.readers._source import Source
 __all__ = [
     "FOLDER",
     "FORMATS",
+    "SUFFIXES",
     "SeriesOptions",
     "Source",
     "check_utf8",

@@ -22,6 +22,7 @@ from reformer.data.readers._source import Source
 from reformer.data.readers._table import read_table
 from reformer.data.readers._text import read_text
 from reformer.data.spans import SpanReading
+from reformer.files import STANDARD_INPUT
 
 _LOOKED_AT = 200
 """Lines by which a file's content is compared with its suffix."""
@@ -44,6 +45,8 @@ _SUFFIXES = {
     ".ann": "brat",
     ".txt": "text",
 }
+SUFFIXES = (*_SUFFIXES, ".parquet")
+"""Suffixes that tell a format, each also with `.gz` behind it."""
 
 
 def read_documents(
@@ -57,6 +60,7 @@ def read_documents(
     encoding: str | None = None,
     header: bool = True,
     tells_others: bool = False,
+    keeps_others: bool = False,
     on_error: OnError = raise_error,
 ) -> Iterator[Document]:
     """The documents of a file, in its order, read as they are asked for.
@@ -86,6 +90,8 @@ def read_documents(
     - Parquet, and a folder that the `datasets` library has written: rows with the fields of `jsonl`.
     - Any other folder: a `.txt` file is a document, and its class the folder that it lies in.
 
+    With `keeps_others` a document of a table, of JSON or of Parquet has the other columns or fields of its record.
+
     Raises `DataError` with file, line and remedy for whatever is wrong. With `on_error`, a record that is wrong
     goes there and the next one is read; what is wrong with the file as a whole still raises.
     """
@@ -106,6 +112,7 @@ def read_documents(
         tells_others,
         note,
         notes,
+        keeps_others,
         label_separator,
     )
     for document in _read(name, format, encoding, reading, header=header):
@@ -128,6 +135,7 @@ def _read(name: str, format: str | None, encoding: str | None, reading: Reading,
             *(lambda: Source(name, encoding), kind, text, label, on_error),
             header=header,
             label_separator=reading.label_separator,
+            keeps_others=reading.keeps_others,
         )
     elif kind == FOLDER:
         yield from read_folder(name, on_error, with_label=label is not None, encoding=encoding)
@@ -182,6 +190,10 @@ def file_format(name: str, format: str | None = None) -> str:
     for suffix, kind in _SUFFIXES.items():
         if stem.endswith(suffix):
             return kind
+    if name == STANDARD_INPUT:
+        raise DataError(
+            name, None, "standard input has no suffix that tells the format", f"name it: --format {'|'.join(FORMATS)}"
+        )
     raise DataError(
         name,
         None,

@@ -54,12 +54,17 @@ def text_files(path: str) -> Iterator[Path]:
     """The files of text in a folder and below it, as seen from there, in the order of their names."""
     for folder, folders, files in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files, key=_by_number):
-            if name.lower().endswith(_SUFFIXES) and not name.startswith("."):
+        for name in sorted(files, key=by_number):
+            if is_text_file(name) and not name.startswith("."):
                 yield Path(folder, name).relative_to(path)
 
 
-def _by_number(name: str) -> tuple[int, str]:
+def is_text_file(name: str) -> bool:
+    """Whether a file is one of text by its name."""
+    return name.lower().endswith(_SUFFIXES)
+
+
+def by_number(name: str) -> tuple[int, str]:
     """Numbered files in the order of their numbers."""
     digits = name.partition(".")[0].partition("_")[0]
     return (int(digits), name) if digits.isdecimal() else (-1, name)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from reformer.data.errors import DataError, OnError, raise_error
 from reformer.data.images import Image
 from reformer.data.readers._source import Source
-from reformer.data.readers._table import column_index, table_rows
+from reformer.data.readers._table import column_index, other_cells, table_rows
+from reformer.files import STANDARD_INPUT, open_standard_input
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -32,13 +33,15 @@ any number."""
 _IMAGES, _LABELS = "images-idx3", "labels-idx1"
 
 
-def read_images(path: str, *, label_column: str | None = "label", on_error: OnError = raise_error) -> Iterator[Image]:
+def read_images(
+    path: str, *, label_column: str | None = "label", keeps_others: bool = False, on_error: OnError = raise_error
+) -> Iterator[Image]:
     """The images of a file, in its order.
 
     - An IDX file (`*-images-idx3-ubyte`, `.gz` too) is read with the labels of the file beside it whose name has
       `labels-idx1` in its place, if there is one.
     - A table (`.csv`, `.tsv`) names an image a row in its column `file`, as seen from the table's folder, and its
-      label in `label_column` (None: read none).
+      label in `label_column` (None: read none). With `keeps_others` an image has the other cells of its row.
     - Anything else is one image, as Pillow reads it. Grey ones have one channel, all others three. White is 1, in 16
       bits as in 8; floats are from 0 to 1. What is transparent lies on white, and an image is turned as its EXIF
       orientation says.
@@ -50,7 +53,7 @@ def read_images(path: str, *, label_column: str | None = "label", on_error: OnEr
     if "idx3" in name or name.removesuffix(".gz").endswith(".idx"):
         yield from _read_idx(path, with_labels=label_column is not None)
     elif name.removesuffix(".gz").endswith((".csv", ".tsv")):
-        yield from _read_table(path, label_column, on_error)
+        yield from _read_table(path, label_column, on_error, keeps_others=keeps_others)
     else:
         yield Image(_pixels(path, path, None), Path(path).name, source=path)
 
@@ -91,7 +94,7 @@ def _idx_array(path: str, dimensions: int) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8, offset=head).reshape(shape)
 
 
-def _read_table(path: str, label_column: str | None, on_error: OnError) -> Iterator[Image]:
+def _read_table(path: str, label_column: str | None, on_error: OnError, *, keeps_others: bool) -> Iterator[Image]:
     with Source(path) as source:
         rows = table_rows(source, "\t" if ".tsv" in path.lower() else ",", on_error)
         header_line, header = next(rows, (1, []))
@@ -103,7 +106,8 @@ def _read_table(path: str, label_column: str | None, on_error: OnError) -> Itera
                 if label == "":
                     raise source.error(f"the column {label_column!r} is empty", "give the image a label", line)
                 file = os.path.join(os.path.dirname(path), cells[file_index])
-                yield Image(_pixels(file, path, line), cells[file_index], label, f"{path}:{line}")
+                others = other_cells(header, cells, (file_index, label_index)) if keeps_others else None
+                yield Image(_pixels(file, path, line), cells[file_index], label, f"{path}:{line}", others=others)
             except DataError as error:
                 on_error(error)
 
@@ -120,7 +124,7 @@ def _pixels(file: str, path: str, line: int | None) -> NDArray[np.float32]:
         with (
             warnings.catch_warnings(action="ignore", category=Pillow.DecompressionBombWarning),
             # Not by its name: Pillow maps named files into memory, and then reads TIFFs that lie on a side as noise.
-            open(file, "rb") as stream,
+            open_standard_input() if file == STANDARD_INPUT else open(file, "rb") as stream,
             Pillow.open(stream, formats=formats) as image,
         ):
             if image.width * image.height > MOST_PIXELS:

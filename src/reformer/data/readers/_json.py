@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -150,7 +151,7 @@ def _document(
     for name in found.others if reading.tells_others else ():
         reading.notes.count(f"fields {name!r} left out", line)
     label, labels = _labels(found.label, asked.label or "label", reading.label_separator)
-    return checked_document(
+    document = checked_document(
         source,
         line,
         found.text,
@@ -161,6 +162,11 @@ def _document(
         spans=found.spans,
         reading=reading,
     )
+    if not reading.keeps_others:
+        return document
+    read = (asked.text, "id", asked.label)
+    fields = record if isinstance(record, dict) else {}
+    return replace(document, others={name: value for name, value in fields.items() if name not in read})
 
 
 def _labels(label: Any, field: str, separator: str | None) -> tuple[str | None, tuple[str, ...] | None]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reformer.data.errors import DataError, OnError, raise_error
@@ -12,6 +12,7 @@ from reformer.data.readers._parquet import is_datasets_folder, parquet_records
 from reformer.data.readers._record import check_utf8
 from reformer.data.readers._source import Source, UnreadableFileError
 from reformer.data.readers._table import named_rows
+from reformer.files import STANDARD_INPUT
 
 _SHAPE = '{"question": "...", "context": "...", "answers": {"text": ["..."], "answer_start": [17]}}'
 _NESTED = 'write {"data": [{"paragraphs": [{"context": "...", "qas": [...]}]}]}, or an object a line in .jsonl'
@@ -22,6 +23,8 @@ _NAMES = {
     "answers": ("answers", "answer", "answer_text"),
 }
 """Names of each field, CMRC 2018's and those of tables among them."""
+
+QUESTION_FORMATS = ("jsonl", "json", "csv", "tsv", "parquet")
 
 MOST_PLACES = 5
 """Places of an answer that a message names, at most."""
@@ -44,7 +47,9 @@ def read_questions(
     *,
     with_answers: bool = True,
     repair: bool = False,
+    format: str | None = None,
     encoding: str | None = None,
+    keeps_others: bool = False,
     on_error: OnError = raise_error,
 ) -> Iterator[Question]:
     """The questions of a file, in its order.
@@ -62,7 +67,9 @@ def read_questions(
     Args:
         with_answers: whether answers are read.
         repair: move an answer that does not stand at its place to the only place where it stands.
+        format: one of `QUESTION_FORMATS`; None: the suffix tells it.
         encoding: of the file; None: UTF-8.
+        keeps_others: whether a question has the other fields of its record.
 
     Raises:
         DataError: place and remedy for whatever is wrong; with `on_error`, for the file as a whole alone. The place is
@@ -70,10 +77,11 @@ def read_questions(
     """
     reading = _Reading(with_answers, repair)
     empty = True
-    for place, identity, record in _records(path, encoding, on_error):
+    for place, identity, record in _records(path, format, encoding, on_error):
         empty = False
         try:
-            yield _question(place, identity, record, reading)
+            question = _question(place, identity, record, reading)
+            yield replace(question, others=_others(record)) if keeps_others else question
         except DataError as error:
             on_error(error)
     reading.notes.tell(path)
@@ -81,22 +89,43 @@ def read_questions(
         raise DataError(path, None, "the file holds no question", f"give at least one, as {_SHAPE}")
 
 
-def _records(path: str, encoding: str | None, on_error: OnError) -> Iterator[Located]:
+def _format(path: str, format: str | None) -> str:
+    """The format of a file, as it is given or as its name tells."""
     name = path.lower().removesuffix(".gz")
+    if format is None and is_datasets_folder(path):
+        return "parquet"
+    told = name.rpartition(".")[2].replace("ndjson", "jsonl") if format is None else format
+    if told in QUESTION_FORMATS and (format is not None or "." in name):
+        return told
+    if format is not None:
+        raise DataError(
+            path, None, f"there is no format {format!r} for questions", f"use one of {', '.join(QUESTION_FORMATS)}"
+        )
+    if path == STANDARD_INPUT:
+        problem, remedy = "standard input has no suffix that tells the format", "name it: --format "
+        raise DataError(path, None, problem, remedy + "|".join(QUESTION_FORMATS))
+    remedy = "give .jsonl, SQuAD's .json, .csv or .tsv (.gz too), or .parquet, or name it by --format"
+    raise DataError(path, None, "the suffix does not tell the format", remedy)
+
+
+def _records(path: str, format: str | None, encoding: str | None, on_error: OnError) -> Iterator[Located]:
+    kind = _format(path, format)
     base = Source.name_of(path)
-    if name.endswith(".parquet") or is_datasets_folder(path):
+    if kind == "parquet":
         for line, record in parquet_records(path):
             yield f"{path}:{line}", f"{base}:{line}", record
-    elif name.endswith((".csv", ".tsv")):
-        rows = named_rows(lambda: Source(path, encoding), name[-3:], ("question", "context"), on_error)
+    elif kind in ("csv", "tsv"):
+        rows = named_rows(lambda: Source(path, encoding), kind, ("question", "context"), on_error)
         for line, row in rows:
             yield f"{path}:{line}", f"{base}:{line}", _of_row(row)
-    elif name.endswith((".jsonl", ".ndjson", ".json")):
-        with Source(path, encoding) as source:
-            yield from _nested(source) if name.endswith(".json") else _lines(source, on_error)
     else:
-        remedy = "give .jsonl, SQuAD's .json, .csv or .tsv (.gz too), or .parquet"
-        raise DataError(path, None, "the suffix does not tell the format", remedy)
+        with Source(path, encoding) as source:
+            yield from _nested(source) if kind == "json" else _lines(source, on_error)
+
+
+def _others(record: dict[str, Any]) -> dict[str, Any]:
+    read = {name for field in ("question", "context", "id") for name in _NAMES[field]}
+    return {name: value for name, value in record.items() if name not in read}
 
 
 def _of_row(row: dict[str, str]) -> dict[str, Any]:

@@ -19,5 +19,7 @@ class Reading:
     """Whether it is told which fields of a record are not read."""
     on_error: OnError = raise_error
     notes: Notes = field(default_factory=Notes)
+    keeps_others: bool = False
+    """Whether other columns or fields of a record are kept."""
     label_separator: str | None = None
     """What stands between the labels of a text that may have several; None where it has one."""

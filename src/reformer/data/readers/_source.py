@@ -10,6 +10,7 @@ from typing import IO
 
 from reformer.data.errors import DataError
 from reformer.data.readers._encodings import for_iconv, is_encoding, is_utf8, likely_encoding, recoded
+from reformer.files import STANDARD_INPUT, open_standard_input
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MOST_BYTES = 1 << 28
@@ -64,11 +65,8 @@ class Source(Place):
             # Opening a folder fails with a message that differs between systems, so it is asked for first.
             if os.path.isdir(path):
                 raise UnreadableFileError(path, None, "this is a folder", "give the files in it")
-            compressed = path.lower().endswith(".gz")
             # Closed by __exit__.
-            self._stream: IO[bytes] | gzip.GzipFile = (
-                gzip.open(path) if compressed else open(path, "rb")  # noqa: SIM115
-            )
+            self._stream: IO[bytes] | gzip.GzipFile = _opened(path)
         except FileNotFoundError:
             raise UnreadableFileError(path, None, "there is no such file", "check the path") from None
         except OSError as error:
@@ -176,7 +174,7 @@ class Source(Place):
     def _beginning(self) -> bytes:
         """The first bytes of the file, decompressed; empty where it cannot be read twice."""
         try:
-            with gzip.open(self.path) if self.path.lower().endswith(".gz") else open(self.path, "rb") as file:
+            with _opened(self.path) as file:
                 return file.read(_SAMPLE) if file.seekable() else b""
         except (OSError, EOFError, zlib.error):
             return b""
@@ -210,6 +208,12 @@ class Source(Place):
         return UnreadableFileError(
             self.path, None, f"cannot be read ({reason})", "check the file's permissions and disk"
         )
+
+
+def _opened(path: str) -> IO[bytes] | gzip.GzipFile:
+    if path == STANDARD_INPUT:
+        return open_standard_input()
+    return gzip.open(path) if path.lower().endswith(".gz") else open(path, "rb")
 
 
 def _is_utf8(begin: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 
@@ -29,6 +30,7 @@ def read_table(
     *,
     header: bool = True,
     label_separator: str | None = None,
+    keeps_others: bool = False,
 ) -> Iterator[Document]:
     """The documents of a `csv` or `tsv`.
 
@@ -37,6 +39,7 @@ def read_table(
         text_column: None where a table without a header has to tell it.
         header: whether the first line names the columns; otherwise they are called 1, 2, ...
         label_separator: what stands between the labels of a text that may have several.
+        keeps_others: whether a document has the cells of the other columns.
     """
     wanted = [column for column in (text_column, label_column) if column is not None]
     form = table_form(open_source, kind, wanted, header=header)
@@ -64,10 +67,18 @@ def read_table(
                     raise source.error(problem, f"give the row {what}, or delete it", line)
                 identity = None if id_index is None else cells[id_index].strip()
                 document = checked_document(source, line, cells[text_index], id=identity, label=label, labels=labels)
+                if keeps_others:
+                    document = replace(document, others=other_cells(names, cells, (text_index, label_index, id_index)))
             except DataError as error:
                 on_error(error)
             else:
                 yield document
+
+
+def other_cells(names: Sequence[str], cells: Sequence[str], read: Iterable[int | None]) -> dict[str, str]:
+    """The cells of a row by their columns, without those at these places."""
+    places = set(read)
+    return {name: cell for place, (name, cell) in enumerate(zip(names, cells, strict=True)) if place not in places}
 
 
 def named_rows(

@@ -62,15 +62,13 @@ def spans_of_types(spans: Iterable[Span], types: Sequence[str] | None) -> tuple[
 def as_json(
     document: Document, answer: DocumentAnswer, *, with_text: bool = True, with_scores: bool = True
 ) -> dict[str, Any]:
-    """A document's answer as an object for JSON: `text[start:end]` of each span is its entity, exactly.
+    """A document's answer as the fields of an object for JSON: `text[start:end]` of each span is its entity, exactly.
 
     Args:
         with_text: repeat the text.
         with_scores: give the probabilities of all classes, beside the `score` of the answer.
     """
-    record: dict[str, Any] = {"id": document.id}
-    if with_text:
-        record["text"] = document.text
+    record: dict[str, Any] = {"text": document.text} if with_text else {}
     if answer.spans is not None:
         record["spans"] = [
             {

@@ -13,8 +13,9 @@ from reformer.data.batching.encoding import Encoded, Offsets, character_offsets,
 from reformer.data.batching.read_ahead import BATCH_TOKENS, in_order
 from reformer.data.characters import CharacterTokens
 from reformer.data.errors import OnError, raise_error
+from reformer.data.origin import Key
 from reformer.metrics.review import Review
-from reformer.tasks.base import Run, to_device
+from reformer.tasks.base import Run, is_after, to_device
 from reformer.tasks.documents.answer import DocumentAnswer
 
 Reading = tuple[Offsets, str]
@@ -47,16 +48,17 @@ def predict(
     on_error: OnError = raise_error,
     *,
     batch_tokens: int = BATCH_TOKENS,
+    after: Key | None = None,
 ) -> Iterator[tuple[Document, DocumentAnswer]]:
     """Each document with the model's answer, in the documents' order.
 
     No text is cut: a document goes through the model in one pass. However many documents there are, only a few
     thousand tokens' worth of them, or one long one, are held at a time. A document that the model cannot take (no
     token, or more than its maximum) goes to `on_error` as its error and the next one is read; without `on_error`
-    it is raised.
+    it is raised. Of documents of files, only those behind the one with the key `after` are answered.
     """
     sequences = encode(documents, run.tokenizer, **reading(run.model.config))
-    return predict_encoded(run, sequences, on_error, batch_tokens)
+    return predict_encoded(run, sequences, on_error, batch_tokens, after=after)
 
 
 def predict_encoded(
@@ -64,6 +66,8 @@ def predict_encoded(
     sequences: Iterable[Encoded | DataError],
     on_error: OnError = raise_error,
     batch_tokens: int = BATCH_TOKENS,
+    *,
+    after: Key | None = None,
 ) -> Iterator[tuple[Document, DocumentAnswer]]:
     """`predict`, for documents that are tokenised."""
     labels, types = run.labels, run.task.entity_types(run.recipe)
@@ -82,7 +86,11 @@ def predict_encoded(
             answers = run.task.answers(run.model, output, real.to(run.model.device), texts, labels)
         return [answer.of_types(types).calibrated(run.calibration) for answer in answers]
 
-    for encoded, answer in in_order(sequences, answer_batch, batch_tokens=batch_tokens, on_error=on_error):
+    def wanted(encoded: Encoded) -> bool:
+        return is_after(encoded.document, after)
+
+    found = in_order(sequences, answer_batch, batch_tokens=batch_tokens, on_error=on_error, wanted=wanted)
+    for encoded, answer in found:
         yield encoded.document, answer
 
 

@@ -25,6 +25,9 @@ from reformer.data.batching.encoding import (
 )
 from reformer.data.batching.token_batches import balanced
 from reformer.data.errors import OnError
+from reformer.data.origin import Key
+from reformer.data.readers import SUFFIXES
+from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.metrics.calibration import Calibration
 from reformer.metrics.review import Review
@@ -33,12 +36,14 @@ from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import (
     Baseline,
     PredictingTask,
+    Prediction,
     PredictOptions,
     Reviewed,
     Run,
     TaskData,
     describe_splits,
     outputs_with_summed_loss,
+    prediction,
 )
 from reformer.tasks.document_splits import (
     JoinedTextDataRecipe,
@@ -98,27 +103,53 @@ class DocumentTask(PredictingTask):
     """Task over documents: from its labels, targets and metric follow training, evaluation and prediction."""
 
     recipe_type = DocumentRecipe
+    whole_folders = True
+    suffixes = SUFFIXES
     predict_options = frozenset(
-        {"format", "encoding", "header", "text_column", "label_column", "split", "text", "columns", "min_confidence"}
+        {
+            "format",
+            "encoding",
+            "header",
+            "text_column",
+            "label_column",
+            "split",
+            "text",
+            "columns",
+            "min_confidence",
+            "joined",
+            "keep_columns",
+        }
     )
 
     def predict(
-        self, run: "Run[DocumentTask]", files: Iterable[str], options: PredictOptions, on_error: OnError
-    ) -> Iterator[dict[str, Any]]:
+        self,
+        run: "Run[DocumentTask]",
+        files: Iterable[str],
+        options: PredictOptions,
+        on_error: OnError,
+        after: Key | None = None,
+    ) -> Iterator[Prediction]:
         with_text, with_scores = options.text is not False, options.scores is not False
-        for document, answer in predict(run, read_unlabelled(files, run.recipe.data, options, on_error), on_error):
+        documents = read_unlabelled(files, run.recipe.data, options, on_error)
+        for document, answer in predict(run, documents, on_error, after=after):
             kept = answer if options.min_confidence is None else answer.at_least(options.min_confidence)
-            yield as_json(document, kept, with_text=with_text, with_scores=with_scores)
+            yield prediction(document, **as_json(document, kept, with_text=with_text, with_scores=with_scores))
 
-    def evaluate(self, run: "Run[DocumentTask]", source: str, options: PredictOptions) -> dict[str, int | float]:
-        return evaluate(run, self._labelled(run, source, options))
+    def evaluate(self, run: "Run[DocumentTask]", sources: Sequence[str], options: PredictOptions) -> dict[str, Any]:
+        return evaluate(run, self._labelled(run, sources, options))
 
-    def review(self, run: "Run[DocumentTask]", source: str, options: PredictOptions) -> Review:
-        return review(run, self._labelled(run, source, options))
+    def review(self, run: "Run[DocumentTask]", sources: Sequence[str], options: PredictOptions) -> Review:
+        return review(run, self._labelled(run, sources, options))
 
-    def _labelled(self, run: "Run[DocumentTask]", source: str, options: PredictOptions) -> Iterable[Document]:
+    def _labelled(
+        self, run: "Run[DocumentTask]", sources: Sequence[str], options: PredictOptions
+    ) -> Iterator[Document]:
         recipe = run.recipe.data
-        return joined(read_labelled(source, recipe, options), recipe)
+        if options.joined and recipe.joined_length is None:
+            raise ReformerError("--joined: this run has joined no texts (data.max_length); leave it out")
+        for source in sources:
+            documents = read_labelled(source, recipe, options)
+            yield from joined(documents, recipe) if options.joined else documents
 
     def load_data(self, recipe: DocumentRecipe, start: PretrainedStart | None = None) -> "DocumentData":
         return DocumentData(self, recipe, start)
@@ -233,7 +264,7 @@ class DocumentData(TaskData[Examples]):
     def __init__(self, task: DocumentTask, recipe: DocumentRecipe, start: PretrainedStart | None = None) -> None:
         self._task, self._recipe, self._whole_recipe = task, recipe.training, recipe
         self._bad = BadRecords(skip=recipe.data.skip_bad)
-        self._splits = load_splits(recipe.data, recipe.training.seed, task.check_document, self._bad)
+        self._splits = load_splits(recipe.data, recipe.training.seed, task.check_document, self._bad, join_test=False)
         self._labels = task.labels(self._splits.train)
         self.processor = self._tokenizer = make_tokenizer(
             recipe.tokenizer, (document.text for document in self._splits.train), start
@@ -286,6 +317,12 @@ class DocumentData(TaskData[Examples]):
     def test_metrics(self, run: Run[DocumentTask]) -> dict[str, int | float] | None:
         reviewed = self._review_test(run)
         return None if reviewed is None else dict(reviewed.metrics)
+
+    def joined_test_metrics(self, run: Run[DocumentTask]) -> dict[str, int | float] | None:
+        recipe = run.recipe.data
+        if recipe.joined_length is None or not self._splits.test:
+            return None
+        return evaluate(run, joined(self._splits.test, recipe))
 
     def review(self, run: Run[DocumentTask]) -> Reviewed:
         answered = list(predict(replace(run, calibration=Calibration()), self._splits.validation))

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Shaped
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.figure import Figure
 
 from reformer.data import Series
 from reformer.errors import ReformerError
@@ -56,6 +54,10 @@ def plot_forecast(
         quantiles: in the order of `levels`.
         overwrite: whether a file at `path` may be replaced.
     """
+    # Here: no prediction without pictures waits for it.
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.figure import Figure
+
     channels = len(series.columns)
     before = slice(-HORIZONS_BEFORE * len(dates), None)
     figure = Figure(figsize=(9, 1 + 2.2 * channels), layout="constrained")

@@ -14,6 +14,7 @@ from reformer.data import DataError, Series, load_series
 from reformer.data.batching.series_windows import SeriesWindows
 from reformer.data.batching.token_batches import TokenBatches
 from reformer.data.errors import OnError
+from reformer.data.origin import Key
 from reformer.errors import ReformerError
 from reformer.files import refuse_overwriting_inputs
 from reformer.metrics.forecasting import ForecastMetric
@@ -22,6 +23,7 @@ from reformer.recipe import Recipe
 from reformer.tasks.base import (
     Baseline,
     PredictingTask,
+    Prediction,
     PredictOptions,
     Run,
     TaskData,
@@ -56,6 +58,7 @@ class Forecasting(PredictingTask):
     greater_is_better = False
     recipe_type = SeriesRecipe
     processor_file = SERIES_FILE
+    suffixes = (".csv", ".tsv", ".txt")
     predict_options = frozenset({"split", "pictures", "overwrite", "dst", "encoding", "header", "future_covariates"})
 
     def check_recipe(self, recipe: SeriesRecipe) -> None:
@@ -74,8 +77,13 @@ class Forecasting(PredictingTask):
         return SeriesReader.load(folder)
 
     def predict(
-        self, run: "Run[Forecasting]", files: Iterable[str], options: PredictOptions, on_error: OnError
-    ) -> Iterator[dict[str, Any]]:
+        self,
+        run: "Run[Forecasting]",
+        files: Iterable[str],
+        options: PredictOptions,
+        on_error: OnError,
+        after: Key | None = None,
+    ) -> Iterator[Prediction]:
         """A record for each step of the horizon: file, date, and each column with its quantiles.
 
         Of a file with several series, each has a forecast from its own end on; a record then names its series, too.
@@ -84,7 +92,7 @@ class Forecasting(PredictingTask):
         files, overwrite = list(files), bool(options.overwrite)
         _check_future(run, options, files)
         plots = {} if options.pictures is None else plot_paths(files, options.pictures, overwrite=overwrite)
-        for file in files:
+        for place, file in enumerate(files):
             try:
                 parts: list[Series] = run.processor.read_each(file, on_error)
                 future = {}
@@ -93,11 +101,13 @@ class Forecasting(PredictingTask):
             except DataError as error:
                 on_error(error)
                 continue
-            for series in parts:
+            for number, series in enumerate(parts):
                 plot = plots.get(file)
                 if plot is not None and series.member is not None:
                     plot = plot.with_name(f"{Path(file).name}.{quote(series.member, safe='')}.png")
                     refuse_overwriting_inputs(plot, files)
+                if after is not None and (place, number, run.model.config.prediction_length) <= after:
+                    continue
                 try:
                     if options.future_covariates is not None:
                         series = with_future(series, future, str(options.future_covariates))
@@ -105,10 +115,20 @@ class Forecasting(PredictingTask):
                 except DataError as error:
                     on_error(error)
                     continue
-                yield from self._forecast(run, file, series, plot, on_error, overwrite=overwrite)
+                records = self._forecast(run, file, series, plot, on_error, overwrite=overwrite)
+                for step, record in enumerate(records, 1):
+                    if after is None or (place, number, step) > after:
+                        yield Prediction((place, number, step), record)
 
-    def evaluate(self, run: "Run[Forecasting]", source: str, options: PredictOptions) -> dict[str, int | float]:
+    def evaluate(
+        self, run: "Run[Forecasting]", sources: Sequence[str], options: PredictOptions
+    ) -> dict[str, int | float]:
         """Metrics over the whole series, or over the part of a data set that the recipe's fractions give a split."""
+        if len(sources) != 1:
+            raise DataError(
+                None, None, f"{len(sources)} files are given to forecast", "give one, as each has units of its own"
+            )
+        [source] = sources
         run = _reading(run, options)
         recipe = run.recipe.data
         if source.startswith("index:"):

@@ -12,9 +12,19 @@ from torch.utils.data import Dataset
 from reformer.baselines.nearest import nearest_images
 from reformer.data import IGNORED, Image
 from reformer.data.errors import OnError, raise_error
+from reformer.data.origin import Key
 from reformer.metrics.texts import CharacterMetric, text_scores
 from reformer.models import ReformerForImageToText
-from reformer.tasks.base import Baseline, PredictOptions, Run, TaskData, outputs_with_summed_loss
+from reformer.tasks.base import (
+    Baseline,
+    Prediction,
+    PredictOptions,
+    Run,
+    TaskData,
+    is_after,
+    outputs_with_summed_loss,
+    prediction,
+)
 from reformer.tasks.generation import generate_texts
 from reformer.tasks.images.task import (
     MAX_IMAGES,
@@ -40,7 +50,7 @@ class ImageToText(ImageTask):
     head = ReformerForImageToText
     best_metric = "chrf"
     model_options = frozenset({"lm_transform"})
-    predict_options = frozenset({"label_column", "split", "beams"})
+    predict_options = frozenset({"label_column", "keep_columns", "split", "beams"})
     model_fields: ClassVar[Mapping[str, Any]] = {"is_encoder_decoder": True}
     source = "index:digit-captions"
     column = "caption"
@@ -50,13 +60,21 @@ class ImageToText(ImageTask):
         return CaptionData(self, recipe, start)
 
     def predict(
-        self, run: "Run[ImageToText]", files: Iterable[str], options: PredictOptions, on_error: OnError
-    ) -> Iterator[dict[str, Any]]:
-        for image, text in caption_images(run, read_all(files, on_error), on_error, beams=options.beams or 1):
-            yield {"id": image.id, "caption": text}
+        self,
+        run: "Run[ImageToText]",
+        files: Iterable[str],
+        options: PredictOptions,
+        on_error: OnError,
+        after: Key | None = None,
+    ) -> Iterator[Prediction]:
+        images = read_all(files, options, on_error)
+        for image, text in caption_images(run, images, on_error, beams=options.beams or 1, after=after):
+            yield prediction(image, caption=text)
 
-    def evaluate(self, run: "Run[ImageToText]", source: str, options: PredictOptions) -> dict[str, int | float]:
-        return evaluate_captions(run, self.labelled(run, source, options), beams=options.beams or 1)
+    def evaluate(
+        self, run: "Run[ImageToText]", sources: Sequence[str], options: PredictOptions
+    ) -> dict[str, int | float]:
+        return evaluate_captions(run, self.labelled(run, sources, options), beams=options.beams or 1)
 
 
 class CaptionedImages(Dataset[tuple[np.ndarray, np.ndarray]]):
@@ -147,16 +165,22 @@ class CaptionData(TaskData[CaptionedImages]):
 
 
 def caption_images(
-    run: Run[ImageToText], images: Iterable[Image], on_error: OnError = raise_error, *, beams: int = 1
+    run: Run[ImageToText],
+    images: Iterable[Image],
+    on_error: OnError = raise_error,
+    *,
+    beams: int = 1,
+    after: Key | None = None,
 ) -> Iterator[tuple[Image, str]]:
     """Each image with the caption that the model generates, in the images' order, a bounded number at a time.
 
-    One of another size than the model's goes to `on_error`, and the next one is read; without it, it is raised.
+    One of another size than the model's goes to `on_error`, and the next one is read; without it, it is raised. Of
+    images of files, only those behind the one with the key `after` are captioned.
     """
-    for held, pixels in batches(run, images, on_error):
+    for held, pixels in batches(run, images, on_error, after):
         with torch.inference_mode():
             texts = _generate(run.model, run.tokenizer, pixels, beams)
-        yield from zip(held, texts, strict=True)
+        yield from (pair for pair in zip(held, texts, strict=True) if is_after(pair[0], after))
 
 
 def evaluate_captions(run: Run[ImageToText], images: Iterable[Image], beams: int = 1) -> dict[str, int | float]:

@@ -14,11 +14,22 @@ from reformer.baselines.logistic import LogisticClassifier
 from reformer.data import DataError, Image, label_id
 from reformer.data.batching.token_batches import balanced
 from reformer.data.errors import OnError, raise_error
+from reformer.data.origin import Key
 from reformer.metrics.classification import ClassMetric
 from reformer.metrics.review import Mistake, Review
 from reformer.models import ReformerForImageClassification
 from reformer.tasks.balance import BalancedTrainingRecipe, balanced_weights
-from reformer.tasks.base import Baseline, PredictOptions, Reviewed, Run, TaskData, outputs_with_summed_loss
+from reformer.tasks.base import (
+    Baseline,
+    Prediction,
+    PredictOptions,
+    Reviewed,
+    Run,
+    TaskData,
+    is_after,
+    outputs_with_summed_loss,
+    prediction,
+)
 from reformer.tasks.images.task import (
     MAX_IMAGES,
     ImageRecipe,
@@ -50,7 +61,7 @@ class ImageClassification(ImageTask):
     best_metric = "accuracy"
     model_options = frozenset({"classifier_pooling"})
     processor_file = None
-    predict_options = frozenset({"label_column", "split", "min_confidence", "scores"})
+    predict_options = frozenset({"label_column", "keep_columns", "split", "min_confidence", "scores"})
     source = "index:digits"
     column = "label"
 
@@ -61,20 +72,27 @@ class ImageClassification(ImageTask):
         """None: the configuration says enough."""
 
     def predict(
-        self, run: "Run[ImageClassification]", files: Iterable[str], options: PredictOptions, on_error: OnError
-    ) -> Iterator[dict[str, Any]]:
-        for image, probabilities in _classify(run, read_all(files, on_error), on_error):
+        self,
+        run: "Run[ImageClassification]",
+        files: Iterable[str],
+        options: PredictOptions,
+        on_error: OnError,
+        after: Key | None = None,
+    ) -> Iterator[Prediction]:
+        for image, probabilities in _classify(run, read_all(files, options, on_error), on_error, after):
             scores = dict(zip(run.labels, run.calibration.of_each(probabilities).tolist(), strict=True))
             label = max(scores, key=scores.__getitem__)
             sure = options.min_confidence is None or scores[label] >= options.min_confidence
-            answer = {"id": image.id, "label": label if sure else None, "score": scores[label]}
-            yield answer if options.scores is False else answer | {"scores": scores}
+            others = {} if options.scores is False else {"scores": scores}
+            yield prediction(image, label=label if sure else None, score=scores[label], **others)
 
-    def evaluate(self, run: "Run[ImageClassification]", source: str, options: PredictOptions) -> dict[str, int | float]:
-        return evaluate_images(run, self.labelled(run, source, options))
+    def evaluate(
+        self, run: "Run[ImageClassification]", sources: Sequence[str], options: PredictOptions
+    ) -> dict[str, int | float]:
+        return evaluate_images(run, self.labelled(run, sources, options))
 
-    def review(self, run: "Run[ImageClassification]", source: str, options: PredictOptions) -> Review:
-        return review_images(run, _classify(run, self.labelled(run, source, options)))
+    def review(self, run: "Run[ImageClassification]", sources: Sequence[str], options: PredictOptions) -> Review:
+        return review_images(run, _classify(run, self.labelled(run, sources, options)))
 
 
 class ImageSet(Dataset[tuple[np.ndarray, int]]):
@@ -211,13 +229,16 @@ def review_images(
 
 
 def _classify(
-    run: Run[ImageClassification], images: Iterable[Image], on_error: OnError = raise_error
+    run: Run[ImageClassification],
+    images: Iterable[Image],
+    on_error: OnError = raise_error,
+    after: Key | None = None,
 ) -> Iterator[tuple[Image, Float[np.ndarray, " labels"]]]:
-    """Each image with the probability of each label."""
-    for group, pixels in batches(run, images, on_error):
+    """Each image, of files those behind the one with the key `after`, with the probability of each label."""
+    for group, pixels in batches(run, images, on_error, after):
         with torch.inference_mode():
             probabilities = run.model(pixel_values=pixels).logits.double().softmax(-1).cpu().numpy()
-        yield from zip(group, probabilities, strict=True)
+        yield from (pair for pair in zip(group, probabilities, strict=True) if is_after(pair[0], after))
 
 
 def _label(image: Image) -> str:

@@ -12,9 +12,10 @@ from torch import Tensor
 from reformer.data import DataError, Image, load_digits, read_images
 from reformer.data.batching.hold_out import hold_out
 from reformer.data.errors import OnError, raise_error
+from reformer.data.origin import Key
 from reformer.models import ReformerConfig
 from reformer.recipe import DataRecipe, Recipe
-from reformer.tasks.base import PredictingTask, PredictOptions, Run, describe_splits, read_files
+from reformer.tasks.base import PredictingTask, PredictOptions, Run, describe_splits, is_after, read_files
 
 MAX_SIDE = 32
 """Height and width to which the classical methods shrink images."""
@@ -43,6 +44,10 @@ class ImageTask(PredictingTask):
     """Task over images: of files that `read_images` reads, or of scikit-learn's digits."""
 
     recipe_type = ImageRecipe
+    suffixes = (
+        *(".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"),
+        *(".csv", ".tsv", ".idx", "-images-idx3-ubyte"),
+    )
 
     source: ClassVar[str]
     """The name of the digits with this task's labels."""
@@ -88,11 +93,13 @@ class ImageTask(PredictingTask):
             )
         return parts
 
-    def labelled(self, run: Run[Any], source: str, options: PredictOptions) -> Iterable[Image]:
-        """The labelled images of a file, or of a split of the digits."""
-        if source == self.source:
-            return load_digits(captions=self.captions)[options.split or "test"]
-        return read_images(source, label_column=options.label_column or self._column(run.recipe))
+    def labelled(self, run: Run[Any], sources: Sequence[str], options: PredictOptions) -> Iterator[Image]:
+        """The labelled images of files, or of a split of the digits."""
+        for source in sources:
+            if source == self.source:
+                yield from load_digits(captions=self.captions)[options.split or "test"]
+            else:
+                yield from read_images(source, label_column=options.label_column or self._column(run.recipe))
 
     def _column(self, recipe: ImageRecipe) -> str:
         return recipe.data.label_column or self.column
@@ -145,18 +152,28 @@ def evenly_spread(images: Sequence[Image], most: int) -> Sequence[Image]:
     return images[:: max(1, -(-len(images) // most))]
 
 
-def read_all(files: Iterable[str], on_error: OnError) -> Iterator[Image]:
+def read_all(files: Iterable[str], options: PredictOptions, on_error: OnError) -> Iterator[Image]:
     """The images of all files, without labels."""
-    return read_files(files, lambda file: read_images(file, label_column=None, on_error=on_error), on_error)
+    keeps_others = bool(options.keep_columns)
+
+    def read(file: str) -> Iterator[Image]:
+        return read_images(file, label_column=None, keeps_others=keeps_others, on_error=on_error)
+
+    return read_files(files, read, on_error, keeps_others=keeps_others)
 
 
 def batches(
-    run: Run[Any], images: Iterable[Image], on_error: OnError = raise_error
+    run: Run[Any], images: Iterable[Image], on_error: OnError = raise_error, after: Key | None = None
 ) -> Iterator[tuple[list[Image], Tensor]]:
     """Images in their order with their pixels as the run's model takes them, a bounded number at a time.
 
-    One of another size than the model's goes to `on_error`, and the next one is read; without it, it is raised.
+    One of another size than the model's goes to `on_error`, and the next one is read; without it, it is raised. Batches
+    without an image behind the one with the key `after` are passed over.
     """
+
+    def batch() -> tuple[list[Image], Tensor]:
+        return held, stack([image.pixels for image in held]).to(run.model.device)
+
     config = run.model.config
     assert isinstance(config, ReformerConfig)
     most = max(1, TOKENS_AT_A_TIME // patches_of(config))
@@ -170,10 +187,11 @@ def batches(
             continue
         held.append(image)
         if len(held) == most:
-            yield held, stack([image.pixels for image in held]).to(run.model.device)
+            if is_after(held[-1], after):
+                yield batch()
             held = []
-    if held:
-        yield held, stack([image.pixels for image in held]).to(run.model.device)
+    if held and is_after(held[-1], after):
+        yield batch()
 
 
 def describe_images(parts: Mapping[str, Sequence[Any]], config: ReformerConfig) -> Iterator[str]:

@@ -12,6 +12,7 @@ from reformer.data.batching.encoding import pad
 from reformer.data.batching.hold_out import hold_out
 from reformer.data.batching.read_ahead import in_order
 from reformer.data.errors import OnError, raise_error
+from reformer.data.origin import Key
 from reformer.errors import ReformerError
 from reformer.metrics.answers import AnswerMetric
 from reformer.models import ReformerForQuestionAnswering
@@ -20,10 +21,13 @@ from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import (
     Baseline,
     PredictingTask,
+    Prediction,
     PredictOptions,
     Run,
     TaskData,
     describe_splits,
+    is_after,
+    prediction,
     read_files,
     to_device,
 )
@@ -82,34 +86,56 @@ class QuestionAnswering(PredictingTask):
     best_metric = "f1"
     recipe_type = QuestionRecipe
     model_options = frozenset({"special_tokens"})
-    predict_options = frozenset({"encoding", "split", "text"})
+    suffixes = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+    whole_folders = True
+    predict_options = frozenset({"format", "encoding", "split", "text", "keep_columns"})
 
     def load_data(self, recipe: QuestionRecipe, start: PretrainedStart | None = None) -> "QuestionData":
         return QuestionData(recipe, start)
 
     def predict(
-        self, run: "Run[QuestionAnswering]", files: Iterable[str], options: PredictOptions, on_error: OnError
-    ) -> Iterator[dict[str, Any]]:
+        self,
+        run: "Run[QuestionAnswering]",
+        files: Iterable[str],
+        options: PredictOptions,
+        on_error: OnError,
+        after: Key | None = None,
+    ) -> Iterator[Prediction]:
+        keeps_others = bool(options.keep_columns)
+
         def read(file: str) -> Iterable[Question]:
-            return read_questions(file, with_answers=False, encoding=options.encoding, on_error=on_error)
+            return read_questions(
+                file,
+                with_answers=False,
+                format=options.format,
+                encoding=options.encoding,
+                keeps_others=keeps_others,
+                on_error=on_error,
+            )
 
-        questions = read_files(files, read, on_error)
-        for question, answer in answer_questions(run, questions, on_error):
+        questions = read_files(files, read, on_error, keeps_others=keeps_others)
+        for question, answer in answer_questions(run, questions, on_error, after=after):
             document = {} if options.text is False else {"context": question.document}
-            yield {
-                "id": question.id,
-                "question": question.text,
+            yield prediction(
+                question,
+                question=question.text,
                 **document,
-                "answer": answer.text(question.document),
-                "start": answer.start,
-                "end": answer.end,
-                "probability": answer.probability,
-            }
+                answer=answer.text(question.document),
+                start=answer.start,
+                end=answer.end,
+                probability=answer.probability,
+            )
 
-    def evaluate(self, run: "Run[QuestionAnswering]", source: str, options: PredictOptions) -> dict[str, int | float]:
-        if source == CLOZE:
-            return evaluate_answers(run, _cloze(run.recipe)[options.split or "test"])
-        return evaluate_answers(run, read_questions(source, repair=run.recipe.data.repair, encoding=options.encoding))
+    def evaluate(
+        self, run: "Run[QuestionAnswering]", sources: Sequence[str], options: PredictOptions
+    ) -> dict[str, int | float]:
+        def read(source: str) -> Iterable[Question]:
+            if source == CLOZE:
+                return _cloze(run.recipe)[options.split or "test"]
+            how: dict[str, Any] = {"format": options.format, "encoding": options.encoding}
+            return read_questions(source, repair=run.recipe.data.repair, **how)
+
+        return evaluate_answers(run, (question for source in sources for question in read(source)))
 
 
 class QuestionData(TaskData[Sequences]):
@@ -197,14 +223,22 @@ class QuestionData(TaskData[Sequences]):
 
 
 def answer_questions(
-    run: Run[QuestionAnswering], questions: Iterable[Question], on_error: OnError = raise_error
+    run: Run[QuestionAnswering],
+    questions: Iterable[Question],
+    on_error: OnError = raise_error,
+    *,
+    after: Key | None = None,
 ) -> Iterator[tuple[Question, SpanAnswer]]:
     """Each question with the model's answer, in the questions' order.
 
     A document is never cut: it goes through the model with its question in one pass. However many there are, only some
     thousand tokens of them, or one long one, are held. What the model cannot take (no token, or more than its maximum)
-    goes to `on_error`, and the next one is read; without `on_error` it is raised.
+    goes to `on_error`, and the next one is read; without `on_error` it is raised. Of questions of files, only those
+    behind the one with the key `after` are answered.
     """
+
+    def wanted(sequence: Sequenced) -> bool:
+        return is_after(sequence.question, after)
 
     def answer_batch(batch: Sequence[Sequenced]) -> list[SpanAnswer]:
         inputs = pad([sequence.ids for sequence in batch], run.model.config.pad_token_id)
@@ -213,7 +247,7 @@ def answer_questions(
         return [best_span(sequence, *logits) for sequence, *logits in zip(batch, *logit_rows(outputs), strict=True)]
 
     sequences = (encode_question(question, run.tokenizer, run.model.config) for question in questions)
-    for sequence, answer in in_order(sequences, answer_batch, on_error=on_error):
+    for sequence, answer in in_order(sequences, answer_batch, on_error=on_error, wanted=wanted):
         yield sequence.question, answer
 
 

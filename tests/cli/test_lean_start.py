@@ -1,0 +1,78 @@
+"""What a prediction does not need is not imported, and what it stands in for can still be had."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.test_cli import _written, reformer
+from tests.tiny import ner_recipe
+
+NOT_NEEDED = ("matplotlib", "scipy", "sklearn", "pandas", "sympy", "torch._inductor", "accelerate", "tensorboard")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A labeller, and a text."""
+    folder = tmp_path_factory.mktemp("runs")
+    reformer("train", _written(ner_recipe(folder, max_steps=1), folder / "ner.toml"), "-o", folder / "run")
+    (folder / "text.txt").write_text("张伟去了北京。", encoding="utf-8")
+    return folder
+
+
+def _python(script, *arguments):
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("command", ["predict", "show"])
+def test_a_prediction_imports_nothing_that_it_does_not_need(run, command):
+    script = f"""
+import sys
+from reformer.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print("found:", [name for name in {NOT_NEEDED} if name in sys.modules])
+print("compiler:", type(sys.modules["torch._dynamo"]).__module__)
+"""
+    lines = _python(script, command, run / "run", run / "text.txt").splitlines()
+    assert lines[-2:] == ["found: []", "compiler: reformer.cli.lean_start"]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "torch._dynamo.reset()",
+        "import torch._dynamo.config; import torch._dynamo._trace_wrapped_higher_order_op",
+        "from torch._dynamo._trace_wrapped_higher_order_op import TransformGetItemToIndex",
+        "from transformers.masking_utils import TransformGetItemToIndex; TransformGetItemToIndex()",
+        "assert torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)).item() == 2",
+    ],
+)
+def test_the_real_compiler_comes_when_it_is_asked_for(use):
+    script = f"""
+from reformer.cli.lean_start import start_lean
+start_lean()
+import sys, torch
+assert "reset" not in vars(sys.modules["torch._dynamo"])
+{use}
+assert "reset" in vars(sys.modules["torch._dynamo"])
+"""
+    _python(script)
+
+
+def test_nothing_is_changed_where_transformers_is_there_already():
+    script = """
+import transformers.modeling_utils
+import sys
+before = dict(sys.modules)
+from reformer.cli.lean_start import start_lean
+start_lean()
+assert {name: module for name, module in sys.modules.items() if name in before} == before
+assert transformers.utils.is_scipy_available.__module__.startswith("transformers")
+"""
+    _python(script)
