@@ -1,5 +1,6 @@
 """Writing and removing of files and folders: each appears whole or not at all, and nothing of others is lost."""
 
+import atexit
 import hashlib
 import io
 import os
@@ -123,6 +124,7 @@ def open_standard_input() -> IO[bytes]:
         if _standard_input is not None:
             _standard_input[1].close()
         kept = tempfile.TemporaryFile()  # noqa: SIM115
+        atexit.register(kept.close)
         shutil.copyfileobj(sys.stdin.buffer, kept)
         _standard_input = sys.stdin, kept
     return io.BufferedReader(_View(_standard_input[1]))

@@ -77,9 +77,9 @@ def test_few_texts_of_a_language_begin_with_the_pretrained_model():
 @pytest.mark.parametrize(
     ("change", "options", "why"),
     [
-        ({"piece_counts": (44_000, 1)}, {}, "the longest text has some 44,000 pieces, too many for the positions"),
-        ({"piece_counts": (400,) * 60_000}, {}, "in 15 minutes the pretrained model would read 0.0 times"),
-        ({}, {"minutes": 0.05}, "in 0.05 minutes the pretrained model would read 0.0 times"),
+        ({"piece_counts": (22_000, 1)}, {}, "the longest text has some 22,000 pieces, too many for the positions"),
+        ({"piece_counts": (400,) * 25_000}, {}, "in 15 minutes the pretrained model would read 0.1 times"),
+        ({}, {"minutes": 0.5}, "in 0.5 minutes the pretrained model would read 0.3 times"),
         ({"letters": 0.1}, {}, "10% of the characters are letters"),
         ({}, {"offline": True}, "--offline"),
     ],

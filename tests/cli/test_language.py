@@ -69,7 +69,7 @@ def test_texts_are_scored(runs, tmp_path):
         (("generate", "{runs}/lm", "--prompt-file", "{tmp}/none.txt"), "none.txt: No such file", 1),
         (("generate", "{runs}/lm", "a", "--max-new-tokens", "1048576"), "more than the 1,048,576 positions", 1),
         (("score", "{runs}/lm", "{tmp}/none.txt"), "none.txt: there is no such file", 1),
-        (("score", "{runs}/lm", "{tmp}"), "there is no file to read in this folder", 1),
+        (("score", "{runs}/lm", "{tmp}"), "no file to read in this folder", 1),
         (("score", "{runs}/lm", "{runs}/text.txt", "--per-token", "{tmp}/no/such.jsonl"), "no/such.jsonl", 1),
         (("score", "{runs}/lm", "{runs}/text.txt", "--state", "{tmp}/no/state"), "the state cannot be written", 1),
     ],

@@ -129,6 +129,17 @@ def test_what_another_process_writes_is_left_alone(tmp_path):
             _write(output, **options)
 
 
+@pytest.mark.parametrize("lines", [0, 1])
+def test_a_journal_that_did_not_reach_the_disk_stands_in_no_way(tmp_path, lines):
+    output = tmp_path / "out.jsonl"
+    _begin(output)
+    journal = tmp_path / "out.jsonl.partial.journal"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:lines]))
+    assert _write(output, resume=True) == 0
+    assert output.read_bytes() == WHOLE
+    assert os.listdir(tmp_path) == ["out.jsonl"]
+
+
 def test_without_an_answer_nothing_is_left(tmp_path):
     _begin(tmp_path / "out.jsonl", until=0)
     assert os.listdir(tmp_path) == []

@@ -153,7 +153,7 @@ def test_characters_are_labelled_where_entities_end_within_pieces(bert, tmp_path
     metrics = {}
     for reads in ("tokens", "characters"):
         recipe = checked_recipe(without | start | {"model": {"classifier_reads": reads}})
-        metrics[reads] = train(recipe, tmp_path / reads, console=QUIET)["test"]["f1"]
+        metrics[reads] = train(recipe, tmp_path / reads, console=QUIET)["test_joined"]["f1"]
     assert metrics["characters"] > 0.9 > metrics["tokens"]
     run = load_run(tmp_path / "characters")
     [(_, answer)] = predict(run, [Document(id="1", text="王小明去了北京的新华社。")])

@@ -182,14 +182,13 @@ PIECES_A_SECOND = 1000
 """Pieces that the warm start trains on in a second of two cores, roughly: with it goes how much a budget can read."""
 PASSES, MIN_STEPS = {ENTITIES: 8.0, CLASSES: 3.0}, {ENTITIES: 600, CLASSES: 300}
 """Passes of a warm start over the texts; more where they would be fewer steps than these."""
-MIN_PASSES = {ENTITIES: 1.0, CLASSES: 0.05}
-"""Passes over the texts that a warm start has to have time for; with less, a small fresh model reads more of them. A
-classifier begins at the classical method, which has read all of them."""
+MIN_PASSES = {ENTITIES: 1.0, CLASSES: 0.5}
+"""Passes over the texts that a warm start has to have time for; with less, a small fresh model reads more of them."""
 START_PIECES = 440
 """Estimated pieces of a text, at most, for the 512 tokens that the start reads: the estimate may be short."""
 LOWER_HALF, MIN_WHOLE_PASSES = [0, 1, 2, 3, 4, 5], 2.0
 """Layers to keep where there is no time for so many passes of all."""
-ROOM, MAX_POSITIONS = 1.5, 1 << 16
+ROOM, MAX_POSITIONS = 1.5, 1 << 15
 """Its positions as a multiple of the estimated pieces of the longest text, at least; and its positions, at most."""
 MIN_LETTERS = 0.6
 """Letters among the characters, at least, for a text of a language that the start may know."""

@@ -168,7 +168,7 @@ def _remove(*places: Path) -> None:
 
 def _refuse_others(output: Path, partial: Path, place: Path, found: _Journal | None) -> None:
     """Raise `ResumeError` for a process that writes the same, and for a file in the way that no journal tells of."""
-    if found is not None and not is_dead(found.process) and found.process != identity():
+    if found is not None and found.process not in ("", identity()) and not is_dead(found.process):
         raise ResumeError(
             f"{output}: another process is writing this ({found.process}); let it end, or if it has ended on another "
             f"machine, delete {place}"
