@@ -68,7 +68,7 @@ def main() -> None:
         draw(folder / "new.png", "蓝", "左")
         run = load_run(folder / "run")
         for answer in run.task.predict(run, [str(folder / "new.png")], PredictOptions(), print):
-            print(answer["id"], answer["caption"])
+            print(answer.fields["id"], answer.fields["caption"])
 
 
 if __name__ == "__main__":

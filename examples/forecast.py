@@ -59,7 +59,8 @@ def main() -> None:
         print(f"error on the last days, divided by that of repeating the day before: {metrics['test']['mase']:.2f}")
 
         run = load_run(folder / "run")
-        for step in run.task.predict(run, [str(folder / "visitors.csv")], PredictOptions(), print):
+        for prediction in run.task.predict(run, [str(folder / "visitors.csv")], PredictOptions(), print):
+            step = prediction.fields
             print(f"{step['date']}  {step['visitors']:4.0f} visitors ({step['visitors 0.1']:.0f} to", end=" ")
             print(f"{step['visitors 0.9']:.0f})")
 

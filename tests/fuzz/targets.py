@@ -274,7 +274,7 @@ class Targets:
             members.append(Member(path, len(content), hashlib.sha256(content).hexdigest()))
         place = self.folder / "unpacked"
         shutil.rmtree(place, ignore_errors=True)
-        _archive._extract(DataSet("toy", "", Archive("toy", "1", file.name, 1, ""), tuple(members)), file, place)
+        _archive._extract(DataSet("toy", "", "", Archive("toy", "1", file.name, 1, ""), tuple(members)), file, place)
 
     def try_op(self, parameters: Parameters, data: bytes) -> None:
         try:
