@@ -4,6 +4,7 @@ import codecs
 import io
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 _MARKS = {
@@ -71,6 +72,8 @@ class _Recoded(io.RawIOBase):
         super().close()
 
 
+# Every bad line of a file asks again for the same first bytes.
+@lru_cache(maxsize=8)
 def likely_encoding(data: bytes) -> str | None:
     """The encoding that bytes which are not UTF-8 are in, as Python names it; None if nothing speaks for one.
 
