@@ -49,6 +49,25 @@ class DataRecipe(_Table, frozen=True):
         return self
 
 
+HOLD_OUT, STRATIFIED, BY_CHANCE = "hold_out", "stratified", "random"
+
+
+class HeldOutDataRecipe(DataRecipe, frozen=True):
+    """Records of which some are held out to validate with, where no file does."""
+
+    hold_out: Literal["stratified", "random"] = Field(
+        STRATIFIED,
+        description="how held-out records are chosen: stratified gives each label its share and keeps together what "
+        "belongs together; random chooses by chance alone, of texts after they are joined, as earlier versions did",
+    )
+
+    @model_validator(mode="after")
+    def _something_is_held_out(self) -> Self:
+        if self.hold_out != STRATIFIED and self.validation is not None:
+            raise ValueError(f'hold_out = "{self.hold_out}": with a validation file nothing is held out; leave it out')
+        return self
+
+
 FROM_START = "start"
 
 

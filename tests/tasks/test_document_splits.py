@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from reformer.data import DataError, Document
@@ -139,3 +140,27 @@ def test_bad_records_can_be_left_out(tmp_path):
     rows = ["坏,", *(f"文本{number},{'ab'[number % 2]}" for number in range(40))]
     splits = load_splits(_classes(tmp_path, rows, skip_bad=True), 0)
     assert len(splits.train) + len(splits.validation) == 40
+
+
+def test_random_holds_out_joined_documents_whatever_their_labels(tmp_path):
+    tables = ner_recipe(tmp_path)
+    tables["data"]["hold_out"] = "random"
+    splits = load_splits(checked_recipe(tables).data, 3)
+    order = np.random.default_rng(3).permutation(len(splits.train) + len(splits.validation))
+    assert len(splits.validation) == max(1, round(0.2 * len(order)))
+    assert all(len(each.text) > 20 for each in [*splits.train, *splits.validation[:-1]])
+    ids = sorted([*splits.train, *splits.validation], key=lambda each: int(each.source.rpartition(":")[2]))
+    assert [ids.index(each) for each in splits.validation] == sorted(order[: len(splits.validation)].tolist())
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"validation": "b.csv"}, "with a validation file nothing is held out"),
+        ({"folds": 2}, "knows no folds"),
+        ({"group_column": "doc"}, "knows no group_column"),
+    ],
+)
+def test_random_beside_what_it_would_not_look_at_is_refused(tmp_path, data, message):
+    with pytest.raises(RecipeError, match=message):
+        _classes(tmp_path, ["a,b"], hold_out="random", **data)

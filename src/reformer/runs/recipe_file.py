@@ -9,7 +9,7 @@ from typing import Any
 
 from reformer.data.readers import for_iconv, likely_encoding
 from reformer.files import write
-from reformer.recipe import Recipe, RecipeError
+from reformer.recipe import BY_CHANCE, HOLD_OUT, Recipe, RecipeError
 from reformer.tasks.recipe_checks import checked_recipe, current_name, with_current_names
 
 _BACKSLASH_PATH = re.compile(r'"[^"\n]*\\[^"\n]*"')
@@ -41,6 +41,22 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         return checked_recipe(tables, origins)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from None
+
+
+def read_begun_recipe(path: Path) -> Recipe:
+    """The recipe that a run was begun with, from its folder.
+
+    `write_recipe` writes defaults, too, so that a recipe without `hold_out` is of a version that held out by chance.
+
+    Raises:
+        RecipeError: as `read_recipe`.
+    """
+    recipe, given = read_recipe(path), _parse(path).get("data", {})
+    known = HOLD_OUT in type(recipe.data).model_fields
+    # This field came with the first versions that held out by labels and groups.
+    if known and recipe.data.validation is None and not {HOLD_OUT, "skip_bad"} & given.keys():
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={HOLD_OUT: BY_CHANCE})})
+    return recipe
 
 
 def write_recipe(recipe: Recipe, path: str | Path) -> None:

@@ -14,7 +14,7 @@ from reformer.data import Document, column_values, join_documents, load, load_so
 from reformer.data.batching.hold_out import fold, hold_out
 from reformer.data.errors import OnError, raise_error
 from reformer.data.spans import SpanReading, column_names
-from reformer.recipe import AtLeastOne, DataRecipe
+from reformer.recipe import BY_CHANCE, AtLeastOne, HeldOutDataRecipe
 from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import PredictOptions, read_files
 
@@ -22,7 +22,7 @@ MOST_NAMED = 10
 """Labels that a line for the console names, at most."""
 
 
-class TextDataRecipe(DataRecipe, frozen=True):
+class TextDataRecipe(HeldOutDataRecipe, frozen=True):
     """Data of a task that reads texts, of whose files this says how they are read."""
 
     format: str | None = Field(None, description="the files' format, if their names do not tell it")
@@ -58,6 +58,8 @@ class TextDataRecipe(DataRecipe, frozen=True):
         given = [name for name in ("group_column", "folds") if getattr(self, name) is not None]
         if self.validation is not None and given:
             raise ValueError(f"{', '.join(given)}: with a validation file nothing is held out; leave out one of them")
+        if self.hold_out == BY_CHANCE and given:
+            raise ValueError(f'hold_out = "{BY_CHANCE}" knows no {", ".join(given)}; leave out one of them')
         if self.fold is not None and not 1 <= self.fold <= (self.folds or 0):
             raise ValueError(f"fold = {self.fold}: expected one of the parts that folds = N makes, from 1 to N")
         return self
@@ -117,7 +119,7 @@ def load_splits(
     """Read and join the documents; without documents for validation, hold out a part that the seed chooses.
 
     What is held out are texts before they are joined, those of one text or group on one side, each class and type of
-    entities by its share and always left in training.
+    entities by its share and always left in training; or with `hold_out = "random"` any joined documents.
 
     Args:
         check: raises a `DataError` for a document that cannot be learned from.
@@ -142,13 +144,15 @@ def load_splits(
     if recipe.train_fraction is not None:
         train = list(first_part(train, recipe.train_fraction))
     cautions = [*_leaks(train, validation, "validation"), *_leaks(train, test, "test")]
-    if not validation:
+    if not validation and recipe.hold_out != BY_CHANCE:
         train, validation = _held_out(train, recipe, seed)
+    texts = len(train)
+    train, validation = (list(joined(documents, recipe)) for documents in (train, validation))
+    if not validation:
+        train, validation = hold_out(train, fraction=recipe.validation_fraction, seed=seed, place=recipe.train)
     # Targets of pairs are no classes.
     if recipe.columns[1] != "target":
         cautions += _unmeasured(train, validation)
-    texts = len(train)
-    train, validation = (list(joined(documents, recipe)) for documents in (train, validation))
     test = list(joined(test, recipe)) if join_test else test
     if len(train) < min(texts, MIN_JOINED):
         cautions.append(

@@ -12,9 +12,9 @@ from transformers import PreTrainedConfig
 
 from reformer.files import new_folder, remove_leftovers, write
 from reformer.models import ReformerConfig
-from reformer.recipe import Recipe
+from reformer.recipe import HOLD_OUT, Recipe
 from reformer.runs.folder import CHECKPOINTS, MARKER, RECIPE, START, RunError, written_by_others
-from reformer.runs.recipe_file import read_recipe
+from reformer.runs.recipe_file import read_begun_recipe
 from reformer.tasks.base import Processor, TaskData
 from reformer.tasks.model_setup import PretrainedStart
 from reformer.terminal import say
@@ -99,13 +99,15 @@ def check_begun(folder: Path) -> None:
 def find_run(folder: Path, recipe: Recipe) -> tuple[ResumedRun, Recipe]:
     """The interrupted run that this recipe has begun in the folder, and the recipe as that run took it.
 
-    Precision "auto" becomes the precision that was chosen when the run began, on whatever machine it is resumed.
+    Precision "auto" becomes the precision that was chosen when the run began, on whatever machine it is resumed, and
+    records are held out as they were then.
 
     Raises:
         RunError: there is none, none of its checkpoints is whole, or the recipe was another.
     """
     check_begun(folder)
-    begun = read_recipe(folder / RECIPE)
+    begun = read_begun_recipe(folder / RECIPE)
+    recipe = with_hold_out_of(recipe, begun)
     if recipe.training.precision == "auto":
         recipe = with_precision(recipe, begun.training.precision)
     if begun != recipe:
@@ -146,6 +148,14 @@ def go_on(
     for line in resumed.in_words(folder):
         say(console, line)
     resumed.set_skipped_aside()
+
+
+def with_hold_out_of(recipe: Recipe, begun: Recipe) -> Recipe:
+    """The recipe with records held out as in the run that was begun, unless it says how itself."""
+    how = getattr(begun.data, HOLD_OUT, None)
+    if how is None or HOLD_OUT in recipe.data.model_fields_set or HOLD_OUT not in type(recipe.data).model_fields:
+        return recipe
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={HOLD_OUT: how})})
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

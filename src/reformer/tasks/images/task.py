@@ -14,7 +14,7 @@ from reformer.data.batching.hold_out import hold_out
 from reformer.data.errors import OnError, raise_error
 from reformer.data.origin import Key
 from reformer.models import ReformerConfig
-from reformer.recipe import DataRecipe, Recipe
+from reformer.recipe import BY_CHANCE, HeldOutDataRecipe, Recipe
 from reformer.tasks.base import PredictingTask, PredictOptions, Run, describe_splits, is_after, read_files
 
 MAX_SIDE = 32
@@ -26,7 +26,7 @@ TOKENS_AT_A_TIME = 4096
 """The most patches in a batch, unless one image has more."""
 
 
-class ImageDataRecipe(DataRecipe, frozen=True):
+class ImageDataRecipe(HeldOutDataRecipe, frozen=True):
     """Labelled images."""
 
     label_column: str | None = Field(
@@ -88,7 +88,7 @@ class ImageTask(PredictingTask):
                 place=data.train,
                 # A caption is a label of its own.
                 labels=None
-                if self.captions
+                if self.captions or data.hold_out == BY_CHANCE
                 else [[] if each.label is None else [each.label] for each in parts["train"]],
             )
         return parts

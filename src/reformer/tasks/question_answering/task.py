@@ -16,7 +16,7 @@ from reformer.data.origin import Key
 from reformer.errors import ReformerError
 from reformer.metrics.answers import AnswerMetric
 from reformer.models import ReformerForQuestionAnswering
-from reformer.recipe import AtLeastOne, DataRecipe, Recipe
+from reformer.recipe import BY_CHANCE, AtLeastOne, HeldOutDataRecipe, Recipe
 from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import (
     Baseline,
@@ -49,7 +49,7 @@ PAGE_LENGTH = 4000
 """Characters of one of its pages, unless `data.max_length` is given."""
 
 
-class QuestionDataRecipe(DataRecipe, frozen=True):
+class QuestionDataRecipe(HeldOutDataRecipe, frozen=True):
     """Questions about documents."""
 
     max_length: AtLeastOne | None = Field(
@@ -290,6 +290,7 @@ def _load(recipe: QuestionRecipe, bad: BadRecords) -> dict[str, list[Question]]:
     parts = {name: read(path) if path else [] for name, path in paths.items()}
     bad.raise_all()
     if not parts["validation"]:
+        is_grouped = data.hold_out != BY_CHANCE and _several_documents(parts["train"])
         parts["train"], parts["validation"] = hold_out(
             parts["train"],
             fraction=data.validation_fraction,
@@ -297,7 +298,7 @@ def _load(recipe: QuestionRecipe, bad: BadRecords) -> dict[str, list[Question]]:
             what="question",
             place=data.train,
             # What is asked about a document that was learned from measures too little.
-            groups=[[question.document] for question in parts["train"]] if _several_documents(parts["train"]) else None,
+            groups=[[question.document] for question in parts["train"]] if is_grouped else None,
         )
     return parts
 
