@@ -141,3 +141,62 @@ def test_files_of_annotation_tools_have_entities(tmp_path):
         found = find_records(str(tmp_path / name))
         assert (found.task, len(list(found.documents))) == (ENTITIES, 1)
         assert found.data == {"train": str(tmp_path / name)}
+
+
+TEXTS = [f"江泽民在北京第{number}次" for number in range(12)]
+NONE_MARKED = {
+    "label-studio": [{"data": {"text": text}, "annotations": []} for text in TEXTS],
+    "label-studio-empty": [{"data": {"text": text}, "annotations": [{"result": []}]} for text in TEXTS],
+    "doccano": [{"id": 1, "text": text, "label": []} for text in TEXTS],
+    "spacy": [[text, {"entities": []}] for text in TEXTS],
+    "tokens": [{"tokens": list(text), "ner_tags": ["O"] * len(text)} for text in TEXTS],
+    "texts": [{"text": text} for text in TEXTS],
+}
+NOTHING_COUNTS = {
+    "rejected.jsonl": [{"text": text, "spans": [], "answer": "reject"} for text in TEXTS],
+    "ignored.jsonl": [{"text": text, "answer": "ignore"} for text in TEXTS],
+    "cancelled.json": [{"data": {"text": text}, "annotations": [{"was_cancelled": True}]} for text in TEXTS],
+}
+
+
+def _written(path, records):
+    lines = [json.dumps(record, ensure_ascii=False) for record in records]
+    path.write_text("\n".join(lines) if path.suffix == ".jsonl" else f"[{','.join(lines)}]", encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", NONE_MARKED)
+def test_an_export_in_which_nothing_is_marked_is_told_as_that(tmp_path, name):
+    file = _written(tmp_path / "a.json", NONE_MARKED[name])
+    with pytest.raises(DataError, match="nothing is labelled yet: no text has an entity or a label; label the texts"):
+        find_records(file)
+    assert find_records(file, task=MASKED).task == MASKED
+
+
+@pytest.mark.parametrize("name", NOTHING_COUNTS)
+def test_an_export_of_which_nothing_counts_is_told_as_that(tmp_path, name):
+    with pytest.raises(DataError, match="no record counts: the annotator rejected, ignored or skipped each"):
+        find_records(_written(tmp_path / name, NOTHING_COUNTS[name]))
+
+
+def test_classes_stand_in_one_list_too(tmp_path):
+    choices = [{"result": [{"type": "choices", "value": {"choices": [name]}}]} for name in "ab"]
+    records = [{"data": {"text": text}, "annotations": [choices[number % 2]]} for number, text in enumerate(TEXTS)]
+    found = find_records(_written(tmp_path / "a.json", records))
+    assert (found.task, {document.label for document in found.documents}) == (CLASSES, {"a", "b"})
+
+
+@pytest.mark.parametrize(
+    ("lines", "form"),
+    [
+        ("王\tB-PER\n明\tI-PER\n在\tO\n", "CoNLL, .*; give --format conll, or --task language-modelling"),
+        ("__label__pos 好\n__label__neg 坏\n", "fastText, .*; give --format fasttext"),
+        ('{"text": "好"}\n{"text": "坏"}\n', "JSONL, .*; give --format jsonl"),
+        ("体育\t球赛开始\n财经\t股市上涨\n", "a table, .*; give --format tsv --no-header"),
+    ],
+)
+def test_records_in_a_text_are_no_running_text_unasked(tmp_path, lines, form):
+    (tmp_path / "a.txt").write_text(lines, encoding="utf-8")
+    with pytest.raises(DataError, match=f"a.txt:1: the lines look like {form}"):
+        find_records(str(tmp_path / "a.txt"))
+    assert find_records(str(tmp_path / "a.txt"), task=TEXT).task == TEXT

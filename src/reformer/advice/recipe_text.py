@@ -115,7 +115,7 @@ def _check(task: str, data: Mapping[str, Any], found: Profile) -> None:
             "name the label's column by --label-column, or for texts that are made of texts give --task text-to-text",
         )
     if task == CLASSES and not found.classes:
-        raise DataError(place, None, "no text has a label", "give the texts labels")
+        raise DataError(place, None, "nothing is labelled yet: no text has a label", "give the texts labels")
     if task == CLASSES and len(found.classes) == 1 and not found.several_labels:
         only = printable(next(iter(found.classes)), keep="")
         raise DataError(place, None, f"every text has the label {only!r}", "give texts of at least two labels")
@@ -123,7 +123,7 @@ def _check(task: str, data: Mapping[str, Any], found: Profile) -> None:
         raise DataError(
             place,
             None,
-            "no text has an entity",
+            "nothing is labelled yet: no text has an entity",
             'give CoNLL tags or "spans" in JSONL; for texts without labels give --task masked-language-modelling',
         )
 

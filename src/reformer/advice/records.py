@@ -19,6 +19,7 @@ from reformer.data import (
     file_format,
     find_text,
     first_records,
+    format_of_records,
     load,
     load_cloze,
     load_source,
@@ -90,11 +91,9 @@ def find_records(
         _refuse_options(source, columns)
         reading = {"train": source} | ({} if encoding is None else {"encoding": encoding})
         return _documents(CLASSES, reading, read_documents(source, encoding=encoding), neighbours=False)
-    if task in (None, ENTITIES) and label_column is None and _are_annotated(source, format, text_column, encoding):
-        given = {"format": format, "encoding": encoding, "text_column": text_column}
-        data = {"train": source} | {name: value for name, value in given.items() if value is not None}
-        documents = read_documents(source, format=format, encoding=encoding, **_columns(text_column))
-        return _documents(ENTITIES, data, documents, neighbours=False)
+    annotated = _annotated(source, format, encoding, task, text_column, label_column)
+    if annotated is not None:
+        return annotated
     if source.startswith("index:") or Path(source).is_dir() or source.lower().removesuffix(".gz").endswith(".json"):
         _refuse_options(source, {"--format": format, **columns})
         if source.startswith("index:"):
@@ -103,6 +102,8 @@ def find_records(
     kind = file_format(source, format)
     if kind not in ("csv", "tsv", "jsonl"):
         _refuse_options(source, columns)
+    if kind == "text" and task is None and format is None:
+        _refuse_records(source)
     if kind == "text" and task in (None, TEXT):
         return _running_text(source, task)
     given = {"format": format, "encoding": encoding, "header": None if header else False}
@@ -115,22 +116,60 @@ def find_records(
     )
 
 
-def _are_annotated(source: str, format: str | None, text_column: str | None, encoding: str | None) -> bool:
-    """Whether these are records of JSON, CoNLL-U or brat whose entities somebody has marked."""
-    if source.startswith("index:") or file_format(source, format) not in ANNOTATED:
-        return False
-    with warnings.catch_warnings(), suppress(DataError):
-        warnings.simplefilter("ignore", DataWarning)
+def _annotated(
+    source: str,
+    format: str | None,
+    encoding: str | None,
+    task: str | None,
+    text_column: str | None,
+    label_column: str | None,
+) -> Records | None:
+    """The records of JSON, CoNLL-U or brat with marked entities, and in one JSON value with classes; None for others.
+
+    Raises:
+        DataError: nobody has marked anything yet, or nothing that counts.
+    """
+    if source.startswith("index:") or file_format(source, format) not in ANNOTATED or task not in (None, *_LEARNED):
+        return None
+    found = _first_annotated(source, format, encoding, text_column, label_column)
+    options = {"format": format, "encoding": encoding, "text_column": text_column}
+    reading: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    # An empty list of spans may as well be one of labels.
+    if task in (None, ENTITIES) and label_column is None and any(document.spans for document in found):
+        documents = read_documents(source, label_column=None, **reading)
+        return _documents(ENTITIES, {"train": source} | reading, documents, neighbours=False)
+    if not found or not source.lower().removesuffix(".gz").endswith(".json"):
+        return None
+    if task in (None, CLASSES) and any(each.label is not None or each.labels for each in found):
+        reading |= {} if label_column is None else {"label_column": label_column}
+        documents = read_documents(source, spans=SpanReading(wanted=False), **reading)
+        return _documents(CLASSES, {"train": source} | reading, documents, neighbours=False)
+    if task == MASKED:
+        documents = read_documents(source, label_column=None, spans=SpanReading(wanted=False), **reading)
+        return _documents(MASKED, {"train": source} | reading, documents, neighbours=False)
+    missing = {ENTITIES: "an entity", CLASSES: "a label"}.get(task or "", "an entity or a label")
+    raise DataError(source, None, f"nothing is labelled yet: no text has {missing}", _UNLABELLED)
+
+
+_LEARNED = (ENTITIES, CLASSES, MASKED)
+_UNLABELLED = f"label the texts and export them again; for texts without labels give --task {MASKED}"
+
+
+def _first_annotated(
+    source: str, format: str | None, encoding: str | None, text: str | None, label: str | None
+) -> list[Document]:
+    """The first documents, whatever is marked in them; empty where the file has other records."""
+    reading: dict[str, Any] = {"encoding": encoding, "text_column": text or "text", "label_column": label or "label"}
+    found: list[Document] = []
+    with warnings.catch_warnings(record=True) as told, suppress(DataError):
+        warnings.simplefilter("always", DataWarning)
         spans = SpanReading(on_overlap="keep")
-        reading: dict[str, Any] = {"encoding": encoding, "spans": spans, **_columns(text_column)}
-        found = read_documents(source, format=format, on_error=lambda error: None, **reading)
-        # An empty list may as well be one of labels.
-        return any(document.spans for document in islice(found, FIRST))
-    return False
-
-
-def _columns(text: str | None) -> dict[str, Any]:
-    return {"text_column": text or "text", "label_column": None}
+        documents = read_documents(source, format=format, spans=spans, on_error=lambda error: None, **reading)
+        found = list(islice(documents, FIRST))
+    if not found and any("annotator" in str(each.message) for each in told):
+        problem = "no record counts: the annotator rejected, ignored or skipped each"
+        raise DataError(source, None, problem, _UNLABELLED.partition(";")[0])
+    return found
 
 
 def _refuse_options(source: str, options: Mapping[str, str | None]) -> None:
@@ -217,12 +256,12 @@ def _labelled(task: str, documents: Iterable[Document]) -> Iterator[Document]:
         given = document.spans if task == ENTITIES else document.label
         if given is None and not (task == CLASSES and document.labels is not None):
             what = {ENTITIES: "entities are marked (spans)", CLASSES: "label is given"}.get(task, "target is given")
+            empty = ', an empty "spans" list where there is no entity' if task == ENTITIES else ""
             others = f", and the {number:,} before it have some" if number else ""
             raise DataError.at(
                 document.source or document.id,
                 f"--task {task}: no {what} for this record{others}",
-                'label every record, an empty "spans" list where there is no entity; for texts without labels give '
-                f"--task {MASKED}",
+                f"label every record{empty}; for texts without labels give --task {MASKED}",
             )
         yield document
 
@@ -243,6 +282,15 @@ def _of_question(question: Question) -> Document:
     before = len(question.text) + 1
     spans = tuple(Span(before + start, before + end, "answer") for start, end in question.answers[:1])
     return Document(text, question.id, spans=spans, source=question.source)
+
+
+def _refuse_records(source: str) -> None:
+    """Raise `DataError` for a text whose first lines are records: learned as running text, labels would be words."""
+    text = next((text for stretch in find_text(source) for _, text in text_pieces(stretch)), "")
+    found = format_of_records(text)
+    if found is not None:
+        form, remedy = found
+        raise DataError(source, 1, f"the lines look like {form}", f"{remedy}, or --task {TEXT} for running text")
 
 
 def _running_text(source: str, task: str | None) -> Records:

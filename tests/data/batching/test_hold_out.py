@@ -66,7 +66,7 @@ def test_a_group_larger_than_the_share_is_held_out_where_there_is_no_smaller():
     ("options", "message"),
     [
         ({"labels": [{"pos"}, {"neg"}]}, "each of the 2 training documents is the only one with some label"),
-        ({"groups": [{1}, {1}]}, "all 2 training documents belong together"),
+        ({"groups": [{1}, {1}]}, "all 2 training documents are one text or of one group, .*; give documents that"),
     ],
 )
 def test_nothing_that_can_be_held_out_is_told_as_it_is(options, message):

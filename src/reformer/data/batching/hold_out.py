@@ -54,12 +54,12 @@ def hold_out(
     found = _Choice(units, labels, max(1, round(len(records) * fraction)), fraction).held_out()
     if not found:
         if len(units) < 2:
-            problem = f"all {len(records)} training {what}s belong together, so that none can be held out"
-        else:
-            problem = (
-                f"each of the {len(records)} training {what}s is the only one with some label, so that none can be "
-                "held out for validation"
-            )
+            problem = f"all {len(records)} training {what}s are one text or of one group, so that none can be held out"
+            raise DataError(place, None, problem, f"give {what}s that differ, or a validation file")
+        problem = (
+            f"each of the {len(records)} training {what}s is the only one with some label, so that none can be held "
+            "out for validation"
+        )
         raise DataError(place, None, problem, f"give more {what}s of each label, or a validation file")
     train = [record for index, record in enumerate(records) if index not in found]
     return train, [records[index] for index in sorted(found)]

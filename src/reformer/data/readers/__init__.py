@@ -9,6 +9,7 @@ from reformer.data.readers._record import check_utf8
 from reformer.data.readers._series import read_panel, read_series
 from reformer.data.readers._series_options import SeriesOptions
 from reformer.data.readers._source import Source
+from reformer.data.readers._text import format_of_records
 
 __all__ = [
     "FOLDER",
@@ -21,6 +22,7 @@ __all__ = [
     "file_format",
     "first_records",
     "for_iconv",
+    "format_of_records",
     "likely_encoding",
     "read_documents",
     "read_images",
