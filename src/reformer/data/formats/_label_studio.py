@@ -7,7 +7,8 @@ from reformer.data.formats.record import Asked, JsonFormat, Record, RecordError,
 from reformer.data.formats.span_fields import spans_of_object
 from reformer.data.spans import MarkedSpan
 
-_REGIONS = {"labels", "hypertextlabels"}
+# No set: what stands in their place in a damaged file may not be hashable.
+_REGIONS = ("labels", "hypertextlabels")
 
 
 def _matches(record: Any, asked: Asked) -> bool:

@@ -72,7 +72,9 @@ def _add(source: Source, sentence: _Sentence, line: str) -> None:
         return
     cells = line.split("\t")
     number = re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9})|(\.[0-9]+))?", cells[0])
-    if number is None or len(cells) != _COLUMNS or not cells[1]:
+    # Words are counted from 1; 0.1 is one that is not written.
+    is_word = number is not None and (int(number[1]) > 0 or number[3] is not None)
+    if number is None or not is_word or len(cells) != _COLUMNS or not cells[1]:
         raise source.error(
             f"{line[:60]!r} is no line of CoNLL-U, which has a number and {_COLUMNS} columns between tabs",
             "correct it, or give --format conll for other columns",
