@@ -66,6 +66,18 @@ def test_the_number_of_threads_is_afterwards_what_it_was(threads):
     assert torch.get_num_threads() == 2
 
 
+def test_with_fewer_parts_than_threads_each_has_several():
+    threads, seen = PartThreads(5), []
+
+    def loss(model, part):
+        seen.append(torch.get_num_threads())
+        return model(part["x"]).sum()
+
+    threads.backward(torch.nn.Linear(2, 1), [{"x": torch.ones(1, 2)}] * 2, loss, nullcontext)
+    threads.close()
+    assert seen == [2, 2]
+
+
 def test_an_error_in_a_part_is_the_steps(threads):
     def loss(model, part):
         raise MemoryError("of a part")

@@ -15,7 +15,8 @@ Loss = Callable[[nn.Module, dict[str, Any]], Tensor]
 
 
 class PartThreads:
-    """Threads that each compute the loss and the gradients of a part of a batch, by a core each.
+    """Threads that each compute the loss and the gradients of a part of a batch, on a core each, or on several where a
+    batch has fewer sequences than there are cores.
 
     Every part draws from a generator of its own, seeded from the global one, and the gradients are added up in the
     order of the parts: results depend on the number of parts, and on nothing that happens while they are computed.
@@ -26,7 +27,7 @@ class PartThreads:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._threads = ThreadPoolExecutor(count, "part", initializer=torch.set_num_threads, initargs=(1,))
+        self._threads = ThreadPoolExecutor(count, "part")
 
     def split(self, batch: Batch) -> list[dict[str, Any]]:
         """The batch in parts of neighbouring sequences, as equal as can be, one to a thread; a single part where it is
@@ -54,14 +55,16 @@ class PartThreads:
         learned = [each for each in model.parameters() if each.requires_grad]
         seeds = torch.randint(1 << 62, (len(parts),)).tolist()
 
+        threads = torch.get_num_threads()
+        of_each = max(1, self._count // len(parts))
+
         def compute(part: dict[str, Any], seed: int) -> tuple[Tensor, Sequence[Tensor | None]]:
+            # OpenMP has a number for each thread, and the library of matrix products one for all.
+            torch.set_num_threads(of_each)
             with drawing_from(torch.Generator().manual_seed(seed)), context():
                 found = loss(model, part)
             return found.detach(), torch.autograd.grad(found, learned, allow_unused=True)
 
-        threads = torch.get_num_threads()
-        # Of the library of matrix products it is one number for all threads.
-        torch.set_num_threads(1)
         try:
             running = [self._threads.submit(compute, *each) for each in zip(parts, seeds, strict=True)]
             found = [each.result() for each in running]
