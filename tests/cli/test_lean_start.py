@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
+from reformer.cli.lean_start import READ_IN
 from tests.cli.test_cli import _written, reformer
 from tests.tiny import ner_recipe
 
@@ -63,6 +65,21 @@ assert "reset" not in vars(sys.modules["torch._dynamo"])
 assert "reset" in vars(sys.modules["torch._dynamo"])
 """
     _python(script)
+
+
+def test_nothing_is_changed_with_versions_that_it_was_not_written_for():
+    script = """
+import sys
+from reformer.cli import lean_start
+lean_start.READ_IN["transformers"] = "5.22."
+lean_start.start_lean()
+assert not {"torch", "transformers"} & sys.modules.keys()
+"""
+    _python(script)
+
+
+def test_it_is_written_for_the_versions_that_are_tested():
+    assert all(version(package).startswith(known) for package, known in READ_IN.items())
 
 
 def test_nothing_is_changed_where_transformers_is_there_already():

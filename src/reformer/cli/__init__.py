@@ -13,7 +13,6 @@ from reformer.cli.errors import INTERRUPTED, OneMessage, say_error
 from reformer.cli.evaluate import evaluate
 from reformer.cli.generate import generate
 from reformer.cli.init import init
-from reformer.cli.lean_start import COMMANDS, start_lean
 from reformer.cli.predict import predict
 from reformer.cli.score import score
 from reformer.cli.show import show
@@ -42,8 +41,6 @@ def main() -> None:
     set_thread_defaults(os.environ)
     show_messages_plainly()
     try:
-        if len(sys.argv) > 2 and sys.argv[1] in COMMANDS and "--help" not in sys.argv:
-            start_lean()
         app(prog_name="reformer")
     except KeyboardInterrupt:
         # Before the command has begun, which has words of its own.

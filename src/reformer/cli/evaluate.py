@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from reformer.cli.files import check_output_file
+from reformer.cli.lean_start import start_lean
 from reformer.cli.options import (
     Beams,
     Columns,
@@ -51,6 +52,7 @@ def evaluate(
     What is measured are the answers that `predict` gives for the same files. An entity is right if both its ends and
     its type are. The metrics of generated texts are chrF and BLEU.
     """
+    start_lean()
     import json
     from dataclasses import replace
 

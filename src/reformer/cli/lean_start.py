@@ -5,12 +5,13 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-COMMANDS = frozenset({"predict", "evaluate", "show"})
-"""Commands that neither train nor share work between processes."""
+READ_IN = {"torch": "2.13.", "transformers": "5.23."}
+"""Versions whose insides were read for what is stood in for here; with others nothing is."""
 
 SERVER = "transformers.generation.continuous_batching"
 COMPILER = "torch._dynamo"
@@ -31,10 +32,12 @@ def start_lean() -> None:
     Four optional parts are said not to be there, as they are not in many installations. Transformers' server is stood
     in for by the names of two classes, torch's compiler by its marks; whoever wants more of the compiler gets the real
     one. The classes of all models, which transformers itself has scanned before, are not scanned again. For the process
-    of a command alone: it changes torch and transformers as a whole. Where either has been used before, nothing is
-    done.
+    of a command alone: it changes torch and transformers as a whole. Where either has been used before, or is of
+    another version than this was written for, nothing is done.
     """
     if "transformers" in sys.modules or COMPILER in sys.modules:
+        return
+    if not all(version(package).startswith(known) for package, known in READ_IN.items()):
         return
     import torch  # noqa: F401
     from transformers import utils

@@ -10,6 +10,7 @@ import typer
 from reformer.cli.answers import is_table, print_answers, write_answers
 from reformer.cli.errors import say_error, say_note
 from reformer.cli.files import check_output_file
+from reformer.cli.lean_start import start_lean
 from reformer.cli.options import Beams, Columns, Dst, Encoding, Format, Header, Inputs, RunFolder, TextColumn
 from reformer.cli.request import request_of
 from reformer.errors import ReformerError
@@ -91,6 +92,7 @@ def predict(
     appears when it is whole; until then its answers are in `NAME.partial` beside it, and after an interruption of any
     kind `--resume` goes on with them, if model, files and options are the same.
     """
+    start_lean()
     from reformer.runs.loading import load_run
     from reformer.tasks.base import PredictingTask, PredictOptions
 
