@@ -106,3 +106,5 @@ def test_joining_is_refused_where_training_has_not_joined(tmp_path):
     reformer("train", _written(tables, tmp_path / "recipe.toml"), "-o", tmp_path / "run")
     result = reformer("evaluate", tmp_path / "run", tables["data"]["train"], "--joined", status=1)
     assert "this run has joined no texts" in result.stderr
+    result = reformer("show", tmp_path / "run", tables["data"]["train"], "--joined", status=1)
+    assert "this run has joined no texts" in result.stderr

@@ -124,7 +124,7 @@ def test_what_is_not_there_is_one_message(run, tmp_path, monkeypatch, argument):
 
 
 def test_standard_input_can_be_opened_twice(monkeypatch):
-    from reformer.files import open_standard_input
+    from reformer.data.standard_input import open_standard_input
 
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"one\ntwo\n")))
     first, second = open_standard_input(), open_standard_input()

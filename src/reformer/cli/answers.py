@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reformer.data.origin import Key
-    from reformer.tasks.base import Prediction
+    from reformer.tasks.predictions import Prediction
 
 COMPUTED = ("=", "+", "-", "@", "\t", "\r", "\n")
 """Beginnings of cells that spreadsheets take for a formula."""

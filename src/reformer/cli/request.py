@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from reformer.cli.files import MODEL
 from reformer.errors import ReformerError
-from reformer.files import STANDARD_INPUT, open_standard_input
 
 if TYPE_CHECKING:
     from reformer.tasks.base import PredictOptions
@@ -49,6 +48,8 @@ def request_of(
 
 def _digest_of_input(name: str) -> str | None:
     """The digest of a file, or of all files in a folder with their names; None where there is none to read twice."""
+    from reformer.data.standard_input import STANDARD_INPUT, open_standard_input
+
     if name == STANDARD_INPUT:
         with open_standard_input() as stream:
             total = hashlib.sha256()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reformer.cli.lean_start import start_lean
 from reformer.cli.options import MAX_COUNT, Columns, Format, Joined, Overlap, Repair, RunFolder, Split, TextColumn
 from reformer.errors import ReformerError
 
@@ -44,18 +45,20 @@ def show(
     The prediction is that of `predict`. Below a labelled document, missed and wrong entities are
     listed.
     """
+    start_lean()
     from reformer.runs.loading import load_run
     from reformer.tasks.base import PredictOptions
+    from reformer.tasks.document_splits import check_joined, read_source, span_reading
     from reformer.tasks.document_splits import joined as join
-    from reformer.tasks.document_splits import read_source, span_reading
     from reformer.tasks.documents.answer import spans_of_types
     from reformer.tasks.documents.task import DocumentTask, predict
     from reformer.terminal import PlainConsole, printable
 
     loaded = load_run(run, DocumentTask)
     recipe = loaded.recipe.data
-    options = PredictOptions(columns=columns, repair=repair or None, on_overlap=on_overlap)
+    options = PredictOptions(columns=columns, repair=repair or None, joined=joined or None, on_overlap=on_overlap)
     loaded.task.check_options(loaded.recipe.training.task, options)
+    check_joined(recipe, options)
     spans = recipe.spans and span_reading(recipe.spans, options)
     how: dict[str, Any] = {"split": split, "format": format, "text_column": text_column, "spans": spans}
     found = (

@@ -8,7 +8,7 @@ from reformer.data.errors import DataError
 from reformer.data.readers._brat import is_brat_folder
 from reformer.data.readers._folder import by_number, is_text_file
 from reformer.data.readers._parquet import is_datasets_folder
-from reformer.files import STANDARD_INPUT
+from reformer.data.standard_input import STANDARD_INPUT
 
 
 def find_inputs(given: Iterable[str], is_read: Callable[[str], bool], *, whole_folders: bool = True) -> list[str]:

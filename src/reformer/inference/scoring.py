@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from reformer.data import Stretch, find_text
+from reformer.data.standard_input import STANDARD_INPUT
 from reformer.errors import ReformerError
-from reformer.files import STANDARD_INPUT
 from reformer.inference.scoring_state import ScoreState, read_state
 from reformer.inference.token_score_files import TokenScoreFile, open_token_scores
 from reformer.inference.token_scores import TextScorer, digest_of

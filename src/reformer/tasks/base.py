@@ -1,11 +1,8 @@
 """Concepts of a run: task, task data, run and prediction options."""
 
-import os
-import warnings
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -16,12 +13,11 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from reformer.data import DataError, load_tokenizer
+from reformer.data import load_tokenizer
 from reformer.data.batching.token_batches import Batches, TokenBatches
 from reformer.data.errors import OnError
 from reformer.data.inputs import find_inputs
-from reformer.data.notes import DataWarning
-from reformer.data.origin import Key, Origin
+from reformer.data.origin import Key
 from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.metrics.calibration import Calibration
@@ -29,6 +25,7 @@ from reformer.metrics.review import Review
 from reformer.models import ReformerConfig
 from reformer.recipe import Recipe, TokenizerRecipe, TrainingRecipe
 from reformer.tasks.model_setup import PretrainedStart
+from reformer.tasks.predictions import Prediction
 
 
 @runtime_checkable
@@ -256,14 +253,6 @@ class PredictOptions:
     """Whether to give the probability of every class; if nothing was said, yes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Prediction for one record: an object for JSON, and the key of what it is for."""
-
-    key: Key
-    fields: dict[str, Any]
-
-
 class PredictingTask(Task):
     """Task whose runs predict for the records of files: `reformer predict` and `reformer evaluate` need no more."""
 
@@ -323,71 +312,6 @@ class PredictingTask(Task):
             f"{run.recipe.training.task}: there is a report for tasks whose answers have a class or a type; leave "
             "--html out"
         )
-
-
-def is_after(record: Any, key: Key | None) -> bool:
-    """Whether the record of a file stands behind the one with this key; None: every record does."""
-    return key is None or record.origin.key > key
-
-
-def prediction(record: Any, **fields: Any) -> Prediction:
-    """The prediction for a record of a file: its id, its file where there are several, these fields, and the others of
-    the record that are kept; one of these that has the name of a field of the answer is called `input_NAME`.
-
-    Raises:
-        ReformerError: that is the name of another one.
-    """
-    file = {} if record.origin.file is None else {"file": record.origin.file}
-    answer = {"id": record.id, **file, **fields}
-    others = record.others or {}
-    for name, value in others.items():
-        kept = f"input_{name}" if name in answer else name
-        if kept in answer or (kept != name and kept in others):
-            raise ReformerError(
-                f"{record.source}: the column {name!r} has the name of a field of the answer, and {kept!r} is there, "
-                "too; rename one of the two"
-            )
-        answer[kept] = value
-    return Prediction(record.origin.key, answer)
-
-
-MOST_IDS = 1 << 20
-"""Ids that are kept to find those that recur, at most."""
-
-
-def read_files(
-    files: Iterable[str], read: Callable[[str], Iterable[Any]], on_error: OnError, *, keeps_others: bool = False
-) -> Iterator[Any]:
-    """The records of all files; a file that cannot be read as a whole is reported like a record.
-
-    Each record gets its `Origin`. Of files with one name in several folders, the path as given stands in the ids of
-    their records. Records whose ids recur in one file are counted in a `DataWarning`.
-    """
-    files = list(files)
-    names = Counter(map(os.path.basename, files))
-    for place, file in enumerate(files):
-        name = os.path.basename(file)
-        seen: set[str] = set()
-        first, repeated = "", 0
-        try:
-            for number, record in enumerate(read(file)):
-                if keeps_others and record.others is None:
-                    problem = "what is read here has no other columns or fields"
-                    raise DataError(file, None, problem, "leave out --keep-columns, or give a table or JSONL")
-                identity = record.id
-                if names[name] > 1 and identity.startswith(name):
-                    identity = f"{file}{identity.removeprefix(name)}"
-                if identity in seen:
-                    first, repeated = first or identity, repeated + 1
-                elif len(seen) < MOST_IDS:
-                    seen.add(identity)
-                origin = Origin((place, number), file if len(files) > 1 else None)
-                yield replace(record, id=identity, origin=origin)
-        except DataError as error:
-            on_error(error)
-        if repeated:
-            message = f"{file}: {repeated:,} records have the id of one before them, such as {first!r}"
-            warnings.warn(f"{message}; their answers can only be told by their order", DataWarning, stacklevel=2)
 
 
 AnyTask = TypeVar("AnyTask", bound=Task, covariant=True)

@@ -14,9 +14,11 @@ from reformer.data import Document, column_values, join_documents, load, load_so
 from reformer.data.batching.hold_out import fold, hold_out
 from reformer.data.errors import OnError, raise_error
 from reformer.data.spans import SpanReading, column_names
+from reformer.errors import ReformerError
 from reformer.recipe import BY_CHANCE, AtLeastOne, HeldOutDataRecipe
 from reformer.tasks.bad_records import BadRecords
-from reformer.tasks.base import PredictOptions, read_files
+from reformer.tasks.base import PredictOptions
+from reformer.tasks.predictions import read_files
 
 MOST_NAMED = 10
 """Labels that a line for the console names, at most."""
@@ -296,6 +298,12 @@ def read_labelled(source: str, recipe: TextDataRecipe, options: PredictOptions) 
         encoding=options.encoding,
         header=options.header,
     )
+
+
+def check_joined(recipe: TextDataRecipe, options: PredictOptions) -> None:
+    """Raise `ReformerError` where texts are to be joined as for training, and none were joined there."""
+    if options.joined and recipe.joined_length is None:
+        raise ReformerError("--joined: this run has joined no texts (data.max_length); leave it out")
 
 
 def joined(documents: Iterable[Document], recipe: TextDataRecipe) -> Iterable[Document]:

@@ -24,19 +24,17 @@ from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import (
     Baseline,
     PredictingTask,
-    Prediction,
     PredictOptions,
     Run,
     TaskData,
     describe_splits,
-    is_after,
     outputs_with_summed_loss,
-    prediction,
     to_device,
 )
 from reformer.tasks.document_splits import TextDataRecipe, load_splits, read_labelled, read_unlabelled
 from reformer.tasks.generation import generate_texts
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
+from reformer.tasks.predictions import Prediction, is_after, prediction
 from reformer.tasks.targets import Targets, require_target
 
 # Of the sources, padding included. Fewer than where nothing is generated: the cache holds the generated tokens, too.

@@ -22,7 +22,7 @@ from reformer.data.readers._source import Source
 from reformer.data.readers._table import read_table
 from reformer.data.readers._text import read_text
 from reformer.data.spans import SpanReading
-from reformer.files import STANDARD_INPUT
+from reformer.data.standard_input import STANDARD_INPUT
 
 _LOOKED_AT = 200
 """Lines by which a file's content is compared with its suffix."""

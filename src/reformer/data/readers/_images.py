@@ -17,7 +17,7 @@ from reformer.data.errors import DataError, OnError, raise_error
 from reformer.data.images import Image
 from reformer.data.readers._source import Source
 from reformer.data.readers._table import column_index, other_cells, table_rows
-from reformer.files import STANDARD_INPUT, open_standard_input
+from reformer.data.standard_input import STANDARD_INPUT, open_standard_input
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage

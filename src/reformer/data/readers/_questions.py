@@ -12,7 +12,7 @@ from reformer.data.readers._parquet import is_datasets_folder, parquet_records
 from reformer.data.readers._record import check_utf8
 from reformer.data.readers._source import Source, UnreadableFileError
 from reformer.data.readers._table import named_rows
-from reformer.files import STANDARD_INPUT
+from reformer.data.standard_input import STANDARD_INPUT
 
 _SHAPE = '{"question": "...", "context": "...", "answers": {"text": ["..."], "answer_start": [17]}}'
 _NESTED = 'write {"data": [{"paragraphs": [{"context": "...", "qas": [...]}]}]}, or an object a line in .jsonl'

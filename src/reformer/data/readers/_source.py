@@ -10,7 +10,7 @@ from typing import IO
 
 from reformer.data.errors import DataError
 from reformer.data.readers._encodings import for_iconv, is_encoding, is_utf8, likely_encoding, recoded
-from reformer.files import STANDARD_INPUT, open_standard_input
+from reformer.data.standard_input import STANDARD_INPUT, open_standard_input
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MOST_BYTES = 1 << 28

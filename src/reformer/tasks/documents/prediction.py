@@ -15,8 +15,9 @@ from reformer.data.characters import CharacterTokens
 from reformer.data.errors import OnError, raise_error
 from reformer.data.origin import Key
 from reformer.metrics.review import Review
-from reformer.tasks.base import Run, is_after, to_device
+from reformer.tasks.base import Run, to_device
 from reformer.tasks.documents.answer import DocumentAnswer
+from reformer.tasks.predictions import is_after
 
 Reading = tuple[Offsets, str]
 """The characters of each token or character that has an output, and the text."""

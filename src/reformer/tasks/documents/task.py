@@ -27,7 +27,6 @@ from reformer.data.batching.token_batches import balanced
 from reformer.data.errors import OnError
 from reformer.data.origin import Key
 from reformer.data.readers import SUFFIXES
-from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.metrics.calibration import Calibration
 from reformer.metrics.review import Review
@@ -36,18 +35,17 @@ from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import (
     Baseline,
     PredictingTask,
-    Prediction,
     PredictOptions,
     Reviewed,
     Run,
     TaskData,
     describe_splits,
     outputs_with_summed_loss,
-    prediction,
 )
 from reformer.tasks.document_splits import (
     JoinedTextDataRecipe,
     Splits,
+    check_joined,
     joined,
     load_splits,
     read_labelled,
@@ -67,6 +65,7 @@ from reformer.tasks.documents.prediction import (
     unpacked,
 )
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
+from reformer.tasks.predictions import Prediction, prediction
 
 
 class DocumentDataRecipe(JoinedTextDataRecipe, frozen=True):
@@ -145,8 +144,7 @@ class DocumentTask(PredictingTask):
         self, run: "Run[DocumentTask]", sources: Sequence[str], options: PredictOptions
     ) -> Iterator[Document]:
         recipe = run.recipe.data
-        if options.joined and recipe.joined_length is None:
-            raise ReformerError("--joined: this run has joined no texts (data.max_length); leave it out")
+        check_joined(recipe, options)
         for source in sources:
             documents = read_labelled(source, recipe, options)
             yield from joined(documents, recipe) if options.joined else documents

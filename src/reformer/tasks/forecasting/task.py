@@ -20,16 +20,7 @@ from reformer.files import refuse_overwriting_inputs
 from reformer.metrics.forecasting import ForecastMetric
 from reformer.models import ReformerConfig, ReformerForForecasting
 from reformer.recipe import Recipe
-from reformer.tasks.base import (
-    Baseline,
-    PredictingTask,
-    Prediction,
-    PredictOptions,
-    Run,
-    TaskData,
-    evaluate_batches,
-    to_device,
-)
+from reformer.tasks.base import Baseline, PredictingTask, PredictOptions, Run, TaskData, evaluate_batches, to_device
 from reformer.tasks.forecasting.baseline import measure_baseline
 from reformer.tasks.forecasting.covariates import CovariateEncoder, with_future
 from reformer.tasks.forecasting.linear_fit import fit_linear
@@ -38,6 +29,7 @@ from reformer.tasks.forecasting.reader import SERIES_FILE, SeriesReader
 from reformer.tasks.forecasting.series_recipe import SeriesDataRecipe
 from reformer.tasks.forecasting.splits import FORECASTS_TO_A_HORIZON, describe_series, load_series_splits
 from reformer.tasks.model_setup import PretrainedStart, check_length, make_config
+from reformer.tasks.predictions import Prediction
 
 TIME_FEATURES = 6
 # Of a batch in evaluation, unless one window has more.

@@ -19,17 +19,7 @@ from reformer.metrics.classification import ClassMetric
 from reformer.metrics.review import Mistake, Review
 from reformer.models import ReformerForImageClassification
 from reformer.tasks.balance import BalancedTrainingRecipe, balanced_weights
-from reformer.tasks.base import (
-    Baseline,
-    Prediction,
-    PredictOptions,
-    Reviewed,
-    Run,
-    TaskData,
-    is_after,
-    outputs_with_summed_loss,
-    prediction,
-)
+from reformer.tasks.base import Baseline, PredictOptions, Reviewed, Run, TaskData, outputs_with_summed_loss
 from reformer.tasks.images.task import (
     MAX_IMAGES,
     ImageRecipe,
@@ -45,6 +35,7 @@ from reformer.tasks.images.task import (
     stack,
 )
 from reformer.tasks.model_setup import PretrainedStart, make_config
+from reformer.tasks.predictions import Prediction, is_after, prediction
 
 
 class ImageClassRecipe(ImageRecipe, frozen=True):
