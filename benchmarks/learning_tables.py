@@ -249,7 +249,8 @@ def reading(result: Result) -> str:
             "time": lambda row: duration(row["median_seconds"]),
             "memory": lambda row: size(row["peak_bytes"]),
         }
-        parts.append(columns((row for row in score.values() if row["family"] == family), cells))
+        measured = [row for row in score.values() if row["family"] == family]
+        parts.append(columns(measured, cells) if measured else f"*{family}* is not measured yet.")
     read = [row | {"contender": row["manner"]} for row in rows if row["action"] == "read"]
     parts.append(by_length(read, lambda row: duration(row["median_seconds"]), "one text, time"))
     parts.append(by_length(read, lambda row: size(row["peak_bytes"]), "one text, memory"))
