@@ -21,6 +21,7 @@ from benchmarks.contenders.language_models import (
     full_model,
     hashed_model,
     million_model,
+    one_stream_model,
     training_step,
     transformers_model,
 )
@@ -56,6 +57,7 @@ QUESTIONS = {
     "crossover": "From which length on is hashed attention faster than full attention?",
     "depth": "How does the memory of training grow with the number of layers?",
     "depth-64k": "How does the memory of training on 64k tokens grow with the number of layers?",
+    "depth-one-stream": "How does the memory of training grow with the layers of a model that cannot be reversed?",
     "length": "How does the memory of training grow with the length?",
     "million": "What does a training step on one sequence of a million tokens take?",
     "decoding": "Does a new token take longer the more there was before it?",
@@ -226,6 +228,21 @@ _CASES = (
     ),
     _growth("depth", _steps(16 * KILO, ", 16k"), ("step",), [4, 6, 12, 24, 48], [2, 4], "layers", warm_up=2),
     _growth("depth-64k", _steps(64 * KILO, ", 64k", long=True), ("step",), [6, 12, 24], [2], "layers", warm_up=2),
+    _growth(
+        "depth-one-stream",
+        [
+            training_step("reversible, 16k", "reversible", hashed_model, tokens=16 * KILO),
+            training_step(
+                "one stream, run again, 16k", "again", partial(one_stream_model, recompute=True), tokens=16 * KILO
+            ),
+            training_step("one stream, 16k", "kept", partial(one_stream_model, recompute=False), tokens=16 * KILO),
+        ],
+        ("step",),
+        [6, 12, 24, 48],
+        [2],
+        "layers",
+        warm_up=2,
+    ),
     _growth("length", _steps(), ("step",), LENGTHS[1:], [KILO, 2 * KILO]),
     _case(
         "million",

@@ -29,6 +29,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "crossover": ("crossover", markdown.crossover),
     "depth": ("depth", memory_tables.growth),
     "depth-64k": ("depth-64k", memory_tables.growth),
+    "depth-one-stream": ("depth-one-stream", memory_tables.growth),
     "length": ("length", memory_tables.growth),
     "million": ("million", memory_tables.million),
     "decoding": ("decoding", memory_tables.decoding),

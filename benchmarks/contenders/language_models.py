@@ -35,6 +35,12 @@ def hashed_model(length: int, layers: int = LAYERS, *, reversible: bool = True, 
     return _ours(length, ["local", "lsh"] * (layers // 2), reversible=reversible, **changes)
 
 
+def one_stream_model(length: int, layers: int = LAYERS, *, recompute: bool) -> nn.Module:
+    """The same on one stream with the norm behind each sub-layer, as a converted BERT has it."""
+    plain = {"residual_streams": 1, "norm_order": "post", "recompute": recompute}
+    return hashed_model(length, layers, reversible=False, **plain)
+
+
 def full_model(length: int, layers: int = LAYERS, *, reversible: bool, checkpointed: bool = False) -> nn.Module:
     """The same with full attention in every layer; `checkpointed` keeps the input of each sub-layer alone and runs it
     again in the backward pass, as is usual where layers are not reversible."""

@@ -6,7 +6,7 @@ import weakref
 import pytest
 import torch
 
-from reformer.nn import reversible
+from reformer.nn import residual, reversible
 from tests.contract.models import HEADS, VARIANTS, random_ids
 
 
@@ -62,6 +62,18 @@ def test_a_plain_model_that_recomputes_keeps_one_vector_a_token_and_sublayer():
     stream = ids.shape[1] * model.config.hidden_size * 4
     assert kept[True, 8] - kept[True, 2] <= 2 * 6 * stream
     assert kept[False, 8] - kept[False, 2] > 5 * (kept[True, 8] - kept[True, 2])
+
+
+def test_of_long_sequences_it_keeps_the_root_of_that(monkeypatch):
+    monkeypatch.setattr(residual, "KEPT_BYTES", 0)
+    head, ids = HEADS["token-classification"], random_ids(1, 200)
+    kept = {}
+    for depth in (2, 8, 18):
+        model = head.build("post-norm", attention_layers=["local+lsh"] * depth, recompute=True).train()
+        kept[depth] = _kept_bytes(model, ids, head.labels(ids))
+    stream = ids.shape[1] * model.config.hidden_size * 4
+    # Of 4, 16 and 36 sub-layers 2, 4 and 6 vectors.
+    assert kept[8] - kept[2] == kept[18] - kept[8] == 2 * stream
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
-"""The plain stack is PyTorch's own Transformer encoder with the norm first."""
+"""The plain stack is PyTorch's own Transformer encoder with the norm first, and can run its sub-layers again."""
 
+import pytest
 import torch
 from torch import nn
 
-from reformer.nn import Attention, AttentionOptions, FeedForward, ResidualSequence, SubLayer, Tokens
+from reformer.nn import Attention, AttentionOptions, FeedForward, ResidualSequence, SubLayer, Tokens, residual
 
 
 def test_it_equals_pytorchs_layers():
@@ -37,3 +38,25 @@ def test_it_equals_pytorchs_layers():
     (found,) = ours(hidden, Tokens.of(mask))
     expected = theirs(hidden, src_key_padding_mask=~mask)
     assert (found - expected)[mask].abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("kept_bytes", [residual.KEPT_BYTES, 0])
+def test_what_is_run_again_has_the_same_gradients(kept_bytes, monkeypatch):
+    """Each sub-layer from its input, or of more than is to be kept in groups; with dropout and buckets as they were."""
+    monkeypatch.setattr(residual, "KEPT_BYTES", kept_bytes)
+    torch.manual_seed(0)
+    options = AttentionOptions(lsh_window=4, buckets=4)
+    functions = [
+        function for _ in range(4) for function in (Attention("lsh", 12, 3, 4, options), FeedForward(12, 20, "relu"))
+    ]
+    stack = ResidualSequence([SubLayer(function, 12, dropout=0.3) for function in functions]).train()
+    hidden, tokens = torch.randn(2, 9, 12, requires_grad=True), Tokens.of(torch.ones(2, 9, dtype=torch.bool))
+    gradients = []
+    for recompute in (False, True):
+        stack.recompute = recompute
+        torch.manual_seed(1)
+        loss = stack(hidden, tokens)[0].square().sum()
+        gradients.append(torch.autograd.grad(loss, [hidden, *stack.parameters()], allow_unused=True))
+    for expected, found in zip(*gradients, strict=True):
+        assert (expected is None) == (found is None)
+        assert expected is None or (found - expected).abs().max() <= 1e-5 * expected.abs().max().clamp_min(1)

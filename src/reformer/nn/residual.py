@@ -1,27 +1,35 @@
-"""Residual stack on one stream: the plain Transformer, which keeps every sub-layer's input for the backward pass."""
+"""Residual stack on one stream: the plain Transformer, whose sub-layers' inputs are kept for the backward pass."""
 
+import math
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.memory import Memory
+from reformer.nn.recomputation import Gradients, autocast_now, check_replayable, frozen_bottom, parameters_of
 from reformer.nn.replay import Replay, replays
-from reformer.nn.reversible import check_replayable
 from reformer.nn.sublayer import SubLayer
 from reformer.nn.tokens import Tokens
+
+KEPT_BYTES = 1 << 29
+"""What a pass keeps of its sub-layers' inputs, about; where all of them are more, whole groups are run again."""
+
+Part = tuple[SubLayer, Replay]
 
 
 class ResidualSequence(nn.Module):
     """Runs `x -> x + f(x)` for each sub-layer `f` in turn (`docs/math.md`, 23), or `x -> norm(x) + f(x)`.
 
     Its input cannot be found again from its output, so training memory grows with the number of sub-layers: by all that
-    they compute, or with `recompute` by one vector a token and sub-layer, which the backward pass runs again from there
-    (PyTorch's checkpointing). Both give the same gradients, dropout included. Source: Vaswani et al. 2017.
+    they compute, or with `recompute` by one vector a token and sub-layer, from which the backward pass runs it again.
+    Of long sequences these vectors, too, are much: beyond `KEPT_BYTES` those of `sqrt(n)` groups of the `n` sub-layers
+    are kept, and those within a group while the backward pass is in it, for one more forward pass. All give the same
+    gradients, dropout included. Source: Vaswani et al. 2017; Chen et al. 2016, section 4.
 
     Args:
         sublayers: what is added to the stream, or with `norm_skip` to the normed stream.
@@ -54,20 +62,73 @@ class ResidualSequence(nn.Module):
         sublayers = cast(list[SubLayer], list(self.sublayers))
         if self.training and self.drop is not None:
             sublayers = self.drop(sublayers)
-        again = self.recompute and torch.is_grad_enabled()
-        if again:
-            check_replayable(sublayers)
-        for sublayer, replay in zip(sublayers, replays(sublayers, training=self.training), strict=True):
-            if again:
-                hidden = _checkpointed(sublayer, hidden, tokens, replay)
-            else:
-                hidden = sublayer.residual(hidden, tokens, replay)
-        return (hidden,)
+        parts = list(zip(sublayers, replays(sublayers, training=self.training), strict=True))
+        if not (self.recompute and torch.is_grad_enabled()):
+            return (_run(parts, hidden, tokens),)
+        frozen = frozen_bottom([hidden], tokens, sublayers)
+        with torch.no_grad():
+            hidden = _run(parts[:frozen], hidden, tokens) if frozen else hidden
+        parts, sublayers = parts[frozen:], sublayers[frozen:]
+        if not parts:
+            return (hidden,)
+        check_replayable(sublayers)
+        seen = None if tokens.source is None else tokens.source.hidden
+        tokens = tokens if seen is None else tokens.seeing(seen.detach())
+        return (_RunAgain.apply(hidden, seen, parts, tokens, *parameters_of(sublayers)),)  # pyright: ignore
 
 
-def _checkpointed(sublayer: SubLayer, hidden: Tensor, tokens: Tokens, replay: Replay) -> Tensor:
-    def run(given: Tensor) -> Tensor:
-        return sublayer.residual(given, tokens, replay.rewind())
+def _run(parts: Sequence[Part], hidden: Tensor, tokens: Tokens, inputs: Tensor | None = None) -> Tensor:
+    """The stream after some sub-layers, whose inputs are put into `inputs`, `[parts, batch, length, hidden]`."""
+    for number, (sublayer, replay) in enumerate(parts):
+        if inputs is not None:
+            inputs[number] = hidden
+        hidden = sublayer.residual(hidden, tokens, replay.rewind())
+    return hidden
 
-    # The replay draws dropout again, and buckets are kept: the global random state is neither kept nor set.
-    return checkpoint(run, hidden, use_reentrant=False, preserve_rng_state=False)  # pyright: ignore[reportReturnType]
+
+class _RunAgain(torch.autograd.Function):
+    """The stack, run without a graph. Inputs that are kept lie beside each other, because between what sub-layers free
+    they would keep the C library from giving any of that to the next; a graph's nodes would as well."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, seen: Tensor | None, parts: Sequence[Part], tokens: Tokens, *parameters: Tensor
+    ) -> Tensor:
+        size = 1 if len(parts) * hidden.nbytes <= KEPT_BYTES else math.isqrt(len(parts))
+        groups = [parts[first : first + size] for first in range(0, len(parts), size)]
+        ctx.stack, ctx.autocast = (groups, tokens), autocast_now(hidden.device)
+        kept = hidden.new_empty(len(groups), *hidden.shape)
+        for number, group in enumerate(groups):
+            kept[number] = hidden
+            hidden = _run(group, hidden, tokens)
+        ctx.save_for_backward(kept)
+        return hidden
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        groups, tokens = ctx.stack
+        (kept,) = ctx.saved_tensors
+        gradients = Gradients((sublayer for group in groups for sublayer, _ in group), ctx.needs_input_grad[4:])
+        seen: list[Tensor] = []
+        if ctx.needs_input_grad[1]:
+            # Each sub-layer returns a gradient for the source as for a parameter.
+            seen = [tokens.source.hidden.detach().requires_grad_()]
+            tokens = tokens.seeing(seen[0])
+        size = len(groups[0])
+        within = kept.new_empty(size, *kept.shape[1:]) if size > 1 else None
+        for group, given in zip(reversed(groups), reversed(kept), strict=True):
+            inputs = given[None]
+            if within is not None:
+                inputs = within[: len(group)]
+                with torch.no_grad(), torch.autocast(**ctx.autocast):
+                    inputs[-1] = _run(group[:-1], given, tokens, inputs)
+            for (sublayer, replay), each in zip(reversed(group), reversed(inputs), strict=True):
+                wanted = gradients.wanted(sublayer) + seen
+                with torch.autocast(**ctx.autocast):
+                    of_input, found = sublayer.residual_pullback(each, tokens, replay, gradient, wanted)
+                gradients.add(wanted, found)
+                gradient = torch.zeros_like(gradient) if of_input is None else of_input
+                del found, of_input
+        of_seen = gradients.of(seen[0]) if seen else None
+        return gradient if ctx.needs_input_grad[0] else None, of_seen, None, None, *gradients.of_all()

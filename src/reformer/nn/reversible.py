@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 
 from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.memory import Memory
+from reformer.nn.recomputation import Gradients, autocast_now, check_replayable, frozen_bottom, parameters_of
 from reformer.nn.replay import Replay, replays
 from reformer.nn.tokens import Tokens
 
@@ -65,14 +66,13 @@ class ReversibleSequence(nn.Module):
         if not sublayers:
             return first, second
         again = replays(sublayers, training=self.training)
-        frozen = _frozen_bottom(first, second, tokens, sublayers)
+        frozen = frozen_bottom((first, second), tokens, sublayers)
         if frozen:
             # Frozen sub-layers need no gradient, so the backward pass ends above them and does not run them again.
             with torch.no_grad():
                 first, second = _run(first, second, sublayers[:frozen], tokens, again[:frozen])
             sublayers, again = sublayers[frozen:], again[frozen:]
-        # A parameter that several sub-layers share is passed once; its gradient is the sum over them.
-        parameters = list(dict.fromkeys(parameter for layer in sublayers for parameter in layer.parameters()))
+        parameters = parameters_of(sublayers)
         seen = None if tokens.source is None else tokens.source.hidden
         needed = any(tensor.requires_grad for tensor in (first, second, seen, *parameters) if tensor is not None)
         if self.reversible and needed and torch.is_grad_enabled():
@@ -83,27 +83,6 @@ class ReversibleSequence(nn.Module):
             first, second = _Recomputed.apply(first, second, seen, stack, *parameters)  # pyright: ignore
             return _HandedOver.apply(given, first, second)  # pyright: ignore
         return _run(first, second, sublayers, tokens, again)
-
-
-def check_replayable(sublayers: Sequence[nn.Module]) -> None:
-    """Refuse modules that draw anew when they are run again, such as the dropout of an adapter from elsewhere."""
-    for sublayer in sublayers:
-        for name, module in sublayer.named_modules():
-            if isinstance(module, nn.Dropout) and module.training and module.p > 0:
-                raise ValueError(
-                    f"{name} is a Dropout of {module.p} in a reversible layer: the backward pass runs the layer again, "
-                    "and it would draw again; set its probability to 0 (lora_dropout of an adapter), or "
-                    "reversible=False, of a plain model recompute=False"
-                )
-
-
-def _frozen_bottom(first: Tensor, second: Tensor, tokens: Tokens, sublayers: Sequence[nn.Module]) -> int:
-    """The number of sub-layers, from the first on, that are frozen with everything below them."""
-    seen = tokens.source is not None and tokens.source.hidden.requires_grad
-    if first.requires_grad or second.requires_grad or seen:
-        return 0
-    trained = (any(p.requires_grad for p in sublayer.parameters()) for sublayer in sublayers)
-    return next((index for index, is_trained in enumerate(trained) if is_trained), len(sublayers))
 
 
 def _run(first: Tensor, second: Tensor, sublayers: Sequence[nn.Module], tokens: Tokens, again: list[Replay]) -> Streams:
@@ -161,12 +140,7 @@ class _Recomputed(torch.autograd.Function):
         ctx: Any, first: Tensor, second: Tensor, seen: Tensor | None, stack: tuple, *parameters: Tensor
     ) -> Streams:
         ctx.stack = stack
-        device = first.device.type
-        ctx.autocast = {
-            "device_type": device,
-            "enabled": torch.is_autocast_enabled(device),
-            "dtype": torch.get_autocast_dtype(device),
-        }
+        ctx.autocast = autocast_now(first.device)
         first, second = _run(first, second, *stack[:3])
         ctx.save_for_backward(first, second)
         return first, second
@@ -180,29 +154,18 @@ class _Recomputed(torch.autograd.Function):
         first, second = (stream.clone() for stream in ctx.saved_tensors)
         # The saved streams are as long as the sequence, and unless the graph is kept nothing else needs them.
         ctx.maybe_clear_saved_tensors()
-        every = dict.fromkeys(parameter for layer in sublayers for parameter in layer.parameters())
-        wanted = {each for each, needed in zip(every, ctx.needs_input_grad[4:], strict=True) if needed}
-        gradients: dict[Tensor, Tensor | None] = dict.fromkeys(every)
-        # Gradients are allocated before anything large: between large tensors they would fragment freed memory, which
-        # could then be neither used again nor returned.
-        places = {each: torch.empty_like(each) for each in wanted}
+        gradients = Gradients(sublayers, ctx.needs_input_grad[4:])
         seen: list[Tensor] = []
         if ctx.needs_input_grad[2]:
             # Each sub-layer returns a gradient for the source as for a parameter.
             seen = [tokens.source.hidden.detach().requires_grad_()]
             tokens = tokens.seeing(seen[0])
-            gradients[seen[0]] = None
         for sublayer, replay in zip(reversed(sublayers), reversed(again), strict=True):
-            trained = [parameter for parameter in sublayer.parameters() if parameter in wanted]
+            wanted = gradients.wanted(sublayer) + seen
             back = getattr(sublayer, "pullback", None) or partial(pullback, sublayer)
             with torch.autocast(**ctx.autocast):
-                of_hidden, found = back(first, tokens, replay, second, grad_second, trained + seen)
-            for tensor, gradient in zip(trained + seen, found, strict=True):
-                earlier = gradients[tensor]
-                if gradient is not None and tensor in places:
-                    gradients[tensor] = places[tensor].copy_(gradient) if earlier is None else earlier.add_(gradient)
-                elif gradient is not None:
-                    gradients[tensor] = gradient if earlier is None else earlier + gradient
+                of_hidden, found = back(first, tokens, replay, second, grad_second, wanted)
+            gradients.add(wanted, found)
             del found
             first, second = second, first
             grad_first, grad_second = grad_second, grad_first if of_hidden is None else grad_first + of_hidden
@@ -211,5 +174,4 @@ class _Recomputed(torch.autograd.Function):
             grad_first if ctx.needs_input_grad[0] else None,
             grad_second if ctx.needs_input_grad[1] else None,
         ]
-        grad_seen = gradients[seen[0]] if seen else None
-        return *inputs, grad_seen, None, *(gradients[parameter] for parameter in every)
+        return *inputs, gradients.of(seen[0]) if seen else None, None, *gradients.of_all()

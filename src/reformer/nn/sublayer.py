@@ -1,6 +1,6 @@
 """Sub-layer: norm, function and dropout, whose result is added to a residual stream."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
@@ -86,33 +86,85 @@ class SubLayer(nn.Module):
     ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
         """As `reformer.nn.reversible.pullback`; a function with a `chunk_size` looks at each token alone, and so many
         tokens at a time are run and differentiated, that its inner width is never held for a whole long sequence."""
-        size = getattr(self.function, "chunk_size", 0)
-        if not 0 < size < hidden.shape[1]:
+        size = self._chunk(hidden)
+        if size is None:
             return pullback(self, hidden, tokens, replay, stream, grad_output, parameters)
-        # Dropout is a product with its mask, forward and backward.
-        grad_output = replay.rewind().dropout(grad_output, self.dropout)
-        of_hidden = torch.zeros_like(hidden)
         # A dropout mask is drawn for all tokens at once, so the output must be whole; without one it need not be held.
         dropped = self.dropout > 0 and replay.seed is not None
-        output = hidden.new_empty(0)
+        output = hidden.new_empty(hidden.shape if dropped else 0)
+
+        def take_off(part: slice, made: Tensor) -> None:
+            if dropped:
+                output[:, part] = made
+            else:
+                stream[:, part].sub_(made)
+
+        found = self._pull_chunks(size, hidden, tokens, replay, grad_output, parameters, take_off)
+        if dropped:
+            stream.sub_(replay.rewind().dropout(output, self.dropout))
+        return found
+
+    def residual_pullback(
+        self,
+        hidden: Float[Tensor, "batch length hidden"],
+        tokens: Tokens,
+        replay: Replay,
+        grad_output: Float[Tensor, "batch length hidden"],
+        parameters: Sequence[Tensor],
+    ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
+        """Run `residual` again and find the gradients of its input and of some parameters, as `pullback` does."""
+        size = self._chunk(hidden)
+        if size is not None:
+            return self._pull_chunks(size, hidden, tokens, replay, grad_output, parameters, skips=True)
+        with torch.enable_grad():
+            hidden = hidden.detach().requires_grad_()
+            edge = torch.autograd.graph.get_gradient_edge(self.residual(hidden, tokens, replay.rewind()))
+        found = torch.autograd.grad([edge], [hidden, *parameters], [grad_output], allow_unused=True)
+        return found[0], found[1:]
+
+    def _chunk(self, hidden: Tensor) -> int | None:
+        """How many tokens the function is run on at a time; None for all."""
+        size = getattr(self.function, "chunk_size", 0)
+        return size if 0 < size < hidden.shape[1] else None
+
+    def _pull_chunks(
+        self,
+        size: int,
+        hidden: Tensor,
+        tokens: Tokens,
+        replay: Replay,
+        grad_output: Tensor,
+        parameters: Sequence[Tensor],
+        made_again: Callable[[slice, Tensor], None] | None = None,
+        *,
+        skips: bool = False,
+    ) -> tuple[Tensor, Sequence[Tensor | None]]:
+        """Gradients of the input and of some parameters, so many tokens at a time.
+
+        Args:
+            made_again: given what the function makes of each part, without dropout.
+            skips: whether the input, or the normed input, was added to it.
+        """
+        # Dropout is a product with its mask, forward and backward.
+        of_made = replay.rewind().dropout(grad_output, self.dropout)
+        of_hidden = torch.zeros_like(hidden)
         total: list[Tensor | None] = [None] * len(parameters)
         for begin in range(0, hidden.shape[1], size):
             part = slice(begin, begin + size)
             with torch.enable_grad():
                 given = hidden[:, part].detach().requires_grad_()
-                made = self._transformed(given, tokens, replay)
-                found = torch.autograd.grad(made, [given, *parameters], grad_output[:, part], allow_unused=True)
-            if dropped:
-                output = output if output.numel() else made.new_empty(hidden.shape)
-                output[:, part] = made.detach()
-            else:
-                stream[:, part].sub_(made.detach())
-            del made
+                normed = self.norm(given)
+                outputs, gradients = [self._of_normed(normed, tokens, replay, None)], [of_made[:, part]]
+                if skips:
+                    outputs.append(normed if self.norm_skip else given)
+                    gradients.append(grad_output[:, part])
+                found = torch.autograd.grad(outputs, [given, *parameters], gradients, allow_unused=True)
+            if made_again is not None:
+                made_again(part, outputs[0].detach())
+            del normed, outputs
             if found[0] is not None:
                 of_hidden[:, part] = found[0]
             for index, gradient in enumerate(found[1:]):
                 earlier = total[index]
                 total[index] = gradient if earlier is None else earlier.add_(gradient)
-        if dropped:
-            stream.sub_(replay.rewind().dropout(output, self.dropout))
         return of_hidden, total

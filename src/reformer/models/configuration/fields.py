@@ -45,7 +45,7 @@ class ReformerFields(PreTrainedConfig):
             that its norm is the one before it of a post-norm Transformer; "first", of the first sub-layer alone
             the normed input.
         recompute: with `residual_streams=1`, run each sub-layer again in the backward pass instead of keeping what it
-            computes; one vector a token and sub-layer is kept.
+            computes; one vector a token and sub-layer is kept, or of long sequences one a group of sub-layers.
         attention_layers: one of "full", "local", "lsh", "local+lsh" for each layer, or a list of them, one for each
             head of the layer: `["local", ["local", "local", "lsh", "lsh"], "full"]`; "none" in such a list is a head
             that the layer goes without. "fourier", for a whole layer, is a gated convolution with long filters in place
