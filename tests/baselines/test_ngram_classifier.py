@@ -66,3 +66,39 @@ def test_counts_do_not_depend_on_the_texts_beside():
     alone = vstack([ngram_counts([text], (1, 2, 3), 997) for text in texts])
     assert (together != alone).nnz == 0
     assert together[2].nnz == 0
+
+
+def test_cross_fitted_logits_are_those_of_texts_that_are_new():
+    """Labels by chance can be learned by heart and not foretold."""
+    texts, _ = _reviews(300)
+    labels = np.random.default_rng(0).integers(0, 2, 300)
+    model = NgramClassifier.fit(texts, labels, (texts, labels), num_labels=2)
+    assert (model.logits(texts).argmax(1) == labels).mean() > 0.9
+    assert 0.35 < (model.cross_fitted_logits(texts, labels).argmax(1) == labels).mean() < 0.65
+
+
+def test_cross_fitted_logits_tell_apart_what_can_be_told():
+    texts, labels = _reviews(200)
+    model = NgramClassifier.fit(texts, labels, _reviews(40), num_labels=2)
+    logits = model.cross_fitted_logits(texts, labels)
+    assert logits.shape == (200, 2)
+    assert (logits.argmax(1) == labels).mean() > 0.95
+    # Those of each fold by a fit to the others, with the same penalty.
+    assert not np.allclose(logits, model.logits(texts))
+
+
+def test_a_label_of_one_text_is_the_least_likely_where_the_others_do_not_have_it():
+    texts, labels = _reviews(60)
+    labels[7] = 2
+    model = NgramClassifier.fit(texts, labels, (texts, labels), num_labels=4)
+    logits = model.cross_fitted_logits(texts, labels)
+    assert logits[7, 2] == logits[7, 3] == logits[7, :2].min()
+
+
+def test_cross_fitted_logits_of_several_labels():
+    texts, labels = _reviews(100)
+    several = np.stack([labels, 1 - labels, np.zeros(100, dtype=labels.dtype)], axis=1)
+    model = NgramClassifier.fit(texts, several, (texts, several), num_labels=3)
+    logits = model.cross_fitted_logits(texts, several)
+    assert ((logits[:, :2] > 0) == several[:, :2]).mean() > 0.95
+    assert (logits[:, 2] == logits[:, :2].min(1)).all()

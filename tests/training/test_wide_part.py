@@ -16,6 +16,7 @@ from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
 from reformer.tasks.documents.task import predict
 from reformer.tasks.recipe_checks import checked_recipe
+from reformer.tasks.registry import TASKS
 from reformer.training.train import InterruptedRunError, train
 from tests.tiny import ner_recipe, pairs_recipe, reviews_recipe
 
@@ -97,8 +98,9 @@ def test_a_long_document_is_predicted_as_in_the_recipe(tmp_path):
     assert len(answer.spans) == 120
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, interrupt_at):
-    recipe = checked_recipe(_labeller(tmp_path))
+@pytest.mark.parametrize("tables", [_labeller, _spelled])
+def test_a_resumed_run_is_the_uninterrupted_one(tables, tmp_path, interrupt_at):
+    recipe = checked_recipe(tables(tmp_path))
     whole = train(recipe, tmp_path / "whole", console=QUIET)
     interrupt_at(6)
     with pytest.raises(InterruptedRunError):
@@ -108,6 +110,22 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, interrupt_at):
     assert resumed["validation"] == whole["validation"]
     first, second = (load_run(tmp_path / name).model.state_dict() for name in ("whole", "run"))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_classifier_learns_beside_what_is_said_of_texts_that_are_new(tmp_path):
+    """In training alone: the logits of fits without the text, and of validation texts those of the wide part."""
+    recipe = checked_recipe(_classifier(tmp_path))
+    task = TASKS[recipe.training.task].for_recipe(recipe)
+    data = task.load_data(recipe)
+    model = task.head(data.config)
+    data.fit_wide(model, resumed=False)
+    batch = data.collate([data.train[index] for index in range(4)])
+    assert batch["wide_logits"].shape == (4, 2)
+    own = model.eval()(**{name: each for name, each in batch.items() if name != "wide_logits"}).logits
+    given = model(**batch).logits
+    assert torch.equal(given, batch["wide_logits"])
+    assert (own - given).abs().min() > 1e-3
+    assert "wide_logits" not in data.collate([data.validation[0]])
 
 
 def test_a_run_that_starts_from_one_keeps_its_wide_part(tmp_path, monkeypatch):

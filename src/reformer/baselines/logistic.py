@@ -1,7 +1,7 @@
 """Logistic regression with the ridge penalty that is best on what is held out."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,26 +47,36 @@ class LogisticClassifier:
         assert best is not None
         return best
 
+    @classmethod
+    def fit_with(
+        cls, inputs: Any, labels: Int[ndarray, "rows *labels"], num_labels: int, penalty: float
+    ) -> "LogisticClassifier":
+        """Fit it with one penalty."""
+        (found,) = _fitted(inputs, labels, num_labels, (penalty,))
+        return found
+
     def logits(self, inputs: Any) -> Float64[ndarray, "rows labels"]:
         """The logits of each label."""
         return inputs @ self.coefficients + self.bias
 
 
-def _fitted(inputs: Any, labels: Int[ndarray, "rows *labels"], num_labels: int) -> Iterator[LogisticClassifier]:
+def _fitted(
+    inputs: Any, labels: Int[ndarray, "rows *labels"], num_labels: int, penalties: Sequence[float] = PENALTIES
+) -> Iterator[LogisticClassifier]:
     """The classifier with each penalty; labels that do not occur have a bias alone, which keeps them away."""
     from sklearn.linear_model import LogisticRegression
 
     if labels.ndim == 2:
-        yield from _one_against_rest(inputs, labels)
+        yield from _one_against_rest(inputs, labels, penalties)
         return
     present = np.unique(labels)
     if len(present) == 1:
         bias = np.full(num_labels, ABSENT)
         bias[present] = 0
-        yield LogisticClassifier(np.zeros((inputs.shape[1], num_labels)), bias, PENALTIES[0])
+        yield LogisticClassifier(np.zeros((inputs.shape[1], num_labels)), bias, penalties[0])
         return
     model: Any = LogisticRegression(max_iter=ITERATIONS, warm_start=True)
-    for penalty in PENALTIES:
+    for penalty in penalties:
         model.C = penalty
         with warnings.catch_warnings():
             # It says that the iterations were not enough, and so many are what there is time for.
@@ -82,10 +92,12 @@ def _fitted(inputs: Any, labels: Int[ndarray, "rows *labels"], num_labels: int) 
         yield LogisticClassifier(coefficients, bias, penalty)
 
 
-def _one_against_rest(inputs: Any, labels: Int[ndarray, "rows labels"]) -> Iterator[LogisticClassifier]:
+def _one_against_rest(
+    inputs: Any, labels: Int[ndarray, "rows labels"], penalties: Sequence[float]
+) -> Iterator[LogisticClassifier]:
     """A classifier of two classes for each label, all with the same penalty; of each, the logit of having the label."""
-    columns = [list(_fitted(inputs, column, 2)) for column in labels.T]
-    for number, penalty in enumerate(PENALTIES):
+    columns = [list(_fitted(inputs, column, 2, penalties)) for column in labels.T]
+    for number, penalty in enumerate(penalties):
         # A label that all rows or none have is fitted with one.
         chosen = [each[min(number, len(each) - 1)] for each in columns]
         coefficients = np.stack([each.coefficients[:, 1] - each.coefficients[:, 0] for each in chosen], axis=1)

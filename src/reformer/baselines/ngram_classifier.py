@@ -12,6 +12,8 @@ from numpy import ndarray
 from reformer.baselines.logistic import LogisticClassifier
 from reformer.nn.ngrams import group_rows, groups_before
 
+FOLDS = 5
+"""Parts of the training sequences, each of which is read by a classifier that was fitted to the others."""
 MIN_DOCUMENTS = 2
 """An n-gram of a single document tells which document it is, and nothing else."""
 
@@ -87,6 +89,37 @@ class NgramClassifier:
         """The logits of each label."""
         counts = ngram_counts(sequences, self.sizes, len(self.frequencies))
         return self.classifier.logits(scaled(counts, self.frequencies)[:, self.kept])
+
+    def cross_fitted_logits(
+        self, sequences: Sequences, labels: Int[ndarray, "sequences *labels"], *, folds: int = FOLDS
+    ) -> Float64[ndarray, "sequences labels"]:
+        """The logits of the training sequences as of new ones: of each by a classifier with the same penalty that was
+        fitted without its fold. A label that the other folds do not have gets the least logit of all.
+
+        Args:
+            labels: as `fit` was given them. Folds have equal shares of each label, where a sequence has one.
+        """
+        inputs = scaled(ngram_counts(sequences, self.sizes, len(self.frequencies)), self.frequencies)[:, self.kept]
+        order = np.argsort(labels, kind="stable") if labels.ndim == 1 else np.arange(len(labels))
+        fold = np.empty(len(labels), dtype=np.int64)
+        fold[order] = np.arange(len(labels)) % folds
+        num_labels = len(self.classifier.bias)
+        logits = np.zeros((len(labels), num_labels))
+        for number in range(folds):
+            here = fold == number
+            others = np.flatnonzero(~here)
+            # No more than the whole fit has read, or this takes more than that took.
+            others = others[:: max(1, -(-len(others) // self.learned_from))]
+            if not here.any() or not len(others):
+                continue
+            taught = labels[others]
+            found = LogisticClassifier.fit_with(inputs[others], taught, num_labels, self.classifier.penalty)
+            values = found.logits(inputs[here])
+            present = np.isin(np.arange(num_labels), taught) if labels.ndim == 1 else taught.any(0)
+            if present.any():
+                values[:, ~present] = values[:, present].min(1, keepdims=True)
+            logits[here] = values
+        return logits
 
 
 def code_points(text: str) -> Int[ndarray, " length"]:

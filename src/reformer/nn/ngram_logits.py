@@ -39,7 +39,7 @@ class NgramLogits(nn.Module):
         """The row of each n-gram; padding is as what lies outside the text."""
         return group_rows((ids + 1).masked_fill(~mask, 0), self.groups, self.rows)
 
-    def _kept(self, logits: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
+    def kept(self, logits: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch ..."]:
         """The logits, in training without those of some sequences."""
         if not (self.training and self.dropout):
             return logits
@@ -58,7 +58,7 @@ class TokenNgramLogits(NgramLogits):
     ) -> Float[Tensor, "batch length labels"]:
         rows = self.hashed(ids, mask)
         logits = nn.functional.embedding_bag(rows.flatten(0, 1), self.table, mode="sum")
-        return self._kept(logits.view(*ids.shape, -1))
+        return self.kept(logits.view(*ids.shape, -1))
 
 
 class SequenceNgramLogits(NgramLogits):
@@ -115,4 +115,4 @@ class SequenceNgramLogits(NgramLogits):
         summed = nn.functional.embedding_bag(
             met, self.table, mode="sum", per_sample_weights=values.to(self.table.dtype)
         )
-        return self._kept(summed / norms.clamp_min(torch.finfo(norms.dtype).tiny) + self.bias)
+        return self.kept(summed / norms.clamp_min(torch.finfo(norms.dtype).tiny) + self.bias)

@@ -164,9 +164,10 @@ class TaskData(ABC, Generic[AnyDataset]):
         """Set what the loss of each class counts in training, which no checkpoint keeps. Called before the first
         step, when a run is resumed, too."""
 
-    def fit_wide(self, model: Any) -> None:
+    def fit_wide(self, model: Any, *, resumed: bool) -> None:
         """Fit the wide part of a model that has one (`wide_sizes`), so that it begins at the classical method's score.
-        Called before the first step of a model whose wide part is new."""
+        Called before the first step of a model whose wide part is new; also when its run is `resumed`, whose checkpoint
+        has the wide part and not what the training examples have for its logits."""
         raise NotImplementedError
 
     def format_loss(self, loss: float) -> str:

@@ -85,10 +85,12 @@ def keep_frequent_ngrams(
     backbone.keep_frequent_ngrams(texts, further=start is not None)
 
 
-def fit_wide_part(model: PreTrainedModel, data: TaskData, changes: ModelChanges, start: PretrainedStart | None) -> None:
+def fit_wide_part(
+    model: PreTrainedModel, data: TaskData, changes: ModelChanges, start: PretrainedStart | None, *, resumed: bool
+) -> None:
     """Fit the wide part of a model that has one, unless it comes from the pretrained model."""
     if has_wide_part(model) and (start is None or "wide.table" in changes.new):
-        data.fit_wide(model)
+        data.fit_wide(model, resumed=resumed)
 
 
 def has_wide_part(model: PreTrainedModel) -> bool:

@@ -139,7 +139,7 @@ def _train(
         if is_main:
             _fill_folder(folder, recipe, data, model, start, changes, console, anew=resumed is None)
         keep_frequent_ngrams(model, data, recipe.training, start)
-        fit_wide_part(model, data, changes, start)
+    fit_wide_part(model, data, changes, start, resumed=checkpoint is not None)
     baseline = measured_baseline(recipe, task, data, folder, console, anew=accept_changed_data) if is_main else None
 
     # Trainer and callbacks.

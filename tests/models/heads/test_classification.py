@@ -80,3 +80,13 @@ def test_characters_are_given_where_they_are_read_and_only_there():
         HEADS["token-classification"].build("local")(ids, character_ids=ids)
     with pytest.raises(ValueError, match="classifier_reads='characters' with is_decoder=True"):
         HEADS["causal-token-classification"].build("local", classifier_reads="characters")
+
+
+def test_logits_for_the_wide_part_are_read_in_place_of_its_own():
+    model = HEADS["sequence-classification"].build(wide_sizes=[1], wide_rows=64)
+    ids, given = random_ids(2, 7), torch.randn(2, LABELS)
+    deep = HEADS["sequence-classification"].build()
+    deep.load_state_dict({name: each for name, each in model.state_dict().items() if not name.startswith("wide.")})
+    assert torch.allclose(model(ids, wide_logits=given).logits, deep(ids).logits + given, atol=1e-6)
+    with pytest.raises(ValueError, match="wide_logits of a model without a wide part; leave them out"):
+        deep(ids, wide_logits=given)

@@ -1,7 +1,8 @@
 """Token ids of documents: tokenised once, padded batch by batch."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,8 @@ class Example:
     target: np.ndarray
     characters: np.ndarray | None = None
     """How its characters lie in the tokens, see `CharacterTokens`, where they are read."""
+    wide_logits: np.ndarray | None = None
+    """What a model's wide part says of it in training, where that is not what it would say itself."""
 
 
 def encode(
@@ -119,6 +122,14 @@ class Examples(Dataset[Example]):
 
     def __getitem__(self, index: int) -> Example:
         return self._examples[index]
+
+    def with_wide_logits(self, logits: np.ndarray) -> "Examples":
+        """These examples, each with its row of `logits`."""
+        found = copy(self)
+        found._examples = [
+            replace(example, wide_logits=row) for example, row in zip(self._examples, logits, strict=True)
+        ]
+        return found
 
     @property
     def lengths(self) -> list[int]:

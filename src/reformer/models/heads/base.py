@@ -80,8 +80,12 @@ class Head(ReformerPreTrainedModel):
         wide: NgramLogits,
         input_ids: Tensor | None,
         mask: Bool[Tensor, "batch length"],
+        given: Float[Tensor, "batch ..."] | None = None,
     ) -> Float[Tensor, "batch ..."]:
-        """The logits of the wide part, which reads token ids."""
+        """The logits of the wide part, which reads token ids; or those that are given, of which training leaves out as
+        many."""
+        if given is not None:
+            return wide.kept(given)
         if input_ids is None:
             raise ValueError("inputs_embeds with wide_sizes: groups of tokens need their ids; give input_ids")
         return wide(input_ids, mask)

@@ -231,11 +231,17 @@ class ReformerForSequenceClassification(Head):
         num_items_in_batch: Tensor | int | None = None,
         num_rounds: int | None = None,
         return_dict: bool | None = None,
+        wide_logits: Float[Tensor, "batch labels"] | None = None,
         **kwargs: Any,
     ) -> Any:
         """Logits `[batch, num_labels]`; with `labels` the loss too, chosen by `config.problem_type`, which if not
         given follows from the labels: whole numbers are one class each, fractions a multi-label target, and with
-        one label a regression."""
+        one label a regression.
+
+        Args:
+            wide_logits: what the wide part says of the sequences, in place of what it would say of `input_ids`: of
+                sequences that it was fitted to, by a fit without them.
+        """
         hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
         mask = real_tokens(attention_mask, hidden)
         if self.fusion is not None:
@@ -245,7 +251,9 @@ class ReformerForSequenceClassification(Head):
             pooled = _pool(hidden, mask, self.config.classifier_pooling, weights)
         logits = self.classifier(self.dropout(pooled))
         if self.wide is not None:
-            logits = logits + self._wide_logits(self.wide, input_ids, mask)
+            logits = logits + self._wide_logits(self.wide, input_ids, mask, wide_logits)
+        elif wide_logits is not None:
+            raise ValueError("wide_logits of a model without a wide part; leave them out, or set wide_sizes")
         loss = None
         if labels is not None:
             # Counted as Trainer does: several labels of one sequence are several items.

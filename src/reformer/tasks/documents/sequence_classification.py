@@ -71,6 +71,7 @@ class SequenceClassification(DocumentTask):
     head = ReformerForSequenceClassification
     best_metric = "macro_f1"
     recipe_type = ClassRecipe
+    cross_fits = True
     predict_options = DocumentTask.predict_options | {"scores"}
     model_options = frozenset({"classifier_pooling", "special_tokens", *WIDE})
 
@@ -186,13 +187,15 @@ class SequenceClassification(DocumentTask):
         validation: Examples,
         recipe: TrainingRecipe,
         tokenizer: PreTrainedTokenizerFast,
-    ) -> None:
+    ) -> Float[np.ndarray, "examples labels"]:
         wide, config = model.wide, model.config
         assert wide is not None
         if wide.spelling is not None:
             wide.spelling.copy_(torch.from_numpy(token_characters(tokenizer, *wide.spelling.shape)))
+        read, labels = _read_and_labels(wide, train)
         found = NgramClassifier.fit(
-            *_read_and_labels(wide, train),
+            read,
+            labels,
             _read_and_labels(wide, validation),
             num_labels=len(wide.bias),
             sizes=config.wide_sizes,
@@ -204,6 +207,7 @@ class SequenceClassification(DocumentTask):
         wide.bias.copy_(torch.from_numpy(found.classifier.bias))
         model.classifier.weight.zero_()
         model.classifier.bias.zero_()
+        return found.cross_fitted_logits(read, labels).astype(np.float32)
 
     @staticmethod
     def _label(document: Document) -> str:

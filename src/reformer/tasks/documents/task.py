@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -104,6 +104,8 @@ class DocumentTask(PredictingTask):
     recipe_type = DocumentRecipe
     whole_folders = True
     suffixes = SUFFIXES
+    cross_fits: ClassVar[bool] = False
+    """Whether `fit_wide` gives the training examples logits of their own, for a resumed run by the same fit again."""
     predict_options = frozenset(
         {
             "format",
@@ -230,8 +232,11 @@ class DocumentTask(PredictingTask):
     @abstractmethod
     def fit_wide(
         self, model: Any, train: Examples, validation: Examples, recipe: Any, tokenizer: PreTrainedTokenizerFast
-    ) -> None:
+    ) -> Float[np.ndarray, "examples labels"] | None:
         """Fit the wide part of a model, by the classical method over what it reads, and let the rest add nothing yet.
+
+        Returns:
+            What the training examples have for its logits in training: those of fits without them. None: its own.
 
         Raises:
             ReformerError: the method's package is not installed.
@@ -294,13 +299,20 @@ class DocumentData(TaskData[Examples]):
         if rows:
             batch |= pad_character_rows(rows)
             length = batch["character_pieces"].shape[1]
+        wide = [example.wide_logits for example in examples if example.wide_logits is not None]
+        if wide:
+            batch["wide_logits"] = torch.from_numpy(np.stack(wide))
         return batch | {"labels": self._task.stack([example.target for example in examples], length)}
 
     def augment(self, batch: dict[str, Any], generator: torch.Generator) -> dict[str, Any]:
         return batch if self._augment is None else self._augment(batch, generator)
 
-    def fit_wide(self, model: Any) -> None:
-        self._task.fit_wide(model, self.train, self.validation, self._recipe, self._tokenizer)
+    def fit_wide(self, model: Any, *, resumed: bool) -> None:
+        if resumed and not self._task.cross_fits:
+            return
+        logits = self._task.fit_wide(model, self.train, self.validation, self._recipe, self._tokenizer)
+        if logits is not None:
+            self.train = self.train.with_wide_logits(logits)
 
     def new_metric(self) -> Metric:
         return self._task.new_metric(self._labels, self._recipe)
