@@ -45,6 +45,24 @@ def joining_separator(labels: Iterable[str]) -> str | None:
     return None
 
 
+def composed_label(labels: Iterable[str]) -> tuple[str, str] | None:
+    """The most frequent label that is made of labels which occur alone, too, and the character between them; None if
+    there is none.
+
+    >>> composed_label(["财经|体育", "财经", "体育", "财经"])
+    ('财经|体育', '|')
+    >>> composed_label(["IT/科技", "体育"]) is None
+    True
+    """
+    counts = Counter(labels)
+    for label, _ in counts.most_common():
+        for separator in SEPARATORS:
+            parts = split_labels(label, separator)
+            if len(parts) > 1 and all(part in counts for part in parts):
+                return label, separator
+    return None
+
+
 def split_labels(label: str, separator: str) -> tuple[str, ...]:
     """The different labels of a text that are written as one, sorted; none for an empty one.
 
