@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reformer.data.formats.record import Asked, Record, RecordError, kind, label_text, text_of
+from reformer.data.formats.record import Asked, Record, RecordError, kind, label_text, text_of, unread
 from reformer.data.spans import MarkedSpan
 
 SHAPE = 'write "spans": [{"start": 0, "end": 2, "label": "LOC"}, ...]'
@@ -32,10 +32,8 @@ def read_fields(record: Mapping[str, Any], asked: Asked) -> Record:
     left_out = {each: len(record[each]) for each in _LEFT_OUT if isinstance(record.get(each), list) and record[each]}
     answer = record.get("answer")
     read = {asked.text, asked.label, name, "id", "answer", *left_out}
-    others = [each for each in record if each not in read]
-    return Record(
-        text, record.get("id"), label, spans, left_out, others, _ANSWERS.get(answer) if type(answer) is str else None
-    )
+    status = _ANSWERS.get(answer) if type(answer) is str else None
+    return Record(text, record.get("id"), label, spans, left_out, unread(record, read), status)
 
 
 def _field(record: Mapping[str, Any], asked: Asked) -> str | None:
