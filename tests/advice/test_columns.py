@@ -88,3 +88,10 @@ def test_a_text_column_that_only_its_values_tell_is_named():
 @pytest.mark.parametrize("columns", [{"said": LONG, "label": TWO}, {"said": LONG, "id": LONG}])
 def test_a_first_line_with_a_usual_name_is_no_row(columns):
     assert find_columns("a.csv", _rows(**columns), None, None, has_header=True).text == "said"
+
+
+def test_rows_that_are_words_are_no_texts():
+    rows = _rows(Word=["in", "Rom", "und"], POS=["P", "N", "C"], Tag=["O", "B-geo", "O"])
+    with pytest.raises(DataError, match=r"words with the tags of entities \('Tag'\).*name it \.conll"):
+        find_columns("a.csv", rows, None, None)
+    assert find_columns("a.csv", _rows(text=LONG, word=LONG, label=TWO), None, None).label == "label"

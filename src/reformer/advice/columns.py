@@ -8,6 +8,7 @@ from typing import Any
 from reformer.data import DataError
 from reformer.data.notes import DataWarning
 from reformer.data.readers import NO_HEADER
+from reformer.data.tags import prefixed
 
 TEXT_NAMES = (
     *("text", "sentence", "content", "review", "comment", "message", "document", "body", "tweet", "utterance"),
@@ -18,6 +19,7 @@ LABEL_NAMES = (
     *("标签", "类别", "情感", "分类"),
 )
 """Columns by the names that they are given most often, the first of them before others."""
+_WORD_NAMES, _TAG_NAMES = ("word", "token"), ("tag", "ner", "ner_tag", "bio", "label")
 PAIR = ("source", "target")
 NO_COLUMN = {"id", "spans"}
 SHORT = 60
@@ -62,6 +64,7 @@ def find_columns(
     for given in (text, label):
         if given is not None and given not in names:
             raise look.error(f"there is no column {given!r}", "name one of them")
+    look.refuse_words()
     if names != [str(number) for number in range(1, len(names) + 1)]:
         look.refuse_missing_header()
     if with_label and text is None and label is None and set(PAIR) <= set(names):
@@ -128,6 +131,20 @@ class _Search:
             "name the label's, or the target text's, by --label-column, or give --task masked-language-modelling for "
             "texts without",
         )
+
+    def refuse_words(self) -> None:
+        """Raise `DataError` where a record is a word of a text, and its label the tag of an entity."""
+        names = {name.strip().lower(): name for name in self.names}
+        tags = [names[name] for name in _TAG_NAMES if name in names]
+        if any(name in names for name in _WORD_NAMES) and tags:
+            values = [value for value in _values(self.records, tags[0]) if value.strip()]
+            if any(value != "O" for value in values) and all(map(prefixed, values)):
+                raise DataError(
+                    self.place,
+                    None,
+                    f"the rows are words with the tags of entities ({tags[0]!r}), where each should be a text",
+                    "write a word, a tab and its tag a line, a blank line behind each sentence, and name it .conll",
+                )
 
     def refuse_missing_header(self) -> None:
         """Raise `DataError` where a name is a value of other records."""
