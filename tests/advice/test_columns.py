@@ -72,7 +72,7 @@ def test_columns_that_nothing_tells_are_an_error(columns, given, message):
 @pytest.mark.parametrize("columns", [{"so it began": LONG, "a": TWO, "b": TWO}, {"so it began": LONG, "a": LONG}])
 def test_the_columns_of_a_table_may_be_its_first_row(columns):
     hint = r"if the first line is a row, give --no-header \(data.header = false in a recipe\)"
-    with pytest.warns(DataWarning), pytest.raises(DataError, match=hint):
+    with pytest.raises(DataError, match=hint):
         find_columns("a.csv", _rows(**columns), None, None, has_header=True)
     with pytest.raises(DataError) as error:
         find_columns("a.jsonl", _rows(**columns), None, None)

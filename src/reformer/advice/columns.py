@@ -70,12 +70,16 @@ def find_columns(
     if with_label and text is None and label is None and set(PAIR) <= set(names):
         return Columns(*PAIR, are_pairs=True)
     left = [name for name in names if name not in NO_COLUMN and name != label]
-    text = text or _named(left, TEXT_NAMES) or look.longest(left)
+    told = text or _named(left, TEXT_NAMES)
+    text = told or look.longest(left)
     if text is None:
         raise look.error("no column has texts", "name the one to read by --text-column")
     left = [name for name in left if name != text]
     if with_label and label is None:
         label = _named(left, LABEL_NAMES) or look.recurring(left)
+    if told is None and is_doubtful:
+        said = f"{place}: the texts are read from the column {text[:40]!r}, as the first line calls it"
+        warnings.warn(f"{said}; {NO_HEADER}", DataWarning, stacklevel=2)
     return Columns(text, label, label is not None and _mean_length(_values(records, label)) > SHORT)
 
 
@@ -107,11 +111,7 @@ class _Search:
     def longest(self, names: Sequence[str]) -> str | None:
         """The column with the longest values; None where none is left."""
         lengths = {name: _mean_length(_values(self.records, name)) for name in names}
-        found = max(lengths, key=lengths.__getitem__, default=None)
-        if found is not None and self.is_doubtful:
-            told = f"{self.place}: the texts are read from the column {found[:40]!r}, as the first line calls it"
-            warnings.warn(f"{told}; {NO_HEADER}", DataWarning, stacklevel=4)
-        return found
+        return max(lengths, key=lengths.__getitem__, default=None)
 
     def recurring(self, names: Sequence[str]) -> str | None:
         """The one column whose values are short and recur; None where no other column is left."""

@@ -186,6 +186,8 @@ def test_a_separator_is_what_joins_parts_that_recur(labels, separator):
     [
         (["财经|体育", "财经", "体育", "财经"], ("财经|体育", "|")),
         (["a, b", "b", "a", "c"], ("a, b", ",")),
+        (["财经|体育", "财经"], ("财经|体育", "|")),
+        (["财经|体育", "科技"], None),
         (["IT/科技", "科技", "体育"], None),
         (["a|", "a"], None),
         ([], None),
