@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SOURCES := src tests benchmarks examples
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-variants test-arm test-faults test-fuzz test-triton test-data check bench docs sanitize wheel test-wheel clean
+.PHONY: help demo test test-slow test-variants test-guides test-arm test-faults test-fuzz test-triton test-data check bench docs sanitize wheel test-wheel clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ test-slow: $(VENV)/ready-test  ## the tests that take minutes
 
 test-variants: $(VENV)/ready-test  ## the contract under each variant of the kernels and on older processors' paths (an hour)
 	$(BIN)/python -m tests.variants
+
+test-guides: $(VENV)/ready-test  ## the commands of README and guides, word by word (minutes)
+	$(BIN)/python -m pytest -m 'slow or not slow' tests/guides
 
 test-arm: $(VENV)/ready-test  ## the kernels for ARM, cross-compiled and run in an emulator, which Debian has (minutes)
 	$(BIN)/python -m tests.ops.emulated aarch64

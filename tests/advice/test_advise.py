@@ -85,3 +85,11 @@ def test_a_type_of_entities_that_occurs_once_is_learned_from(tmp_path):
     recipe = read_recipe(tmp_path / "recipe.toml")
     learned = load_splits(recipe.data, recipe.training.seed).train
     assert "STAR" in {span.label for document in learned for span in document.spans or ()}
+
+
+def test_lists_of_one_class_each_are_learned_as_one_class(tmp_path):
+    lines = (json.dumps({"id": n, "text": f"text {n}", "label": ["ab"[n % 2]]}) for n in range(60))
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    advice = advise(str(tmp_path / "a.jsonl"), offline=True, minutes=1)
+    assert "multi_label" not in advice.recipe
+    assert advice.found.classes == {"a": 30, "b": 30}

@@ -4,6 +4,7 @@ import pytest
 
 from reformer.advice.columns import find_columns
 from reformer.data import DataError
+from reformer.data.notes import DataWarning
 
 
 def _rows(**columns: list) -> list[dict]:
@@ -66,3 +67,31 @@ def test_pairs_are_two_columns_of_texts():
 def test_columns_that_nothing_tells_are_an_error(columns, given, message):
     with pytest.raises(DataError, match=message):
         find_columns("a.csv", _rows(**columns), given.get("text"), given.get("label"))
+
+
+@pytest.mark.parametrize("columns", [{"so it began": LONG, "a": TWO, "b": TWO}, {"so it began": LONG, "a": LONG}])
+def test_the_columns_of_a_table_may_be_its_first_row(columns):
+    hint = r"if the first line is a row, give --no-header \(data.header = false in a recipe\)"
+    with pytest.raises(DataError, match=hint):
+        find_columns("a.csv", _rows(**columns), None, None, has_header=True)
+    with pytest.raises(DataError) as error:
+        find_columns("a.jsonl", _rows(**columns), None, None)
+    assert "--no-header" not in str(error.value)
+
+
+def test_a_text_column_that_only_its_values_tell_is_named():
+    told = "the texts are read from the column 'so it began', as the first line calls it; if the first line is a row"
+    with pytest.warns(DataWarning, match=told):
+        assert find_columns("a.csv", _rows(**{"so it began": LONG}), None, None, has_header=True).text == "so it began"
+
+
+@pytest.mark.parametrize("columns", [{"said": LONG, "label": TWO}, {"said": LONG, "id": LONG}])
+def test_a_first_line_with_a_usual_name_is_no_row(columns):
+    assert find_columns("a.csv", _rows(**columns), None, None, has_header=True).text == "said"
+
+
+def test_rows_that_are_words_are_no_texts():
+    rows = _rows(Word=["in", "Rom", "und"], POS=["P", "N", "C"], Tag=["O", "B-geo", "O"])
+    with pytest.raises(DataError, match=r"words with the tags of entities \('Tag'\).*name it \.conll"):
+        find_columns("a.csv", rows, None, None)
+    assert find_columns("a.csv", _rows(text=LONG, word=LONG, label=TWO), None, None).label == "label"

@@ -32,6 +32,20 @@ def test_a_sound_file_ends_with_status_0_as_json(tmp_path):
     assert report["faults"] == []
 
 
+def test_a_file_is_converted_with_the_options_that_its_messages_name(tmp_path):
+    rows = [f"文本很好的饭店{number},{'ab'[number % 2]}" for number in range(10)]
+    (tmp_path / "a.csv").write_bytes("\n".join(rows).encode("gb18030"))
+    result = reformer("data", "convert", tmp_path / "a.csv", tmp_path / "b.jsonl", status=1)
+    assert "--encoding gb18030" in result.stderr
+    arguments = ("data", "convert", tmp_path / "a.csv", tmp_path / "b.jsonl", "--encoding", "gb18030")
+    result = reformer(*arguments, status=1)
+    assert "--no-header" in result.stderr
+    assert not (tmp_path / "b.jsonl").exists()
+    reformer(*arguments, "--no-header")
+    first = json.loads((tmp_path / "b.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert (first["text"], first["label"]) == ("文本很好的饭店0", "a")
+
+
 def test_a_page_that_is_the_file_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("text,label\n好,a\n", encoding="utf-8")
     reformer("data", "check", tmp_path / "a.csv", "--html", tmp_path / "a.csv", "--overwrite", status=1)

@@ -1,5 +1,6 @@
 """Conversion between formats: a round trip loses nothing, or says what."""
 
+import json
 import tempfile
 import warnings
 from pathlib import Path
@@ -34,7 +35,7 @@ def convert_to(folder, format, *documents, source="jsonl", **options):
     (folder / "in").unlink(missing_ok=True)
     assert written(folder / "in", documents, source) == []
     errors, output = [], folder / f"out-{format}"
-    convert(str(folder / "in"), output, read_as=source, write_as=format, spans=KEEP, on_error=errors.append, **options)
+    convert(str(folder / "in"), output, format=source, write_as=format, spans=KEEP, on_error=errors.append, **options)
     return output, [error.problem for error in errors]
 
 
@@ -145,6 +146,42 @@ def test_classes_go_between_tables_and_json(tmp_path):
         assert [(each.text, each.label) for each in read_documents(output, format=format)] == [
             (each.text, each.label) for each in texts
         ]
+
+
+def test_classes_in_a_list_are_kept_or_told_of(tmp_path):
+    several = Document("北京", "in:1", labels=("体育", "财经"), spans=(LOC,))
+    for format in ("jsonl", "prodigy"):
+        output, _ = convert_to(tmp_path, format, several)
+        assert [each.classes for each in read_documents(output, format=format)] == [("体育", "财经")]
+    with pytest.warns(DataWarning, match="classes for which conll has no place, left out: 1"):
+        convert_to(tmp_path, "conll", several)
+    several = Document("北京", "1", labels=("体育", "财经"))
+    for format in ("doccano", "label-studio"):
+        output, _ = convert_to(tmp_path, format, several)
+        assert [each.classes for each in read_documents(output, format=format)] == [("体育", "财经")]
+    with pytest.raises(ReformerError, match="no document is left"):
+        convert_to(tmp_path, "csv", several)
+
+
+def test_a_file_is_read_in_its_encoding_and_without_a_header(tmp_path):
+    (tmp_path / "a.csv").write_bytes("很好,pos\n很差,neg\n不错,pos\n太差,neg\n".encode("gb18030"))
+    options = {"on_error": pytest.fail, "encoding": "gb18030", "header": False}
+    convert(str(tmp_path / "a.csv"), tmp_path / "a.jsonl", **options)
+    found = [(each.text, each.label) for each in read_documents(tmp_path / "a.jsonl")]
+    assert found[:2] == [("很好", "pos"), ("很差", "neg")]
+
+
+def test_fields_that_hold_nothing_are_not_told_of(tmp_path):
+    record = {
+        "id": 1,
+        "text": "北京",
+        "label": [[0, 2, "LOC"]],
+        "meta": {},
+        "annotation_approver": None,
+        "Comments": [],
+    }
+    (tmp_path / "a.jsonl").write_text(json.dumps(record))
+    convert(str(tmp_path / "a.jsonl"), tmp_path / "b.jsonl", spans=KEEP, on_error=pytest.fail)
 
 
 def test_the_format_is_told_by_name_or_asked_for(tmp_path):

@@ -31,6 +31,7 @@ MEMORY = 2 << 30
 
 WEIGHTS = {
     "documents": 25,
+    "conversion": 6,
     "op": 22,
     "recipe": 12,
     "config": 10,

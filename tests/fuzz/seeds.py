@@ -53,9 +53,11 @@ DOCUMENTS = {
     ".ndjson": b'{"data": {"text": "\xf0\x9f\x91\x8dab"}, "annotations": [{"result": [{"type": "labels", "value": '
     b'{"start": 2, "end": 4, "text": "ab", "labels": ["X", "Y"]}}, '
     b'{"type": "choices", "value": {"choices": ["c"]}}]}]}\n'
+    b'{"text": "ab", "options": [{"id": "x"}], "accept": ["x"], "topic": {"choices": ["y"]}, "answer": "accept"}\n'
     b'["ab cd", {"entities": [[0, 2, "X"]]}]\n{"tokens": ["UN", "hears"], "ner_tags": ["B-ORG", "O"]}\n'
     b'{"text": "ab", "spans": [{"start": 0, "end": 1, "label": "X", "text": "b"}], "answer": "accept"}\n',
     ".ann": b"T1\tPER 0 2\tab\nT2\tX 3 4;5 7\tcd e\nR1\tIn Arg1:T1 Arg2:T2\n#1\tAnnotatorNotes T1\tx\n",
+    ".fasttext": b"__label__a __label__b one two\n__label__c three\n\n__label__a four\n",
     ".alternating": b"pos good neg bad\npos \xe5\xa5\xbd\n",
 }
 TEXT_OF_BRAT = "ab cd\nef\u0301 \U0001f44d"

@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,11 +15,15 @@ from huggingface_hub.errors import StrictDataclassError
 from typer.testing import CliRunner
 
 from reformer.cli import app
-from reformer.data import load_tokenizer
+from reformer.data import Document, load_tokenizer
+from reformer.data.convert import convert
+from reformer.data.formats.writers import WRITTEN
 from reformer.data.index import _archive
 from reformer.data.index._registry import Archive, DataSet, Member
+from reformer.data.notes import DataWarning
 from reformer.data.readers import FORMATS, read_documents, read_images, read_questions, read_series
 from reformer.data.spans import SpanReading, fitted_span
+from reformer.data.tags import SCHEMES
 from reformer.data.texts import find_text, split_text, text_pieces
 from reformer.errors import ReformerError
 from reformer.inference.scoring_state import ScoreState, read_state
@@ -83,8 +88,8 @@ class Targets:
             columns = pick.choice((None, None, ["word", "tag"], ["_", "word", "tag", "tag"]))
             options["spans"] = [pick.random() < 0.5, pick.choice(("error", "longest", "first", "keep")), columns]
             options["spans"].append(pick.random() < 0.8)
-        if suffix == ".alternating" or pick.random() < 0.1:
-            options["format"] = "alternating" if suffix == ".alternating" else pick.choice(FORMATS)
+        if suffix in (".alternating", ".fasttext") or pick.random() < 0.1:
+            options["format"] = suffix[1:] if suffix in (".alternating", ".fasttext") else pick.choice(FORMATS)
         if pick.random() < 0.1:
             options |= {
                 "text_column": pick.choice(("label", "id", "", "none")),
@@ -193,6 +198,39 @@ class Targets:
             for span in document.spans or ():
                 inside = document.text[span.start : span.end]
                 assert fitted_span(document.text, span.start, span.end) == (span.start, span.end), inside
+
+    def make_conversion(self, pick: random.Random) -> Made:
+        parameters, data = self.make_documents(pick)
+        for name in ("spans", "report"):
+            parameters.pop(name, None)
+        return parameters | {"write_as": pick.choice(WRITTEN)}, data
+
+    def try_conversion(self, parameters: Parameters, data: bytes) -> None:
+        """What is converted is equal, or told of."""
+        file, write_as = self._written(parameters.pop("suffix"), data), parameters.pop("write_as")
+        if file.suffix == ".ann":
+            file.with_suffix(".txt").write_text(seeds.TEXT_OF_BRAT, encoding="utf-8")
+        unread: list[Exception] = []
+        errors: list[Exception] = []
+        parameters["spans"] = SpanReading(on_overlap="keep")
+        output = self.folder / "converted"
+        with suppress(OSError):
+            shutil.rmtree(output) if output.is_dir() else output.unlink()
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", DataWarning)
+            convert(str(file), output, write_as=write_as, on_error=errors.append, **parameters)
+        before = list(read_documents(file, on_error=unread.append, **parameters))
+        own = None if write_as == "brat" else "conll" if write_as in SCHEMES else write_as
+        after = list(read_documents(output, format=own, spans=SpanReading(on_overlap="keep")))
+        assert len(after) == len(before) - (len(errors) - len(unread)), "documents are lost without a word"
+        left = iter(before)
+        same = [next((each for each in left if _content(each) == _content(one)), None) for one in after]
+        assert None not in same, "a document is another now"
+        # A class more than once among equal texts is told by its text alone.
+        lost = sum(
+            sorted(each.classes or ()) != sorted(one.classes or ()) for each, one in zip(same, after, strict=True)
+        )
+        assert not lost or errors or any("classes for which" in str(each.message) for each in told), "classes are lost"
 
     def try_questions(self, parameters: Parameters, data: bytes) -> None:
         file = str(self._written(parameters["suffix"], data))
@@ -306,6 +344,11 @@ class Targets:
         result = CliRunner().invoke(app, [command, *map(str, places), *shorter, *arguments], input="")
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
+
+
+def _content(document: Document) -> tuple[object, ...]:
+    spans = document.spans and tuple(sorted((each.start, each.end, each.label) for each in document.spans))
+    return document.text, document.spans is None, spans
 
 
 def tried_names() -> list[str]:

@@ -77,6 +77,13 @@ def test_held_out_texts_that_are_learned_from_are_told(tmp_path, part):
     assert any(f"4 of 5 {part} texts are in the training part, too" in line for line in splits.cautions)
 
 
+def test_texts_that_chance_holds_out_and_leaves_in_training_are_told(tmp_path):
+    rows = [f"文本{number % 5},{'ab'[number % 2]}" for number in range(40)]
+    splits = load_splits(_classes(tmp_path, rows, hold_out="random"), 0)
+    count = len(splits.validation)
+    assert any(f"{count} of {count} validation texts are in the training part, too" in line for line in splits.cautions)
+
+
 def _spans(path, texts):
     lines = [
         json.dumps({"text": text, "spans": [{"start": 0, "end": 1, "label": "A"}], "doc": doc}) for text, doc in texts

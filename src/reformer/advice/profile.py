@@ -78,7 +78,8 @@ def profile(documents: Iterable[Document]) -> Profile:
         seen.add(hash(document.text))
         if document.label is not None:
             classes[document.label] += 1
-        several = several or document.labels is not None
+        # A list of one in every record is how some tools write one class.
+        several = several or (document.labels is not None and len(document.labels) != 1)
         classes.update(document.labels or ())
         for span in document.spans or ():
             entities[span.label] += 1

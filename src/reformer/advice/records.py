@@ -210,7 +210,10 @@ def _of_columns(
         return _documents(task or MASKED, data, read_documents(source, format=kind, **reading), neighbours=False)
     has_spans = label is None and any(isinstance(record.get("spans"), list) for record in first)
     with_label = task in (CLASSES, PAIRS) or (task is None and not has_spans)
-    columns = find_columns(source, first, text, label if with_label else None, with_label=with_label)
+    has_header = kind in ("csv", "tsv") and reading["header"]
+    columns = find_columns(
+        source, first, text, label if with_label else None, with_label=with_label, has_header=has_header
+    )
     if with_label and columns.label is None and task is not None:
         raise DataError(
             source,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reformer.cli.options import Encoding, Format
+from reformer.cli.options import Encoding, Format, NoHeader
 
 if TYPE_CHECKING:
     from reformer.insight.data_check import DataReport
@@ -26,9 +26,7 @@ def check(
     task: Annotated[str | None, typer.Option(help="What the records are for; without it, what they look like.")] = None,
     format: Format = None,
     encoding: Encoding = None,
-    no_header: Annotated[
-        bool, typer.Option("--no-header", help="The first line of a table names no columns; they are called 1, 2, ...")
-    ] = False,
+    no_header: NoHeader = False,
     text_column: Annotated[str | None, typer.Option(help="The column that has the text.")] = None,
     label_column: Annotated[str | None, typer.Option(help="The column that has the label.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report as a page of HTML here, too.")] = None,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from reformer.cli.check import check
-from reformer.cli.options import Columns, Repair
+from reformer.cli.options import Columns, Encoding, NoHeader, Repair
 
 OnOverlap = Literal["keep", "longest", "first", "error"]
 
@@ -63,6 +63,8 @@ def convert(
     ] = None,
     text_column: Annotated[str, typer.Option(help="The column that has the text.")] = "text",
     label_column: Annotated[str, typer.Option(help="The column that has the class.")] = "label",
+    encoding: Encoding = None,
+    no_header: NoHeader = False,
     columns: Columns = None,
     repair: Repair = False,
     on_overlap: Annotated[
@@ -95,13 +97,15 @@ def convert(
     done = convert_file(
         source,
         output,
-        read_as=read_as,
         write_as=write_as,
+        overwrite=overwrite,
+        on_error=refuse,
+        format=read_as,
         spans=SpanReading(repair, on_overlap, column_names(columns)),
         text_column=text_column,
         label_column=label_column,
-        overwrite=overwrite,
-        on_error=refuse,
+        encoding=encoding,
+        header=not no_header,
     )
     console = PlainConsole(stderr=True)
     console.print(f"{output}: {done.documents:,} documents, {done.spans:,} entities", soft_wrap=True)

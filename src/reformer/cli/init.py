@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from reformer.cli.options import Encoding, Format
+from reformer.cli.options import Encoding, Format, NoHeader
 
 
 def init(
@@ -25,9 +25,7 @@ def init(
     ] = None,
     format: Format = None,
     encoding: Encoding = None,
-    no_header: Annotated[
-        bool, typer.Option("--no-header", help="The first line of a table names no columns; they are called 1, 2, ...")
-    ] = False,
+    no_header: NoHeader = False,
     text_column: Annotated[str | None, typer.Option(help="The column that has the text.")] = None,
     label_column: Annotated[str | None, typer.Option(help="The column that has the label.")] = None,
     minutes: Annotated[float, typer.Option(min=0.1, max=100_000, help="Minutes to train.")] = 15,

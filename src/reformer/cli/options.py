@@ -42,6 +42,9 @@ Header = Annotated[
         "as in training.",
     ),
 ]
+NoHeader = Annotated[
+    bool, typer.Option("--no-header", help="The first line of a table names no columns; they are called 1, 2, ...")
+]
 TextColumn = Annotated[
     str | None,
     typer.Option(help="The column that has the text; without it, the one the model was trained with."),

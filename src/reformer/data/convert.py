@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from reformer.data.documents import Document
 from reformer.data.errors import DataError, OnError
@@ -38,7 +38,7 @@ class _Seen(NamedTuple):
 
     content: bytes
     id: bytes
-    label: bytes
+    classes: bytes
     source: str
     spans: int
 
@@ -47,32 +47,24 @@ def convert(
     source: str,
     output: Path,
     *,
-    read_as: str | None = None,
     write_as: str | None = None,
-    spans: SpanReading,
-    text_column: str = "text",
-    label_column: str = "label",
     overwrite: bool = False,
     on_error: OnError,
+    **reading: Any,
 ) -> Converted:
     """Write the documents of a file as another format; those that it cannot hold go to `on_error`.
 
     What was written is read back: a text or a span that would be another is an error, and nothing is left. Ids, classes
     and fields that the format has no place for are told of.
 
+    Args:
+        reading: how the file is read, by the options of `read_documents`.
+
     Raises:
         ReformerError: the format cannot be written, or would not give the documents back.
     """
     format, seen = _format(output, write_as), list[_Seen]()
-    documents = read_documents(
-        source,
-        format=read_as,
-        text_column=text_column,
-        label_column=label_column,
-        spans=spans,
-        tells_others=True,
-        on_error=on_error,
-    )
+    documents = read_documents(source, tells_others=True, on_error=on_error, **reading)
     documents = _remembered(documents, os.path.basename(source), seen)
 
     def refuse(error: DataError) -> None:
@@ -126,8 +118,9 @@ def _remembered(documents: Iterable[Document], file: str, seen: list[_Seen]) -> 
         marks = sorted((span.start, span.end, span.label) for span in document.spans or ())
         content = json.dumps([document.text, document.spans is None, marks])
         identity = "" if document.id.startswith(f"{file}:") else document.id
-        label = document.label or ""
-        seen.append(_Seen(_digest(content), _digest(identity), _digest(label), document.source, len(marks)))
+        # One class is the same as a list of one.
+        classes = json.dumps(sorted(document.classes or ()))
+        seen.append(_Seen(_digest(content), _digest(identity), _digest(classes), document.source, len(marks)))
         yield document
 
 
@@ -157,8 +150,8 @@ def _compare(output: Path, place: Path, format: str, seen: list[_Seen]) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)
-            reading = read_documents(place, format=own, spans=SpanReading(on_overlap="keep"))
-            for _ in _remembered(reading, place.name, back):
+            written = read_documents(place, format=own, spans=SpanReading(on_overlap="keep"))
+            for _ in _remembered(written, place.name, back):
                 pass
     except DataError as error:
         raise _not_given_back(output, format, seen[min(len(back), len(seen) - 1)], str(error.problem)) from None
@@ -172,7 +165,7 @@ def _compare(output: Path, place: Path, format: str, seen: list[_Seen]) -> None:
     lost = Counter(ids=0, classes=0)
     for before, now in zip(seen, back, strict=True):
         lost["ids"] += before.id not in (none, now.id)
-        lost["classes"] += before.label != now.label
+        lost["classes"] += before.classes != now.classes
     for what, number in lost.items():
         if number:
             warnings.warn(f"{output}: {what} for which {format} has no place, left out: {number:,}", DataWarning, 3)

@@ -41,6 +41,11 @@ class Document:
     others: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
     """Other columns or fields of the record, where they are kept."""
 
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """The classes of the text, whether it is said to have one or several; None where that is not known."""
+        return self.labels if self.label is None else (self.label,)
+
 
 def span_problem(text: str, spans: Iterable[Span]) -> str | None:
     """What is wrong with spans that should be sorted, inside `text` and without overlap; None if nothing is.

@@ -23,6 +23,7 @@ def bio_labels(entity_types: Iterable[str]) -> list[str]:
 
 SEPARATORS = "|;；,，、/"
 """Characters that files put between several labels of one text."""
+_NOT_IN_NAMES = "|;；"
 
 
 def joining_separator(labels: Iterable[str]) -> str | None:
@@ -42,6 +43,26 @@ def joining_separator(labels: Iterable[str]) -> str | None:
         parts = Counter(part for label in counts for part in {each.strip() for each in label.split(separator)})
         if any(parts[part.strip()] > 1 for label in joined for part in label.split(separator)):
             return separator
+    return None
+
+
+def composed_label(labels: Iterable[str]) -> tuple[str, str] | None:
+    """The most frequent label that is made of others, and the character between them; None if there is none.
+
+    All parts occur alone, or one of them where the character hardly stands in names.
+
+    >>> composed_label(["财经|体育", "财经", "财经"])
+    ('财经|体育', '|')
+    >>> composed_label(["IT/科技", "体育"]) is None
+    True
+    """
+    counts = Counter(labels)
+    for label, _ in counts.most_common():
+        for separator in SEPARATORS:
+            parts = split_labels(label, separator)
+            enough = 1 if separator in _NOT_IN_NAMES else len(parts)
+            if len(parts) > 1 and sum(part in counts for part in parts) >= enough:
+                return label, separator
     return None
 
 

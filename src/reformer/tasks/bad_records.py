@@ -44,8 +44,8 @@ class BadRecords:
         if self._count == 1:
             [error] = self._shown
             raise DataError(error.path, error.line, error.problem, f"{error.remedy}; {remedy}")
-        problem = f"{self._count:,} records cannot be learned from:\n{self._listed()}\n"
-        raise DataError(None, None, problem, f"correct them, {remedy.replace(' it ', ' them ')}")
+        remedy = f"correct them, {remedy.replace(' it ', ' them ')}:\n{self._listed()}"
+        raise DataError(None, None, f"{self._count:,} records cannot be learned from", remedy)
 
     def cautions(self) -> Iterator[str]:
         """A line for the console about what was left out."""

@@ -152,6 +152,8 @@ def load_splits(
     train, validation = (list(joined(documents, recipe)) for documents in (train, validation))
     if not validation:
         train, validation = hold_out(train, fraction=recipe.validation_fraction, seed=seed, place=recipe.train)
+        # Chance knows nothing of texts that are the same.
+        cautions += _leaks(train, validation, "validation")
     # Targets of pairs are no classes.
     if recipe.columns[1] != "target":
         cautions += _unmeasured(train, validation)

@@ -188,6 +188,39 @@ def test_label_studios_choices_are_the_class(read):
     assert (document.label, document.spans) == ("好", None)
 
 
+@pytest.mark.parametrize(
+    ("record", "options", "classes"),
+    [
+        ({"text": "好", "topic": {"choices": ["a", "b"]}, "annotator": 1}, {"label_column": "topic"}, ("a", "b")),
+        ({"text": "好", "sentiment": "pos", "annotator": 1}, {"label_column": "sentiment"}, ("pos",)),
+        ({"text": "好", "options": [{"id": "a"}, {"id": "b"}], "accept": ["b"], "answer": "accept"}, {}, ("b",)),
+        ({"text": "好", "accept": ["b"]}, {}, None),
+    ],
+    ids=["several choices of JSON-MIN", "one choice of JSON-MIN", "Prodigy's options", "no options"],
+)
+def test_choices_are_classes(read, record, options, classes):
+    [document] = read("a.jsonl", dump(record), **options).documents
+    assert (document.classes, document.spans) == (classes, None)
+    assert read("a.jsonl", dump(record), label_column=None).documents[0].classes is None
+
+
+def test_records_may_be_wrapped_in_one_object(read):
+    wrapped = {"version": "1", "data": [RECORDS["spans"], RECORDS["doccano's label"]]}
+    for content in (json.dumps(wrapped), json.dumps(wrapped, indent=1)):
+        found = read("a.json", content)
+        assert [(each.text, entities(each)) for each in found.documents] == [(TEXT, [("江泽民", "PER")])] * 2
+
+
+def test_objects_of_several_lines_each_are_read_with_their_lines(read):
+    records = (RECORDS["spans"], WRONG["spans outside"])
+    found = read("a.json", "".join(json.dumps(each, indent=1) + "\n" for each in records))
+    assert found.texts == [TEXT]
+    assert found.errors[0].startswith("a.json:11: span 0:99")
+    broken = read("a.json", '{\n"text": "好"\n}\nand more\n')
+    assert broken.errors
+    assert not broken.documents
+
+
 def test_a_field_of_classes_beside_spans_is_not_looked_at_without_label(read):
     [document] = read("a.jsonl", dump({"text": TEXT, "label": ["新闻"], "spans": [PER]}), label_column=None).documents
     assert entities(document) == [("江泽民", "PER")]

@@ -45,6 +45,13 @@ def test_a_space_may_be_a_word(read):
     assert document.spans == (Span(0, 3, "LOC"),)
 
 
+def test_spaces_beside_a_tab_and_full_width_ones_of_tags_are_of_no_word(read):
+    [document] = read("a.conll", "EU \t B-ORG\nrejects\tO\n王\tB-人名\u3000\n明\tI-人名\n").documents
+    assert entities(document) == [("EU", "ORG"), ("王明", "人名")]
+    [document] = read("a.conll", "王\t\tB-PER\n明\t\tI-PER\n").documents
+    assert entities(document) == [("王明", "PER")]
+
+
 def test_iob1_and_iob2_mean_the_same(read):
     iob1 = read("a.iob", "京 I-LOC\n都 I-LOC\n海 B-LOC\n李 I-PER\n")
     iob2 = read("b.iob", "京 B-LOC\n都 I-LOC\n海 B-LOC\n李 B-PER\n")

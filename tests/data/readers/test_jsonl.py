@@ -70,3 +70,18 @@ def test_a_bad_record_is_told_and_passed_over(read, record, problem):
 @pytest.mark.parametrize(("value", "label"), [("1", "1"), ("1.0", "1"), ("true", "true"), ('" pos\\t"', "pos")])
 def test_a_label_is_text_without_blanks_around_it(read, value, label):
     assert [each.label for each in read("a.jsonl", f'{{"text": "好", "label": {value}}}').documents] == [label]
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ('"id": "a\\ud800"', "character 1 of the id"),
+        ('"label": "\\ud800"', "character 0 of the label"),
+        ('"label": ["b", "\\ud800"]', "character 0 of the label"),
+        ('"spans": [[0, 1, "\\ud800"]]', "character 0 of the label of the span 0:1"),
+    ],
+)
+def test_half_a_surrogate_pair_is_no_name(read, fields, what):
+    found = read("a.jsonl", f'{{"text": "好", {fields}}}\n{{"text": "坏"}}\n')
+    assert found.texts == ["坏"]
+    assert f"a.jsonl:1: {what} is half of a surrogate pair" in found.errors[0]

@@ -106,8 +106,8 @@ def test_missing_files_and_folders_are_told(tmp_path):
 
 
 def test_an_unknown_suffix_or_format_lists_those_there_are(tmp_path):
-    with pytest.raises(DataError, match=r"a\.xlsx: the suffix does not tell the format.*\.jsonl.*alternating"):
-        list(read_documents(tmp_path / "a.xlsx"))
+    with pytest.raises(DataError, match=r"a\.xyz: the suffix does not tell the format.*\.jsonl.*alternating"):
+        list(read_documents(tmp_path / "a.xyz"))
     with pytest.raises(DataError, match="there is no format 'xlsx'; use one of csv, tsv"):
         list(read_documents(tmp_path / "a.csv", format="xlsx"))
 
@@ -143,3 +143,38 @@ def test_an_error_of_the_callers_own_is_left_alone(tmp_path):
 
     with pytest.raises(OSError, match="No space"):
         list(read_documents(tmp_path / "a.jsonl", on_error=full_disk))
+
+
+@pytest.mark.parametrize(
+    ("begin", "problem"),
+    [
+        (b"PK\x03\x04\x14\0", "a workbook of Excel, .*save it from its program as text, a table as CSV in UTF-8"),
+        (b"\xd0\xcf\x11\xe0\xa1", "a file of an older Excel or Word; save it"),
+        (b"%PDF-1.7\n", "a PDF; extract its text"),
+        (gzip.compress(b"text,label\n"), r"compressed by gzip; give it a name that ends with \.gz"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.csv", "a.txt", "a.jsonl"])
+def test_a_file_that_is_no_text_is_named_by_its_kind(tmp_path, name, begin, problem):
+    (tmp_path / name).write_bytes(begin + bytes(20))
+    with pytest.raises(DataError, match=f"{name}: this is no text but {problem}"):
+        list(read_documents(tmp_path / name))
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.XLS", "a.docx", "a.pdf"])
+def test_documents_of_office_programs_are_to_be_saved_as_text(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(DataError, match="this is of an office program; save it from its program as text"):
+        list(read_documents(tmp_path / name))
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "conll"])
+def test_a_null_character_is_a_character(read, kind):
+    content = {"csv": "text,label\n好\0很,a\n", "jsonl": '{"text": "好\\u0000很"}\n', "conll": "好\tO\n\0\tO\n很\tO\n"}
+    assert read(f"a.{kind}", content[kind]).texts == ["好\0很"]
+
+
+def test_marks_of_direction_are_characters_of_a_span(read):
+    text = "\u200fשלום עולם\u200f"
+    [document] = read("a.jsonl", f'{{"text": "{text}", "spans": [[0, 5, "X"], [6, 11, "Y"]]}}\n').documents
+    assert [text[span.start : span.end] for span in document.spans] == ["\u200fשלום", "עולם\u200f"]

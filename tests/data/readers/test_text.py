@@ -36,9 +36,9 @@ def test_plain_text_is_read(read, content):
 
 def test_fasttext_has_a_class_a_line(read):
     found = read("a.txt", "__label__pos 早餐 好\n\n房间\n__label__a __label__b 两个\n", format="fasttext")
-    assert [(each.text, each.label, each.id) for each in found.documents] == [("早餐 好", "pos", "a.txt:1")]
-    assert [error.split(": ", 1)[1] for error in found.errors] == [
-        "the line has no __label__; begin it with one class, such as __label__pos",
-        "the line has 2 labels (a, b); begin it with one class, such as __label__pos",
+    assert [(each.text, each.classes, each.id) for each in found.documents] == [
+        ("早餐 好", ("pos",), "a.txt:1"),
+        ("两个", ("a", "b"), "a.txt:4"),
     ]
+    assert found.errors == ["a.txt:3: the line has no __label__; begin it with its class, such as __label__pos"]
     assert read("a.txt", "房间\n__label__a 早餐\n", format="fasttext", label_column=None).texts == ["房间", "早餐"]

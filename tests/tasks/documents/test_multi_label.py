@@ -10,11 +10,12 @@ from rich.console import Console
 from sklearn.metrics import f1_score
 
 from reformer.data import DataError, Document, read_documents
-from reformer.data.labels import joining_separator
+from reformer.data.labels import composed_label, joining_separator
 from reformer.data.spans import SpanReading
 from reformer.metrics.classification import MultiLabelMetric
 from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
+from reformer.tasks.documents.sequence_classification import SequenceClassification
 from reformer.tasks.documents.task import as_json, evaluate, predict
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.terminal import PlainConsole
@@ -178,6 +179,31 @@ def test_a_class_that_joins_several_is_warned_of(tmp_path, capsys):
 )
 def test_a_separator_is_what_joins_parts_that_recur(labels, separator):
     assert joining_separator(labels) == separator
+
+
+@pytest.mark.parametrize(
+    ("labels", "composed"),
+    [
+        (["财经|体育", "财经", "体育", "财经"], ("财经|体育", "|")),
+        (["a, b", "b", "a", "c"], ("a, b", ",")),
+        (["财经|体育", "财经"], ("财经|体育", "|")),
+        (["财经|体育", "科技"], None),
+        (["IT/科技", "科技", "体育"], None),
+        (["a|", "a"], None),
+        ([], None),
+    ],
+)
+def test_a_label_is_composed_where_each_part_is_a_label(labels, composed):
+    assert composed_label(labels) == composed
+
+
+def test_few_labels_that_join_others_are_warned_of(tmp_path):
+    recipe = checked_recipe(reviews_recipe(tmp_path))
+    labels = ["财经|体育", *["财经", "体育"] * 5]
+    documents = [Document("x", str(number), label=label) for number, label in enumerate(labels)]
+    [told] = SequenceClassification().warnings(documents, recipe)
+    assert told.startswith("the label '财经|体育' is others with '|' between them, as if a text had several")
+    assert list(SequenceClassification().warnings(documents[1:], recipe)) == []
 
 
 def test_a_label_that_training_has_not_seen_is_named():

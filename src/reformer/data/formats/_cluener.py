@@ -3,7 +3,7 @@
 from typing import Any
 
 from reformer.data.documents import Document
-from reformer.data.formats.record import Asked, JsonFormat, Record, RecordError, text_of
+from reformer.data.formats.record import Asked, JsonFormat, Record, RecordError, text_of, unread
 from reformer.data.formats.span_fields import label_name, offset
 from reformer.data.spans import MarkedSpan
 
@@ -28,7 +28,7 @@ def _read(record: Any, asked: Asked) -> Record:
                 number = len(spans) + 1
                 first, last = offset(start, "start", number), offset(end, "end", number)
                 spans.append(MarkedSpan(first, last, label_name(name, "label"), own, None))
-    others = [name for name in record if name not in (asked.text, "id", "label")]
+    others = unread(record, (asked.text, "id", "label"))
     return Record(text, record.get("id"), spans=spans, others=others)
 
 

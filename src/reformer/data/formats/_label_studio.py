@@ -3,7 +3,7 @@
 from typing import Any
 
 from reformer.data.documents import Document
-from reformer.data.formats.record import Asked, JsonFormat, Record, RecordError, refuse, text_of
+from reformer.data.formats.record import Asked, JsonFormat, Record, RecordError, refuse, text_of, unread
 from reformer.data.formats.span_fields import spans_of_object
 from reformer.data.spans import MarkedSpan
 
@@ -32,7 +32,8 @@ def _read(record: Any, asked: Asked) -> Record:
             f"{len(found)} annotations of one text say different things", "leave in the file the one that is right"
         )
     spans, label, left_out = found[0]
-    others = [f"data.{name}" for name, value in record["data"].items() if name != "id" and value != text]
+    read = {"id", *(name for name, value in record["data"].items() if value == text)}
+    others = [f"data.{name}" for name in unread(record["data"], read)]
     return Record(text, identity, label, spans, left_out, others)
 
 
@@ -66,7 +67,8 @@ def _annotation(annotation: dict[str, Any], asked: Asked) -> tuple[list[MarkedSp
 
 
 def _build(document: Document) -> dict[str, Any]:
-    if document.label is not None and document.spans == ():
+    classes = document.classes
+    if classes is not None and document.spans == ():
         raise refuse(document, "label-studio", "that a text with a class was looked at for entities and has none")
     results: list[dict[str, Any]] = []
     for number, span in enumerate(document.spans or ()):
@@ -74,10 +76,10 @@ def _build(document: Document) -> dict[str, Any]:
         start, end = (len(document.text[:place].encode("utf-16-le")) // 2 for place in (span.start, span.end))
         value = {"start": start, "end": end, "text": document.text[span.start : span.end], "labels": [span.label]}
         results.append({"id": f"{number}", "from_name": "label", "to_name": "text", "type": "labels", "value": value})
-    if document.label is not None:
-        value = {"choices": [document.label]}
+    if classes is not None:
+        value = {"choices": list(classes)}
         results.append({"id": "class", "from_name": "class", "to_name": "text", "type": "choices", "value": value})
-    known = document.spans is not None or document.label is not None
+    known = document.spans is not None or classes is not None
     # A task's own id is a number that Label Studio gives anew; others it keeps beside the text.
     record: dict[str, Any] = {"data": {"text": document.text, "id": document.id}}
     return record | {"annotations": [{"result": results}] if known else []}

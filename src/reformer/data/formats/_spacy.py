@@ -3,7 +3,7 @@
 from typing import Any
 
 from reformer.data.documents import Document
-from reformer.data.formats.record import Asked, JsonFormat, Record, RecordError
+from reformer.data.formats.record import Asked, JsonFormat, Record, RecordError, unread
 from reformer.data.formats.span_fields import spans_of_list
 
 
@@ -19,7 +19,7 @@ def _read(record: Any, asked: Asked) -> Record:
     if not isinstance(entities, list) or not all(isinstance(each, list) for each in entities):
         raise RecordError("the entities are no lists", 'write ["text", {"entities": [[0, 2, "LOC"], ...]}]')
     spans = [span for number, each in enumerate(entities, 1) for span in spans_of_list(each, number)]
-    return Record(text, spans=spans, others=[name for name in marks if name != "entities" and marks[name]])
+    return Record(text, spans=spans, others=unread(marks, ("entities",)))
 
 
 def _build(document: Document) -> list[Any]:

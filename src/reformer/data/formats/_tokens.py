@@ -3,7 +3,7 @@
 from typing import Any
 
 from reformer.data.documents import Document
-from reformer.data.formats.record import Asked, JsonFormat, Record, RecordError, refuse_overlap
+from reformer.data.formats.record import Asked, JsonFormat, Record, RecordError, refuse_overlap, unread
 from reformer.data.formats.words import words_and_places, written_out
 from reformer.data.spans import MarkedSpan
 from reformer.data.tags import spans_of_tags, tag_reading, tags_of_spans
@@ -41,7 +41,7 @@ def _read(record: Any, asked: Asked) -> Record:
     spans = spans_of_tags([tag for tag in found if tag is not None], places)
     marked = [MarkedSpan(each.start, each.end, each.label) for each in spans]
     used = {"id", name, *_TOKENS}
-    return Record(text, record.get("id"), spans=marked, others=[each for each in record if each not in used])
+    return Record(text, record.get("id"), spans=marked, others=unread(record, used))
 
 
 def _build(document: Document) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """A record of a file of labelled text, before its spans are checked against the text."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ class Record:
     spans: Sequence[MarkedSpan] | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
     others: Sequence[str] = ()
-    """Fields that are not read."""
+    """Fields that hold something and are not read."""
     status: str | None = None
     """Why the annotator's work on this record does not count, if it does not."""
 
@@ -94,6 +94,15 @@ def text_of(record: Mapping[str, Any], name: str) -> str:
     if not isinstance(record[name], str):
         raise RecordError(f"the field {name!r} is a JSON {kind(record[name])}", "make it a string")
     return record[name]
+
+
+def unread(fields: Mapping[str, Any], read: Collection[str]) -> list[str]:
+    """The names of the fields that hold something and are not read.
+
+    >>> unread({"text": "a", "meta": {}, "approver": None, "score": 0}, {"text"})
+    ['score']
+    """
+    return [name for name, value in fields.items() if name not in read and value not in (None, "", [], {})]
 
 
 def refuse(document: Document, format: str, problem: str) -> DataError:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reformer.data.formats.record import Asked, Record, RecordError, kind, label_text, text_of
+from reformer.data.formats.record import Asked, Record, RecordError, kind, label_text, text_of, unread
 from reformer.data.spans import MarkedSpan
 
 SHAPE = 'write "spans": [{"start": 0, "end": 2, "label": "LOC"}, ...]'
@@ -16,6 +16,7 @@ _TEXTS = ("text", "entity", "word", "mention", "surface", "span", "name", "value
 # Names under which some data sets count the last character and others the one behind it.
 _EITHER = {"end_idx", "end_pos"}
 _LEFT_OUT = ("relations", "Comments", "comments")
+_CHOICE = ("options", "accept")
 _ANSWERS = {"reject": "rejected", "ignore": "ignored"}
 
 
@@ -24,18 +25,31 @@ def read_fields(record: Mapping[str, Any], asked: Asked) -> Record:
     Prodigy, CMeEE, Label Studio's JSON-MIN."""
     text = text_of(record, asked.text)
     if not asked.spans:
-        label = None if asked.label is None else record.get(asked.label)
+        label = _classes(record, asked)
         return Record(text, record.get("id"), None if _are_spans(label) else label)
     name = _field(record, asked)
-    label = None if asked.label is None or asked.label == name else record.get(asked.label)
+    label = None if asked.label == name else _classes(record, asked)
     spans = None if name is None else _spans(name, record[name])
     left_out = {each: len(record[each]) for each in _LEFT_OUT if isinstance(record.get(each), list) and record[each]}
     answer = record.get("answer")
-    read = {asked.text, asked.label, name, "id", "answer", *left_out}
-    others = [each for each in record if each not in read]
-    return Record(
-        text, record.get("id"), label, spans, left_out, others, _ANSWERS.get(answer) if type(answer) is str else None
-    )
+    read = {asked.text, asked.label, name, "id", "answer", *left_out, *(_CHOICE if _is_choice(record) else ())}
+    status = _ANSWERS.get(answer) if type(answer) is str else None
+    return Record(text, record.get("id"), label, spans, left_out, unread(record, read), status)
+
+
+def _classes(record: Mapping[str, Any], asked: Asked) -> Any:
+    """What a record says of the class: in its field, as Label Studio's JSON-MIN writes several choices, or as
+    Prodigy writes the options that the annotator has accepted."""
+    if asked.label is None:
+        return None
+    if asked.label not in record and _is_choice(record):
+        return record["accept"]
+    label = record.get(asked.label)
+    return label["choices"] if isinstance(label, dict) and isinstance(label.get("choices"), list) else label
+
+
+def _is_choice(record: Mapping[str, Any]) -> bool:
+    return all(isinstance(record.get(name), list) for name in _CHOICE)
 
 
 def _field(record: Mapping[str, Any], asked: Asked) -> str | None:

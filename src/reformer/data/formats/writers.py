@@ -76,6 +76,8 @@ def _table(documents: Iterable[Document], delimiter: str, format: str, on_error:
     def write(document: Document) -> str:
         if document.spans is not None:
             raise refuse(document, format, "entities")
+        if document.labels is not None:
+            raise refuse(document, format, "a text with a list of classes")
         if document.label is None:
             raise refuse(document, format, "a text without a class")
         return row(document.id, document.text, document.label)

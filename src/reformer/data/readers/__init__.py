@@ -9,11 +9,13 @@ from reformer.data.readers._record import check_utf8
 from reformer.data.readers._series import read_panel, read_series
 from reformer.data.readers._series_options import SeriesOptions
 from reformer.data.readers._source import Source
+from reformer.data.readers._table_form import NO_HEADER
 from reformer.data.readers._text import format_of_records
 
 __all__ = [
     "FOLDER",
     "FORMATS",
+    "NO_HEADER",
     "SUFFIXES",
     "SeriesOptions",
     "Source",

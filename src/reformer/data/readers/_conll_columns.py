@@ -44,7 +44,8 @@ class Columns:
         """The columns of a line that is not blank; the word may be a blank."""
         line = line.rstrip("\r\n")
         if "\t" in line:
-            return line.rstrip(" \t").split("\t")
+            # Spaces beside a tab separate, too, but a word may be a space.
+            return [cell.strip(" ") or cell for cell in line.rstrip(" \t").split("\t")]
         # Only ASCII spaces separate, since U+3000 may be a word.
         found = re.split(" +", line.strip(" "), maxsplit=self.count - 1 if self.open_end else 0)
         return [" ", *found] if line.startswith(" ") else found
@@ -78,7 +79,7 @@ class Columns:
             raise LineError(f"{shown!r} has {len(cells)} columns, and others have {self.count}", _CHOOSE)
         found = []
         for place, read in self.tags:
-            tag = cells[place].strip(" ")
+            tag = cells[place].strip()
             if tag == "0" and not repair:
                 raise LineError(
                     "the tag is '0', the digit, where O is written as a letter", "write O, or give --repair"
@@ -148,7 +149,7 @@ def _header(cells: Sequence[str]) -> tuple[int, int] | None:
 
 def _reading(rows: Iterable[Sequence[str]], place: int) -> ReadTag | None:
     """How a column's tags are written; None where less than half of it are tags. A few wrong ones are told by line."""
-    cells = [row[place].strip(" ") for row in rows if len(row) > place]
+    cells = [row[place].strip() for row in rows if len(row) > place]
     tags = [cell for cell in cells if cell != "0"]
     if not tags:
         return None
@@ -160,7 +161,7 @@ def _reading(rows: Iterable[Sequence[str]], place: int) -> ReadTag | None:
 
 
 def _are_chunks(rows: Iterable[Sequence[str]], place: int, read: ReadTag) -> bool:
-    types = {tag[1] for row in rows if (tag := read(row[place].strip(" "))) is not None and tag != NO_TAG}
+    types = {tag[1] for row in rows if (tag := read(row[place].strip())) is not None and tag != NO_TAG}
     return bool(types) and types <= _CHUNKS
 
 

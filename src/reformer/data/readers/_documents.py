@@ -45,6 +45,7 @@ _SUFFIXES = {
     ".ann": "brat",
     ".txt": "text",
 }
+_OF_OFFICE = (".xlsx", ".xls", ".ods", ".docx", ".doc", ".odt", ".rtf", ".pdf")
 SUFFIXES = (*_SUFFIXES, ".parquet")
 """Suffixes that tell a format, each also with `.gz` behind it."""
 
@@ -190,6 +191,10 @@ def file_format(name: str, format: str | None = None) -> str:
     for suffix, kind in _SUFFIXES.items():
         if stem.endswith(suffix):
             return kind
+    if stem.endswith(_OF_OFFICE):
+        raise DataError(
+            name, None, "this is of an office program", "save it from its program as text, a table as CSV in UTF-8"
+        )
     if name == STANDARD_INPUT:
         raise DataError(
             name, None, "standard input has no suffix that tells the format", f"name it: --format {'|'.join(FORMATS)}"

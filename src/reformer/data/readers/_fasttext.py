@@ -1,4 +1,4 @@
-"""fastText: the class and the text of a document a line, as `__label__CLASS TEXT`."""
+"""fastText: the classes and the text of a document a line, as `__label__CLASS TEXT`."""
 
 import re
 from collections.abc import Iterator
@@ -25,11 +25,12 @@ def read_fasttext(source: Source, on_error: OnError, *, with_label: bool = True)
                 continue
             found = _LABELS.match(line)
             labels = [] if found is None else [label.removeprefix(PREFIX) for label in found[1].split()]
-            if with_label and len(labels) != 1:
-                told = f"{len(labels)} labels ({', '.join(labels)})" if labels else f"no {PREFIX}"
-                raise source.error(f"the line has {told}", f"begin it with one class, such as {PREFIX}pos")
+            if with_label and not labels:
+                raise source.error(f"the line has no {PREFIX}", f"begin it with its class, such as {PREFIX}pos")
             text = line if found is None else line[found.end() :]
-            document = checked_document(source, source.line, text, label=labels[0] if with_label else None)
+            several = tuple(sorted(set(labels))) if with_label and len(labels) > 1 else None
+            label = labels[0] if with_label and several is None else None
+            document = checked_document(source, source.line, text, label=label, labels=several)
         except StopIteration:
             return
         except UnreadableFileError:

@@ -59,7 +59,7 @@ def json_records(source: Source, reading: Reading) -> Iterator[tuple[int, int, A
         whole = json.loads(line)
     except (ValueError, RecursionError):
         whole = None
-    if line.lstrip()[:1] in ("[", "{") and (whole is None or _is_list_of_records(whole)):
+    if line.lstrip()[:1] in ("[", "{") and (whole is None or _is_list_of_records(whole) or _wrapped(whole) is not None):
         lines = list(chain([first], lines))
         found = _one_value(lines)
         if found is not None:
@@ -97,29 +97,54 @@ def _is_list_of_records(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(each, dict | list) for each in value)
 
 
+def _wrapped(value: Any) -> list[Any] | None:
+    """The records that are a field of one object, which says other things of all of them; None where none are."""
+    if not isinstance(value, dict):
+        return None
+    # The form of a browser tool for spaCy: the types beside the examples, of which those passed over are null.
+    if "classes" in value and isinstance(value.get("annotations"), list):
+        return [each for each in value["annotations"] if each is not None]
+    return value["data"] if _is_list_of_records(value.get("data")) else None
+
+
 def _one_value(lines: list[tuple[int, str]]) -> Iterator[tuple[int, Any]] | None:
-    """The records of one JSON value that all lines together are; None if they are none."""
+    """The records of one JSON value that all lines together are, or of several that have lines of their own; None if
+    they are none."""
     text = "".join(line for _, line in lines)
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        return None
+        return _values(lines, text)
     if isinstance(value, dict):
-        # The form of a browser tool for spaCy: the types beside the examples, of which those passed over are null.
-        if "classes" in value and isinstance(value.get("annotations"), list):
-            return ((lines[0][0], each) for each in value["annotations"] if each is not None)
-        return iter([(lines[0][0], value)])
-    return _numbered(lines, text) if isinstance(value, list) else None
+        wrapped = _wrapped(value)
+        return ((lines[0][0], each) for each in ([value] if wrapped is None else wrapped))
+    return _numbered(lines, text, text.index("[") + 1) if isinstance(value, list) else None
 
 
-def _numbered(lines: list[tuple[int, str]], text: str) -> Iterator[tuple[int, Any]]:
-    """The items of a list that stands in these lines, each with the line where it begins."""
-    decoder, place = json.JSONDecoder(), text.index("[") + 1
+def _values(lines: list[tuple[int, str]], text: str) -> Iterator[tuple[int, Any]] | None:
+    """Objects of several lines each, one after the other, as `jq` writes them; None if these are others."""
+    if lines[0][1].strip() not in ("{", "["):
+        return None
+    try:
+        found = list(_numbered(lines, text, 0))
+    except (ValueError, RecursionError):
+        return None
+    return iter(found) if all(isinstance(value, dict | list) for _, value in found) else None
+
+
+def _numbered(lines: list[tuple[int, str]], text: str, place: int) -> Iterator[tuple[int, Any]]:
+    """The values that stand in these lines from a place on, to the end or that of a list, each with the line where it
+    begins.
+
+    Raises:
+        ValueError: something else stands there.
+    """
+    decoder = json.JSONDecoder()
     reached, index = len(lines[0][1]), 0
     while True:
-        while text[place] in " \t\r\n,":
+        while place < len(text) and text[place] in " \t\r\n,":
             place += 1
-        if text[place] == "]":
+        if place == len(text) or text[place] == "]":
             return
         while place >= reached:
             index += 1

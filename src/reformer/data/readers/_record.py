@@ -42,10 +42,15 @@ def checked_document(
         raise source.error("empty text", "give the record a text, or delete it", line)
     place = f"{source.path}:{line}"
     check_utf8(text, place, "the text")
+    check_utf8(id or "", place, "the id")
+    for name in (label, *(labels or ())):
+        check_utf8(name or "", place, "the label")
     found = None
     if spans is not None and reading is not None and reading.spans is not None:
         try:
             found = read_spans(text, spans, reading.spans, reading.notes, line)
         except SpanError as error:
             raise source.error(error.problem, error.remedy, line) from None
+        for span in found:
+            check_utf8(span.label, place, f"the label of the span {span.start}:{span.end}")
     return Document(text, id or f"{source.name}:{line}", label, found, place, labels)

@@ -19,6 +19,17 @@ thousand times its size."""
 
 _SAMPLE = 1 << 16
 """Bytes of a file's beginning that its encoding and its line ends are told by."""
+_SAVE_AS_TEXT = "save it from its program as text, a table as CSV in UTF-8"
+_NO_TEXTS = {
+    b"\x1f\x8b": ("compressed by gzip", "give it a name that ends with .gz"),
+    b"PK\x03\x04": (
+        "a workbook of Excel, a document of Word or another archive (zip)",
+        f"unpack it, or {_SAVE_AS_TEXT}",
+    ),
+    b"\xd0\xcf\x11\xe0": ("a file of an older Excel or Word", _SAVE_AS_TEXT),
+    b"%PDF-": ("a PDF", "extract its text"),
+}
+"""Kinds of files that are no text, by their first bytes, and what to do about each."""
 _CARRIAGE_RETURN_LINE = re.compile(rb"[^\r\n]*(?:\r\n|\r|\n)")
 
 
@@ -102,6 +113,7 @@ class Source(Place):
     def _read_line(self) -> bytes:
         if self.line == 0 and self._offset == 0:
             begin = self._stream.peek(_SAMPLE)[:_SAMPLE]  # pyright: ignore[reportAttributeAccessIssue]
+            self._refuse_no_text(begin)
             if b"\r" in begin and b"\n" not in begin:
                 self._pending = b""
         if self._pending is None:
@@ -128,11 +140,18 @@ class Source(Place):
             raise self._unreadable(error) from error
         if size < 0 and self.is_too_long(data):
             raise self.too_long("a file that is read whole", None)
+        if self._offset == 0:
+            self._refuse_no_text(data)
         if self._offset == 0 and data.startswith(_BYTE_ORDER_MARK):
             self._mark = len(_BYTE_ORDER_MARK)
         first = self._offset == 0
         self._offset += len(data)
         return data[self._mark :] if first else data
+
+    def _refuse_no_text(self, begin: bytes) -> None:
+        for mark, (what, remedy) in _NO_TEXTS.items():
+            if begin.startswith(mark):
+                raise UnreadableFileError(self.path, None, f"this is no text but {what}", remedy)
 
     def decode(self, data: bytes, offset: int) -> str:
         """`data`, which begins `offset` bytes into what was read, as text."""

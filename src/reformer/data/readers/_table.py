@@ -11,7 +11,7 @@ from reformer.data.errors import DataError, OnError
 from reformer.data.labels import split_labels
 from reformer.data.readers._record import checked_document
 from reformer.data.readers._source import Source, UnreadableFileError
-from reformer.data.readers._table_form import TableForm, long_cells, separator_hint, skip_lines, table_form
+from reformer.data.readers._table_form import NO_HEADER, TableForm, long_cells, separator_hint, skip_lines, table_form
 
 MOST_LABEL = 60
 """Characters of a label, at most on average, in a table without a header, where values tell which column has it."""
@@ -236,6 +236,6 @@ def column_index(
     if column not in names and len(alike) == 1:
         remedy = f"name the column as the first line does: {_options(which, alike[0])}"
     elif column not in names and header and form is not None:
-        remedy += "; if the first line is a row, give --no-header (data.header = false in a recipe)"
+        remedy += f"; {NO_HEADER}"
         remedy += separator_hint(form.separator.join(names), form.separator)
     raise source.error(f"{problem} {column!r}; the columns are {', '.join(map(repr, names))}", remedy, line=line)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from reformer.data.errors import DataError
 from reformer.data.readers._source import Source, UnreadableFileError
 
+NO_HEADER = "if the first line is a row, give --no-header (data.header = false in a recipe)"
+"""What to do where the first line names none of the columns that are looked for."""
 SEPARATORS = {"csv": ",", "tsv": "\t"}
 _OTHERS = (";", "\t", ",", "|")
 _NAMES = {",": "a comma", "\t": "a tab", ";": "a semicolon", "|": "a bar"}

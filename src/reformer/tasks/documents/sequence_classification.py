@@ -14,7 +14,7 @@ from reformer.baselines.ngram_classifier import NgramClassifier, code_points
 from reformer.data import DataError, Document, label_id
 from reformer.data.batching.encoding import Examples, Offsets
 from reformer.data.characters import token_characters
-from reformer.data.labels import joining_separator
+from reformer.data.labels import composed_label, joining_separator
 from reformer.metrics.base import Metric
 from reformer.metrics.classification import ClassMetric
 from reformer.metrics.review import Review
@@ -137,10 +137,16 @@ class SequenceClassification(DocumentTask):
         review_class(review, document, answer.scores, answer.label, self._label(document))
 
     def warnings(self, documents: Iterable[Document], recipe: ClassRecipe) -> Iterator[str]:
-        separator = joining_separator(self._label(document) for document in documents)
+        labels = [self._label(document) for document in documents]
+        separator, told = joining_separator(labels), ""
         if separator is not None:
+            told = f"most labels hold {separator!r}"
+        elif (composed := composed_label(labels)) is not None:
+            label, separator = composed
+            told = f"the label {label!r} is others with {separator!r} between them"
+        if told:
             yield (
-                f"most labels hold {separator!r}, as if a text had several; each is learned as one class of its own. "
+                f"{told}, as if a text had several; each is learned as one class of its own. "
                 f'For several labels set training.problem_type = "{SEVERAL}" and data.label_separator = "{separator}"'
             )
 
