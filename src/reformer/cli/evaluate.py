@@ -8,6 +8,7 @@ import typer
 from reformer.cli.files import check_output_file
 from reformer.cli.lean_start import start_lean
 from reformer.cli.options import (
+    Aggregation,
     Beams,
     Columns,
     Dst,
@@ -38,6 +39,7 @@ def evaluate(
     repair: Repair = False,
     on_overlap: Overlap = None,
     joined: Joined = False,
+    aggregation_strategy: Aggregation = None,
     beams: Beams = None,
     dst: Dst = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the metrics as JSON here, too.")] = None,
@@ -82,6 +84,7 @@ def evaluate(
         repair=repair or None,
         joined=joined or None,
         on_overlap=on_overlap,
+        aggregation_strategy=aggregation_strategy,
     )
     loaded.task.check_options(loaded.recipe.training.task, options)
     options = replace(options, split=split)

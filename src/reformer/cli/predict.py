@@ -11,7 +11,18 @@ from reformer.cli.answers import is_table, print_answers, write_answers
 from reformer.cli.errors import say_error, say_note
 from reformer.cli.files import check_output_file
 from reformer.cli.lean_start import start_lean
-from reformer.cli.options import Beams, Columns, Dst, Encoding, Format, Header, Inputs, RunFolder, TextColumn
+from reformer.cli.options import (
+    Aggregation,
+    Beams,
+    Columns,
+    Dst,
+    Encoding,
+    Format,
+    Header,
+    Inputs,
+    RunFolder,
+    TextColumn,
+)
 from reformer.cli.request import request_of
 from reformer.errors import ReformerError
 
@@ -39,6 +50,7 @@ def predict(
         Path | None, typer.Option(help="For a task whose answers can be drawn: draw them into this folder.")
     ] = None,
     columns: Columns = None,
+    aggregation_strategy: Aggregation = None,
     beams: Beams = None,
     min_confidence: Annotated[
         float | None,
@@ -117,6 +129,7 @@ def predict(
         keep_columns=keep_columns or None,
         dst=dst,
         future_covariates=future_covariates,
+        aggregation_strategy=aggregation_strategy,
     )
     loaded.task.check_options(loaded.recipe.training.task, options)
     files = loaded.task.find_inputs(files, format)

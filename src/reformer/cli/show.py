@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reformer.cli.lean_start import start_lean
-from reformer.cli.options import MAX_COUNT, Columns, Format, Joined, Overlap, Repair, RunFolder, Split, TextColumn
+from reformer.cli.options import (
+    MAX_COUNT,
+    Aggregation,
+    Columns,
+    Format,
+    Joined,
+    Overlap,
+    Repair,
+    RunFolder,
+    Split,
+    TextColumn,
+)
 from reformer.errors import ReformerError
 
 if TYPE_CHECKING:
@@ -39,6 +50,7 @@ def show(
     repair: Repair = False,
     joined: Joined = False,
     on_overlap: Overlap = None,
+    aggregation_strategy: Aggregation = None,
 ) -> None:
     """Show one document with the model's prediction: its entities in colours, or its class.
 
@@ -56,7 +68,13 @@ def show(
 
     loaded = load_run(run, DocumentTask)
     recipe = loaded.recipe.data
-    options = PredictOptions(columns=columns, repair=repair or None, joined=joined or None, on_overlap=on_overlap)
+    options = PredictOptions(
+        columns=columns,
+        repair=repair or None,
+        joined=joined or None,
+        on_overlap=on_overlap,
+        aggregation_strategy=aggregation_strategy,
+    )
     loaded.task.check_options(loaded.recipe.training.task, options)
     check_joined(recipe, options)
     spans = recipe.spans and span_reading(recipe.spans, options)
@@ -71,7 +89,7 @@ def show(
     chosen = list(islice(found, number - 1, number))
     if not chosen:
         raise ReformerError(f"{', '.join(data)}: there is no document number {number}; give a smaller --number")
-    [(document, answer)] = predict(loaded, chosen)
+    [(document, answer)] = predict(loaded.task.as_asked(loaded, options), chosen)
     console = PlainConsole()
     console.print(f"{printable(document.id, keep='')}: {len(document.text):,} characters", style="bold")
     if answer.spans is not None:

@@ -251,6 +251,8 @@ class PredictOptions:
     """Whether an answer has the other columns or fields of its record, too."""
     scores: bool | None = None
     """Whether to give the probability of every class; if nothing was said, yes."""
+    aggregation_strategy: Literal["simple", "first", "average", "max"] | None = None
+    """How the tags of a word's tokens become one; if nothing was said, as in training."""
 
 
 class PredictingTask(Task):

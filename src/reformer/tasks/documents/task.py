@@ -129,16 +129,21 @@ class DocumentTask(PredictingTask):
         after: Key | None = None,
     ) -> Iterator[Prediction]:
         with_text, with_scores = options.text is not False, options.scores is not False
+        run = self.as_asked(run, options)
         documents = read_unlabelled(files, run.recipe.data, options, on_error)
         for document, answer in predict(run, documents, on_error, after=after):
             kept = answer if options.min_confidence is None else answer.at_least(options.min_confidence)
             yield prediction(document, **as_json(document, kept, with_text=with_text, with_scores=with_scores))
 
     def evaluate(self, run: "Run[DocumentTask]", sources: Sequence[str], options: PredictOptions) -> dict[str, Any]:
-        return evaluate(run, self._labelled(run, sources, options))
+        return evaluate(self.as_asked(run, options), self._labelled(run, sources, options))
 
     def review(self, run: "Run[DocumentTask]", sources: Sequence[str], options: PredictOptions) -> Review:
-        return review(run, self._labelled(run, sources, options))
+        return review(self.as_asked(run, options), self._labelled(run, sources, options))
+
+    def as_asked(self, run: "Run[Any]", options: PredictOptions) -> "Run[Any]":
+        """The run with what the options say of how its outputs are read."""
+        return run
 
     def _labelled(
         self, run: "Run[DocumentTask]", sources: Sequence[str], options: PredictOptions
