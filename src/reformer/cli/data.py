@@ -57,8 +57,8 @@ def convert(
         str | None,
         typer.Option(
             "--to",
-            help="jsonl, doccano, label-studio, prodigy, spacy, tokens, cluener, cmeee, conll, bioes, bmes, biluo, io, "
-            "conllu, brat, csv or tsv; without it, the name of the output tells.",
+            help="jsonl, doccano, label-studio, label-studio-predictions, prodigy, spacy, tokens, cluener, cmeee, conll, "
+            "bioes, bmes, biluo, io, conllu, brat, csv or tsv; without it, the name of the output tells.",
         ),
     ] = None,
     text_column: Annotated[str, typer.Option(help="The column that has the text.")] = "text",

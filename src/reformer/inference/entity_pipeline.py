@@ -114,7 +114,7 @@ def _run_of(model: Any, tokenizer: Any) -> Run[Any] | None:
     """The run whose folder a model was loaded from; None for other models."""
     if not isinstance(model, ReformerForTokenClassification):
         return None
-    folder = Path(model.name_or_path)
+    folder = Path(model.name_or_path or "")
     if not model.name_or_path or not (folder / RECIPE).is_file():
         return None
     recipe = read_recipe(folder / RECIPE)
