@@ -3,27 +3,28 @@
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from reformer.cli.answer_forms import Form
 from reformer.cli.errors import say_error
+from reformer.cli.progress import progress
 from reformer.files import replaced
 from reformer.interruption import Interruption, StoppedError
+from reformer.wording import counted
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from reformer.data.origin import Key
     from reformer.tasks.predictions import Prediction
+
+    Size = Callable[[Key | None], int | None]
 
 Skip = Callable[[Any], None]
 """Who is told of an answer that the form cannot hold."""
 
 
-def print_answers(predictions: "Iterable[Prediction]", form: Form, skip: Skip) -> None:
+def print_answers(predictions: "Iterable[Prediction]", form: Form, skip: Skip, size: "Size") -> None:
     """Write the answers to standard output, a line each; in a terminal, their control characters as escapes."""
     from reformer.terminal import PlainConsole, printable
 
@@ -36,15 +37,15 @@ def print_answers(predictions: "Iterable[Prediction]", form: Form, skip: Skip) -
         sys.stdout.write(printable(text) if in_terminal else text)
         sys.stdout.flush()
 
-    with _progress(PlainConsole(stderr=True)) as count:
-        for _, written in _written(predictions, form, skip):
+    with progress(PlainConsole(stderr=True), lambda: size(None)) as count:
+        for prediction, written in _written(predictions, form, skip):
             write(written)
-            count()
+            count(prediction.size)
     write(form.end())
 
 
-def _written(predictions: "Iterable[Prediction]", form: Form, skip: Skip) -> "Iterator[tuple[Key, str]]":
-    """The key of each answer and what is written of it; those that the form cannot hold are told of."""
+def _written(predictions: "Iterable[Prediction]", form: Form, skip: Skip) -> "Iterator[tuple[Prediction, str]]":
+    """Each answer and what is written of it; those that the form cannot hold are told of."""
     from reformer.data import DataError
 
     for prediction in predictions:
@@ -53,7 +54,7 @@ def _written(predictions: "Iterable[Prediction]", form: Form, skip: Skip) -> "It
         except DataError as error:
             skip(error)
         else:
-            yield prediction.key, written
+            yield prediction, written
 
 
 def write_answers(
@@ -62,6 +63,7 @@ def write_answers(
     request: Mapping[str, Any],
     form: Callable[[bool], Form],
     skip: Skip,
+    size: "Size",
     *,
     overwrite: bool,
     resume: bool,
@@ -73,20 +75,23 @@ def write_answers(
         request: what the answers depend on, see `begun_answers`.
         form: makes the form in which they are written, of whether there are answers already.
         skip: is told of answers that it cannot hold.
+        size: tells the size of all records that come after one with a key; None where nothing tells it.
     """
     from reformer.inference.begun_answers import PARTIAL, Answers, begun_answers
     from reformer.terminal import PlainConsole
 
     if output.exists() and not stat.S_ISREG(output.stat().st_mode):
         with replaced(output) as file:
-            _write_each(predict(None), _Stream(file), output, form(False), skip)
+            _write_each(predict(None), _Stream(file), output, form(False), skip, lambda: size(None))
         return
     answers: Answers | None = None
     try:
         with begun_answers(output, request, overwrite=overwrite, resume=resume) as answers:
             if answers.count:
-                PlainConsole(stderr=True).print(f"{answers.count:,} answers are here already", soft_wrap=True)
-            _write_each(predict(answers.after), answers, output, form(answers.count > 0), skip)
+                here = counted(answers.count, "answer", "are")
+                PlainConsole(stderr=True).print(f"{here} here already", soft_wrap=True)
+            after = answers.after
+            _write_each(predict(after), answers, output, form(answers.count > 0), skip, lambda: size(after))
     except BaseException:
         if answers is not None and answers.count:
             partial = output.resolve().with_name(f"{output.resolve().name}{PARTIAL}")
@@ -111,31 +116,20 @@ class _Stream:
         self._file.write(data)
 
 
-def _write_each(predictions: "Iterable[Prediction]", answers: Any, output: Path, form: Form, skip: Skip) -> None:
+def _write_each(
+    predictions: "Iterable[Prediction]",
+    answers: Any,
+    output: Path,
+    form: Form,
+    skip: Skip,
+    total: Callable[[], int | None],
+) -> None:
     from reformer.terminal import PlainConsole
 
-    with Interruption() as stopping, _progress(PlainConsole(stderr=True)) as count:
-        for key, written in _written(predictions, form, skip):
-            answers.write(key, written.encode("utf-8"))
-            count()
+    with Interruption() as stopping, progress(PlainConsole(stderr=True), total) as count:
+        for prediction, written in _written(predictions, form, skip):
+            answers.write(prediction.key, written.encode("utf-8"))
+            count(prediction.size)
             if stopping.request is not None:
                 raise StoppedError(f"{output}: stopped before the last answer", stopping.request)
     answers.end(form.end().encode("utf-8"))
-
-
-@contextmanager
-def _progress(console: "Console") -> Iterator[Callable[[], None]]:
-    """Counts the answers where there is a terminal to show them in."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("loading")
-        answers = 0
-
-        def count() -> None:
-            nonlocal answers
-            answers += 1
-            bar.update(task, description=f"{answers:,} answers")
-
-        yield count

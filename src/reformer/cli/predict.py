@@ -154,16 +154,17 @@ def predict(
         say_error(str(error))
 
     predictions = partial(loaded.task.predict, loaded, files, options, skip)
+    size = partial(loaded.task.size, loaded, files, options)
 
     def form(is_begun: bool) -> "Form":
         return answer_form(output, to, excel=excel, is_begun=is_begun)
 
     if output is None:
-        print_answers(predictions(None), form(False), skip)
+        print_answers(predictions(None), form(False), skip, size)
     else:
         inputs = files if future_covariates is None else [*files, str(future_covariates)]
         request = request_of(run, inputs, options, {"--excel": excel, "--to": to}, resume=resume)
-        write_answers(predictions, output, request, form, skip, overwrite=overwrite, resume=resume)
+        write_answers(predictions, output, request, form, skip, size, overwrite=overwrite, resume=resume)
     if skipped:
         raise ReformerError(f"{skipped:,} left out, for the reasons above; all others were answered")
 

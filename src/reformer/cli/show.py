@@ -21,6 +21,7 @@ from reformer.cli.options import (
     TextColumn,
 )
 from reformer.errors import ReformerError
+from reformer.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -91,7 +92,7 @@ def show(
         raise ReformerError(f"{', '.join(data)}: there is no document number {number}; give a smaller --number")
     [(document, answer)] = predict(loaded.task.as_asked(loaded, options), chosen)
     console = PlainConsole()
-    console.print(f"{printable(document.id, keep='')}: {len(document.text):,} characters", style="bold")
+    console.print(f"{printable(document.id, keep='')}: {counted(len(document.text), 'character')}", style="bold")
     if answer.spans is not None:
         known = document.spans and spans_of_types(document.spans, loaded.task.entity_types(loaded.recipe))
         _show_entities(console, replace(document, spans=known), answer.spans)
@@ -125,7 +126,7 @@ def _show_entities(console: "Console", document: "Document", spans: "tuple[Span,
     if document.spans is None:
         return
     right = set(spans) & set(document.spans)
-    console.print(f"{len(right)} of {len(document.spans)} entities found")
+    console.print(f"{len(right)} of {counted(len(document.spans), 'entity')} found")
     _list(console, "missed", document, set(document.spans) - right)
     _list(console, "found wrongly", document, set(spans) - right)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from reformer.data.documents import Span
 from reformer.data.errors import DataError
 from reformer.data.spans import fitted_spans
+from reformer.wording import counted
 
 IGNORED = -100
 """The tag of a token that stands for no character: the loss and the metrics pass over it."""
@@ -162,7 +163,9 @@ def tagged_spans(
             for tagged in tagged_spans(tags, places, text)
         ]
     if len(tags) != len(offsets):
-        raise ValueError(f"{len(tags)} tags were given for {len(offsets)} tokens; there must be one tag a token")
+        raise ValueError(
+            f"{len(tags)} tags were given for {counted(len(offsets), 'token')}; there must be one tag a token"
+        )
     found: list[TaggedSpan] = []
     current: Span | None = None
     tokens: list[int] = []

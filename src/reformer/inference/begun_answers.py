@@ -13,6 +13,7 @@ from reformer.data.origin import Key
 from reformer.errors import ReformerError
 from reformer.files import refuse_existing, remove_file, resumable, writing_on
 from reformer.processes import identity, is_dead
+from reformer.wording import counted
 
 PARTIAL, JOURNAL = ".partial", ".partial.journal"
 """What is put behind the name of an output for its answers so far, and for their journal."""
@@ -85,8 +86,8 @@ def begun_answers(output: Path, request: Mapping[str, Any], *, overwrite: bool, 
             _refuse_other_request(partial, found.request, request)
         elif not overwrite:
             raise ResumeError(
-                f"{partial}: {found.answers:,} answers of a prediction that was interrupted are here; give --resume to "
-                "go on with it, or --overwrite to begin again"
+                f"{partial}: {counted(found.answers, 'answer', 'are')} here of a prediction that was interrupted; "
+                "give --resume to go on with it, or --overwrite to begin again"
             )
     if finished and resume and found is not None:
         yield _Finished(found)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from reformer.data import DataError
+from reformer.wording import counted
 
 MOST_SHOWN = 20
 """Records whose errors are printed, at most; the others are counted."""
@@ -44,13 +45,13 @@ class BadRecords:
         if self._count == 1:
             [error] = self._shown
             raise DataError(error.path, error.line, error.problem, f"{error.remedy}; {remedy}")
-        problem = f"{self._count:,} records cannot be learned from:\n{self._listed()}\n"
+        problem = f"{counted(self._count, 'record')} cannot be learned from:\n{self._listed()}\n"
         raise DataError(None, None, problem, f"correct them, {remedy.replace(' it ', ' them ')}")
 
     def cautions(self) -> Iterator[str]:
         """A line for the console about what was left out."""
         if self._count:
-            yield f"{self._count:,} records left out (skip_bad):\n{self._listed()}"
+            yield f"{counted(self._count, 'record')} left out (skip_bad):\n{self._listed()}"
 
     def _listed(self) -> str:
         lines = [f"  {error}" for error in self._shown]

@@ -296,6 +296,11 @@ class PredictingTask(Task):
                 are bit for bit those of all files.
         """
 
+    def size(self, run: Any, files: Iterable[str], options: PredictOptions, after: Key | None = None) -> int | None:
+        """The sum of the sizes of all predictions for the files that come after one with a key; None where nothing
+        tells it before they are made."""
+        return None
+
     @abstractmethod
     def evaluate(self, run: Any, sources: Sequence[str], options: PredictOptions) -> dict[str, int | float]:
         """The metrics over labelled files, or over a data set's split.

@@ -34,6 +34,7 @@ from reformer.tasks.documents.recombination import Recombination
 from reformer.tasks.documents.review import OUTSIDE, review_spans
 from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentDataRecipe, DocumentRecipe, DocumentTask
 from reformer.tasks.documents.viterbi import best_tags
+from reformer.wording import counted
 
 MOST_WITHIN_WORDS = 0.01
 """Share of training entities that begin or end within a word, above which this is told."""
@@ -278,7 +279,7 @@ class TokenClassification(DocumentTask):
 
         notes = [model.method]
         if model.learned_from < len(splits.train):
-            notes.append(f"learned from {model.learned_from:,} of {len(splits.train):,} documents")
+            notes.append(f"learned from {model.learned_from:,} of {counted(len(splits.train), 'document')}")
         return ClassicalModel("linear-chain CRF over 1 to 3 characters within 2 of each", ", ".join(notes), answers)
 
     @torch.no_grad()
