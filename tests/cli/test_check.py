@@ -94,5 +94,5 @@ def test_files_of_one_name_and_ids_that_recur_are_told_apart(tmp_path, recipe):
     lines = reformer("predict", tmp_path / "run", *files).stdout.splitlines()
     assert [json.loads(line)["id"] for line in lines] == [str(file) for file in files]
     (tmp_path / "a.jsonl").write_text('{"id": 1, "text": "文"}\n{"id": 1, "text": "本"}\n', encoding="utf-8")
-    with pytest.warns(DataWarning, match="1 records have the id of one before them, such as '1'"):
+    with pytest.warns(DataWarning, match="1 record has the id of one before them, such as '1'"):
         reformer("predict", tmp_path / "run", tmp_path / "a.jsonl")

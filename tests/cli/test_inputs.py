@@ -48,7 +48,7 @@ def test_a_folder_and_a_pattern_stand_for_their_files(run, place):
 def test_an_id_twice_in_a_file_is_told(run, place):
     with (place / "a/x.jsonl").open("a", encoding="utf-8") as file:
         file.write('\n{"text": "张伟", "id": "own"}')
-    with pytest.warns(UserWarning, match="a/x.jsonl: 1 records have the id of one before them, such as 'own'"):
+    with pytest.warns(UserWarning, match="a/x.jsonl: 1 record has the id of one before them, such as 'own'"):
         reformer("predict", run, place)
 
 

@@ -89,5 +89,5 @@ def test_the_first_byte_decides_for_its_character():
 
 
 def test_one_tag_a_token_is_needed():
-    with pytest.raises(ValueError, match="2 tags were given for 1 tokens"):
+    with pytest.raises(ValueError, match="2 tags were given for 1 token"):
         decode_spans(["O", "O"], [(0, 1)], "a")

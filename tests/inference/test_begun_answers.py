@@ -74,7 +74,7 @@ def test_an_end_after_the_last_step_is_found_finished(tmp_path, monkeypatch):
 def test_nothing_that_was_begun_is_thrown_away_unasked(tmp_path):
     output = tmp_path / "out.jsonl"
     _begin(output)
-    with pytest.raises(ResumeError, match=r"3 answers of a prediction that was interrupted.*--resume.*--overwrite"):
+    with pytest.raises(ResumeError, match=r"3 answers are here of a prediction that.*--resume.*--overwrite"):
         _write(output)
     assert (tmp_path / "out.jsonl.partial").read_bytes() == b"".join(LINES[:3])
     assert _write(output, overwrite=True) == 0

@@ -60,10 +60,10 @@ def test_duplicates_near_duplicates_ids_and_rare_labels_are_noted(tmp_path):
     notes = _notes(report)
     assert not report.faults
     assert "1 of 54 texts stand more than once" in notes
-    assert "1 ids stand more than once, such as '2'" in notes
-    assert "1 texts are nearly the same as an earlier one" in notes
+    assert "1 id stands more than once, such as '2'" in notes
+    assert "1 text is nearly the same as an earlier one" in notes
     assert "a.csv:2 and line 4" in notes
-    assert "1 texts have characters of a decoding that failed (U+FFFD or 0): line 5" in notes
+    assert "1 text has characters of a decoding that failed (U+FFFD or 0): line 5" in notes
     assert "labels with fewer than 5 examples: b (1)" in notes
     assert "a occurs 53 times as often as b" in notes
 

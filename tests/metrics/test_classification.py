@@ -87,9 +87,9 @@ def test_no_entity_where_there_are_some_is_constant():
     assert score.standstill is None
     score.update(np.array([[0, 0]]), np.array([[1, 2]]))
     assert score.standstill is not None
-    assert score.standstill == "validation has 1 entities; every tag is O"
+    assert score.standstill == "validation has 1 entity; every tag is O"
     score.update(np.array([[1, 0]]), np.array([[0, 0]]))
-    assert score.standstill == "validation has 1 entities; none of the 1 that were predicted is right"
+    assert score.standstill == "validation has 1 entity; none of the 1 that were predicted is right"
     score.update(np.array([[1, 0]]), np.array([[1, 0]]))
     assert score.standstill is None
 

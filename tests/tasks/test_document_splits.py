@@ -97,7 +97,7 @@ def test_short_texts_are_held_out_before_they_are_joined(tmp_path):
     splits = load_splits(_recipe("token-classification", train=train, max_length=2000, validation_fraction=0.1), 0)
     [learned], [held_out] = splits.train, splits.validation
     assert (learned.text.count("\n"), held_out.text.count("\n")) == (26, 2)
-    assert any("27 training texts were joined to 1 documents" in line for line in splits.cautions)
+    assert any("27 training texts were joined to 1 document" in line for line in splits.cautions)
 
 
 def test_texts_of_one_group_are_on_one_side(tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 from reformer.advice import table
 from reformer.advice.profile import Profile
 from reformer.advice.records import CLASSES, ENTITIES, MASKED, QUESTIONS, TEXT
+from reformer.wording import counted
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def _start(task: str, found: Profile, minutes: float, offline: bool) -> tuple[st
         )
     if _positions(found) > table.MAX_POSITIONS:
         return table.FRESH, (
-            f"from nothing: the longest text has some {found.piece_counts[0]:,} pieces, too many for the positions of "
+            f"from nothing: the longest text has some {counted(found.piece_counts[0], 'piece')}, too many for the "
+            "positions of "
             f"{table.START.removeprefix('index:')}; a model from nothing reads any length"
         )
     if passes < table.MIN_PASSES[task]:
@@ -101,7 +103,7 @@ def _data(task: str, start: str, found: Profile, own_split: bool, neighbours: bo
         most = table.JOIN if start == table.FRESH else readable
         length = max(found.median_length, min(most, found.characters // table.MIN_JOINED), 1)
         records = max(1, found.characters // length)
-        told = f"neighbouring texts are read together, up to so many characters: about {records:,} documents"
+        told = f"neighbouring texts are read together, up to so many characters: about {counted(records, 'document')}"
         yield Choice("data", "max_length", length, told)
     if task == TEXT:
         length = next(length for most, length in table.SEQUENCE_LENGTH.items() if found.characters <= most)
@@ -117,7 +119,8 @@ def _data(task: str, start: str, found: Profile, own_split: bool, neighbours: bo
             "data",
             "validation_fraction",
             fraction,
-            f"about {max(1, round(records * fraction)):,} records choose the best weights; with files of your own: "
+            f"about {counted(max(1, round(records * fraction)), 'record', 'choose')} the best weights; with files of "
+            "your own: "
             'validation = "...", test = "..."',
         )
 
@@ -146,7 +149,7 @@ def _model(task: str, start: str, found: Profile, passes: float) -> Iterator[Cho
     if task == QUESTIONS:
         positions = max(table.QUESTION_POSITIONS, 1 << (2 * found.longest - 1).bit_length())
         width = table.FIELDS[task, table.FRESH]["model"]["hidden_size"] // 2
-        told = f"the longest question with its document has {found.longest:,} characters"
+        told = f"the longest question with its document has {counted(found.longest, 'character')}"
         yield Choice("model", "position_embedding_type", "axial", "the question stands at the beginning")
         yield Choice("model", "axial_pos_shape", [positions // 128, 128])
         yield Choice("model", "axial_pos_embds_dim", [width, width])
@@ -183,10 +186,13 @@ def _classifier(task: str, start: str, found: Profile) -> Iterator[Choice]:
 
 def _layers(found: Profile) -> Iterator[Choice]:
     if found.longest < table.FAR:
-        told = f"windows alone: the longest text has {found.longest:,} characters"
+        told = f"windows alone: the longest text has {counted(found.longest, 'character')}"
         yield Choice("model", "attention_layers", table.NEAR_LAYERS, told)
         return
-    told = f"windows, and a hashed layer for what is alike farther away: texts have up to {found.longest:,} characters"
+    told = (
+        "windows, and a hashed layer for what is alike farther away: texts have up to "
+        f"{counted(found.longest, 'character')}"
+    )
     for name, value in table.FAR_LAYERS.items():
         yield Choice("model", name, value, told if name == "attention_layers" else "")
 

@@ -12,6 +12,7 @@ from reformer.advice.table import MIN_DOCUMENTS
 from reformer.data import DataError
 from reformer.errors import ReformerError
 from reformer.terminal import printable
+from reformer.wording import counted
 
 TABLES = ("data", "tokenizer", "finetune", "model", "training")
 FIRST_FIELDS = ("task", "source", "train", "format", "text_column", "label_column", "kind", "start_from")
@@ -64,17 +65,17 @@ def figures(task: str, found: Profile) -> list[str]:
     """The figures of the data, a line each."""
     scripts = ", ".join(f"{share:.0%} {name}" for name, share in list(found.scripts.items())[:3] if share >= 0.005)
     noun = {QUESTIONS: "questions, with their documents", PAIRS: "pairs"}.get(task, "texts")
-    size = f"{found.documents:,} {noun}: {found.characters:,} characters"
+    size = f"{found.documents:,} {noun}: {counted(found.characters, 'character')}"
     spread = f"{found.median_length:,} at the median, {found.longest:,} at most"
     lines = [
-        f"the first {found.characters:,} characters" if task == TEXT else f"{size}; {spread}",
+        f"the first {counted(found.characters, 'character')}" if task == TEXT else f"{size}; {spread}",
         f"{found.letters:.0%} letters, of them {scripts}" if scripts else "no letters",
     ]
     if task == CLASSES:
         noun = "labels, of which a text may have several" if found.several_labels else "classes"
         lines.append(f"{len(found.classes):,} {noun}: {_counts(found.classes)}")
     elif task == ENTITIES:
-        lines.append(f"{sum(found.entities.values()):,} entities: {_counts(found.entities)}")
+        lines.append(f"{counted(sum(found.entities.values()), 'entity')}: {_counts(found.entities)}")
     elif task == QUESTIONS:
         lines.append(f"{sum(found.entities.values()):,} of the questions have an answer")
     if found.repeated and task != TEXT:
@@ -111,7 +112,7 @@ def _check(task: str, data: Mapping[str, Any], found: Profile) -> None:
         raise DataError(
             place,
             None,
-            f"{len(found.classes):,} different labels for {found.documents:,} texts, so most have one text",
+            f"{len(found.classes):,} different labels for {counted(found.documents, 'text')}, so most have one text",
             "name the label's column by --label-column, or for texts that are made of texts give --task text-to-text",
         )
     if task == CLASSES and not found.classes:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reformer.cli.options import Encoding, Format, NoHeader
+from reformer.wording import counted
 
 if TYPE_CHECKING:
     from reformer.insight.data_check import DataReport
@@ -83,7 +84,7 @@ def _print(report: "DataReport", console: "PlainConsole") -> None:
     figures.add_row("records", f"{report.records:,}")
     figures.add_row("characters", f"{report.characters:,}")
     for name, value in report.lengths.items():
-        figures.add_row(f"{name} text", f"{value:,} characters")
+        figures.add_row(f"{name} text", f"{counted(value, 'character')}")
     for name, share in report.scripts.items():
         figures.add_row(f"letters, {name}", f"{share:.1%}")
     console.print(figures)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from reformer.wording import counted
+
 
 def convert(
     name: Annotated[
@@ -43,7 +45,8 @@ def convert(
     weights = sum(parameter.numel() for parameter in found.model.parameters())
     typer.echo(
         printable(
-            f"{folder}: {type(found.model).__name__}, {weights:,} weights; converted, its answers differ by at most "
+            f"{folder}: {type(found.model).__name__}, {counted(weights, 'weight')}; converted, its answers differ "
+            "by at most "
             f"{found.difference:.1e} from the original's"
         )
     )

@@ -7,6 +7,7 @@ import typer
 
 from reformer.cli.check import check
 from reformer.cli.options import Columns, Encoding, NoHeader, Repair
+from reformer.wording import counted
 
 OnOverlap = Literal["keep", "longest", "first", "error"]
 
@@ -57,8 +58,8 @@ def convert(
         str | None,
         typer.Option(
             "--to",
-            help="jsonl, doccano, label-studio, prodigy, spacy, tokens, cluener, cmeee, conll, bioes, bmes, biluo, io, "
-            "conllu, brat, csv or tsv; without it, the name of the output tells.",
+            help="jsonl, doccano, label-studio, label-studio-predictions, prodigy, spacy, tokens, cluener, cmeee, "
+            "conll, bioes, bmes, biluo, io, conllu, brat, csv or tsv; without it, the name of the output tells.",
         ),
     ] = None,
     text_column: Annotated[str, typer.Option(help="The column that has the text.")] = "text",
@@ -108,6 +109,6 @@ def convert(
         header=not no_header,
     )
     console = PlainConsole(stderr=True)
-    console.print(f"{output}: {done.documents:,} documents, {done.spans:,} entities", soft_wrap=True)
+    console.print(f"{output}: {counted(done.documents, 'document')}, {counted(done.spans, 'entity')}", soft_wrap=True)
     if refused:
         raise ReformerError(f"{refused:,} left out, for the reasons above")

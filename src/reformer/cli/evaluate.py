@@ -8,6 +8,7 @@ import typer
 from reformer.cli.files import check_output_file
 from reformer.cli.lean_start import start_lean
 from reformer.cli.options import (
+    Aggregation,
     Beams,
     Columns,
     Dst,
@@ -22,6 +23,7 @@ from reformer.cli.options import (
     Split,
     TextColumn,
 )
+from reformer.cli.progress import progress
 from reformer.errors import ReformerError
 
 
@@ -38,6 +40,7 @@ def evaluate(
     repair: Repair = False,
     on_overlap: Overlap = None,
     joined: Joined = False,
+    aggregation_strategy: Aggregation = None,
     beams: Beams = None,
     dst: Dst = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the metrics as JSON here, too.")] = None,
@@ -54,7 +57,9 @@ def evaluate(
     """
     start_lean()
     import json
+    from contextlib import ExitStack
     from dataclasses import replace
+    from functools import partial
 
     from rich.table import Table
 
@@ -63,6 +68,7 @@ def evaluate(
     from reformer.report.page import report_page
     from reformer.runs.loading import load_run
     from reformer.tasks.base import PredictingTask, PredictOptions
+    from reformer.tasks.documents.task import DocumentTask
     from reformer.terminal import PlainConsole
 
     for file in (output, html):
@@ -82,6 +88,7 @@ def evaluate(
         repair=repair or None,
         joined=joined or None,
         on_overlap=on_overlap,
+        aggregation_strategy=aggregation_strategy,
     )
     loaded.task.check_options(loaded.recipe.training.task, options)
     options = replace(options, split=split)
@@ -89,11 +96,18 @@ def evaluate(
     for file in (output, html):
         check_output_file(file, files, run, overwrite=True)
     shown = ", ".join(data)
-    if html is None:
-        metrics = loaded.task.evaluate(loaded, files, options)
-    else:
-        review = loaded.task.review(loaded, files, options)
-        metrics = dict(review.metrics)
+    task, counting = loaded.task, {}
+    with ExitStack() as bar:
+        if isinstance(task, DocumentTask):
+            total = partial(task.labelled_size, loaded, files, options)
+            counting["on_answer"] = bar.enter_context(progress(PlainConsole(stderr=True), total))
+        if html is None:
+            metrics, review = task.evaluate(loaded, files, options, **counting), None
+        else:
+            review = task.review(loaded, files, options, **counting)
+            metrics = dict(review.metrics)
+    if html is not None:
+        assert review is not None
         page = report_page(f"{run} on {shown}", {shown: review}, loaded.calibration)
         with replaced(html, overwrite=overwrite) as file:
             file.write(page)

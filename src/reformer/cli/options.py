@@ -68,6 +68,14 @@ Overlap = Annotated[
     Literal["longest", "first", "error"] | None,
     typer.Option("--on-overlap", help="Which of overlapping spans to keep: the longest, the first, or an error."),
 ]
+Aggregation = Annotated[
+    Literal["simple", "first", "average", "max"] | None,
+    typer.Option(
+        "--aggregation-strategy",
+        help="Of entities where words are written apart: how a word gets its tag, from its first token (first), the "
+        "mean (average) or the surest (max), or that each token keeps its own (simple); without it, as in training.",
+    ),
+]
 Beams = Annotated[
     int | None,
     typer.Option(

@@ -7,15 +7,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reformer.cli.answers import is_table, print_answers, write_answers
+from reformer.cli.answer_forms import answer_form, check_form, is_table
+from reformer.cli.answers import print_answers, write_answers
 from reformer.cli.errors import say_error, say_note
 from reformer.cli.files import check_output_file
 from reformer.cli.lean_start import start_lean
-from reformer.cli.options import Beams, Columns, Dst, Encoding, Format, Header, Inputs, RunFolder, TextColumn
+from reformer.cli.options import (
+    Aggregation,
+    Beams,
+    Columns,
+    Dst,
+    Encoding,
+    Format,
+    Header,
+    Inputs,
+    RunFolder,
+    TextColumn,
+)
 from reformer.cli.request import request_of
 from reformer.errors import ReformerError
 
 if TYPE_CHECKING:
+    from reformer.cli.answer_forms import Form
     from reformer.data import DataError
 
 
@@ -30,6 +43,13 @@ def predict(
             help="Write here, as a table if the name ends with .csv, else as JSONL; without it, to standard output.",
         ),
     ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="Write for an annotation tool: entities as label-studio (as predictions, with scores), doccano, "
+            "prodigy, spacy, tokens, cluener, cmeee, conll, bioes, bmes, biluo, io or conllu; classes as the first 3."
+        ),
+    ] = None,
     format: Format = None,
     encoding: Encoding = None,
     header: Header = None,
@@ -39,6 +59,7 @@ def predict(
         Path | None, typer.Option(help="For a task whose answers can be drawn: draw them into this folder.")
     ] = None,
     columns: Columns = None,
+    aggregation_strategy: Aggregation = None,
     beams: Beams = None,
     min_confidence: Annotated[
         float | None,
@@ -85,7 +106,7 @@ def predict(
         ),
     ] = False,
 ) -> None:
-    """Predict for each record of the files: JSONL, one line a record, in the order of the input.
+    """Predict for each record of the files: JSONL, one line a record, in the order of the input, or as --to says.
 
     Nothing is cut, and `text[start:end]` of every span is its entity. However many records there are, the memory
     stays the same. A record that cannot be read is reported and left out; the exit status is 1 then. The output file
@@ -117,8 +138,10 @@ def predict(
         keep_columns=keep_columns or None,
         dst=dst,
         future_covariates=future_covariates,
+        aggregation_strategy=aggregation_strategy,
     )
     loaded.task.check_options(loaded.recipe.training.task, options)
+    check_form(loaded.task, output, to, text=text, keep_columns=keep_columns)
     files = loaded.task.find_inputs(files, format)
     check_output_file(output, [*files, future_covariates], run, overwrite=True)
     if "min_confidence" in loaded.task.predict_options and loaded.calibration.temperature is None:
@@ -131,13 +154,17 @@ def predict(
         say_error(str(error))
 
     predictions = partial(loaded.task.predict, loaded, files, options, skip)
+    size = partial(loaded.task.size, loaded, files, options)
+
+    def form(is_begun: bool) -> "Form":
+        return answer_form(output, to, excel=excel, is_begun=is_begun)
+
     if output is None:
-        print_answers(predictions(None))
+        print_answers(predictions(None), form(False), skip, size)
     else:
-        form = {"excel": excel, "overwrite": overwrite, "resume": resume}
         inputs = files if future_covariates is None else [*files, str(future_covariates)]
-        request = request_of(run, inputs, options, {"--excel": excel}, resume=resume)
-        write_answers(predictions, output, request, **form)
+        request = request_of(run, inputs, options, {"--excel": excel, "--to": to}, resume=resume)
+        write_answers(predictions, output, request, form, skip, size, overwrite=overwrite, resume=resume)
     if skipped:
         raise ReformerError(f"{skipped:,} left out, for the reasons above; all others were answered")
 

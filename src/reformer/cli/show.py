@@ -8,8 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reformer.cli.lean_start import start_lean
-from reformer.cli.options import MAX_COUNT, Columns, Format, Joined, Overlap, Repair, RunFolder, Split, TextColumn
+from reformer.cli.options import (
+    MAX_COUNT,
+    Aggregation,
+    Columns,
+    Format,
+    Joined,
+    Overlap,
+    Repair,
+    RunFolder,
+    Split,
+    TextColumn,
+)
 from reformer.errors import ReformerError
+from reformer.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,6 +51,7 @@ def show(
     repair: Repair = False,
     joined: Joined = False,
     on_overlap: Overlap = None,
+    aggregation_strategy: Aggregation = None,
 ) -> None:
     """Show one document with the model's prediction: its entities in colours, or its class.
 
@@ -56,7 +69,13 @@ def show(
 
     loaded = load_run(run, DocumentTask)
     recipe = loaded.recipe.data
-    options = PredictOptions(columns=columns, repair=repair or None, joined=joined or None, on_overlap=on_overlap)
+    options = PredictOptions(
+        columns=columns,
+        repair=repair or None,
+        joined=joined or None,
+        on_overlap=on_overlap,
+        aggregation_strategy=aggregation_strategy,
+    )
     loaded.task.check_options(loaded.recipe.training.task, options)
     check_joined(recipe, options)
     spans = recipe.spans and span_reading(recipe.spans, options)
@@ -71,9 +90,9 @@ def show(
     chosen = list(islice(found, number - 1, number))
     if not chosen:
         raise ReformerError(f"{', '.join(data)}: there is no document number {number}; give a smaller --number")
-    [(document, answer)] = predict(loaded, chosen)
+    [(document, answer)] = predict(loaded.task.as_asked(loaded, options), chosen)
     console = PlainConsole()
-    console.print(f"{printable(document.id, keep='')}: {len(document.text):,} characters", style="bold")
+    console.print(f"{printable(document.id, keep='')}: {counted(len(document.text), 'character')}", style="bold")
     if answer.spans is not None:
         known = document.spans and spans_of_types(document.spans, loaded.task.entity_types(loaded.recipe))
         _show_entities(console, replace(document, spans=known), answer.spans)
@@ -107,7 +126,7 @@ def _show_entities(console: "Console", document: "Document", spans: "tuple[Span,
     if document.spans is None:
         return
     right = set(spans) & set(document.spans)
-    console.print(f"{len(right)} of {len(document.spans)} entities found")
+    console.print(f"{len(right)} of {counted(len(document.spans), 'entity')} found")
     _list(console, "missed", document, set(document.spans) - right)
     _list(console, "found wrongly", document, set(spans) - right)
 

@@ -21,6 +21,7 @@ from reformer.data.readers._documents import FORMATS, file_format, read_document
 from reformer.data.spans import SpanReading
 from reformer.errors import ReformerError
 from reformer.files import new_folder, replace_file, replaced, unfinished_folder, write
+from reformer.wording import counted
 
 _SUFFIXES = {".bioes": "bioes", ".iobes": "bioes", ".bmes": "bmes", ".biluo": "biluo", ".bilou": "biluo"}
 
@@ -160,7 +161,9 @@ def _compare(output: Path, place: Path, format: str, seen: list[_Seen]) -> None:
             raise _not_given_back(output, format, before, "its text or a span would be another")
     if len(back) != len(seen):
         which = seen[min(len(back), len(seen) - 1)]
-        raise _not_given_back(output, format, which, f"{len(back):,} documents would be read, not {len(seen):,}")
+        raise _not_given_back(
+            output, format, which, f"{counted(len(back), 'document')} would be read, not {len(seen):,}"
+        )
     none = _digest("")
     lost = Counter(ids=0, classes=0)
     for before, now in zip(seen, back, strict=True):

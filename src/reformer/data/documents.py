@@ -7,6 +7,7 @@ from typing import Any
 
 from reformer.data.errors import DataError
 from reformer.data.origin import NOWHERE, Origin
+from reformer.wording import counted
 
 _SENTENCE_ENDS = "。！？\n"
 
@@ -57,7 +58,8 @@ def span_problem(text: str, spans: Iterable[Span]) -> str | None:
     for span in spans:
         if not 0 <= span.start < span.end <= len(text):
             return (
-                f"span {span.start}:{span.end} ({span.label}) is not inside the text of {len(text)} characters"
+                f"span {span.start}:{span.end} ({span.label}) is not inside the text of "
+                f"{counted(len(text), 'character')}"
                 if span.start < span.end
                 else f"span {span.start}:{span.end} ({span.label}) is empty"
             )

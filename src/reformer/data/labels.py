@@ -3,10 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from reformer.data.documents import Span
 from reformer.data.errors import DataError
 from reformer.data.spans import fitted_spans
+from reformer.wording import counted
 
 IGNORED = -100
 """The tag of a token that stands for no character: the loss and the metrics pass over it."""
@@ -129,9 +131,28 @@ class TaggedSpan:
     """Those of a `B-` tag and of the `I-` tags behind it; tokens between them that are passed over are not there."""
     following: int | None
     """The token whose tag ends it; None at the end of the text."""
+    typed: frozenset[int] = frozenset()
+    """Those of `tokens` that are inside of a group, so that their `B-` and `I-` tags say the same."""
 
 
-def decode_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: str) -> list[Span]:
+class TokenGroup(NamedTuple):
+    """Neighbouring tokens that have one tag, such as those of a word."""
+
+    first: int
+    last: int
+    """The last token, which belongs to the group."""
+    speaker: int
+    """The token whose tag stands for that of all."""
+
+    @property
+    def speaks_of_type_alone(self) -> bool:
+        """Whether the speaker is not the first, so that its tag says nothing of whether an entity begins."""
+        return self.speaker != self.first
+
+
+def decode_spans(
+    tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: str, groups: Sequence[TokenGroup] | None = None
+) -> list[Span]:
     """The entities that BIO `tags` (the labels' names, one a token) mean, with exact offsets in `text`.
 
     The reading is strict IOB2, that of `seqeval` with `mode="strict"`: only `B-X` starts an entity, `I-X` goes on
@@ -139,16 +160,33 @@ def decode_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: 
     Of several tokens of one character the first one's tag counts, so an entity never begins or ends inside a
     character. White space at an entity's ends does not belong to it, and all of a grapheme does.
 
+    With `groups` of tokens, such as words, there is one tag a group, and no entity begins or ends inside one.
+
     >>> decode_spans(["O", "B-LOC", "I-LOC", "I-PER"], [(0, 1), (1, 2), (2, 3), (3, 4)], "去北京了")
     [Span(start=1, end=3, label='LOC')]
     """
-    return [tagged.span for tagged in tagged_spans(tags, offsets, text)]
+    return [tagged.span for tagged in tagged_spans(tags, offsets, text, groups)]
 
 
-def tagged_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: str) -> list[TaggedSpan]:
-    """The entities of `decode_spans`, each with its tokens."""
+def tagged_spans(
+    tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: str, groups: Sequence[TokenGroup] | None = None
+) -> list[TaggedSpan]:
+    """The entities of `decode_spans`, each with its tokens; of a group of tokens that is its speaker."""
+    if groups is not None:
+        places = [(offsets[group.first][0], offsets[group.last][1]) for group in groups]
+        return [
+            TaggedSpan(
+                tagged.span,
+                tuple(groups[number].speaker for number in tagged.tokens),
+                None if tagged.following is None else groups[tagged.following].speaker,
+                frozenset(groups[number].speaker for number in tagged.tokens if groups[number].speaks_of_type_alone),
+            )
+            for tagged in tagged_spans(tags, places, text)
+        ]
     if len(tags) != len(offsets):
-        raise ValueError(f"{len(tags)} tags were given for {len(offsets)} tokens; there must be one tag a token")
+        raise ValueError(
+            f"{len(tags)} tags were given for {counted(len(offsets), 'token')}; there must be one tag a token"
+        )
     found: list[TaggedSpan] = []
     current: Span | None = None
     tokens: list[int] = []

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from reformer.data.cadence import Cadence, Dates
 from reformer.data.date_forms import DateForm
 from reformer.data.errors import DataError
+from reformer.wording import counted
 
 MOST_STEPS_TO_A_ROW = 100
 """So many steps without a row, to each with one, are no gap any more: the dates are wrong."""
@@ -106,7 +107,9 @@ def joined_series(name: str, parts: Sequence[Series]) -> Series:
     steps = max(begin + len(part.dates) for begin, part in zip(begins, parts, strict=True))
     rows = sum(len(part.dates) for part in parts)
     if steps > MOST_STEPS_TO_A_ROW * rows:
-        raise DataError(name, None, f"{rows:,} steps of its series over {steps:,} steps", "check the dates")
+        raise DataError(
+            name, None, f"{counted(rows, 'step')} of its series over {counted(steps, 'step')}", "check the dates"
+        )
     columns = [channel_name(part.member, column, part.columns) for part in parts for column in part.columns]
     values, channel = np.full((steps, len(columns)), np.nan), 0
     for begin, part in zip(begins, parts, strict=True):

@@ -11,6 +11,7 @@ from typing import IO
 
 from reformer.data.cache import cache_folder, file_key, is_kept, new_cache_file
 from reformer.data.errors import DataError
+from reformer.wording import counted
 
 # Characters are decoded, counted and tokenised in pieces of so many bytes.
 PIECE = 1 << 18
@@ -156,7 +157,8 @@ def _unpacked(path: Path) -> Path:
                         raise DataError(
                             path,
                             None,
-                            f"the compressed file holds over {most:,} bytes, more than {MOST_RATIO} times its size",
+                            f"the compressed file holds over {counted(most, 'byte')}, more than {MOST_RATIO} times "
+                            "its size",
                             "unpack it yourself if that is meant",
                         )
                     target.write(chunk)

@@ -13,6 +13,7 @@ from reformer.data.origin import Key
 from reformer.errors import ReformerError
 from reformer.files import refuse_existing, remove_file, resumable, writing_on
 from reformer.processes import identity, is_dead
+from reformer.wording import counted
 
 PARTIAL, JOURNAL = ".partial", ".partial.journal"
 """What is put behind the name of an output for its answers so far, and for their journal."""
@@ -32,6 +33,8 @@ class _Journal:
     after: Key | None = None
     length: int = 0
     own_length: int = 0
+    end: int = 0
+    """Bytes behind the last answer."""
 
 
 class Answers:
@@ -47,6 +50,12 @@ class Answers:
         self.length += len(data)
         self.count += 1
         _write_all(self._journal, _line([key, self.length, zlib.crc32(data)]))
+
+    def end(self, data: bytes) -> None:
+        """Write what stands behind the last answer."""
+        if data:
+            _write_all(self._journal, _line({"end": len(data)}))
+            _write_all(self._file, data)
 
 
 @contextmanager
@@ -77,8 +86,8 @@ def begun_answers(output: Path, request: Mapping[str, Any], *, overwrite: bool, 
             _refuse_other_request(partial, found.request, request)
         elif not overwrite:
             raise ResumeError(
-                f"{partial}: {found.answers:,} answers of a prediction that was interrupted are here; give --resume to "
-                "go on with it, or --overwrite to begin again"
+                f"{partial}: {counted(found.answers, 'answer', 'are')} here of a prediction that was interrupted; "
+                "give --resume to go on with it, or --overwrite to begin again"
             )
     if finished and resume and found is not None:
         yield _Finished(found)
@@ -111,6 +120,9 @@ class _Finished(Answers):
     def write(self, key: Key, data: bytes) -> None:
         raise ResumeError("there are more answers now than when the output was finished; give --overwrite")
 
+    def end(self, data: bytes) -> None:
+        """It is there."""
+
 
 @contextmanager
 def _journalled(
@@ -130,7 +142,7 @@ def _read_journal(place: Path, partial: Path, output: Path) -> _Journal | None:
         return None
     answers = partial if partial.exists() else output
     request, process = None, ""
-    count, after, length, own_length = 0, None, 0, 0
+    count, after, length, own_length, end = 0, None, 0, 0, 0
     with place.open("rb") as lines, answers.open("rb") if answers.exists() else open(os.devnull, "rb") as file:
         for line in lines:
             try:
@@ -139,21 +151,22 @@ def _read_journal(place: Path, partial: Path, output: Path) -> _Journal | None:
                     break
                 if isinstance(entry, dict):
                     request, process = entry.get("request", request), entry.get("process", process)
+                    end = entry.get("end", end)
                 else:
-                    key, end, checksum = entry
-                    if zlib.crc32(file.read(end - length)) != checksum:
+                    key, reached, checksum = entry
+                    if zlib.crc32(file.read(reached - length)) != checksum:
                         break
-                    count, after, length = count + 1, tuple(key), end
+                    count, after, length = count + 1, tuple(key), reached
             # Its last line may be cut, or hold what was not on the disk yet.
             except (ValueError, TypeError):
                 break
             own_length += len(line)
     if not isinstance(request, dict):
         return _Journal({}, process)
-    if answers == output and (not output.is_file() or output.stat().st_size != length):
+    if answers == output and (not output.is_file() or output.stat().st_size != length + end):
         # What it tells of is no more there.
         return _Journal(request, process)
-    return _Journal(request, process, count, after, length, own_length)
+    return _Journal(request, process, count, after, length, own_length, end)
 
 
 def _is_in_place(partial: Path, output: Path) -> bool:

@@ -15,6 +15,7 @@ from reformer.data import byte_ids_begin, encode_piece, token_bytes
 from reformer.errors import ReformerError
 from reformer.tasks.base import Run
 from reformer.tasks.language_modelling import LanguageModelling
+from reformer.wording import counted
 
 # Tokens without a whole character are passed on after this many: a character has at most four bytes, and tokens that
 # stand for part of one would be held back for ever.
@@ -113,7 +114,8 @@ def generate(
     longest = run.model.config.max_position_embeddings
     if len(ids) + options.max_new_tokens > longest:
         raise ReformerError(
-            f"a prompt of {len(ids):,} tokens and {options.max_new_tokens:,} new ones are more than the {longest:,} "
+            f"a prompt of {counted(len(ids), 'token')} and {options.max_new_tokens:,} new ones are more than the "
+            f"{longest:,} "
             "positions this model has; give a shorter prompt, or fewer new tokens"
         )
     parts: list[str] = []

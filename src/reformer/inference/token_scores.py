@@ -15,6 +15,7 @@ from reformer.metrics.language import bits_per_byte, perplexity
 from reformer.models.streaming import Stream
 from reformer.tasks.base import Run
 from reformer.tasks.language_modelling import LanguageModelling
+from reformer.wording import counted
 
 # Logits over the vocabulary are computed for this many numbers at a time: 16 MB in float32.
 LOGITS_AT_A_TIME = 1 << 22
@@ -154,7 +155,7 @@ class TextScorer:
             raise DataError(
                 self._text.name,
                 None,
-                f"it has more than {self._longest:,} tokens, the positions this model has",
+                f"it has more than {counted(self._longest, 'token')}, the positions this model has",
                 "split it, or train with rotary positions, which have no end",
             )
         loss = np.zeros(0)

@@ -18,6 +18,7 @@ from reformer.insight.near_duplicates import MOST_TEXTS, near_duplicates
 from reformer.insight.tag_sequences import broken_sequences
 from reformer.insight.tokens import TokenCheck
 from reformer.recipe import Recipe
+from reformer.wording import counted
 
 RARE = 5
 """Records of a label below which there is little to learn from, and to measure."""
@@ -186,20 +187,23 @@ def _repeated(
         yield f"{count:,} of {len(documents):,} texts stand more than once"
     repeated = [name for name, number in ids.items() if number > 1]
     if repeated:
-        yield f"{len(repeated):,} ids stand more than once, such as {repeated[0]!r}"
+        yield f"{counted(len(repeated), 'id', 'stand')} more than once, such as {repeated[0]!r}"
     pairs = list(near_duplicates([document.text for document in different]))
     if pairs:
         shown = ", ".join(
             f"{different[one].source or different[one].id} and {_line(different[other])} ({similarity:.0%})"
             for one, other, similarity in pairs[:MOST_NAMED]
         )
-        yield f"{len(pairs):,} texts are nearly the same as an earlier one: {shown}"
+        yield f"{counted(len(pairs), 'text', 'are')} nearly the same as an earlier one: {shown}"
     if len(different) > MOST_TEXTS:
-        yield f"near-duplicates were looked for in the first {MOST_TEXTS:,} of {len(different):,} different texts"
+        yield (
+            f"near-duplicates were looked for in the first {MOST_TEXTS:,} of "
+            f"{counted(len(different), 'different text')}"
+        )
     damaged = [document for document in documents if "\ufffd" in document.text or "\0" in document.text]
     if damaged:
         shown = ", ".join(map(_line, damaged[:MOST_NAMED]))
-        yield f"{len(damaged):,} texts have characters of a decoding that failed (U+FFFD or 0): {shown}"
+        yield f"{counted(len(damaged), 'text', 'have')} characters of a decoding that failed (U+FFFD or 0): {shown}"
 
 
 def _line(document: Document) -> str:

@@ -5,6 +5,7 @@ from html import escape
 
 from reformer.insight.data_check import DataReport
 from reformer.terminal import printable
+from reformer.wording import counted
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -18,14 +19,14 @@ meter { width: 12rem; }
 
 def page(report: DataReport) -> str:
     """The report as HTML; text of the data stands in it as text."""
-    lengths = [(f"{name} text", f"{value:,} characters") for name, value in report.lengths.items()]
+    lengths = [(f"{name} text", f"{counted(value, 'character')}") for name, value in report.lengths.items()]
     figures = [("task", report.task), ("records", f"{report.records:,}"), ("characters", f"{report.characters:,}")]
     scripts = [(f"letters, {name}", f"{share:.1%}") for name, share in report.scripts.items()]
     parts = [
         f"<h1>{_text(report.source)}</h1>",
         _table((), [*figures, *lengths, *scripts]),
         _labels(report),
-        f"<h2>{len(report.faults):,} faults</h2>",
+        f"<h2>{counted(len(report.faults), 'fault')}</h2>",
     ]
     if report.faults:
         rows = [

@@ -9,6 +9,7 @@ from reformer.data import DataError, Document
 from reformer.models import ReformerConfig
 from reformer.recipe import FROM_START, Recipe
 from reformer.tasks.model_setup import make_tokenizer
+from reformer.wording import counted
 
 MOST_NAMED = 20
 """Unknown characters that a line names, at most."""
@@ -60,7 +61,7 @@ class TokenCheck:
                 before = (start, end)
             is_cut = self._max_length is not None and len(document.text) > self._max_length
             if self._longest is not None and len(ids) > self._longest and not is_cut:
-                told = f"the text has {len(ids):,} tokens, and the model takes at most {self._longest:,}"
+                told = f"the text has {counted(len(ids), 'token')}, and the model takes at most {self._longest:,}"
                 remedy = "split it, or set a greater model.max_position_embeddings"
                 on_error(DataError.at(document.source or document.id, told, remedy))
         if unknown:

@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from reformer.wording import counted
+
 BINS = 15
 MIN_ANSWERS = 20
 """Answers of a validation part below which a temperature says more about chance than about the model."""
@@ -57,10 +59,10 @@ def fit_temperature(
     from scipy.optimize import minimize_scalar
 
     if len(right) < MIN_ANSWERS:
-        return None, f"the validation part has {len(right)} answers, and at least {MIN_ANSWERS} are needed"
+        return None, f"the validation part has {counted(len(right), 'answer')}, and at least {MIN_ANSWERS} are needed"
     if hits.all() or not hits.any():
         told = "right" if hits.all() else "wrong"
-        return None, f"each of the {len(right):,} answers on the validation part is {told}"
+        return None, f"each of the {counted(len(right), 'answer')} on the validation part is {told}"
     rows = np.arange(len(right))
 
     def surprisal(logarithm: float) -> float:

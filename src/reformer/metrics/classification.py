@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Int, Int64
 
 from reformer.data import IGNORED, Span
+from reformer.wording import counted
 
 CLASS = "class/"
 """The beginning of the names of values of one class: no name of a class makes a name of another metric."""
@@ -84,7 +85,7 @@ class EntityMetric:
         if right or not true:
             return None
         seen = f"none of the {predicted:,} that were predicted is right" if predicted else "every tag is O"
-        return f"validation has {true:,} entities; {seen}"
+        return f"validation has {counted(true, 'entity')}; {seen}"
 
     def _entities(self, rows: Sequence[Int[np.ndarray, " _"]]) -> Int64[np.ndarray, " entities"]:
         """One number for each entity, which two entities share only if place and type are the same."""
@@ -145,7 +146,7 @@ class ClassMetric:
         if true.sum() < 2 or predicted.sum() != 1:
             return None
         only = self.labels[int(predicted.argmax())]
-        return f"validation has {int(true.sum()):,} classes; every answer is {only!r}"
+        return f"validation has {counted(int(true.sum()), 'class')}; every answer is {only!r}"
 
 
 class MultiLabelMetric:
@@ -184,7 +185,7 @@ class MultiLabelMetric:
         right, predicted, true = self.counts[:-1].sum(axis=0).tolist()
         if right or not true:
             return None
-        return f"validation has {true:,} labels; none was found, {predicted:,} were answered"
+        return f"validation has {counted(true, 'label')}; none was found, {predicted:,} were answered"
 
 
 def _rates(counts: Int64[np.ndarray, "3"]) -> tuple[float, float, float]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from reformer.data import DataError
+from reformer.wording import counted
 
 MOST_SHOWN = 20
 """Records whose errors are printed, at most; the others are counted."""
@@ -45,12 +46,12 @@ class BadRecords:
             [error] = self._shown
             raise DataError(error.path, error.line, error.problem, f"{error.remedy}; {remedy}")
         remedy = f"correct them, {remedy.replace(' it ', ' them ')}:\n{self._listed()}"
-        raise DataError(None, None, f"{self._count:,} records cannot be learned from", remedy)
+        raise DataError(None, None, f"{counted(self._count, 'record')} cannot be learned from", remedy)
 
     def cautions(self) -> Iterator[str]:
         """A line for the console about what was left out."""
         if self._count:
-            yield f"{self._count:,} records left out (skip_bad):\n{self._listed()}"
+            yield f"{counted(self._count, 'record')} left out (skip_bad):\n{self._listed()}"
 
     def _listed(self) -> str:
         lines = [f"  {error}" for error in self._shown]

@@ -252,6 +252,8 @@ class PredictOptions:
     """Whether an answer has the other columns or fields of its record, too."""
     scores: bool | None = None
     """Whether to give the probability of every class; if nothing was said, yes."""
+    aggregation_strategy: Literal["simple", "first", "average", "max"] | None = None
+    """How the tags of a word's tokens become one; if nothing was said, as in training."""
 
 
 class PredictingTask(Task):
@@ -294,6 +296,11 @@ class PredictingTask(Task):
             after: the key of the last prediction that is known already; those up to it are not made again. The others
                 are bit for bit those of all files.
         """
+
+    def size(self, run: Any, files: Iterable[str], options: PredictOptions, after: Key | None = None) -> int | None:
+        """The sum of the sizes of all predictions for the files that come after one with a key; None where nothing
+        tells it before they are made."""
+        return None
 
     @abstractmethod
     def evaluate(self, run: Any, sources: Sequence[str], options: PredictOptions) -> dict[str, int | float]:

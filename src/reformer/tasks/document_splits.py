@@ -19,6 +19,7 @@ from reformer.recipe import BY_CHANCE, AtLeastOne, HeldOutDataRecipe
 from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import PredictOptions
 from reformer.tasks.predictions import read_files
+from reformer.wording import counted
 
 MOST_NAMED = 10
 """Labels that a line for the console names, at most."""
@@ -160,7 +161,8 @@ def load_splits(
     test = list(joined(test, recipe)) if join_test else test
     if len(train) < min(texts, MIN_JOINED):
         cautions.append(
-            f"{texts:,} training texts were joined to {len(train):,} documents of at most {recipe.joined_length:,} "
+            f"{texts:,} training texts were joined to {counted(len(train), 'document')} of at most "
+            f"{recipe.joined_length:,} "
             "characters; a smaller data.max_length makes more of them"
         )
     return Splits(train, validation, test, tuple(cautions))

@@ -28,6 +28,7 @@ from reformer.models import ReformerForCausalLM
 from reformer.recipe import AtLeastOne, DataRecipe, Recipe, TrainingRecipe
 from reformer.tasks.base import Run, Task, TaskData, describe_splits, evaluate_batches, outputs_with_summed_loss
 from reformer.tasks.model_setup import PretrainedStart, check_length, make_config, make_tokenizer
+from reformer.wording import counted
 
 
 class RunningTextDataRecipe(DataRecipe, frozen=True):
@@ -169,5 +170,5 @@ def _bytes_per_token(ids: TokenIds) -> float:
 
 
 def _size(windows: Windows) -> str:
-    sequences = f"{len(windows):,} sequences of {windows.length:,} tokens"
-    return f"{sequences}, of a text of {len(windows.ids):,} tokens, {windows.ids.text_bytes:,} bytes"
+    sequences = f"{counted(len(windows), 'sequence')} of {counted(windows.length, 'token')}"
+    return f"{sequences}, of a text of {counted(len(windows.ids), 'token')}, {counted(windows.ids.text_bytes, 'byte')}"

@@ -20,6 +20,7 @@ from reformer.recipe import Recipe, TrainingRecipe
 from reformer.tasks.base import Run, Task, TaskData, describe_splits, outputs_with_summed_loss
 from reformer.tasks.document_splits import JoinedTextDataRecipe, load_splits
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
+from reformer.wording import counted
 
 
 class MaskedTrainingRecipe(TrainingRecipe, frozen=True):
@@ -169,4 +170,4 @@ def _no_target(document: Document, offsets: Offsets) -> Int[np.ndarray, " 0"]:
 
 
 def _size(examples: Examples) -> str:
-    return f"{len(examples):,} documents, {sum(examples.lengths):,} tokens"
+    return f"{counted(len(examples), 'document')}, {counted(sum(examples.lengths), 'token')}"

@@ -14,6 +14,7 @@ from reformer.finetuning import FinetuningError, changed_config, load_pretrained
 from reformer.finetuning.vocabulary import keep_tokens
 from reformer.models import ReformerConfig
 from reformer.recipe import FROM_START, Recipe, TokenizerRecipe
+from reformer.wording import counted
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class PretrainedStart:
             _check_same_tokenizer(self.place, tokenizer, recipe)
         if len(tokenizer) > self.config.vocab_size:
             raise FinetuningError(
-                f"{self.place}: its tokenizer has {len(tokenizer)} tokens and its model embeds "
+                f"{self.place}: its tokenizer has {counted(len(tokenizer), 'token')} and its model embeds "
                 f"{self.config.vocab_size}; "
                 "give a model that was saved with its own tokenizer"
             )

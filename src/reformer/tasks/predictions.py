@@ -12,6 +12,7 @@ from reformer.data.errors import OnError
 from reformer.data.notes import DataWarning
 from reformer.data.origin import Key, Origin
 from reformer.errors import ReformerError
+from reformer.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Prediction:
 
     key: Key
     fields: dict[str, Any]
+    size: int = 1
+    """Characters of the text that it is to, or 1 for what is no text."""
 
 
 def is_after(record: Any, key: Key | None) -> bool:
@@ -45,7 +48,7 @@ def prediction(record: Any, **fields: Any) -> Prediction:
                 "too; rename one of the two"
             )
         answer[kept] = value
-    return Prediction(record.origin.key, answer)
+    return Prediction(record.origin.key, answer, len(getattr(record, "text", "")) or 1)
 
 
 MOST_IDS = 1 << 20
@@ -83,5 +86,5 @@ def read_files(
         except DataError as error:
             on_error(error)
         if repeated:
-            message = f"{file}: {repeated:,} records have the id of one before them, such as {first!r}"
+            message = f"{file}: {counted(repeated, 'record', 'have')} the id of one before them, such as {first!r}"
             warnings.warn(f"{message}; their answers can only be told by their order", DataWarning, stacklevel=2)

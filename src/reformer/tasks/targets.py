@@ -11,6 +11,7 @@ from reformer.data import IGNORED, DataError
 from reformer.data.batching.encoding import few_lengths, padded
 from reformer.data.readers import check_utf8
 from reformer.errors import ReformerError
+from reformer.wording import counted
 
 
 class Targets:
@@ -52,7 +53,8 @@ class Targets:
         if len(ids) + 1 > longest:
             raise DataError.at(
                 source,
-                f"the target has {len(ids) + 1:,} tokens, its end included, and the model writes at most {longest:,}",
+                f"the target has {counted(len(ids) + 1, 'token')}, its end included, and the model writes at most "
+                f"{longest:,}",
                 "split the pair, or train with a greater model.max_position_embeddings",
             )
         return np.array([*ids, self.end], dtype=np.int64)

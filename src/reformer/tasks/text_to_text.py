@@ -36,6 +36,7 @@ from reformer.tasks.generation import generate_texts
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 from reformer.tasks.predictions import Prediction, is_after, prediction
 from reformer.tasks.targets import Targets, require_target
+from reformer.wording import counted
 
 # Of the sources, padding included. Fewer than where nothing is generated: the cache holds the generated tokens, too.
 BATCH_TOKENS = 4096
@@ -217,7 +218,7 @@ class PairData(TaskData["Pairs"]):
 
     def describe(self) -> Iterator[str]:
         def size(pairs: Pairs) -> str:
-            return f"{len(pairs):,} pairs, {sum(pairs.lengths):,} tokens"
+            return f"{counted(len(pairs), 'pair')}, {counted(sum(pairs.lengths), 'token')}"
 
         test = size(self._test_examples) if len(self._test_examples) else None
         return describe_splits(train=size(self.train), validation=size(self.validation), test=test)

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from transformers.trainer_pt_utils import safe_globals
 
 from reformer.files import sync, write
+from reformer.wording import counted
 
 DIGESTS = "digests.json"
 """The file of a checkpoint with size and SHA-256 of all others, written when they are whole."""
@@ -165,7 +166,7 @@ def _compared(checkpoint: Path, written: bytes) -> Iterator[str]:
         if not file.is_file():
             yield f"{name} missing"
         elif file.stat().st_size != expected.size:
-            yield f"{name} has {file.stat().st_size:,} bytes of {expected.size:,}"
+            yield f"{name} has {counted(file.stat().st_size, 'byte')} of {expected.size:,}"
         elif file_digest(file) != expected.sha256:
             yield f"{name} is damaged"
 

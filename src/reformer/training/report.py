@@ -17,6 +17,7 @@ from reformer.tasks.base import Reviewed, Run, Task, TaskData
 from reformer.terminal import say
 from reformer.training.callbacks.base import ReportingCallback
 from reformer.training.trainer import CountingTrainer, DivergedError
+from reformer.wording import counted
 
 
 def introduce(console: Console, recipe: Recipe, data: TaskData, model: PreTrainedModel, folder: Path) -> None:
@@ -26,7 +27,7 @@ def introduce(console: Console, recipe: Recipe, data: TaskData, model: PreTraine
     for line in data.cautions():
         say(console, f"warning: {line}")
     chosen = f"{torch.get_num_threads()} threads, products in {recipe.training.precision}"
-    say(console, f"{count_weights(model):,} weights, {chosen}, into {folder}")
+    say(console, f"{counted(count_weights(model), 'weight')}, {chosen}, into {folder}")
 
 
 def introduce_frozen(console: Console, model: PreTrainedModel) -> None:
@@ -68,7 +69,8 @@ def run_metrics(
     best = next((entry for entry in measured if entry["step"] == state.best_global_step), None)
     if best is None:
         raise DivergedError(
-            f"{name} on the validation part was NaN at each of {len(measured)} evaluations, so no weights could be "
+            f"{name} on the validation part was NaN at each of {counted(len(measured), 'evaluation')}, so no "
+            "weights could be "
             "chosen; look at the numbers of that part, or lower training.learning_rate"
         )
     # In this order also in a resumed run, whose history has been sorted in its checkpoint.

@@ -20,6 +20,7 @@ EXAMPLES = {
     "conllu": "".join("\t".join(["1", city, *"_" * 7, "NER=B-LOC"]) + "\n\n" for city in ("北京", "上海")),
     "doccano": '{"text": "北京", "label": [[0, 2, "LOC"]]}\n{"text": "上海", "label": []}\n',
     "label-studio": '{"data": {"text": "北京"}}\n{"data": {"text": "上海"}, "annotations": []}\n',
+    "label-studio-predictions": '{"data": {"text": "北京"}}\n{"data": {"text": "上海"}, "predictions": []}\n',
     "prodigy": '{"text": "北京", "answer": "accept"}\n{"text": "上海"}\n',
     "spacy": '["北京", {"entities": [[0, 2, "LOC"]]}]\n["上海", {}]\n',
     "tokens": '{"tokens": ["北", "京"], "ner_tags": ["B-LOC", "I-LOC"]}\n{"tokens": ["上", "海"]}\n',

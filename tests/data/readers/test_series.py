@@ -41,7 +41,7 @@ def test_dates_may_stand_in_several_columns_and_columns_be_chosen(tmp_path):
         ("2024-01-01,1\n2024-01-02,x\n2024-01-03,3\n", 3, "'x' in the column 'v' is no number"),
         ("2024-01-01,1\n2024-01-02,inf\n2024-01-03,3\n", 3, "'inf' in the column 'v' is no number"),
         ("2024-01-01,1\nsoon,2\n2024-01-02,3\n2024-01-03,3\n", 3, "no date"),
-        ("2024-01-01,1\n2024-01-02\n2024-01-03,3\n2024-01-04,3\n", 3, "the row has 1 cells"),
+        ("2024-01-01,1\n2024-01-02\n2024-01-03,3\n2024-01-04,3\n", 3, "the row has 1 cell"),
         ("2024-01-01,1\n2024-01-02,1\n2024-01-02,9\n2024-01-03,3\n", 4, "the same date as an earlier row's"),
         ("2024-01-01,1\n2024-01-02,1\n2024-01-03,3\n2023-12-31,9\n", 5, "earlier than the row before"),
         ("2024-01-01,1\n2024-01-02,1\n2024-01-02T07:00,9\n2024-01-03,3\n2024-01-04,3\n", 4, "no whole number of steps"),

@@ -45,7 +45,7 @@ def test_a_wrong_column_is_told_at_the_header_s_own_line(tmp_path):
     ("row", "problem"),
     [
         ("a,b,c", "the row has 3 cells, and the first line names 2 columns"),
-        ("one", "the row has 1 cells"),
+        ("one", "the row has 1 cell"),
         ("one,", "the column 'label' is empty"),
         (",x", "empty text"),
         ('"on"e,x', "broken row"),

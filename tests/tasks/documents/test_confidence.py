@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
@@ -11,14 +12,16 @@ from rich.console import Console
 from reformer.data import Document, bio_labels, byte_tokenizer
 from reformer.data.batching.encoding import Encoded, character_offsets, encode
 from reformer.data.labels import decode_spans
+from reformer.data.words import word_starts
 from reformer.metrics.calibration import Calibration
 from reformer.models import ReformerConfig, ReformerForTokenClassification
 from reformer.runs.loading import load_run
 from reformer.tasks.base import Run
+from reformer.tasks.documents.aggregation import aggregated
 from reformer.tasks.documents.prediction import predict
 from reformer.tasks.documents.task import evaluate
+from reformer.tasks.documents.token_classification import TokenClassification
 from reformer.tasks.recipe_checks import checked_recipe
-from reformer.tasks.registry import TASKS
 from reformer.training.train import train
 from tests.tiny import MODEL, ner_recipe
 
@@ -44,12 +47,12 @@ def _run(seed=0, **options):
         torch.nn.init.normal_(model.transitions)
     tables = {"data": {"train": "x.conll"}, "training": {"task": "token-classification", "max_steps": 1}}
     recipe = checked_recipe(tables)
-    return Run(Path("run"), recipe, TASKS["token-classification"], model, tokenizer)
+    return Run(Path("run"), recipe, TokenClassification("simple"), model, tokenizer)
 
 
 def _paths(run, document):
     """Every sequence of tags with its probability, and the offsets that it is read with."""
-    task, model = run.task, run.model
+    model = run.model
     [encoded] = encode([document], run.tokenizer, 100)
     assert isinstance(encoded, Encoded)
     inputs, offsets = {"input_ids": torch.from_numpy(encoded.ids).long()[None]}, encoded.offsets
@@ -61,7 +64,6 @@ def _paths(run, document):
         inputs |= pad_character_rows([CharacterTokens(run.tokenizer)(document.text, encoded.offsets)])
     with torch.no_grad():
         output = model(**inputs)
-    assert task is TASKS["token-classification"]
     scores = (output.logits if model.transitions is None else output.scores)[0, : len(offsets)].double()
     transitions = None if model.transitions is None else model.transitions.detach().double()
     paths, totals = [], []
@@ -87,17 +89,22 @@ def _paths(run, document):
         {"classifier_crf": True, "classifier_reads": "characters"},
     ],
 )
-def test_it_is_the_sum_over_every_sequence_that_is_read_as_the_entity(options):
+@pytest.mark.parametrize("strategy", ["simple", "first"])
+def test_it_is_the_sum_over_every_sequence_that_is_read_as_the_entity(options, strategy):
     found = 0
     for seed, text in product(range(3), TEXTS):
         if len(text.encode()) > 8 and "classifier_reads" not in options:
             continue
-        run = _run(seed, **options)
+        run = replace(_run(seed, **options), task=TokenClassification(strategy))
         document = Document(text, text)
         [(_, answer)] = predict(run, [document])
         paths, chances, offsets = _paths(run, document)
+        starts = range(len(offsets)) if strategy == "simple" else word_starts(offsets, text)
+        _, groups = aggregated(np.zeros((len(offsets), 3)), np.array(starts), LABELS, "first")
         for span in answer.spans:
-            read = torch.tensor([span in decode_spans(tags, offsets, text) for tags in paths])
+            read = torch.tensor(
+                [span in decode_spans([tags[start] for start in starts], offsets, text, groups) for tags in paths]
+            )
             expected = float(chances[read].sum())
             # A blank that is trimmed may have either tag.
             trimmed = text[span.start - 1 : span.start].isspace() or text[span.end : span.end + 1].isspace()

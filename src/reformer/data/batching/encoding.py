@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from reformer.data.characters import CharacterTokens
 from reformer.data.documents import Document
 from reformer.data.errors import DataError, OnError, raise_error
+from reformer.wording import counted
 
 Offsets = Sequence[tuple[int, int]]
 Target = Callable[[Document, Offsets], np.ndarray]
@@ -83,7 +84,7 @@ def _length_problem(document: Document, length: int, longest: int) -> DataError 
     if length > longest:
         return DataError.at(
             source,
-            f"this document has {length:,} tokens, and the model takes at most {longest:,}",
+            f"this document has {counted(length, 'token')}, and the model takes at most {longest:,}",
             "split it, or train with a greater model.max_position_embeddings",
         )
     return None

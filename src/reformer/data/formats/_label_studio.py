@@ -16,13 +16,26 @@ def _matches(record: Any, asked: Asked) -> bool:
 
 
 def _read(record: Any, asked: Asked) -> Record:
+    name = "annotations" if "annotations" in record else "completions"
+    predicted = record.get("predictions")
+    # What a model has predicted counts once somebody has accepted it.
+    left_out = {"predictions": len(predicted)} if isinstance(predicted, list) and predicted else {}
+    return _read_field(record, name, asked, left_out)
+
+
+def _read_predictions(record: Any, asked: Asked) -> Record:
+    return _read_field(record, "predictions", asked, {})
+
+
+def _read_field(record: Any, name: str, asked: Asked, others_left_out: dict[str, int]) -> Record:
+    """The record by the annotations in one of its fields."""
     text = _text(record["data"], asked)
-    given = record.get("annotations", record.get("completions"))
+    given = record.get(name)
     identity = record["data"].get("id", record.get("id"))
     if given is not None and not (isinstance(given, list) and all(isinstance(each, dict) for each in given)):
-        raise RecordError("the field 'annotations' is no list of objects", "export the project as JSON again")
+        raise RecordError(f"the field {name!r} is no list of objects", "export the project as JSON again")
     if not given or not (asked.spans or asked.label):
-        return Record(text, identity)
+        return Record(text, identity, left_out={} if given else others_left_out)
     done = [each for each in given if not each.get("was_cancelled") and not each.get("skipped")]
     if not done:
         return Record(text, identity, status="skipped")
@@ -70,19 +83,44 @@ def _build(document: Document) -> dict[str, Any]:
     classes = document.classes
     if classes is not None and document.spans == ():
         raise refuse(document, "label-studio", "that a text with a class was looked at for entities and has none")
+    return {**_task(document), "annotations": [{"result": _results(document)}] if _is_known(document) else []}
+
+
+def _build_predictions(document: Document) -> dict[str, Any]:
+    if not _is_known(document):
+        return {**_task(document), "predictions": []}
+    scores = [span.score for span in document.spans or () if span.score is not None]
+    # Label Studio sorts tasks by it: first what somebody should look at.
+    least = {"score": min(scores)} if scores else {}
+    return {**_task(document), "predictions": [{"result": _results(document), **least}]}
+
+
+def _task(document: Document) -> dict[str, Any]:
+    # A task's own id is a number that Label Studio gives anew; others it keeps beside the text.
+    return {"data": {"text": document.text, "id": document.id}}
+
+
+def _is_known(document: Document) -> bool:
+    return any(known is not None for known in (document.spans, document.label, document.labels))
+
+
+def _results(document: Document) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
     for number, span in enumerate(document.spans or ()):
         # Label Studio counts as its browser does.
         start, end = (len(document.text[:place].encode("utf-16-le")) // 2 for place in (span.start, span.end))
         value = {"start": start, "end": end, "text": document.text[span.start : span.end], "labels": [span.label]}
-        results.append({"id": f"{number}", "from_name": "label", "to_name": "text", "type": "labels", "value": value})
-    if classes is not None:
-        value = {"choices": list(classes)}
+        score = {} if span.score is None else {"score": span.score}
+        result = {"id": f"{number}", "from_name": "label", "to_name": "text", "type": "labels", "value": value}
+        results.append(result | score)
+    if document.classes is not None:
+        value = {"choices": list(document.classes)}
         results.append({"id": "class", "from_name": "class", "to_name": "text", "type": "choices", "value": value})
-    known = document.spans is not None or classes is not None
-    # A task's own id is a number that Label Studio gives anew; others it keeps beside the text.
-    record: dict[str, Any] = {"data": {"text": document.text, "id": document.id}}
-    return record | {"annotations": [{"result": results}] if known else []}
+    return results
 
 
 LABEL_STUDIO = JsonFormat("label-studio", _matches, _read, _build, as_list=True)
+LABEL_STUDIO_PREDICTIONS = JsonFormat(
+    "label-studio-predictions", _matches, _read_predictions, _build_predictions, as_list=True
+)
+"""Tasks whose annotations are predictions, for somebody to correct. It is read by its name alone."""

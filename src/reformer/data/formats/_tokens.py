@@ -7,6 +7,7 @@ from reformer.data.formats.record import Asked, JsonFormat, Record, RecordError,
 from reformer.data.formats.words import words_and_places, written_out
 from reformer.data.spans import MarkedSpan
 from reformer.data.tags import spans_of_tags, tag_reading, tags_of_spans
+from reformer.wording import counted
 
 _TOKENS, _TAGS = ("tokens", "words"), ("ner_tags", "tags", "ner", "labels", "label")
 
@@ -27,7 +28,9 @@ def _read(record: Any, asked: Asked) -> Record:
         return Record(text, record.get("id"))
     tags = record[name]
     if len(tags) != len(tokens):
-        raise RecordError(f"there are {len(tokens)} tokens and {len(tags)} of {name!r}", "give each token one tag")
+        raise RecordError(
+            f"there are {counted(len(tokens), 'token')} and {len(tags)} of {name!r}", "give each token one tag"
+        )
     if any(not isinstance(tag, str) for tag in tags):
         raise RecordError(
             f"{name!r} are numbers, whose names stand elsewhere",

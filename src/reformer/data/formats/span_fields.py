@@ -6,6 +6,7 @@ from typing import Any
 
 from reformer.data.formats.record import Asked, Record, RecordError, kind, label_text, text_of, unread
 from reformer.data.spans import MarkedSpan
+from reformer.wording import counted
 
 SHAPE = 'write "spans": [{"start": 0, "end": 2, "label": "LOC"}, ...]'
 _FIELDS = ("spans", "entities", "labels", "label", "annotations")
@@ -99,7 +100,7 @@ def _spans(name: str, value: object) -> list[MarkedSpan]:
 def spans_of_list(span: Sequence[Any], number: int) -> list[MarkedSpan]:
     """A span as start, end and label."""
     if len(span) != 3:
-        raise RecordError(f"span {number} has {len(span)} values, and not start, end and label", SHAPE)
+        raise RecordError(f"span {number} has {counted(len(span), 'value')}, and not start, end and label", SHAPE)
     start, end = (offset(span[place], name, number) for place, name in ((0, "start"), (1, "end")))
     return [MarkedSpan(start, end, label_name(span[2], "label"))]
 

@@ -17,14 +17,22 @@ BRAT = "brat"
 Written = Iterator[str]
 
 
+def document_writer(format: str) -> Callable[[Document], str]:
+    """The writer of one document as a record of a file, in JSON or CoNLL; it raises `DataError` for one that the format
+    cannot hold. In a file that is one list, records have `[`, `,` and `]` around them."""
+    if format in JSON_FORMATS:
+        build = JSON_FORMATS[format].build
+        return lambda document: json.dumps(build(document), ensure_ascii=False) + "\n"
+    return conllu if format == "conllu" else partial(conll, scheme=format)
+
+
 def write_documents(documents: Iterable[Document], format: str, on_error: OnError) -> Written:
     """The text of a file of this format, piece by piece; documents that it cannot hold go to `on_error`."""
     if format in JSON_FORMATS:
         return _json(documents, JSON_FORMATS[format], on_error)
     if format in ("csv", "tsv"):
         return _table(documents, "," if format == "csv" else "\t", format, on_error)
-    write = conllu if format == "conllu" else partial(conll, scheme=format)
-    return _each(_of_one_kind(documents, format, on_error), write, on_error)
+    return _each(_of_one_kind(documents, format, on_error), document_writer(format), on_error)
 
 
 WRITTEN = (*JSON_FORMATS, *SCHEMES, "conllu", BRAT, "csv", "tsv")
@@ -53,16 +61,13 @@ def _of_one_kind(documents: Iterable[Document], format: str, on_error: OnError) 
 
 
 def _json(documents: Iterable[Document], format: JsonFormat, on_error: OnError) -> Written:
-    def write(document: Document) -> str:
-        return json.dumps(format.build(document), ensure_ascii=False)
-
-    records = _each(documents, write, on_error)
+    records = _each(documents, document_writer(format.name), on_error)
     if not format.as_list:
-        yield from (record + "\n" for record in records)
+        yield from records
         return
     separator = "[\n"
     for record in records:
-        yield separator + record
+        yield separator + record.rstrip("\n")
         separator = ",\n"
     yield "\n]\n" if separator == ",\n" else "[]\n"
 

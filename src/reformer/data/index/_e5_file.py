@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from reformer.wording import counted
+
 _MAGIC = b"E5S1"
 _BLOCK = 32
 """Weights that share one scale."""
@@ -117,7 +119,9 @@ def _names(layers: int) -> dict[str, str]:
 def _decoded(data: bytes, dtype: int, count: int, offset: int, size: int) -> Float[np.ndarray, " count"]:
     """The weights of one entry of the directory, in float32."""
     if dtype not in (0, 1) or offset + size > len(data) or size != (4 * count if dtype == 0 else count // _BLOCK * 18):
-        raise ValueError(f"{count} weights of type {dtype} in {size} bytes at {offset}, in a file of {len(data)} bytes")
+        raise ValueError(
+            f"{count} weights of type {dtype} in {size} bytes at {offset}, in a file of {counted(len(data), 'byte')}"
+        )
     if dtype == 0:
         return np.frombuffer(data, "<f4", count, offset)
     blocks = np.frombuffer(data, np.uint8, size, offset).reshape(-1, 18)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from reformer.data.tags import NO_TAG, OUTSIDE, ReadTag, Tag, bare, prefixed, suffixed, tag_reading
+from reformer.wording import counted
 
 _WORD_NAMES = {"word", "words", "token", "tokens", "form", "text", "char", "character"}
 _TAG_NAMES = {"tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags", "entity", "ne"}
@@ -76,7 +77,7 @@ class Columns:
         if len(cells) < 2 and self.count > 1:
             raise LineError(f"{shown!r} is not a word and its tag", "write the word, a tab and the tag: 京<tab>I-LOC")
         if len(cells) != self.count:
-            raise LineError(f"{shown!r} has {len(cells)} columns, and others have {self.count}", _CHOOSE)
+            raise LineError(f"{shown!r} has {counted(len(cells), 'column')}, and others have {self.count}", _CHOOSE)
         found = []
         for place, read in self.tags:
             tag = cells[place].strip()

@@ -18,6 +18,7 @@ from reformer.data.images import Image
 from reformer.data.readers._source import Source
 from reformer.data.readers._table import column_index, other_cells, table_rows
 from reformer.data.standard_input import STANDARD_INPUT, open_standard_input
+from reformer.wording import counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -65,7 +66,7 @@ def _read_idx(path: str, *, with_labels: bool) -> Iterator[Image]:
     if with_labels and beside.name != Path(path).name and beside.exists():
         labels = _idx_array(str(beside), 1)
         if len(labels) != len(images):
-            problem = f"{len(labels):,} labels, and {len(images):,} images in {Path(path).name}"
+            problem = f"{counted(len(labels), 'label')}, and {counted(len(images), 'image')} in {Path(path).name}"
             raise DataError(beside, None, problem, "give the two files that belong together")
     for number, pixels in enumerate(images):
         label = None if labels is None else str(labels[number])
@@ -89,7 +90,7 @@ def _idx_array(path: str, dimensions: int) -> NDArray[np.uint8]:
     shape = struct.unpack(f">{dimensions}I", data[4:head])
     expected = math.prod(shape)
     if len(data) - head != expected:
-        problem = f"{len(data) - head:,} bytes after its head, which announces {expected:,}"
+        problem = f"{counted(len(data) - head, 'byte')} after its head, which announces {expected:,}"
         raise DataError(path, None, problem, "make or fetch the file anew")
     return np.frombuffer(data, np.uint8, offset=head).reshape(shape)
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from reformer.data.cadence import Cadence, Dates
 from reformer.data.errors import DataError, OnError
 from reformer.data.series import MOST_STEPS_TO_A_ROW
+from reformer.wording import counted
 
 _SORT = "sort the rows by date, one for each step"
 
@@ -60,7 +61,9 @@ def on_grid(name: str, rows: Rows, cadence: Cadence, on_error: OnError) -> Grid:
     steps = positions[-1] + 1
     if steps > MOST_STEPS_TO_A_ROW * len(kept):
         first, last = rows.dates[kept[0]], rows.dates[kept[-1]]
-        raise DataError(name, None, f"{len(kept):,} rows for {steps:,} steps from {first} to {last}", "check the dates")
+        raise DataError(
+            name, None, f"{len(kept):,} rows for {counted(steps, 'step')} from {first} to {last}", "check the dates"
+        )
     values = np.full((steps, rows.values.shape[1]), np.nan)
     values[positions] = rows.values[kept]
     dates = cadence.dates(rows.dates[begin], steps)
@@ -84,7 +87,7 @@ def first_gap(name: str, grid: Grid, cadence: Cadence) -> DataError | None:
         told = f"nothing was observed at {grid.dates[grid.positions[row]]}"
     elif len(holes):
         steps = grid.positions[row + 1] - grid.positions[row] - 1
-        told = f"there is no row for {steps:,} steps of {cadence} after {grid.dates[grid.positions[row]]}"
+        told = f"there is no row for {counted(steps, 'step')} of {cadence} after {grid.dates[grid.positions[row]]}"
         row += 1
     else:
         return None

@@ -12,6 +12,7 @@ from reformer.data.labels import split_labels
 from reformer.data.readers._record import checked_document
 from reformer.data.readers._source import Source, UnreadableFileError
 from reformer.data.readers._table_form import NO_HEADER, TableForm, long_cells, separator_hint, skip_lines, table_form
+from reformer.wording import counted
 
 MOST_LABEL = 60
 """Characters of a label, at most on average, in a table without a header, where values tell which column has it."""
@@ -148,7 +149,7 @@ def table_rows(source: Source, form: TableForm | str, on_error: OnError, *, head
             if len(cells) == columns:
                 yield line, cells
             else:
-                problem = f"the row has {len(cells)} cells, and the first line names {columns} columns"
+                problem = f"the row has {counted(len(cells), 'cell')}, and the first line names {columns} columns"
                 remedy = "give every row a cell for each column, in double quotes where it holds the separator"
                 on_error(source.error(problem, remedy, line))
 

@@ -82,7 +82,8 @@ def _allowed(tagged: TaggedSpan, ids: dict[str, int]) -> Bool[Tensor, "tokens la
     begin, inside = ids[f"B-{tagged.span.label}"], ids[f"I-{tagged.span.label}"]
     for token in tagged.tokens:
         allowed[token - first] = False
-        allowed[token - first, begin if token == first else inside] = True
+        meant = [begin, inside] if token in tagged.typed else begin if token == first else inside
+        allowed[token - first, meant] = True
     if tagged.following is not None:
         allowed[-1, inside] = False
     return allowed

@@ -101,10 +101,11 @@ def evaluate(run: Run[Any], documents: Iterable[Document]) -> dict[str, int | fl
     Raises:
         DataError: a document without a label, with one that the model does not know, or too long for it.
     """
-    return _evaluate(run, predict(run, documents))
+    return evaluate_answers(run, predict(run, documents))
 
 
-def _evaluate(run: Run[Any], answers: Iterable[tuple[Document, DocumentAnswer]]) -> dict[str, int | float]:
+def evaluate_answers(run: Run[Any], answers: Iterable[tuple[Document, DocumentAnswer]]) -> dict[str, int | float]:
+    """The metrics of answers to labelled documents."""
     metric = run.task.new_metric(run.labels, run.recipe.training)
     documents = characters = 0
     for document, answer in answers:
@@ -129,5 +130,5 @@ def review_answers(run: Run[Any], answers: Iterable[tuple[Document, DocumentAnsw
             yield document, answer
             run.task.count_in_review(found, answer, document)
 
-    found.metrics = _evaluate(run, counted())
+    found.metrics = evaluate_answers(run, counted())
     return found

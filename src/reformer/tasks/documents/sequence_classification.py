@@ -26,6 +26,7 @@ from reformer.tasks.document_splits import Splits
 from reformer.tasks.documents.answer import DocumentAnswer
 from reformer.tasks.documents.review import review_class
 from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentDataRecipe, DocumentRecipe, DocumentTask
+from reformer.wording import counted
 
 CHARACTERS = (1, 2, 3)
 """Lengths of the n-grams that the classical method reads."""
@@ -177,7 +178,7 @@ class SequenceClassification(DocumentTask):
             texts(splits.train), classes(splits.train), held_out, num_labels=len(labels), sizes=CHARACTERS
         )
         fewer = model.learned_from < len(splits.train)
-        note = f"learned from {model.learned_from:,} of {len(splits.train):,} documents" if fewer else None
+        note = f"learned from {model.learned_from:,} of {counted(len(splits.train), 'document')}" if fewer else None
 
         def answers(documents: Sequence[Document]) -> Iterator[DocumentAnswer]:
             for document, row in zip(documents, model.logits(texts(documents)), strict=True):
@@ -223,7 +224,7 @@ class SequenceClassification(DocumentTask):
             if len(document.labels) != 1:
                 raise DataError.at(
                     document.source,
-                    f"this text has {len(document.labels)} labels",
+                    f"this text has {counted(len(document.labels), 'label')}",
                     f'set training.problem_type = "{SEVERAL}", or give each text one',
                 )
             return document.labels[0]

@@ -1,5 +1,7 @@
 """Document tasks: the parts that token and sequence classification share, from data to predictions."""
 
+import os
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +27,7 @@ from reformer.data.batching.encoding import (
 )
 from reformer.data.batching.token_batches import balanced
 from reformer.data.errors import OnError
+from reformer.data.notes import DataWarning
 from reformer.data.origin import Key
 from reformer.data.readers import SUFFIXES
 from reformer.metrics.base import Metric
@@ -57,15 +60,16 @@ from reformer.tasks.documents.prediction import (
     Reading,
     character_reading,
     evaluate,
+    evaluate_answers,
     predict,
     predict_encoded,
     reading,
-    review,
     review_answers,
     unpacked,
 )
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
-from reformer.tasks.predictions import Prediction, prediction
+from reformer.tasks.predictions import Prediction, is_after, prediction
+from reformer.wording import counted
 
 
 class DocumentDataRecipe(JoinedTextDataRecipe, frozen=True):
@@ -131,16 +135,66 @@ class DocumentTask(PredictingTask):
         after: Key | None = None,
     ) -> Iterator[Prediction]:
         with_text, with_scores = options.text is not False, options.scores is not False
+        run = self.as_asked(run, options)
         documents = read_unlabelled(files, run.recipe.data, options, on_error)
         for document, answer in predict(run, documents, on_error, after=after):
             kept = answer if options.min_confidence is None else answer.at_least(options.min_confidence)
             yield prediction(document, **as_json(document, kept, with_text=with_text, with_scores=with_scores))
 
-    def evaluate(self, run: "Run[DocumentTask]", sources: Sequence[str], options: PredictOptions) -> dict[str, Any]:
-        return evaluate(run, self._labelled(run, sources, options))
+    def size(
+        self, run: "Run[DocumentTask]", files: Iterable[str], options: PredictOptions, after: Key | None = None
+    ) -> int | None:
+        files = list(files)
+        if not all(map(_can_be_read_twice, files)):
+            return None
+        with warnings.catch_warnings():
+            # What is wrong with a record is told when it is answered.
+            warnings.simplefilter("ignore", DataWarning)
+            documents = read_unlabelled(files, run.recipe.data, options, lambda error: None)
+            return sum(len(document.text) for document in documents if is_after(document, after))
 
-    def review(self, run: "Run[DocumentTask]", sources: Sequence[str], options: PredictOptions) -> Review:
-        return review(run, self._labelled(run, sources, options))
+    def evaluate(
+        self,
+        run: "Run[Any]",
+        sources: Sequence[str],
+        options: PredictOptions,
+        on_answer: Callable[[int], object] | None = None,
+    ) -> dict[str, Any]:
+        """See `PredictingTask.evaluate`; `on_answer` is told of each answer, with the document's characters."""
+        return evaluate_answers(run, self._answered(run, sources, options, on_answer))
+
+    def review(
+        self,
+        run: "Run[Any]",
+        sources: Sequence[str],
+        options: PredictOptions,
+        on_answer: Callable[[int], object] | None = None,
+    ) -> Review:
+        return review_answers(run, self._answered(run, sources, options, on_answer))
+
+    def labelled_size(self, run: "Run[Any]", sources: Sequence[str], options: PredictOptions) -> int | None:
+        """The characters of all documents that `evaluate` answers; None where they cannot be read twice."""
+        if not all(map(_can_be_read_twice, sources)):
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)
+            return sum(len(document.text) for document in self._labelled(run, sources, options))
+
+    def _answered(
+        self,
+        run: "Run[DocumentTask]",
+        sources: Sequence[str],
+        options: PredictOptions,
+        on_answer: Callable[[int], object] | None,
+    ) -> Iterator[tuple[Document, DocumentAnswer]]:
+        for document, answer in predict(self.as_asked(run, options), self._labelled(run, sources, options)):
+            yield document, answer
+            if on_answer is not None:
+                on_answer(len(document.text))
+
+    def as_asked(self, run: "Run[Any]", options: PredictOptions) -> "Run[Any]":
+        """The run with what the options say of how its outputs are read."""
+        return run
 
     def _labelled(
         self, run: "Run[DocumentTask]", sources: Sequence[str], options: PredictOptions
@@ -257,6 +311,11 @@ class DocumentTask(PredictingTask):
         return logits.argmax(-1)
 
 
+def _can_be_read_twice(source: str) -> bool:
+    """Whether a source is a file, a folder or a data set, and no pipe or device."""
+    return source.startswith("index:") or os.path.isfile(source) or os.path.isdir(source)
+
+
 class DocumentData(TaskData[Examples]):
     """Documents of a document task, tokenised, with their label ids.
 
@@ -361,7 +420,10 @@ class DocumentData(TaskData[Examples]):
 
     def describe(self) -> Iterator[str]:
         def size(documents: list[Document]) -> str:
-            return f"{len(documents):,} documents, {sum(len(document.text) for document in documents):,} characters"
+            return (
+                f"{counted(len(documents), 'document')}, "
+                f"{counted(sum(len(document.text) for document in documents), 'character')}"
+            )
 
         splits = self._splits
         test = size(splits.test) if splits.test else None

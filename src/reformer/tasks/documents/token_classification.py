@@ -1,6 +1,7 @@
 """Token classification: entities in a text."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,16 +15,18 @@ from reformer.baselines.ngram_classifier import code_points
 from reformer.baselines.ngram_tagger import MissingPackageError, NgramTagger
 from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, token_tags
 from reformer.data.batching.encoding import Augmentation, Example, Examples, Offsets, character_offsets, padded
-from reformer.data.labels import TaggedSpan, tagged_spans
+from reformer.data.labels import TaggedSpan, TokenGroup, tagged_spans
 from reformer.data.spans import SpanReading, column_names
+from reformer.data.words import spans_within_words, word_starts
 from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.metrics.classification import EntityMetric
 from reformer.metrics.review import Review
 from reformer.models import ReformerForTokenClassification
 from reformer.recipe import Fraction, TrainingRecipe
-from reformer.tasks.base import NoBaselineError, Run
+from reformer.tasks.base import NoBaselineError, PredictOptions, Run
 from reformer.tasks.document_splits import Splits
+from reformer.tasks.documents.aggregation import AggregationStrategy, aggregated
 from reformer.tasks.documents.answer import DocumentAnswer
 from reformer.tasks.documents.confidence import scored_spans
 from reformer.tasks.documents.prediction import Reading
@@ -31,6 +34,10 @@ from reformer.tasks.documents.recombination import Recombination
 from reformer.tasks.documents.review import OUTSIDE, review_spans
 from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentDataRecipe, DocumentRecipe, DocumentTask
 from reformer.tasks.documents.viterbi import best_tags
+from reformer.wording import counted
+
+MOST_WITHIN_WORDS = 0.01
+"""Share of training entities that begin or end within a word, above which this is told."""
 
 
 class EntityTrainingRecipe(TrainingRecipe, frozen=True):
@@ -52,6 +59,11 @@ class EntityTrainingRecipe(TrainingRecipe, frozen=True):
         "training documents' entities of its type, at each step anew",
     )
     recombined_types: list[str] | None = Field(None, description="the types to which that happens; none: all")
+    aggregation_strategy: AggregationStrategy = Field(
+        "average",
+        description="where words are written apart, entities are predicted as whole words: the tag of a word is that "
+        "of its first token (first), of the mean of its tokens (average) or of the surest (max); simple: each token's",
+    )
 
     @model_validator(mode="after")
     def _recombination_is_given(self) -> "EntityTrainingRecipe":
@@ -104,8 +116,22 @@ class TokenClassification(DocumentTask):
     head = ReformerForTokenClassification
     best_metric = "f1"
     recipe_type = TokenRecipe
-    predict_options = DocumentTask.predict_options | {"repair", "on_overlap"}
+    predict_options = DocumentTask.predict_options | {"repair", "on_overlap", "aggregation_strategy"}
     model_options = frozenset({"classifier_crf", "classifier_reads", "special_tokens", *WIDE - {"wide_reads"}})
+
+    def __init__(self, strategy: AggregationStrategy = "average") -> None:
+        """
+        Args:
+            strategy: how the tags of a word's tokens become one, in all answers.
+        """
+        self._strategy: AggregationStrategy = strategy
+
+    def for_recipe(self, recipe: TokenRecipe) -> "TokenClassification":
+        return TokenClassification(recipe.training.aggregation_strategy)
+
+    def as_asked(self, run: Run[Any], options: PredictOptions) -> Run[Any]:
+        strategy = options.aggregation_strategy
+        return run if strategy is None else replace(run, task=TokenClassification(strategy))
 
     def check_recipe(self, recipe: TokenRecipe) -> None:
         super().check_recipe(recipe)
@@ -157,6 +183,17 @@ class TokenClassification(DocumentTask):
             )
         return Recombination(examples, labels, recipe.entity_recombination, recipe.recombined_types)
 
+    def warnings(self, documents: Iterable[Document], recipe: TokenRecipe) -> Iterator[str]:
+        entities = within = 0
+        for document in documents if self._strategy != "simple" else ():
+            entities += len(document.spans or ())
+            within += spans_within_words(document.spans or (), document.text)
+        if within > MOST_WITHIN_WORDS * entities:
+            yield (
+                f"{within:,} of {entities:,} training entities begin or end within a word, and those that are "
+                "predicted are whole words; set training.aggregation_strategy = 'simple' if these borders are meant"
+            )
+
     def new_metric(self, labels: Sequence[str], recipe: EntityTrainingRecipe) -> EntityMetric:
         _check_types("entity_types", recipe.entity_types, labels)
         return EntityMetric(labels, recipe.entity_types)
@@ -198,8 +235,17 @@ class TokenClassification(DocumentTask):
     def _tagged(
         self, logits: Float[np.ndarray, "length labels"], offsets: Offsets, text: str, labels: Sequence[str]
     ) -> list[TaggedSpan]:
+        logits, groups = self._aggregated(logits, offsets, text, labels)
         tags = [labels[int(tag)] for tag in self.predicted_ids(logits, labels)]
-        return tagged_spans(tags, offsets, text)
+        return tagged_spans(tags, offsets, text, groups)
+
+    def _aggregated(
+        self, logits: Float[np.ndarray, "length labels"], offsets: Offsets, text: str, labels: Sequence[str]
+    ) -> tuple[Float[np.ndarray, "groups labels"], list[TokenGroup] | None]:
+        """Logits of words; of tokens, and None, where each token keeps its own tag."""
+        if self._strategy == "simple":
+            return logits, None
+        return aggregated(logits, word_starts(offsets, text), labels, self._strategy)
 
     def predicted_ids(
         self, logits: Float[np.ndarray, "length labels"], labels: Sequence[str]
@@ -225,13 +271,15 @@ class TokenClassification(DocumentTask):
         def answers(documents: Sequence[Document]) -> Iterator[DocumentAnswer]:
             found = model.tags([code_points(document.text) for document in documents])
             for document, numbers in zip(documents, found, strict=True):
-                names = [tags[number] for number in numbers]
-                spans = decode_spans(names, character_offsets(document.text), document.text)
-                yield DocumentAnswer(spans=tuple(spans))
+                offsets = character_offsets(document.text)
+                # Each tag has all probability.
+                scores, groups = self._aggregated(_certain(numbers, len(tags)), offsets, document.text, tags)
+                names = [tags[number] for number in scores.argmax(-1)]
+                yield DocumentAnswer(spans=tuple(decode_spans(names, offsets, document.text, groups)))
 
         notes = [model.method]
         if model.learned_from < len(splits.train):
-            notes.append(f"learned from {model.learned_from:,} of {len(splits.train):,} documents")
+            notes.append(f"learned from {model.learned_from:,} of {counted(len(splits.train), 'document')}")
         return ClassicalModel("linear-chain CRF over 1 to 3 characters within 2 of each", ", ".join(notes), answers)
 
     @torch.no_grad()
@@ -271,6 +319,11 @@ class TokenClassification(DocumentTask):
                 'give CoNLL tags, or "spans" in JSONL, an empty list where there are none',
             )
         return document.spans
+
+
+def _certain(tags: Int[np.ndarray, " length"], labels: int) -> Float[np.ndarray, "length labels"]:
+    """Logits of tags that have all probability."""
+    return np.where(tags[:, None] == np.arange(labels), np.float32(0), np.float32(-np.inf))
 
 
 def _labelled_ids(example: Example) -> Int[np.ndarray, " length"]:

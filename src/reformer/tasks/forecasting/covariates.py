@@ -10,6 +10,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from reformer.data import DataError, Series
+from reformer.wording import counted
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ class CovariateEncoder:
                 file,
                 None,
                 f"the known {columns}{whose} {'has' if len(names) == 1 else 'have'} no value at "
-                f"{series.written(dates[missing.argmax()])}, and a forecast of {horizon:,} steps needs them from "
+                f"{series.written(dates[missing.argmax()])}, and a forecast of {counted(horizon, 'step')} needs "
+                "them from "
                 f"{series.written(dates[0])} to {series.written(dates[-1])}",
                 "give rows with these dates, in which the columns to predict are empty, or a table of them by "
                 "--future-covariates",

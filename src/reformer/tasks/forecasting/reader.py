@@ -22,6 +22,7 @@ from reformer.data.series import channel_name, joined_series
 from reformer.files import write
 from reformer.tasks.forecasting.covariates import CovariateEncoder
 from reformer.tasks.forecasting.series_recipe import Dst, SeriesDataRecipe
+from reformer.wording import counted
 
 SERIES_FILE = "series.json"
 ANCHORS = r"^(|[1-9]|[12]\d|3[01]|business (start|end)|[01]{7})$"
@@ -182,7 +183,10 @@ class SeriesReader:
             told = f"steps of {reader.unit} and the days {reader.anchor!r} do not fit together"
             raise DataError(file, None, told, "train the model again")
         if not reader.columns or len(reader.columns) != len(reader.season_errors) or not all(x > 0 for x in positive):
-            told = f"{len(reader.columns)} columns, steps of {reader.step}, seasons of {reader.season} and their errors"
+            told = (
+                f"{counted(len(reader.columns), 'column')}, steps of {reader.step}, seasons of {reader.season} "
+                "and their errors"
+            )
             raise DataError(file, None, f"{told} do not fit together", "train the model again")
         if reader.covariates is not None and not reader.covariates.is_whole:
             raise DataError(
@@ -199,7 +203,9 @@ def make_reader(series: Series, recipe: SeriesDataRecipe, known: int) -> SeriesR
     """
     season = recipe.season_length
     if known <= season:
-        raise DataError(series.name, None, f"{known:,} steps to learn from and a season of {season:,}", "give more")
+        raise DataError(
+            series.name, None, f"{counted(known, 'step')} to learn from and a season of {season:,}", "give more"
+        )
     errors = season_errors_of(series.values[:known], season)
     for column, error in zip(series.columns, errors, strict=True):
         if error == np.inf:

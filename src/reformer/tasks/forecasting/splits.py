@@ -10,6 +10,7 @@ from reformer.data.series import joined_series
 from reformer.tasks.base import describe_splits
 from reformer.tasks.forecasting.reader import MOST_NAMES, SeriesReader, make_reader, season_errors_of
 from reformer.tasks.forecasting.series_recipe import SeriesDataRecipe
+from reformer.wording import counted
 
 FORECASTS_TO_A_HORIZON = 4
 """Forecasts that are evaluated begin this often within a horizon."""
@@ -53,7 +54,8 @@ def load_series_splits(recipe: SeriesDataRecipe) -> SeriesSplits:
             raise DataError(
                 read.name,
                 None,
-                f"of its {len(read.dates):,} steps none of those {max(0, last - first):,} can begin a forecast of "
+                f"of its {counted(len(read.dates), 'step')} none of those {max(0, last - first):,} can begin a "
+                "forecast of "
                 f"{horizon:,}",
                 "give a longer series, a smaller data.prediction_length, or other fractions",
             )
@@ -73,7 +75,7 @@ def describe_series(splits: SeriesSplits) -> Iterator[str]:
         first, last = (windows.series.written(date) for date in windows.series.dates[windows.origins[[0, -1]]])
         columns = windows.series.columns
         more = f" and {len(columns) - MOST_NAMES:,} more" if len(columns) > MOST_NAMES else ""
-        return f"{len(windows):,} forecasts of {', '.join(columns[:MOST_NAMES])}{more}, {first} to {last}"
+        return f"{counted(len(windows), 'forecast')} of {', '.join(columns[:MOST_NAMES])}{more}, {first} to {last}"
 
     yield from splits.train.series.notes
     test = None if splits.test is None else size(splits.test)

@@ -30,6 +30,7 @@ from reformer.tasks.forecasting.series_recipe import SeriesDataRecipe
 from reformer.tasks.forecasting.splits import FORECASTS_TO_A_HORIZON, describe_series, load_series_splits
 from reformer.tasks.model_setup import PretrainedStart, check_length, make_config
 from reformer.tasks.predictions import Prediction
+from reformer.wording import counted
 
 TIME_FEATURES = 6
 # Of a batch in evaluation, unless one window has more.
@@ -166,7 +167,10 @@ class Forecasting(PredictingTask):
         known = [bool(np.isfinite(values).any()) for values in window["values"].T]
         for column in (column for column, some in zip(series.columns, known, strict=True) if not some):
             whose = "" if series.member is None else f" of {series.member!r}"
-            told = f"the last {run.recipe.data.context_length:,} steps of the column {column!r}{whose} have no number"
+            told = (
+                f"the last {counted(run.recipe.data.context_length, 'step')} of the column {column!r}{whose} "
+                "have no number"
+            )
             on_error(DataError(file, None, f"{told}, so that there is no forecast", "give later numbers of it"))
         if not any(known):
             return

@@ -34,6 +34,7 @@ from reformer.tasks.images.task import (
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 from reformer.tasks.predictions import Prediction, is_after, prediction
 from reformer.tasks.targets import Targets, require_target
+from reformer.wording import counted
 
 
 class ImageToText(ImageTask):
@@ -149,7 +150,7 @@ class CaptionData(TaskData[CaptionedImages]):
             method="the caption of the nearest training image, by pixels",
             validation=scores(self._parts["validation"]),
             test=scores(self._parts["test"]) if self._parts["test"] else None,
-            note=f"compared with {len(train):,} of {len(self._parts['train']):,} images" if fewer else None,
+            note=f"compared with {len(train):,} of {counted(len(self._parts['train']), 'image')}" if fewer else None,
         )
 
     def describe(self) -> Iterator[str]:

@@ -36,6 +36,7 @@ from reformer.tasks.images.task import (
 )
 from reformer.tasks.model_setup import PretrainedStart, make_config
 from reformer.tasks.predictions import Prediction, is_after, prediction
+from reformer.wording import counted
 
 
 class ImageClassRecipe(ImageRecipe, frozen=True):
@@ -181,7 +182,7 @@ class ImageData(TaskData[ImageSet]):
             return metric.result()
 
         fewer = len(train) < len(self._parts["train"])
-        note = f"learned from {len(train):,} of {len(self._parts['train']):,} images" if fewer else None
+        note = f"learned from {len(train):,} of {counted(len(self._parts['train']), 'image')}" if fewer else None
         test = scores(self._parts["test"]) if self._parts["test"] else None
         return Baseline(method="logistic regression over pixels", validation=scores(validation), test=test, note=note)
 

@@ -17,6 +17,7 @@ from reformer.models import ReformerConfig
 from reformer.recipe import BY_CHANCE, HeldOutDataRecipe, Recipe
 from reformer.tasks.base import PredictingTask, PredictOptions, Run, describe_splits
 from reformer.tasks.predictions import is_after, read_files
+from reformer.wording import counted
 
 MAX_SIDE = 32
 """Height and width to which the classical methods shrink images."""
@@ -120,7 +121,10 @@ def check_patches(config: ReformerConfig, place: str | None) -> None:
     if height % size or width % size:
         raise DataError(place, None, told, "take one that divides both sides")
     if patches_of(config) > longest:
-        told += f" makes {patches_of(config):,} tokens of them, more than model.max_position_embeddings = {longest:,}"
+        told += (
+            f" makes {counted(patches_of(config), 'token')} of them, more than model.max_position_embeddings = "
+            f"{longest:,}"
+        )
         raise DataError(place, None, told, "raise that one, or model.patch_size")
 
 
@@ -198,7 +202,7 @@ def batches(
 def describe_images(parts: Mapping[str, Sequence[Any]], config: ReformerConfig) -> Iterator[str]:
     """Lines for the console: how many images each split has, and their size."""
     height, width = config.image_size or (0, 0)
-    size = f"images of {width} x {height} pixels, {patches_of(config):,} tokens each"
+    size = f"images of {width} x {height} pixels, {counted(patches_of(config), 'token')} each"
     train, validation, test = (f"{len(parts[name]):,}" for name in ("train", "validation", "test"))
     return describe_splits(train=f"{train} {size}", validation=validation, test=test if parts["test"] else None)
 

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from reformer.data import DataError, Question
 from reformer.data.batching.encoding import Offsets
+from reformer.wording import counted
 
 NO_ANSWER = 0
 """The first token of every sequence, at which the span of a question without an answer begins and ends."""
@@ -81,7 +82,8 @@ def encode_question(question: Question, tokenizer: Any, config: Any, number: int
     if len(ids) > longest:
         return DataError.at(
             place,
-            f"this question with its document has {len(ids):,} tokens, and the model takes at most {longest:,}",
+            f"this question with its document has {counted(len(ids), 'token')}, and the model takes at most "
+            f"{longest:,}",
             "split the document, or train with a greater model.max_position_embeddings",
         )
     return Sequenced(question, np.array(ids, dtype=np.int32), first, offsets, number)

@@ -32,6 +32,7 @@ from reformer.tasks.question_answering.spans import (
     marks_pairs,
 )
 from reformer.tasks.targets import Targets
+from reformer.wording import counted
 
 CLOZE = "index:people-daily-cloze"
 PAGE_LENGTH = 4000
@@ -190,7 +191,7 @@ class QuestionData(TaskData[Sequences]):
 
     def describe(self) -> Iterator[str]:
         def size(split: str, count: int) -> str:
-            return f"{count:,} questions, {self._tokens[split]:,} tokens with their documents"
+            return f"{counted(count, 'question')}, {counted(self._tokens[split], 'token')} with their documents"
 
         test = size("test", len(self._test)) if self._test else None
         train, validation = size("train", len(self.train)), size("validation", len(self.validation))

@@ -14,6 +14,7 @@ from reformer.tasks.base import Task, TaskData
 from reformer.terminal import say
 from reformer.training.callbacks.base import ReportingCallback
 from reformer.training.schedule import Schedule
+from reformer.wording import counted
 
 # Without a terminal to draw a bar in, a line with the loss is printed this often.
 SECONDS_BETWEEN_LINES = 15
@@ -109,7 +110,7 @@ class Progress(ReportingCallback):
         evaluating = (self._schedule.evaluations - self._schedule.evaluated) * self._evaluation_batches * batch / 3
         seconds = self._schedule.seconds + learning + evaluating
         if by_clock is None or seconds < by_clock:
-            self._print(f"about {seconds / 60:.1f} min of training here: {self._schedule.max_steps:,} steps")
+            self._print(f"about {seconds / 60:.1f} min of training here: {counted(self._schedule.max_steps, 'step')}")
 
     def on_log(
         self,
@@ -150,7 +151,7 @@ class Progress(ReportingCallback):
                 if falls
                 else "the loss falls no more: try another training.learning_rate, and look at the labels"
             )
-            self._print(f"note: {seen} after {step:,} steps; {remedy}")
+            self._print(f"note: {seen} after {counted(step, 'step')}; {remedy}")
 
     def _line(self, state: TrainerState) -> str:
         score = "" if math.isnan(self._score) else f"  {self._task.best_metric} {self._score:.4f}"
