@@ -115,7 +115,8 @@ def test_a_wide_part_is_as_wide_as_the_labels_allow(monkeypatch):
     assert few["wide_reads"] == "characters"
     fresh = _recipe(CLASSES, offline=True)["model"]
     assert fresh["wide_sizes"] == [1, 2, 3]
-    assert "wide_reads" not in fresh
+    assert fresh["wide_dropout"] == 0
+    assert "wide_dropout" not in few
     types = {f"t{n}": 9 for n in range(13)}
     assert (
         not {"wide_sizes", "classifier_crf"}
