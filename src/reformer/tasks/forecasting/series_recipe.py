@@ -65,6 +65,11 @@ class SeriesDataRecipe(DataRecipe, frozen=True):
         description="the steps of a season, such as 24 for hours; MASE compares errors with those of repeating the "
         "last season, or with 1 the last value",
     )
+    intervals: Literal["conformal", "model"] = Field(
+        "conformal",
+        description="the quantiles that are forecast: those of the model shifted so that on the validation part they "
+        "cover what they promise, or those of the model as they are",
+    )
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None, description="how much of the series' end to report on; none: nothing, or the test file"
     )
