@@ -150,4 +150,7 @@ def _cell(value: str | float | None) -> str:
     """A value of a table; nothing for one that a method does not have."""
     if value is None or isinstance(value, str):
         return value or ""
-    return f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    # Errors have the unit of their series, which may be of any size.
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e9 else f"{value:.4g}"

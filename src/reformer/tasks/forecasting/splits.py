@@ -119,6 +119,7 @@ def _read(recipe: SeriesDataRecipe, path: str | None) -> list[Series]:
             categorical_columns=recipe.categorical_columns,
             series_column=recipe.series_column,
             date_format=recipe.date_format,
+            decimal=recipe.decimal,
             dst=recipe.dst,
             gaps=recipe.gaps,
         ),
