@@ -19,7 +19,8 @@ def with_decimal_points(
 
     A column has decimal commas where its first cell with a comma is read so; points before three digits are then those
     of thousands, and a cell with any other point is an error, as it would be another number. In a table whose cells
-    are separated by commas there is none, unless `decimal` says so: there a cell in quotes, such as "1,234", may well be of thousands.
+    are separated by commas there is none, unless `decimal` says so: there a cell in quotes, such as "1,234", may well
+    be of thousands.
 
     Args:
         decimal: what the file's owner says of all columns; None: the cells tell.
