@@ -50,3 +50,27 @@ def test_a_channel_without_a_value_is_left_out_and_none_is_nan():
 def test_a_wrong_shape_is_noticed():
     with pytest.raises(Exception, match="channels"):
         ForecastMetric(["a"], [1.0]).update(np.zeros((1, 2, 1)), np.zeros((1, 2, 3)))
+
+
+def test_smape_is_a_percentage_of_the_mean_of_both_sizes():
+    metric = ForecastMetric(["a"], [1.0])
+    # Of 3 and 1: 2 / 2. Of 0 and 0: nothing is wrong. Where nothing was observed nothing counts.
+    metric.update(np.array([[[3.0], [0.0], [7.0]]]), np.array([[[1.0], [0.0], [np.nan]]]))
+    assert metric.result()["smape"] == pytest.approx((100 + 0) / 2)
+
+
+def test_pinball_loss_is_in_units_of_the_season_error():
+    metric = ForecastMetric(["a"], [2.0], [0.1, 0.5, 0.9])
+    quantiles = np.array([[[[1.0, 4.0, 6.0]], [[0.0, 0.0, 0.0]]]])
+    metric.update(quantiles[..., 1], np.array([[[3.0], [np.nan]]]), quantiles)
+    # 3 lies 2 above the first, 1 below the second, 3 below the third.
+    assert metric.result()["pinball"] == pytest.approx((0.1 * 2 + 0.5 * 1 + 0.1 * 3) / 3 / 2)
+    assert metric.by_channel() == {
+        "a": pytest.approx(
+            {"mase": 0.5, "mae": 1, "rmse": 1, "smape": 200 / 7}
+            | {
+                "pinball": metric.result()["pinball"],
+                "coverage": 1.0,
+            }
+        )
+    }

@@ -177,7 +177,9 @@ def _classifier(task: str, start: str, found: Profile) -> Iterator[Choice]:
         "begins with a classical method over n-grams; the best weights never validate below that",
     )
     if task == CLASSES and start == table.FRESH:
-        told = "the rest learns beside what that says of texts that it was not fitted to, and is no classifier by itself"
+        told = (
+            "the rest learns beside what that says of texts that it was not fitted to, and is no classifier by itself"
+        )
         yield Choice("model", "wide_dropout", 0.0, told)
     if start == table.WARM:
         yield Choice("model", "wide_reads", "characters", "of the characters, as that method reads them")

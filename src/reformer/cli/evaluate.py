@@ -1,7 +1,8 @@
 """`reformer evaluate`."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +10,7 @@ from reformer.cli.files import check_output_file
 from reformer.cli.lean_start import start_lean
 from reformer.cli.options import (
     Aggregation,
+    Baselines,
     Beams,
     Columns,
     Dst,
@@ -17,14 +19,19 @@ from reformer.cli.options import (
     Header,
     Joined,
     Labelled,
+    Origins,
     Overlap,
     Repair,
     RunFolder,
     Split,
+    Step,
     TextColumn,
 )
 from reformer.cli.progress import progress
 from reformer.errors import ReformerError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def evaluate(
@@ -43,17 +50,24 @@ def evaluate(
     aggregation_strategy: Aggregation = None,
     beams: Beams = None,
     dst: Dst = None,
+    origins: Origins = None,
+    step: Step = None,
+    baseline: Baselines = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the metrics as JSON here, too.")] = None,
     html: Annotated[
         Path | None,
-        typer.Option(help="Write a report here: scores of each class, confusions, and every mistake in its context."),
+        typer.Option(
+            help="Write a report here: scores of each class, confusions, and every mistake in its context; of "
+            "forecasts, their errors by step and series, and the worst of each series."
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output files.")] = False,
 ) -> None:
     """Evaluate a trained model on labelled files.
 
     What is measured are the answers that `predict` gives for the same files. An entity is right if both its ends and
-    its type are. The metrics of generated texts are chrF and BLEU.
+    its type are. The metrics of generated texts are chrF and BLEU. Of a series, forecasts from many origins are
+    compared with what came, and with the seasonal naive forecast.
     """
     start_lean()
     import json
@@ -84,6 +98,9 @@ def evaluate(
         label_column=label_column,
         beams=beams,
         dst=dst,
+        origins=origins,
+        step=step,
+        baselines=tuple(name.value for name in baseline) if baseline else None,
         columns=columns,
         repair=repair or None,
         joined=joined or None,
@@ -101,24 +118,51 @@ def evaluate(
         if isinstance(task, DocumentTask):
             total = partial(task.labelled_size, loaded, files, options)
             counting["on_answer"] = bar.enter_context(progress(PlainConsole(stderr=True), total))
-        if html is None:
-            metrics, review = task.evaluate(loaded, files, options, **counting), None
-        else:
-            review = task.review(loaded, files, options, **counting)
-            metrics = dict(review.metrics)
+        found = task.evaluation(loaded, files, options, reviewed=html is not None, **counting)
+    metrics = found.metrics
     if html is not None:
-        assert review is not None
-        page = report_page(f"{run} on {shown}", {shown: review}, loaded.calibration)
+        assert found.review is not None
+        page = report_page(f"{run} on {shown}", {shown: found.review}, loaded.calibration)
         with replaced(html, overwrite=overwrite) as file:
             file.write(page)
     table = Table(title=f"{run} on {shown}", title_justify="left")
     table.add_column("metric")
-    table.add_column("value", justify="right")
+    for name in ("value", *found.compared):
+        table.add_column(name, justify="right")
     for name, value in metrics.items():
-        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else f"{value:,}")
+        table.add_row(name, _cell(value), *(_cell(other.get(name)) for other in found.compared.values()))
     PlainConsole().print(table)
+    for title, rows in found.tables.items():
+        PlainConsole().print(_table(title, rows))
+    for line in found.notes:
+        PlainConsole(stderr=True).print(line, soft_wrap=True)
     for line in doubts(metrics):
         PlainConsole(stderr=True).print(f"warning: {line}", style="yellow", soft_wrap=True)
     if output is not None:
         with replaced(output, overwrite=overwrite) as file:
-            file.write((json.dumps(metrics, ensure_ascii=False, indent=2) + "\n").encode())
+            told = dict(metrics) | ({"baselines": found.compared} if found.compared else {})
+            told |= dict(found.tables) | dict(found.details)
+            file.write((json.dumps(told, ensure_ascii=False, indent=2) + "\n").encode())
+
+
+def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> "Table":
+    """Rows with the same keys as a table for the terminal."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for place, name in enumerate(rows[0] if rows else ()):
+        # A narrow terminal breaks numbers in two rather than cutting their ends off.
+        table.add_column(name, justify="right" if place else "left", no_wrap=not place, overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    return table
+
+
+def _cell(value: str | float | None) -> str:
+    """A value of a table; nothing for one that a method does not have."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, int):
+        return f"{value:,}"
+    # Errors have the unit of their series, which may be of any size.
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e9 else f"{value:.4g}"

@@ -1,5 +1,6 @@
 """Arguments that several commands share."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,6 +8,14 @@ import typer
 
 MAX_COUNT, MAX_BEAMS, MAX_ROUNDS = 2**31 - 1, 4096, 1024
 """Bounds of numbers beyond which no machine can go on."""
+
+
+class StatisticalBaseline(StrEnum):
+    """Methods of statsforecast to compare forecasts with."""
+
+    AUTO_ETS = "auto-ets"
+    AUTO_THETA = "auto-theta"
+
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that `reformer train` has written.")]
 Inputs = Annotated[
@@ -87,6 +96,32 @@ Dst = Annotated[
     typer.Option(
         help="Of a series with an hour twice, since the clocks went back: leave its second rows out (first), or count "
         "the time that has passed, and go on by the last clock (shift) or the first (utc); without it, as in training."
+    ),
+]
+Origins = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=MAX_COUNT,
+        help="Of a series: forecast from so many origins, --step steps apart, the last of which forecasts its end, and "
+        "tell the errors of each; without it, from origins all over the series.",
+    ),
+]
+Step = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=MAX_COUNT,
+        help="Of a series: steps from one origin to the next; without it, with --origins the length of a forecast, "
+        "else a quarter of it.",
+    ),
+]
+Baselines = Annotated[
+    list[StatisticalBaseline] | None,
+    typer.Option(
+        "--baseline",
+        help="Of a series: fit this method of statsforecast to the same past at each origin, and show its errors "
+        "beside the model's and the seasonal naive forecast's; may be given twice.",
     ),
 ]
 Split = Annotated[str, typer.Option(help="The part of a data set such as index:people-daily.")]

@@ -144,8 +144,9 @@ def predict(
     check_form(loaded.task, output, to, text=text, keep_columns=keep_columns)
     files = loaded.task.find_inputs(files, format)
     check_output_file(output, [*files, future_covariates], run, overwrite=True)
-    if "min_confidence" in loaded.task.predict_options and loaded.calibration.temperature is None:
-        say_note(f"the scores are not calibrated: {loaded.calibration.reason}")
+    note = loaded.task.calibration_note(loaded)
+    if note is not None:
+        say_note(note)
     skipped = 0
 
     def skip(error: "DataError") -> None:

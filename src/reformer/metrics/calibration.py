@@ -1,4 +1,4 @@
-"""Calibration of probabilities: temperature, calibration error, thresholds."""
+"""Calibration of a run's answers: temperature, calibration error, thresholds, and shifts of quantiles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from reformer.metrics.intervals import IntervalCalibration
 from reformer.wording import counted
 
 BINS = 15
@@ -18,14 +19,17 @@ KEPT_SHARE = 0.8
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was fitted on the validation part for the probabilities of a run's answers (`docs/math.md`, 52)."""
+    """What was fitted on the validation part for the probabilities of a run's answers (`docs/math.md`, 52), or for the
+    quantiles of its forecasts (54)."""
 
     temperature: float | None = None
     """None where none was fitted: the probabilities are those of the model as it is."""
     reason: str | None = "the run was trained by a version that fitted none, or for a task without"
-    """The reason why there is no temperature."""
+    """The reason why nothing was fitted."""
     thresholds: Mapping[str, float] = field(default_factory=dict)
     """Of several labels, the calibrated probability from which each is answered; of those that are not here, 0.5."""
+    intervals: IntervalCalibration | None = None
+    """Of forecasts, the shifts of their quantiles; None where none was fitted: they are those of the model as it is."""
 
     def of_one(self, probability: float) -> float:
         """The calibrated probability of an answer that is right or not."""

@@ -1,4 +1,4 @@
-"""Page of a report: scores, confusions and mistakes of a model in one HTML file that needs no other."""
+"""Page of a report: what there is to know of a model's answers, in one HTML file that needs no other."""
 
 import base64
 from collections.abc import Mapping
@@ -8,7 +8,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from reformer.metrics.calibration import Calibration
+from reformer.metrics.forecast_review import ForecastReview
 from reformer.metrics.review import MOST_MISTAKES, Review
+from reformer.report.forecasts import forecast_part
 
 MOST_CLASSES = 40
 """Classes of a table of confusions: the most frequent ones."""
@@ -16,7 +18,7 @@ MOST_CLASSES = 40
 
 def report_page(
     title: str,
-    parts: Mapping[str, Review],
+    parts: Mapping[str, Review | ForecastReview],
     calibration: Calibration,
     *,
     curve: bytes | None = None,
@@ -31,16 +33,12 @@ def report_page(
         curve: a picture of the run, as PNG.
         floor: the classical method and its scores, as in `metrics.json`.
     """
+    of_forecasts = all(isinstance(review, ForecastReview) for review in parts.values())
     told = {
-        name: {
-            "review": review,
-            "classes": sorted(review.class_scores(), key=lambda scores: -scores.support),
-            "confusions": confusions(review),
-            "calibration": review.calibration_metrics(calibration),
-        }
+        name: forecast_part(review) if isinstance(review, ForecastReview) else _class_part(review, calibration)
         for name, review in parts.items()
     }
-    page = _template().render(
+    page = _template("forecasts.html" if of_forecasts else "report.html").render(
         title=title,
         parts=told,
         last=list(parts)[-1],
@@ -51,6 +49,15 @@ def report_page(
     )
     # Names of files can hold bytes that are no UTF-8.
     return page.encode("utf-8", "backslashreplace")
+
+
+def _class_part(review: Review, calibration: Calibration) -> dict[str, Any]:
+    return {
+        "review": review,
+        "classes": sorted(review.class_scores(), key=lambda scores: -scores.support),
+        "confusions": confusions(review),
+        "calibration": review.calibration_metrics(calibration),
+    }
 
 
 def confusions(review: Review) -> dict[str, Any] | None:
@@ -75,7 +82,7 @@ def confusions(review: Review) -> dict[str, Any] | None:
 
 
 @cache
-def _template() -> Template:
+def _template(name: str) -> Template:
     loader = PackageLoader("reformer.report", package_path=".")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return environment.get_template("report.html")
+    return environment.get_template(name)

@@ -51,7 +51,12 @@ def load_run(folder: str | Path, kind: type[Task] = Task) -> Run[Task]:
         model.generation_config = GenerationConfig.from_model_config(model.config)
     processor = task.load_processor(folder)
     _check_tokenizer(folder, model, processor)
-    return Run(folder, recipe, task, model, processor, read_calibration(folder))
+    calibration = read_calibration(folder)
+    intervals = calibration.intervals
+    if intervals is not None and not intervals.fits(getattr(model.config, "quantiles", ()), steps or 0):
+        told = "its calibration.json is of other quantiles than its model forecasts, or has a shift that is no number"
+        raise RunError(f"{folder}: {told}; put back the files that were written together, or train it again")
+    return Run(folder, recipe, task, model, processor, calibration)
 
 
 def _whole_model(folder: Path, task: Task) -> PreTrainedModel:

@@ -21,6 +21,7 @@ from reformer.data.origin import Key
 from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
 from reformer.metrics.calibration import Calibration
+from reformer.metrics.forecast_review import ForecastReview
 from reformer.metrics.review import Review
 from reformer.models import ReformerConfig
 from reformer.recipe import Recipe, TokenizerRecipe, TrainingRecipe
@@ -58,8 +59,25 @@ class Reviewed:
     """Answers of a trained model on the held-out parts of its data."""
 
     calibration: Calibration
-    parts: Mapping[str, Review]
+    parts: Mapping[str, Review | ForecastReview]
     """That of `validation`, and of `test` where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What `reformer evaluate` tells of a run."""
+
+    metrics: Mapping[str, int | float]
+    compared: Mapping[str, Mapping[str, int | float]] = field(default_factory=dict)
+    """Metrics of other methods on the same data, by their names."""
+    tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """Further tables by their names: rows with the same keys."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What is written with the metrics, and not shown."""
+    notes: Sequence[str] = ()
+    """What was left out, and why."""
+    review: Review | ForecastReview | None = None
+    """What a page is made of, where one was asked for."""
 
 
 AnyDataset = TypeVar("AnyDataset", bound=Dataset[Any])
@@ -254,6 +272,12 @@ class PredictOptions:
     """Whether to give the probability of every class; if nothing was said, yes."""
     aggregation_strategy: Literal["simple", "first", "average", "max"] | None = None
     """How the tags of a word's tokens become one; if nothing was said, as in training."""
+    origins: int | None = None
+    """How many of the last origins of a series to forecast from; if nothing was said, from all over it."""
+    step: int | None = None
+    """The steps from one origin to the next."""
+    baselines: Sequence[str] | None = None
+    """Statistical methods to compare forecasts with."""
 
 
 class PredictingTask(Task):
@@ -310,15 +334,32 @@ class PredictingTask(Task):
             DataError: a record that cannot be read, or that has no label.
         """
 
-    def review(self, run: Any, sources: Sequence[str], options: PredictOptions) -> Review:
+    def evaluation(self, run: Any, sources: Sequence[str], options: PredictOptions, *, reviewed: bool) -> Evaluation:
+        """What `evaluate` measures, with what else there is to tell of it.
+
+        Args:
+            reviewed: whether a page is to be made of it, which needs the `review`.
+        """
+        if not reviewed:
+            return Evaluation(self.evaluate(run, sources, options))
+        review = self.review(run, sources, options)
+        return Evaluation(review.metrics, review=review)
+
+    def calibration_note(self, run: Any) -> str | None:
+        """A line about predictions whose probabilities are not calibrated; None where they are, or have none."""
+        if "min_confidence" in self.predict_options and run.calibration.temperature is None:
+            return f"the scores are not calibrated: {run.calibration.reason}"
+        return None
+
+    def review(self, run: Any, sources: Sequence[str], options: PredictOptions) -> Review | ForecastReview:
         """The review of a run's answers on what `evaluate` measures.
 
         Raises:
             ReformerError: the answers of this task have no class.
         """
         raise ReformerError(
-            f"{run.recipe.training.task}: there is a report for tasks whose answers have a class or a type; leave "
-            "--html out"
+            f"{run.recipe.training.task}: there is a report for tasks whose answers have a class or a type, and for "
+            "forecasts; leave --html out"
         )
 
 

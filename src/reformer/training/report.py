@@ -106,8 +106,11 @@ def run_metrics(
         metrics["start"] = start
     if reviewed is not None:
         calibration = reviewed.calibration
+        # The shifts of intervals, one a step and quantile, are in `calibration.json` alone.
+        fitted = {name: value for name, value in asdict(calibration).items() if value is not None}
+        fitted.pop("intervals", None)
         metrics["calibration"] = {
-            **{name: value for name, value in asdict(calibration).items() if value is not None},
+            **fitted,
             **{part: review.calibration_metrics(calibration) for part, review in reviewed.parts.items()},
         }
     if baseline is not None:

@@ -13,6 +13,7 @@ from reformer.data.cadence import DAY, Cadence, Dates
 from reformer.data.date_forms import AmbiguousDatesError, DateForm, ParsedDate
 from reformer.data.errors import DataError, OnError, raise_error
 from reformer.data.readers._clock_changes import without_clock_changes
+from reformer.data.readers._decimal_commas import with_decimal_points
 from reformer.data.readers._series_columns import MISSING, date_columns_of, is_number, member_column, value_columns
 from reformer.data.readers._series_covariates import (
     CovariateCells,
@@ -91,6 +92,7 @@ def read_panel(path: str | Path, options: SeriesOptions, on_error: OnError = rai
             )
         chosen, notes = value_columns(source, header, rows, {*used, member}, options)
         cells = read_covariates(source, header, rows, covariates, options, on_error)
+    notes = [*table.notes, *notes]
     if member is not None and options.series_column is None:
         notes.append(f"the rows belong to several series, which the column {header[member]!r} names")
     numbers = [[_number(name, line, header[i], cell[i], on_error) for i in chosen] for line, cell in rows]
@@ -112,6 +114,8 @@ class _Table:
     rows: list[tuple[int, list[str]]]
     fewest: int
     """The fewest rows that make a series: one where the steps are known and nothing but covariates is wanted."""
+    notes: list[str]
+    """What was decided in reading its cells."""
 
 
 def _table(name: str, options: SeriesOptions, on_error: OnError) -> _Table:
@@ -136,7 +140,8 @@ def _table(name: str, options: SeriesOptions, on_error: OnError) -> _Table:
     if len(rows) < fewest:
         where = "below the first line" if options.header else "in it"
         raise DataError(name, None, f"there are no two rows {where}", "give a series of some length")
-    return _Table(header, rows, fewest)
+    rows, notes = with_decimal_points(name, header, rows, form.separator, options.decimal, on_error)
+    return _Table(header, list(rows), fewest, notes)
 
 
 def _date_columns(

@@ -27,6 +27,8 @@ class SeriesOptions:
         dst: what to make of an hour that is there twice since the clocks went back: the first of its rows counts; or
             the steps are counted by the time that has passed, and further dates follow the clock of the last row
             ("shift") or of the first ("utc").
+        decimal: what stands before the decimals of a number; None: the cells of a table that is not separated by commas
+            tell, elsewhere it is a point.
         gaps: what to make of steps without a number: nothing, the number before, or an error.
         cadence: the steps that are expected.
     """
@@ -43,5 +45,6 @@ class SeriesOptions:
     date_format: str | None = None
     date_order: str | None = None
     dst: Literal["first", "shift", "utc"] | None = None
+    decimal: Literal[".", ","] | None = None
     gaps: Literal["missing", "fill", "refuse"] = "missing"
     cadence: Cadence | None = None

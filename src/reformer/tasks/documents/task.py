@@ -37,6 +37,7 @@ from reformer.recipe import Recipe, TrainingRecipe
 from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import (
     Baseline,
+    Evaluation,
     PredictingTask,
     PredictOptions,
     Reviewed,
@@ -153,24 +154,27 @@ class DocumentTask(PredictingTask):
             documents = read_unlabelled(files, run.recipe.data, options, lambda error: None)
             return sum(len(document.text) for document in documents if is_after(document, after))
 
-    def evaluate(
-        self,
-        run: "Run[Any]",
-        sources: Sequence[str],
-        options: PredictOptions,
-        on_answer: Callable[[int], object] | None = None,
-    ) -> dict[str, Any]:
-        """See `PredictingTask.evaluate`; `on_answer` is told of each answer, with the document's characters."""
-        return evaluate_answers(run, self._answered(run, sources, options, on_answer))
+    def evaluate(self, run: "Run[Any]", sources: Sequence[str], options: PredictOptions) -> dict[str, Any]:
+        return evaluate_answers(run, self._answered(run, sources, options))
 
-    def review(
+    def review(self, run: "Run[Any]", sources: Sequence[str], options: PredictOptions) -> Review:
+        return review_answers(run, self._answered(run, sources, options))
+
+    def evaluation(
         self,
         run: "Run[Any]",
         sources: Sequence[str],
         options: PredictOptions,
+        *,
+        reviewed: bool,
         on_answer: Callable[[int], object] | None = None,
-    ) -> Review:
-        return review_answers(run, self._answered(run, sources, options, on_answer))
+    ) -> Evaluation:
+        """See `PredictingTask.evaluation`; `on_answer` is told of each answer, with the document's characters."""
+        answered = self._answered(run, sources, options, on_answer)
+        if not reviewed:
+            return Evaluation(evaluate_answers(run, answered))
+        review = review_answers(run, answered)
+        return Evaluation(review.metrics, review=review)
 
     def labelled_size(self, run: "Run[Any]", sources: Sequence[str], options: PredictOptions) -> int | None:
         """The characters of all documents that `evaluate` answers; None where they cannot be read twice."""
@@ -185,7 +189,7 @@ class DocumentTask(PredictingTask):
         run: "Run[DocumentTask]",
         sources: Sequence[str],
         options: PredictOptions,
-        on_answer: Callable[[int], object] | None,
+        on_answer: Callable[[int], object] | None = None,
     ) -> Iterator[tuple[Document, DocumentAnswer]]:
         for document, answer in predict(self.as_asked(run, options), self._labelled(run, sources, options)):
             yield document, answer

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float64
 from numpy import ndarray
 
+from reformer.baselines.seasonal_naive import repeated_season
 from reformer.data.batching.series_windows import SeriesWindows
 from reformer.metrics.forecasting import ForecastMetric
 from reformer.models import ReformerConfig, ReformerForForecasting
@@ -32,32 +32,17 @@ def measure_baseline(splits: SeriesSplits, context: int) -> Baseline:
     """
     season = splits.reader.season
     horizon = splits.train.horizon
-    methods: dict[str, Forecaster] = {"the last value": lambda batch: _repeated(batch["values"].numpy(), 1, horizon)}
+    methods: dict[str, Forecaster] = {
+        "the last value": lambda batch: repeated_season(batch["values"].numpy(), 1, horizon)
+    }
     if 1 < season <= splits.train.context:
-        methods["the last season"] = lambda batch: _repeated(batch["values"].numpy(), season, horizon)
+        methods["the last season"] = lambda batch: repeated_season(batch["values"].numpy(), season, horizon)
     methods["a linear forecast"] = _linear(splits, min(context, splits.train.context, MAX_LINEAR_CONTEXT))
     found = {name: _scores(forecast, splits.validation, splits) for name, forecast in methods.items()}
     best = min(found, key=lambda name: found[name]["mase"])
     test = None if splits.test is None else _scores(methods[best], splits.test, splits)
     others = ", ".join(f"{name} {scores['mase']:.4f}" for name, scores in found.items() if name != best)
     return Baseline(method=best, validation=found[best], test=test, note=f"mase of {others}")
-
-
-def _repeated(
-    values: Float64[ndarray, "batch length channels"], season: int, horizon: int
-) -> Float64[ndarray, "batch horizon channels"]:
-    """The last season again and again, each of its steps with the last value that was observed there."""
-    cut = values[:, values.shape[1] % season :]
-    seasons = cut.reshape(len(values), -1, season, values.shape[2])
-    last = seasons[:, 0]
-    for number in range(1, seasons.shape[1]):
-        last = np.where(np.isfinite(seasons[:, number]), seasons[:, number], last)
-    # A step of the season that was never observed: the mean of those that were, or nothing is known at all.
-    observed = np.isfinite(last)
-    known = observed.sum(1, keepdims=True)
-    mean = np.where(observed, last, 0).sum(1, keepdims=True) / np.maximum(known, 1)
-    last = np.where(observed, last, mean)
-    return np.concatenate([last] * -(-horizon // season), 1)[:, :horizon]
 
 
 @torch.no_grad()

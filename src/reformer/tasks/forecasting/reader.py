@@ -49,6 +49,7 @@ class SeriesReader:
     date_format: str | None = None
     date_order: str | None = None
     """Whether the day or the month comes first in the training file, for files that do not tell."""
+    decimal: Literal[".", ","] | None = None
     dst: Dst | None = None
     gaps: Literal["missing", "fill", "refuse"] = "missing"
     header: bool = True
@@ -105,6 +106,7 @@ class SeriesReader:
             series_column=self.series_column,
             date_format=self.date_format,
             date_order=self.date_order,
+            decimal=self.decimal,
             dst=self.dst,
             gaps=self.gaps,
             cadence=self.cadence,
@@ -243,6 +245,7 @@ def make_reader(series: Series, recipe: SeriesDataRecipe, known: int) -> SeriesR
         anchor=series.anchor,
         date_format=recipe.date_format,
         date_order=None if series.form is None else series.form.order,
+        decimal=recipe.decimal,
         dst=recipe.dst,
         gaps=recipe.gaps,
         header=recipe.header,

@@ -48,6 +48,11 @@ class SeriesDataRecipe(DataRecipe, frozen=True):
         description="day-first, month-first, year-first, excel, epoch, or a pattern such as %d.%m.%Y; none: the cells "
         "tell",
     )
+    decimal: Literal[".", ","] | None = Field(
+        None,
+        description="what stands before the decimals of a number; none: a point, or a comma where the cells of a table "
+        "that is separated by something else tell so",
+    )
     dst: Dst | None = Field(
         None,
         description="an hour that is there twice since the clocks went back: first leaves its second rows out; shift "
@@ -65,6 +70,11 @@ class SeriesDataRecipe(DataRecipe, frozen=True):
         description="the steps of a season, such as 24 for hours; MASE compares errors with those of repeating the "
         "last season, or with 1 the last value",
     )
+    intervals: Literal["conformal", "model"] = Field(
+        "conformal",
+        description="the quantiles that are forecast: those of the model shifted so that on the validation part they "
+        "cover what they promise, or those of the model as they are",
+    )
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None, description="how much of the series' end to report on; none: nothing, or the test file"
     )
@@ -78,7 +88,7 @@ class SeriesDataRecipe(DataRecipe, frozen=True):
 
     @model_validator(mode="after")
     def _one_of_each(self) -> "SeriesDataRecipe":
-        own = ("date_columns", "date_format", "series_column", "dst", "known_columns", "static_columns")
+        own = ("date_columns", "date_format", "series_column", "decimal", "dst", "known_columns", "static_columns")
         given = [name for name in own if getattr(self, name)]
         if not self.header:
             given.append("header")

@@ -14,6 +14,9 @@ from reformer.wording import counted
 
 FORECASTS_TO_A_HORIZON = 4
 """Forecasts that are evaluated begin this often within a horizon."""
+MAX_CALIBRATION_WINDOWS = 1000
+MAX_CALIBRATION_VALUES = 1 << 22
+"""Values that intervals are calibrated on, at most, all channels and steps together."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class SeriesSplits:
     validation: SeriesWindows
     test: SeriesWindows | None
     reader: SeriesReader
+    calibration: SeriesWindows
+    """Windows of the validation part, from each of its steps on, or from so many of them as there is time for."""
 
 
 def load_series_splits(recipe: SeriesDataRecipe) -> SeriesSplits:
@@ -65,7 +70,12 @@ def load_series_splits(recipe: SeriesDataRecipe) -> SeriesSplits:
     test = None
     if recipe.test is not None or recipe.test_fraction is not None:
         test = cut(recipe.test, end, len(series.dates), every)
-    return SeriesSplits(cut(None, 0, learned, 1), cut(recipe.validation, learned, end, every), test, reader)
+    validation = cut(recipe.validation, learned, end, every)
+    # Neighbouring origins share most of their steps, but of one step of the horizon each tells another value.
+    most = min(MAX_CALIBRATION_WINDOWS, max(1, MAX_CALIBRATION_VALUES // (horizon * len(series.columns))))
+    all_origins = cut(recipe.validation, learned, end, 1)
+    calibration = cut(recipe.validation, learned, end, -(-len(all_origins) // most))
+    return SeriesSplits(cut(None, 0, learned, 1), validation, test, reader, calibration)
 
 
 def describe_series(splits: SeriesSplits) -> Iterator[str]:
@@ -111,6 +121,7 @@ def _read(recipe: SeriesDataRecipe, path: str | None) -> list[Series]:
             categorical_columns=recipe.categorical_columns,
             series_column=recipe.series_column,
             date_format=recipe.date_format,
+            decimal=recipe.decimal,
             dst=recipe.dst,
             gaps=recipe.gaps,
         ),

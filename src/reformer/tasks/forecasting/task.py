@@ -1,28 +1,46 @@
 """Forecasting task: the next steps of a series, with MASE as its metric."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
+from reformer.baselines.statistical import StatisticalForecaster
 from reformer.data import DataError, Series, load_series
 from reformer.data.batching.series_windows import SeriesWindows
-from reformer.data.batching.token_batches import TokenBatches
 from reformer.data.errors import OnError
 from reformer.data.origin import Key
 from reformer.errors import ReformerError
 from reformer.files import refuse_overwriting_inputs
+from reformer.metrics.forecast_review import ForecastReview
 from reformer.metrics.forecasting import ForecastMetric
 from reformer.models import ReformerConfig, ReformerForForecasting
 from reformer.recipe import Recipe
-from reformer.tasks.base import Baseline, PredictingTask, PredictOptions, Run, TaskData, evaluate_batches, to_device
+from reformer.tasks.base import (
+    Baseline,
+    Evaluation,
+    PredictingTask,
+    PredictOptions,
+    Reviewed,
+    Run,
+    TaskData,
+)
+from reformer.tasks.forecasting.backtest import (
+    backtest,
+    calibrated,
+    last_windows,
+    model_forecasts,
+    new_forecast_metric,
+    tokens_of,
+    window_lengths,
+)
 from reformer.tasks.forecasting.baseline import measure_baseline
 from reformer.tasks.forecasting.covariates import CovariateEncoder, with_future
+from reformer.tasks.forecasting.intervals import fit_intervals
 from reformer.tasks.forecasting.linear_fit import fit_linear
 from reformer.tasks.forecasting.plot import plot_forecast, plot_paths
 from reformer.tasks.forecasting.reader import SERIES_FILE, SeriesReader
@@ -33,8 +51,6 @@ from reformer.tasks.predictions import Prediction
 from reformer.wording import counted
 
 TIME_FEATURES = 6
-# Of a batch in evaluation, unless one window has more.
-BATCH_TOKENS = 1 << 15
 
 
 class SeriesRecipe(Recipe, frozen=True):
@@ -52,7 +68,12 @@ class Forecasting(PredictingTask):
     recipe_type = SeriesRecipe
     processor_file = SERIES_FILE
     suffixes = (".csv", ".tsv", ".txt")
-    predict_options = frozenset({"split", "pictures", "overwrite", "dst", "encoding", "header", "future_covariates"})
+    predict_options = frozenset(
+        {
+            *("split", "pictures", "overwrite", "dst", "encoding", "header", "future_covariates"),
+            *("origins", "step", "baselines"),
+        }
+    )
 
     def check_recipe(self, recipe: SeriesRecipe) -> None:
         super().check_recipe(recipe)
@@ -117,15 +138,51 @@ class Forecasting(PredictingTask):
         self, run: "Run[Forecasting]", sources: Sequence[str], options: PredictOptions
     ) -> dict[str, int | float]:
         """Metrics over the whole series, or over the part of a data set that the recipe's fractions give a split."""
+        return self.review(run, sources, options).metrics
+
+    def review(self, run: "Run[Forecasting]", sources: Sequence[str], options: PredictOptions) -> ForecastReview:
+        """The errors of the run and of simpler methods over what `evaluate` measures."""
+        config = run.model.config
+        statistical = [
+            StatisticalForecaster(name, run.processor.season, config.prediction_length, config.quantiles)
+            for name in dict.fromkeys(options.baselines or ())
+        ]
+        run = _reading(run, options)
+        windows = self._evaluated(run, sources, options)
+        return backtest(run, windows, statistical, by_origin=options.origins is not None)
+
+    def evaluation(
+        self, run: "Run[Forecasting]", sources: Sequence[str], options: PredictOptions, *, reviewed: bool
+    ) -> Evaluation:
+        """As `evaluate`, beside the seasonal naive forecast and the methods that the options name."""
+        review = self.review(run, sources, options)
+        return Evaluation(
+            review.metrics,
+            compared=review.baseline_metrics(),
+            tables={"origins": review.origin_rows()} if options.origins is not None else {},
+            details={
+                "not_scored": review.not_scored,
+                "not_fitted": [asdict(failed) for failed in review.not_fitted],
+            },
+            notes=review.notes(),
+            review=review if reviewed else None,
+        )
+
+    def calibration_note(self, run: "Run[Forecasting]") -> str | None:
+        if len(run.model.config.quantiles) < 2 or run.calibration.intervals is not None:
+            return None
+        return f"the quantiles are not calibrated: {run.calibration.reason}"
+
+    def _evaluated(self, run: "Run[Forecasting]", sources: Sequence[str], options: PredictOptions) -> SeriesWindows:
+        """The windows that are evaluated."""
         if len(sources) != 1:
             raise DataError(
                 None, None, f"{len(sources)} files are given to forecast", "give one, as each has units of its own"
             )
         [source] = sources
-        run = _reading(run, options)
         recipe = run.recipe.data
         if source.startswith("index:"):
-            if source == recipe.source:
+            if source == recipe.source and options.origins is None and options.step is None:
                 splits = load_series_splits(recipe)
                 parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
                 windows = parts.get(options.split or "test")
@@ -135,17 +192,20 @@ class Forecasting(PredictingTask):
                         source, None, f"the recipe leaves no split {options.split!r}", f"name one of {left}"
                     )
             else:
-                windows = self._all(run, load_series(source.removeprefix("index:"), columns=run.processor.columns))
+                series = load_series(source.removeprefix("index:"), columns=run.processor.columns)
+                windows = self._windows(run, series, options)
         else:
-            windows = self._all(run, run.processor.read(source))
+            windows = self._windows(run, run.processor.read(source), options)
         self._check_covariates(run, windows.series, source, ahead=False)
         if not len(windows):
             raise DataError(source, None, "it is too short for one forecast", "give a longer series")
-        return evaluate_windows(run, windows)
+        return windows
 
-    def _all(self, run: "Run[Forecasting]", series: Series) -> SeriesWindows:
+    def _windows(self, run: "Run[Forecasting]", series: Series, options: PredictOptions) -> SeriesWindows:
         context, horizon = run.recipe.data.context_length, run.recipe.data.prediction_length
-        every = max(1, horizon // FORECASTS_TO_A_HORIZON)
+        if options.origins is not None:
+            return last_windows(series, context, horizon, options.origins, options.step or horizon)
+        every = options.step or max(1, horizon // FORECASTS_TO_A_HORIZON)
         return SeriesWindows(series, context, horizon, 0, len(series.dates), every)
 
     def _check_covariates(self, run: "Run[Forecasting]", series: Series, file: str, *, ahead: bool) -> None:
@@ -163,7 +223,7 @@ class Forecasting(PredictingTask):
         *,
         overwrite: bool,
     ) -> Iterator[dict[str, Any]]:
-        window = self._all(run, series).window(len(series.dates))
+        window = self._windows(run, series, PredictOptions()).window(len(series.dates))
         known = [bool(np.isfinite(values).any()) for values in window["values"].T]
         for column in (column for column, some in zip(series.columns, known, strict=True) if not some):
             whose = "" if series.member is None else f" of {series.member!r}"
@@ -175,12 +235,10 @@ class Forecasting(PredictingTask):
         if not any(known):
             return
         levels, units = run.model.config.quantiles, run.processor.units_of(series)
-        with torch.inference_mode():
-            outputs = run.model(**to_device(run.processor.collate([window], units), run.model.device))
-        point = outputs.prediction[0].double().cpu().numpy() * units
-        quantiles = None
-        if outputs.quantiles is not None:
-            quantiles = outputs.quantiles[0].double().cpu().numpy() * units[:, None]
+        found, of_levels = model_forecasts(run, run.processor.collate([window], units))
+        of_levels = calibrated(run, of_levels)
+        point = found[0] * units
+        quantiles = None if of_levels is None else of_levels[0] * units[:, None]
         dates = series.dates_after(len(point))
         for step, date in enumerate(dates):
             record: dict[str, Any] = {"file": file}
@@ -219,7 +277,7 @@ class ForecastingData(TaskData[SeriesWindows]):
         self.train, self.validation = self._splits.train, self._splits.validation
 
     def lengths(self, dataset: SeriesWindows) -> list[int]:
-        return _lengths(dataset, self.config)
+        return window_lengths(dataset, self.config)
 
     def collate(self, examples: Sequence[Any]) -> dict[str, Tensor]:
         return self._reader.collate(examples)
@@ -228,13 +286,21 @@ class ForecastingData(TaskData[SeriesWindows]):
         fit_linear(model, self._splits)
 
     def new_metric(self) -> ForecastMetric:
-        return _new_metric(self._reader, self.config)
+        return new_forecast_metric(self._reader, self.config.quantiles)
 
     def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], metric: Any) -> tuple[float, int]:
         return _evaluate_batch(model, batch, metric)
 
     def test_metrics(self, run: Run[Forecasting]) -> dict[str, int | float] | None:
-        return None if self._splits.test is None else evaluate_windows(run, self._splits.test)
+        return None if self._splits.test is None else backtest(run, self._splits.test).metrics
+
+    def review(self, run: Run[Forecasting]) -> Reviewed:
+        calibration = fit_intervals(run, self._splits.calibration)
+        run = replace(run, calibration=calibration)
+        parts = {"validation": backtest(run, self._splits.validation)}
+        if self._splits.test is not None:
+            parts["test"] = backtest(run, self._splits.test)
+        return Reviewed(calibration, parts)
 
     def baseline(self) -> Baseline:
         return measure_baseline(self._splits, self.config.linear_context or self._splits.train.context)
@@ -261,29 +327,6 @@ def _check_future(run: Run[Forecasting], options: PredictOptions, files: Sequenc
         raise ReformerError(
             f"--future-covariates tells the future of one file, and there are {len(files)}; predict for each of them"
         )
-
-
-def tokens_of(context: int, horizon: int, patch_size: int) -> int:
-    """The number of tokens of one channel of one forecast."""
-    return -(-context // patch_size) + -(-horizon // patch_size)
-
-
-def evaluate_windows(run: Run[Forecasting], windows: SeriesWindows) -> dict[str, int | float]:
-    """The metrics of a run over all these forecasts."""
-    config: Any = run.model.config
-    order = TokenBatches(_lengths(windows, config), batch_tokens=BATCH_TOKENS)
-    batches = (run.processor.collate([windows[index] for index in indices]) for indices in order)
-    metric = evaluate_batches(run.model, batches, _evaluate_batch, _new_metric(run.processor, config))
-    return {"forecasts": len(windows), **metric.result()}
-
-
-def _lengths(windows: SeriesWindows, config: ReformerConfig) -> list[int]:
-    tokens = tokens_of(windows.context, windows.horizon, config.patch_size)
-    return [tokens * len(windows.series.columns)] * len(windows)
-
-
-def _new_metric(reader: SeriesReader, config: ReformerConfig) -> ForecastMetric:
-    return ForecastMetric(reader.columns, reader.season_errors / reader.units, config.quantiles, units=reader.units)
 
 
 def _evaluate_batch(model: nn.Module, batch: dict[str, Any], metric: ForecastMetric) -> tuple[float, int]:
