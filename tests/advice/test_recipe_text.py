@@ -26,6 +26,7 @@ FOUND = Profile(
     several_labels=False,
     entities={"PER": 300, "LOC": 200},
     borders_in_words=0.9,
+    overlapping=0,
     repeated=0,
 )
 
@@ -124,6 +125,12 @@ def test_a_wide_part_is_as_wide_as_the_labels_allow(monkeypatch):
     )
     assert _recipe(ENTITIES, offline=True)["model"]["wide_sizes"] == [1, 2, 3]
     assert "wide_sizes" not in _recipe(ENTITIES)["model"]
+
+
+def test_entities_that_lie_over_each_other_are_all_labelled():
+    assert _recipe(ENTITIES, replace(FOUND, overlapping=1))["data"]["on_overlap"] == "keep"
+    assert "on_overlap" not in _recipe(ENTITIES)["data"]
+    assert "on_overlap" not in _recipe(CLASSES, replace(FOUND, overlapping=1))["data"]
 
 
 def test_neighbours_are_joined_to_documents_that_are_enough():

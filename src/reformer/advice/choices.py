@@ -105,6 +105,9 @@ def _data(task: str, start: str, found: Profile, own_split: bool, neighbours: bo
         records = max(1, found.characters // length)
         told = f"neighbouring texts are read together, up to so many characters: about {counted(records, 'document')}"
         yield Choice("data", "max_length", length, told)
+    if task == ENTITIES and found.overlapping:
+        told = f"entities lie over each other in {counted(found.overlapping, 'text')}: all are labelled, in layers"
+        yield Choice("data", "on_overlap", "keep", told)
     if task == TEXT:
         length = next(length for most, length in table.SEQUENCE_LENGTH.items() if found.characters <= most)
         yield Choice("data", "sequence_length", length, "tokens that are read at a time")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from reformer.data import Document, Span
+from reformer.data.label_layers import layers_of
 
 # Han, kana, bopomofo, hangul, and full-width forms: a piece of a multilingual vocabulary has one or two of them.
 _WIDE = "\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
@@ -41,6 +42,8 @@ class Profile:
     """Entities by type, the most frequent first."""
     borders_in_words: float
     """The share of entities that begin or end between two letters or digits."""
+    overlapping: int
+    """Documents in which entities lie over each other."""
     repeated: int
     """Documents whose text came before."""
 
@@ -64,7 +67,7 @@ def profile(documents: Iterable[Document]) -> Profile:
     """
     lengths: list[int] = []
     pieces: list[int] = []
-    repeated = within = 0
+    repeated = within = overlapping = 0
     several = False
     characters: Counter[str] = Counter()
     classes: Counter[str] = Counter()
@@ -81,6 +84,7 @@ def profile(documents: Iterable[Document]) -> Profile:
         # A list of one in every record is how some tools write one class.
         several = several or (document.labels is not None and len(document.labels) != 1)
         classes.update(document.labels or ())
+        overlapping += len(layers_of(document.spans or ())) > 1
         for span in document.spans or ():
             entities[span.label] += 1
             within += _begins_or_ends_in_word(document.text, span)
@@ -102,6 +106,7 @@ def profile(documents: Iterable[Document]) -> Profile:
         several_labels=several,
         entities=dict(entities.most_common()),
         borders_in_words=within / max(1, entities.total()),
+        overlapping=overlapping,
         repeated=repeated,
     )
 

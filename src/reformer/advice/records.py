@@ -43,6 +43,7 @@ FIRST = 2000
 """Records that columns and task are told from."""
 MOST_PIECES_OF_TEXT = 32
 """Pieces of running text, 256 KB each, that its letters are counted in."""
+ALL_SPANS = SpanReading(on_overlap="keep")
 RUNNING_TEXT, CLOZE, PAGE_LENGTH = "enwik8", "people-daily-cloze", 4000
 
 
@@ -136,7 +137,7 @@ def _annotated(
     reading: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     # An empty list of spans may as well be one of labels.
     if task in (None, ENTITIES) and label_column is None and any(document.spans for document in found):
-        documents = read_documents(source, label_column=None, **reading)
+        documents = read_documents(source, label_column=None, spans=ALL_SPANS, **reading)
         return _documents(ENTITIES, {"train": source} | reading, documents, neighbours=False)
     if not found or not source.lower().removesuffix(".gz").endswith(".json"):
         return None
@@ -163,8 +164,7 @@ def _first_annotated(
     found: list[Document] = []
     with warnings.catch_warnings(record=True) as told, suppress(DataError):
         warnings.simplefilter("always", DataWarning)
-        spans = SpanReading(on_overlap="keep")
-        documents = read_documents(source, format=format, spans=spans, on_error=lambda error: None, **reading)
+        documents = read_documents(source, format=format, spans=ALL_SPANS, on_error=lambda error: None, **reading)
         found = list(islice(documents, FIRST))
     if not found and any("annotator" in str(each.message) for each in told):
         problem = "no record counts: the annotator rejected, ignored or skipped each"
@@ -234,9 +234,8 @@ def _of_columns(
         separator = joining_separator(value for value in values if isinstance(value, str))
         data |= {} if separator is None else {"label_separator": separator}
     reading["label_separator"] = separator
-    if task == CLASSES:
-        # An empty list of labels is none of spans.
-        reading["spans"] = SpanReading(wanted=False)
+    # An empty list of labels is none of spans.
+    reading["spans"] = SpanReading(wanted=False) if task == CLASSES else ALL_SPANS
     documents = load_source(source, format=kind, text_column=columns.text, label_column=columns.label, **reading)
     return _documents(task, data, documents, neighbours=False)
 

@@ -74,8 +74,11 @@ Repair = Annotated[
     bool, typer.Option("--repair", help="Move spans whose own text stands elsewhere to where it stands.")
 ]
 Overlap = Annotated[
-    Literal["longest", "first", "error"] | None,
-    typer.Option("--on-overlap", help="Which of overlapping spans to keep: the longest, the first, or an error."),
+    Literal["longest", "first", "keep", "error"] | None,
+    typer.Option(
+        "--on-overlap",
+        help="Which of overlapping spans to keep: the longest, those that begin first, or all (keep), or an error.",
+    ),
 ]
 Aggregation = Annotated[
     Literal["simple", "first", "average", "max"] | None,

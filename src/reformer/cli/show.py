@@ -113,7 +113,8 @@ def _show_entities(console: "Console", document: "Document", spans: "tuple[Span,
         shown += printable(document.text[before:place])
         places[place], before = len(shown), place
     text = Text(shown)
-    for span in spans:
+    # What lies within an entity is shown over it.
+    for span in sorted(spans, key=lambda each: each.start - each.end):
         text.stylize(f"{styles[span.label]} underline", places[span.start], places[span.end])
     console.print(text)
     console.print(

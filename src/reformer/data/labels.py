@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from reformer.data.documents import Span
 from reformer.data.errors import DataError
+from reformer.data.label_layers import SEPARATOR, layer_tags, layers_of
 from reformer.data.spans import fitted_spans
 from reformer.wording import counted
 
@@ -103,21 +104,47 @@ def token_tags(
     tokens of one character (bytes) the first of a span is `B-` and the others are `I-`. Tokens of length 0
     (special tokens) get -100. An entity type that is not in `label_ids` is a `DataError` at `source`.
 
+    Where the labels have layers, `spans` may overlap. Entities that lie over others as none in training do have no
+    label, and are left out of those beneath.
+
     >>> token_tags([Span(1, 3, "LOC")], [(0, 0), (0, 1), (1, 2), (2, 3)], {"O": 0, "B-LOC": 1, "I-LOC": 2})
     [-100, 0, 1, 2]
     """
-    outside = label_id("O", label_ids, source)
-    tags = [IGNORED if start == end else outside for start, end in offsets]
+    depth = len(layer_tags(next(iter(label_ids))))
+    beyond = ["O"] * depth
+
+    def number(tags: Sequence[str]) -> int:
+        return label_id(SEPARATOR.join((*tags, *beyond[len(tags) :])), label_ids, source)
+
+    spans = tuple(spans)
+    for name in dict.fromkeys(span.label for span in spans):
+        number([f"B-{name}"])
+    layers = layers_of(spans)[:depth] if depth > 1 else [spans]
+    rows = zip(*(_tags(layer, offsets) for layer in layers), strict=True) if spans else [("O",)] * len(offsets)
+    numbers: dict[tuple[str, ...], int] = {}
+    found = []
+    for row, (start, end) in zip(rows, offsets, strict=True):
+        if start == end:
+            found.append(IGNORED)
+            continue
+        if row not in numbers:
+            kept = next((n for n in range(depth, 1, -1) if SEPARATOR.join((*row[:n], *beyond[n:])) in label_ids), 1)
+            numbers[row] = number(row[:kept])
+        found.append(numbers[row])
+    return found
+
+
+def _tags(spans: Iterable[Span], offsets: Sequence[tuple[int, int]]) -> list[str]:
+    """One BIO tag a token, for spans that do not overlap."""
+    tags = ["O"] * len(offsets)
     token = 0
     for span in spans:
-        begin = label_id(f"B-{span.label}", label_ids, source)
-        inside = label_id(f"I-{span.label}", label_ids, source)
-        tag = begin
+        tag = f"B-{span.label}"
         while token < len(offsets) and offsets[token][0] < span.end:
             start, end = offsets[token]
             if start != end and end > span.start:
                 tags[token] = tag
-                tag = inside
+                tag = f"I-{span.label}"
             token += 1
     return tags
 
@@ -133,6 +160,8 @@ class TaggedSpan:
     """The token whose tag ends it; None at the end of the text."""
     typed: frozenset[int] = frozenset()
     """Those of `tokens` that are inside of a group, so that their `B-` and `I-` tags say the same."""
+    layer: int = 0
+    """The layer whose tags say so."""
 
 
 class TokenGroup(NamedTuple):
@@ -160,7 +189,8 @@ def decode_spans(
     Of several tokens of one character the first one's tag counts, so an entity never begins or ends inside a
     character. White space at an entity's ends does not belong to it, and all of a grapheme does.
 
-    With `groups` of tokens, such as words, there is one tag a group, and no entity begins or ends inside one.
+    With `groups` of tokens, such as words, there is one tag a group, and no entity begins or ends inside one. Labels
+    with layers have the entities of each, which may lie over each other.
 
     >>> decode_spans(["O", "B-LOC", "I-LOC", "I-PER"], [(0, 1), (1, 2), (2, 3), (3, 4)], "去北京了")
     [Span(start=1, end=3, label='LOC')]
@@ -180,6 +210,7 @@ def tagged_spans(
                 tuple(groups[number].speaker for number in tagged.tokens),
                 None if tagged.following is None else groups[tagged.following].speaker,
                 frozenset(groups[number].speaker for number in tagged.tokens if groups[number].speaks_of_type_alone),
+                tagged.layer,
             )
             for tagged in tagged_spans(tags, places, text)
         ]
@@ -187,6 +218,15 @@ def tagged_spans(
         raise ValueError(
             f"{len(tags)} tags were given for {counted(len(offsets), 'token')}; there must be one tag a token"
         )
+    layers = list(zip(*map(layer_tags, tags), strict=True))
+    if len(layers) > 1:
+        of_layers = (
+            replace(tagged, layer=number)
+            for number, each in enumerate(layers)
+            for tagged in tagged_spans(each, offsets, text)
+        )
+        different = {tagged.span: tagged for tagged in reversed(list(of_layers))}
+        return sorted(different.values(), key=lambda tagged: (tagged.span.start, tagged.span.end, tagged.layer))
     found: list[TaggedSpan] = []
     current: Span | None = None
     tokens: list[int] = []

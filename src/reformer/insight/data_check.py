@@ -13,6 +13,7 @@ from reformer.advice.profile import profile
 from reformer.advice.records import CLASSES, ENTITIES, PAIRS, QUESTIONS, TEXT, find_records
 from reformer.data import DataError, Document, Question, file_format, load_source, read_questions
 from reformer.data.notes import DataWarning
+from reformer.data.spans import SpanReading
 from reformer.errors import ReformerError
 from reformer.insight.near_duplicates import MOST_TEXTS, near_duplicates
 from reformer.insight.tag_sequences import broken_sequences
@@ -102,7 +103,7 @@ def check_data(
             else:
                 task, data = recipe.training.task, recipe.data.model_dump()
                 data |= {name: value for name, value in options.items() if value is not None}
-            documents = list(_documents(source, task, data, note_fault))
+            documents = list(_documents(source, task, data, note_fault, _span_reading(recipe)))
         except DataError as error:
             note_fault(error)
             documents = []
@@ -119,7 +120,11 @@ def check_data(
 
 
 def _documents(
-    source: str, task: str, data: Mapping[str, Any], on_error: Callable[[DataError], object]
+    source: str,
+    task: str,
+    data: Mapping[str, Any],
+    on_error: Callable[[DataError], object],
+    spans: SpanReading,
 ) -> Iterator[Document]:
     if task == QUESTIONS:
         for question in read_questions(source, encoding=data.get("encoding"), on_error=on_error):
@@ -138,8 +143,13 @@ def _documents(
         label_column=(data.get("label_column") or label) if task in (CLASSES, PAIRS) else None,
         encoding=data.get("encoding"),
         header=data.get("header", True),
+        spans=spans,
         on_error=on_error,
     )
+
+
+def _span_reading(recipe: Recipe | None) -> SpanReading:
+    return getattr(None if recipe is None else recipe.data, "spans", None) or SpanReading()
 
 
 def _of_question(question: Question) -> Document:
@@ -227,7 +237,9 @@ def _with_recipe(
         if path and name != own:
             try:
                 others[name] = list(
-                    _documents(path, recipe.training.task, recipe.data.model_dump(), lambda error: None)
+                    _documents(
+                        path, recipe.training.task, recipe.data.model_dump(), lambda error: None, _span_reading(recipe)
+                    )
                 )
             except DataError as error:
                 on_error(error)

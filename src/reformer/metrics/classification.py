@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Int, Int64
+from jaxtyping import Bool, Int, Int64
 
 from reformer.data import IGNORED, Span
+from reformer.data.label_layers import layer_tags, types_of
 from reformer.wording import counted
 
 CLASS = "class/"
@@ -25,15 +26,21 @@ class EntityMetric:
     def __init__(self, labels: Sequence[str], types: Sequence[str] | None = None):
         """
         Args:
-            labels: the tags' names: "O", "B-X" and "I-X".
+            labels: the tags' names: "O", "B-X" and "I-X"; where there are several layers, of each.
             types: the entity types that count; all of them if None.
         """
         # The numbers of all types; `type_ids` has those that count.
-        self.known = {name: number for number, name in enumerate(sorted({label[2:] for label in labels} - {""}))}
+        self.known = {name: number for number, name in enumerate(types_of(labels))}
         self.types = sorted(self.known if types is None else types)
         self.type_ids = {name: index for index, name in enumerate(self.types)}
-        self._begins = np.array([label.startswith("B-") and label[2:] in self.type_ids for label in labels])
-        self._type = np.array([self.type_ids.get(label[2:], -1) for label in labels])
+        # Of each layer: whether a label begins an entity, and the type that it has.
+        self._layers = [
+            (
+                np.array([tag.startswith("B-") and tag[2:] in self.type_ids for tag in tags]),
+                np.array([self.type_ids.get(tag[2:], -1) for tag in tags]),
+            )
+            for tags in zip(*map(layer_tags, labels), strict=True)
+        ]
         self._counts_all = types is None
         # For each type: true positives, predicted entities, true entities.
         self.counts: Int64[np.ndarray, "types 3"] = np.zeros((len(self.types), 3), dtype=np.int64)
@@ -89,13 +96,22 @@ class EntityMetric:
 
     def _entities(self, rows: Sequence[Int[np.ndarray, " _"]]) -> Int64[np.ndarray, " entities"]:
         """One number for each entity, which two entities share only if place and type are the same."""
+        found = [self._entities_of(rows, *layer) for layer in self._layers]
+        return found[0] if len(found) == 1 else np.unique(np.concatenate(found))
+
+    def _entities_of(
+        self,
+        rows: Sequence[Int[np.ndarray, " _"]],
+        begins_at: Bool[np.ndarray, " labels"],
+        type_of: Int[np.ndarray, " labels"],
+    ) -> Int64[np.ndarray, " entities"]:
         length = sum(len(row) + 1 for row in rows)
         # A gap after each row ends the entity that reaches the row's end.
         begins, types = np.zeros(length, dtype=bool), np.full(length, -1, dtype=np.int64)
         at = 0
         for row in rows:
-            begins[at : at + len(row)] = self._begins[row]
-            types[at : at + len(row)] = self._type[row]
+            begins[at : at + len(row)] = begins_at[row]
+            types[at : at + len(row)] = type_of[row]
             at += len(row) + 1
         continues = ~begins & (types >= 0)
         continues[1:] &= types[1:] == types[:-1]

@@ -254,7 +254,7 @@ class PredictOptions:
     """The columns of CoNLL, such as `word,_,tag`."""
     repair: bool | None = None
     """Whether spans whose own text stands elsewhere are moved to it."""
-    on_overlap: Literal["error", "longest", "first"] | None = None
+    on_overlap: Literal["error", "longest", "first", "keep"] | None = None
     """Which of overlapping spans are kept."""
     dst: str | None = None
     """What to make of an hour of a series that is there twice."""

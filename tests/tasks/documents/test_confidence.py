@@ -9,8 +9,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from reformer.data import Document, bio_labels, byte_tokenizer
+from reformer.data import Document, Span, bio_labels, byte_tokenizer
 from reformer.data.batching.encoding import Encoded, character_offsets, encode
+from reformer.data.label_layers import entity_labels, layer_tags
 from reformer.data.labels import decode_spans
 from reformer.data.words import word_starts
 from reformer.metrics.calibration import Calibration
@@ -29,7 +30,11 @@ LABELS = bio_labels(["LOC"])
 TEXTS = ["去 ab", "éa北", "abcd", "去了北京"]
 
 
-def _run(seed=0, **options):
+NESTED = entity_labels([[Span(0, 5, "ORG"), Span(1, 3, "LOC")]])
+"""Labels of a tagger of two layers."""
+
+
+def _run(seed=0, labels=LABELS, **options):
     """A run whose model guesses, with bytes as tokens: several to a character."""
     tokenizer = byte_tokenizer()
     config = ReformerConfig(
@@ -37,8 +42,8 @@ def _run(seed=0, **options):
         **options,
         vocab_size=len(tokenizer),
         pad_token_id=tokenizer.pad_token_id,
-        id2label=dict(enumerate(LABELS)),
-        label2id={label: number for number, label in enumerate(LABELS)},
+        id2label=dict(enumerate(labels)),
+        label2id={label: number for number, label in enumerate(labels)},
         initializer_range=0.7,
     )
     torch.manual_seed(seed)
@@ -52,7 +57,7 @@ def _run(seed=0, **options):
 
 def _paths(run, document):
     """Every sequence of tags with its probability, and the offsets that it is read with."""
-    model = run.model
+    model, labels = run.model, run.labels
     [encoded] = encode([document], run.tokenizer, 100)
     assert isinstance(encoded, Encoded)
     inputs, offsets = {"input_ids": torch.from_numpy(encoded.ids).long()[None]}, encoded.offsets
@@ -67,9 +72,10 @@ def _paths(run, document):
     scores = (output.logits if model.transitions is None else output.scores)[0, : len(offsets)].double()
     transitions = None if model.transitions is None else model.transitions.detach().double()
     paths, totals = [], []
-    for path in product(range(len(LABELS)), repeat=len(offsets)):
-        tags = [LABELS[tag] for tag in path]
-        rule = all(not tag.startswith("I") or before != "O" for before, tag in zip(["O", *tags], tags, strict=False))
+    layers = list(zip(*map(layer_tags, labels), strict=True))
+    for path in product(range(len(labels)), repeat=len(offsets)):
+        tags = [labels[tag] for tag in path]
+        rule = all(_follows_rules([layer[tag] for tag in path]) for layer in layers)
         if model.transitions is None and not rule:
             continue
         total = sum(scores[place, tag] for place, tag in enumerate(path))
@@ -78,6 +84,37 @@ def _paths(run, document):
         paths.append(tags)
         totals.append(total)
     return paths, torch.stack(totals).softmax(0), offsets
+
+
+def _follows_rules(tags):
+    pairs = zip(["O", *tags], tags, strict=False)
+    return all(not tag.startswith("I") or before[2:] == tag[2:] for before, tag in pairs)
+
+
+@pytest.mark.parametrize("options", [{}, {"classifier_crf": True}])
+def test_of_entities_that_lie_over_each_other_it_is_that_sum_too(options):
+    found = over = 0
+    for seed in range(12):
+        run = _run(seed, labels=NESTED, **options)
+        document = Document("abcd", "a")
+        [(_, answer)] = predict(run, [document])
+        paths, chances, offsets = _paths(run, document)
+        for span in answer.spans:
+            # Read in either layer: a span has the probability of the layer that it was found in.
+            read = torch.tensor([span in decode_spans(tags, offsets, document.text) for tags in paths])
+            found, over = found + 1, over + any(each != span and each.start < span.end for each in answer.spans)
+            in_one = [
+                float(chances[torch.tensor([span in _of_layer(tags, layer, offsets) for tags in paths])].sum())
+                for layer in range(2)
+            ]
+            assert min(abs(span.score - each) for each in in_one) < 1e-5
+            assert span.score <= float(chances[read].sum()) + 1e-5
+    assert found > 10
+    assert over > 3
+
+
+def _of_layer(tags, layer, offsets):
+    return decode_spans([layer_tags(tag)[layer] for tag in tags], offsets, "abcd")
 
 
 @pytest.mark.parametrize(

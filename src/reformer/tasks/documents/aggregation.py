@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from reformer.data.label_layers import layer_tags
 from reformer.data.labels import TokenGroup
 
 AggregationStrategy = Literal["simple", "first", "average", "max"]
@@ -27,7 +28,7 @@ def aggregated(
 
     Args:
         starts: the first token of each group, of which the last ends with the text.
-        labels: the tags' names, "O", "B-X" and "I-X".
+        labels: the tags' names, "O", "B-X" and "I-X"; where there are several layers, of each.
         strategy: any but "simple", in which there are no groups.
     """
     ends = [*starts[1:].tolist(), len(logits)]
@@ -35,21 +36,22 @@ def aggregated(
     rows = logits[starts]
     if strategy == "first":
         return rows, groups
-    begins = [number for number, label in enumerate(labels) if label.startswith("B-")]
-    insides = [labels.index(f"I-{labels[number][2:]}") for number in begins]
-    outside, least = labels.index("O"), np.finfo(np.float64).tiny
+    # The labels of one type, or of several that lie over each other: they differ in what begins and what goes on.
+    alike: dict[tuple[str, ...], list[int]] = {}
+    for number, label in enumerate(labels):
+        alike.setdefault(tuple(tag[2:] for tag in layer_tags(label)), []).append(number)
+    kinds, least = list(alike.values()), np.finfo(np.float64).tiny
     for number, (first, last, _) in enumerate(groups):
         if first == last:
             continue
         tokens = _softmax(logits[first : last + 1].astype(np.float64))
-        types = np.concatenate((tokens[:, [outside]], tokens[:, begins] + tokens[:, insides]), axis=1)
+        types = np.stack([tokens[:, kind].sum(1) for kind in kinds], axis=1)
         surest = int(types.max(1).argmax())
         whole = types.mean(0) if strategy == "average" else types[surest]
-        # The likelier of both tags has all of its type's probability, or else "O" would win against either half.
-        most = np.maximum(np.maximum(tokens[0, begins], tokens[0, insides]), least)
+        # The likeliest of its tags has all of a type's probability, or else "O" would win against either half.
         row = np.empty(len(labels))
-        row[outside] = whole[0]
-        row[begins], row[insides] = (whole[1:] * tokens[0, tags] / most for tags in (begins, insides))
+        for probability, kind in zip(whole, kinds, strict=True):
+            row[kind] = probability * tokens[0, kind] / max(tokens[0, kind].max(), least)
         rows[number] = np.log(np.maximum(row, least))
         groups[number] = TokenGroup(first, last, first + surest)
     return rows, groups

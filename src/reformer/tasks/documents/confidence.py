@@ -9,8 +9,10 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from reformer.data import Span
+from reformer.data.label_layers import layer_tags
 from reformer.data.labels import TaggedSpan
 from reformer.models import ReformerForTokenClassification
+from reformer.tasks.documents.viterbi import goes_on, may_follow
 
 PORTION = 1 << 22
 """Labels of tokens of segments that are held at a time."""
@@ -31,8 +33,8 @@ def scored_spans(
         labels: the names of the tags.
     """
     numbered = [(row, tagged) for row, spans in enumerate(found) for tagged in spans]
-    follows = torch.tensor([[_may_follow(before, label) for label in labels] for before in labels]).to(real.device)
-    first = torch.tensor([not label.startswith("I-") for label in labels]).to(real.device)
+    follows = torch.tensor([[may_follow(before, label) for label in labels] for before in labels]).to(real.device)
+    first = torch.tensor([not goes_on(label) for label in labels]).to(real.device)
     scores = [0.0] * len(numbered)
     for numbers in _portions([_last(tagged) - tagged.tokens[0] + 1 for _, tagged in numbered], len(labels)):
         segments = _segments([numbered[number] for number in numbers], labels)
@@ -58,8 +60,8 @@ def _portions(lengths: Sequence[int], labels: int) -> Iterator[list[int]]:
 
 def _segments(numbered: Sequence[tuple[int, TaggedSpan]], labels: Sequence[str]) -> dict[str, Tensor]:
     """The entities, each with the row it is in, as `chain_segment_log_probability` takes segments."""
-    ids = {label: number for number, label in enumerate(labels)}
-    sets = [_allowed(tagged, ids) for _, tagged in numbered]
+    layers = list(zip(*map(layer_tags, labels), strict=True))
+    sets = [_allowed(tagged, layers[tagged.layer]) for _, tagged in numbered]
     allowed = torch.ones(len(sets), max(map(len, sets)), len(labels), dtype=torch.bool)
     for place, each in zip(allowed, sets, strict=True):
         place[: len(each)] = each
@@ -75,19 +77,17 @@ def _last(tagged: TaggedSpan) -> int:
     return tagged.tokens[-1] if tagged.following is None else tagged.following
 
 
-def _allowed(tagged: TaggedSpan, ids: dict[str, int]) -> Bool[Tensor, "tokens labels"]:
-    """The tags with which each token, from the entity's first to the one that ends it, is read as this entity."""
+def _allowed(tagged: TaggedSpan, tags: Sequence[str]) -> Bool[Tensor, "tokens labels"]:
+    """The labels with which each token, from the entity's first to the one that ends it, is read as this entity.
+
+    Args:
+        tags: of each label, in the entity's layer.
+    """
     first, last = tagged.tokens[0], _last(tagged)
-    allowed = torch.ones(last - first + 1, len(ids), dtype=torch.bool)
-    begin, inside = ids[f"B-{tagged.span.label}"], ids[f"I-{tagged.span.label}"]
+    allowed = torch.ones(last - first + 1, len(tags), dtype=torch.bool)
+    begin, inside = (torch.tensor([tag == f"{letter}-{tagged.span.label}" for tag in tags]) for letter in "BI")
     for token in tagged.tokens:
-        allowed[token - first] = False
-        meant = [begin, inside] if token in tagged.typed else begin if token == first else inside
-        allowed[token - first, meant] = True
+        allowed[token - first] = begin | inside if token in tagged.typed else begin if token == first else inside
     if tagged.following is not None:
-        allowed[-1, inside] = False
+        allowed[-1] = ~inside
     return allowed
-
-
-def _may_follow(before: str, label: str) -> bool:
-    return not label.startswith("I-") or before[2:] == label[2:]

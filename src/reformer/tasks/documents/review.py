@@ -19,36 +19,52 @@ def review_spans(review: Review, document: Document, predicted: Iterable[Span], 
     """
     places = {name: number for number, name in enumerate(review.names)}
     outside = len(places)
-    found = {(span.start, span.end): span for span in predicted if span.label in places}
-    known = {(span.start, span.end): span for span in true if span.label in places or review.counts_others}
-    for place, span in found.items():
-        gold = known.get(place)
+    found = [span for span in predicted if span.label in places]
+    known = [span for span in true if span.label in places or review.counts_others]
+    meant = _meant(found, known)
+    for span, gold in zip(found, meant, strict=True):
         right = gold == span
         number = places[span.label]
         review.counts[number] += (right, 1, 0)
         review.confusions[outside if gold is None else places.get(gold.label, outside), number] += 1
         if span.score is not None:
             review.add_confidence((span.score, 1 - span.score), 0, 0 if right else 1)
-    for place, gold in known.items():
+    met = set(meant)
+    for gold in known:
         if gold.label in places:
             review.counts[places[gold.label], 2] += 1
-            review.confusions[places[gold.label], outside] += place not in found
-    for mistake in _mistakes(document, found, known):
+            review.confusions[places[gold.label], outside] += gold not in met
+    for mistake in _mistakes(document, found, known, meant):
         review.add_mistake(mistake)
 
 
+def _meant(found: Sequence[Span], known: Iterable[Span]) -> list[Span | None]:
+    """The true entity at the place of each one that was found, no two the same: that of its type, or else another."""
+    left: dict[tuple[int, int], list[Span]] = {}
+    for gold in known:
+        left.setdefault((gold.start, gold.end), []).append(gold)
+    meant: list[Span | None] = [None] * len(found)
+    for wants_type in (True, False):
+        for number, span in enumerate(found):
+            here = left.get((span.start, span.end), ())
+            gold = next((each for each in here if each == span or not wants_type), None)
+            if meant[number] is None and gold is not None:
+                meant[number] = gold
+                left[span.start, span.end].remove(gold)
+    return meant
+
+
 def _mistakes(
-    document: Document, found: dict[tuple[int, int], Span], known: dict[tuple[int, int], Span]
+    document: Document, found: Sequence[Span], known: Sequence[Span], meant: Sequence[Span | None]
 ) -> Iterator[Mistake]:
-    for place, span in found.items():
-        gold = known.get(place)
-        if gold == span:
-            continue
-        near = [gold] if gold is not None else [each for each in known.values() if _overlap(span, each)]
+    met = set(meant)
+    wrong = [(span, gold) for span, gold in zip(found, meant, strict=True) if gold != span]
+    for span, gold in wrong:
+        near = [gold] if gold is not None else [each for each in known if _overlap(span, each) and each not in met]
         kind = "mistyped" if gold is not None else "other ends" if near else "invented"
         yield _in_context(document, kind, span, _named(document, near, span), span.label)
-    for place, gold in known.items():
-        if place not in found and not any(_overlap(gold, each) for each in found.values()):
+    for gold in known:
+        if gold not in met and not any(_overlap(gold, span) for span, _ in wrong):
             yield _in_context(document, "missed", gold, gold.label, OUTSIDE)
 
 

@@ -13,8 +13,9 @@ from transformers import PreTrainedTokenizerFast
 
 from reformer.baselines.ngram_classifier import code_points
 from reformer.baselines.ngram_tagger import MissingPackageError, NgramTagger
-from reformer.data import IGNORED, DataError, Document, Span, bio_labels, decode_spans, token_tags
+from reformer.data import IGNORED, DataError, Document, Span, decode_spans, token_tags
 from reformer.data.batching.encoding import Augmentation, Example, Examples, Offsets, character_offsets, padded
+from reformer.data.label_layers import entity_labels, types_of
 from reformer.data.labels import TaggedSpan, TokenGroup, tagged_spans
 from reformer.data.spans import SpanReading, column_names
 from reformer.data.words import spans_within_words, word_starts
@@ -27,7 +28,7 @@ from reformer.recipe import Fraction, TrainingRecipe
 from reformer.tasks.base import NoBaselineError, PredictOptions, Run
 from reformer.tasks.document_splits import Splits
 from reformer.tasks.documents.aggregation import AggregationStrategy, aggregated
-from reformer.tasks.documents.answer import DocumentAnswer
+from reformer.tasks.documents.answer import DocumentAnswer, spans_of_types
 from reformer.tasks.documents.confidence import scored_spans
 from reformer.tasks.documents.prediction import Reading
 from reformer.tasks.documents.recombination import Recombination
@@ -76,9 +77,10 @@ class EntityDataRecipe(DocumentDataRecipe, frozen=True):
     """Documents with entities."""
 
     repair: bool = Field(False, description="move spans whose own text stands elsewhere to where it stands")
-    on_overlap: Literal["error", "longest", "first"] = Field(
+    on_overlap: Literal["error", "longest", "first", "keep"] = Field(
         "error",
-        description="which of overlapping spans to keep: the longest, those that begin first, or none, an error",
+        description="which of overlapping spans to keep: the longest, those that begin first, or all (keep), which are "
+        "then labelled in layers; error: refuse them",
     )
     conll_columns: str | None = Field(
         None,
@@ -141,6 +143,11 @@ class TokenClassification(DocumentTask):
                 "model.wide_sizes: a token classifier's wide part is that of a conditional random field; set "
                 "model.classifier_crf = true, too"
             )
+        if recipe.data.on_overlap == "keep" and recipe.training.entity_recombination is not None:
+            raise ValueError(
+                'training.entity_recombination with data.on_overlap = "keep": what lies within an entity would be torn '
+                "from its text; leave out one of them"
+            )
         if recipe.model.get("wide_sizes") and recipe.training.entity_types is not None:
             raise ValueError(
                 "model.wide_sizes with training.entity_types: the wide part would be fitted to the types that do not "
@@ -151,15 +158,15 @@ class TokenClassification(DocumentTask):
         self._spans(document)
 
     def labels(self, documents: Iterable[Document]) -> list[str]:
-        types = {span.label for document in documents for span in document.spans or ()}
-        if not types:
+        labels = entity_labels(document.spans or () for document in documents)
+        if len(labels) == 1:
             raise DataError(
                 None,
                 None,
                 "the training documents have no entity at all",
                 "give CoNLL tags or JSONL with spans; for one label a text, training.task is sequence-classification",
             )
-        return bio_labels(types)
+        return labels
 
     def target(self, document: Document, offsets: Offsets, label_ids: dict[str, int]) -> Int[np.ndarray, " length"]:
         return np.array(token_tags(self._spans(document), offsets, label_ids, document.source), dtype=np.int64)
@@ -255,11 +262,14 @@ class TokenClassification(DocumentTask):
     def fit_classical(self, splits: Splits, labels: Sequence[str], recipe: TokenRecipe) -> ClassicalModel:
         types = self.entity_types(recipe)
         # Types that are learned beside those that count would multiply the time, which grows with the tags' square.
-        tags = list(labels) if types is None else bio_labels(types)
+        tags = list(labels)
+        if types is not None:
+            tags = entity_labels(spans_of_types(document.spans or (), types) for document in splits.train)
+        known = types_of(tags)
         ids = {tag: number for number, tag in enumerate(tags)}
 
         def character_tags(document: Document) -> Int[np.ndarray, " length"]:
-            spans = [span for span in self._spans(document) if f"B-{span.label}" in ids]
+            spans = spans_of_types(self._spans(document), known)
             return np.array(token_tags(spans, character_offsets(document.text), ids, document.source), dtype=np.int64)
 
         texts, targets = [code_points(document.text) for document in splits.train], map(character_tags, splits.train)
@@ -337,7 +347,7 @@ def _minutes(recipe: TrainingRecipe) -> float:
 
 
 def _check_types(field: str, types: Sequence[str] | None, labels: Sequence[str]) -> None:
-    known = sorted({label[2:] for label in labels} - {""})
+    known = types_of(labels)
     unknown = sorted(set(types or ()) - set(known))
     if unknown:
         raise ReformerError(

@@ -5,6 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from reformer.data.label_layers import layer_tags
+
+
+def goes_on(label: str) -> bool:
+    """Whether a label goes on with an entity, in any layer."""
+    return any(tag.startswith("I-") for tag in layer_tags(label))
+
+
+def may_follow(before: str, label: str) -> bool:
+    """Whether a label can stand behind another one: each `I-X` behind `B-X` or `I-X` of its layer."""
+    pairs = zip(layer_tags(before), layer_tags(label), strict=True)
+    return all(not tag.startswith("I-") or last[2:] == tag[2:] for last, tag in pairs)
+
 
 def best_tags(logits: Float[np.ndarray, "length labels"], labels: Sequence[str]) -> Int[np.ndarray, " length"]:
     """Ids of the tags with the greatest sum of logits among the sequences in which every `I-X` follows `B-X` or `I-X`.
@@ -14,7 +27,7 @@ def best_tags(logits: Float[np.ndarray, "length labels"], labels: Sequence[str])
 
     Args:
         logits: one for each token and tag.
-        labels: the tags' names, "O", "B-X" and "I-X".
+        labels: the tags' names, "O", "B-X" and "I-X"; where there are several layers, in each.
 
     Example:
         >>> logits = np.array([[0.0, 2.0, 3.0], [0.0, 0.0, 4.0]])
@@ -23,9 +36,16 @@ def best_tags(logits: Float[np.ndarray, "length labels"], labels: Sequence[str])
     """
     if not len(logits):
         return np.zeros(0, dtype=np.int64)
-    numbers = {label: number for number, label in enumerate(labels)}
-    free = [number for label, number in numbers.items() if not label.startswith("I-")]
-    bound = [(number, numbers[f"B-{label[2:]}"]) for label, number in numbers.items() if label.startswith("I-")]
+    free = [number for number, label in enumerate(labels) if not goes_on(label)]
+    # The tag itself first: of equal ones it is taken.
+    bound = [
+        (
+            number,
+            [number, *(each for each, before in enumerate(labels) if each != number and may_follow(before, label))],
+        )
+        for number, label in enumerate(labels)
+        if goes_on(label)
+    ]
     rows = logits.astype(np.float64).tolist()
     total = [float("-inf")] * len(labels)
     for number in free:
@@ -34,8 +54,8 @@ def best_tags(logits: Float[np.ndarray, "length labels"], labels: Sequence[str])
     for row in rows[1:]:
         best = max(range(len(labels)), key=total.__getitem__)
         came_from, now = [best] * len(labels), [total[best] + score for score in row]
-        for inside, begin in bound:
-            came_from[inside] = inside if total[inside] >= total[begin] else begin
+        for inside, possible in bound:
+            came_from[inside] = max(possible, key=total.__getitem__)
             now[inside] = total[came_from[inside]] + row[inside]
         before.append(came_from)
         total = now
