@@ -59,7 +59,8 @@ def entity_labels(spans_of_texts: Iterable[Sequence[Span]]) -> list[str]:
         if len(layers) > 1:
             met |= _combinations(layers)
     depth = max(map(len, met), default=1)
-    rows = [("O",), *((f"{letter}-{name}",) for name in sorted(types) for letter in "BI")]
+    alone = ((f"{letter}-{name}",) for name in sorted(types) for letter in "BI")
+    rows: list[tuple[str, ...]] = [("O",), *alone]
     for names in sorted(met, key=lambda each: (sum(map(bool, each)), each)):
         rows += product(*((f"B-{name}", f"I-{name}") if name else ("O",) for name in names))
     return [SEPARATOR.join(row + ("O",) * (depth - len(row))) for row in rows]

@@ -17,7 +17,7 @@ class Gradients:
     """
 
     def __init__(self, sublayers: Iterable[nn.Module], needed: Sequence[bool]) -> None:
-        self._every = parameters_of(sublayers)
+        self._every: list[Tensor] = [*parameters_of(sublayers)]
         self._found: dict[Tensor, Tensor] = {}
         # Allocated before anything large: between large tensors they would fragment freed memory, which could then be
         # neither used again nor returned.
