@@ -53,6 +53,16 @@ def test_much_text_is_learned_from_a_part_of_it(budget, texts):
     assert model.learned_from in texts
 
 
+def test_a_share_of_the_text_in_a_share_of_the_time_is_learned_from_alike():
+    (texts, labels), held_out = _reviews(200), _reviews(40)
+    half = sum(map(len, texts[:100])) / sum(map(len, texts))
+    for budget in (Budget(tokens=500), Budget(products=2_000)):
+        whole = NgramClassifier.fit(texts, labels, held_out, num_labels=2, budget=budget)
+        part = NgramClassifier.fit(texts[:100], labels[:100], held_out, num_labels=2, budget=budget.times(half))
+        assert abs(part.learned_from - whole.learned_from / 2) < 0.2 * whole.learned_from
+    assert Budget().times(0.0) == Budget(tokens=1, products=1)
+
+
 def test_few_weights_are_those_of_the_most_frequent_ngrams():
     train, held_out = _reviews(200), _reviews(40)
     model = NgramClassifier.fit(*train, held_out, num_labels=2, budget=Budget(weights=20))
