@@ -34,6 +34,16 @@ def test_a_label_that_does_not_occur_is_never_the_answer():
     assert set(alone.logits(texts).argmax(1)) == {1}
 
 
+@pytest.mark.parametrize("texts", ["甲乙丙丁戊", [""] * 5])
+def test_texts_that_have_nothing_in_common_get_the_most_frequent_label(texts):
+    sequences, labels = [code_points(text) for text in texts], np.array([0, 1, 2, 1, 1])
+    found = NgramClassifier.fit(sequences, labels, (sequences, labels), num_labels=4).logits([code_points("新")] * 2)
+    assert np.allclose(found, [[np.log(0.2), np.log(0.6), np.log(0.2), -20]] * 2)
+    several = np.array([[1, 0], [0, 1], [0, 1], [0, 0], [0, 1]])
+    found = NgramClassifier.fit(sequences, several, (sequences, several), num_labels=2).logits([code_points("新")])
+    assert np.allclose(found, [[np.log(0.2 / 0.8), np.log(0.6 / 0.4)]])
+
+
 @pytest.mark.parametrize(
     ("budget", "texts"), [(Budget(tokens=500), range(10, 50)), (Budget(products=2_000), range(2, 50))]
 )
@@ -41,6 +51,16 @@ def test_much_text_is_learned_from_a_part_of_it(budget, texts):
     train, held_out = _reviews(200), _reviews(40)
     model = NgramClassifier.fit(*train, held_out, num_labels=2, budget=budget)
     assert model.learned_from in texts
+
+
+def test_a_share_of_the_text_in_a_share_of_the_time_is_learned_from_alike():
+    (texts, labels), held_out = _reviews(200), _reviews(40)
+    half = sum(map(len, texts[:100])) / sum(map(len, texts))
+    for budget in (Budget(tokens=500), Budget(products=2_000)):
+        whole = NgramClassifier.fit(texts, labels, held_out, num_labels=2, budget=budget)
+        part = NgramClassifier.fit(texts[:100], labels[:100], held_out, num_labels=2, budget=budget.times(half))
+        assert abs(part.learned_from - whole.learned_from / 2) < 0.2 * whole.learned_from
+    assert Budget().times(0.0) == Budget(tokens=1, products=1)
 
 
 def test_few_weights_are_those_of_the_most_frequent_ngrams():

@@ -65,6 +65,32 @@ def test_hostile_text_is_text(text):
     assert shown in "".join(_parsed(page).texts).replace("\x00", "\ufffd")
 
 
+@pytest.mark.parametrize("text", HOSTILE)
+def test_the_scores_of_the_baseline_by_training_documents_are_a_table(text):
+    points = [
+        {"documents": 500, "validation": {"f1": 0.25}},
+        {"documents": 1000, "validation": {"f1": 0.5, f"class/{text}_f1": 0.75, "unknown/x": 3}},
+        {"documents": 2000, "validation": {"f1": 0.375, f"class/{text}_f1": 1.0, "class/new_f1": 0.0, "unknown/x": 3}},
+    ]
+    floor = {"method": text, "test": None, "learning_curve": points}
+    parts = {"test": _review(["a", "b"], ["x"])}
+    parser = _parsed(report_page("t", parts, Calibration(), floor=floor))
+    shown = text.encode("utf-8", "backslashreplace").decode()
+    words = " ".join("|".join(parser.texts).split())
+    section = words[words.index("More training documents") :].replace("\x00", "\ufffd")
+    for expected in (
+        ["Scores of ", shown, ", not of the model"],
+        ["training documents", "500", "1,000", "2,000", "change"],
+        ["f1", "0.2500", "0.5000", "0.3750", "-0.1250"],
+        [f"class/{shown}_f1", "0.7500", "1.0000", "+0.2500"],
+        ["class/new_f1", "0.0000", " "],
+    ):
+        assert "|".join(expected).replace("\x00", "\ufffd") in section
+    assert "unknown/x" not in section
+    without = _parsed(report_page("t", parts, Calibration(), floor=floor | {"learning_curve": None}))
+    assert "More training documents" not in without.texts
+
+
 def test_nothing_is_fetched():
     page = report_page("t", {"test": _review(["a", "b"], HOSTILE[:1])}, Calibration(1.5, None), curve=b"\x89PNG")
     parser = _parsed(page)

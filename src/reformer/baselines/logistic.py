@@ -69,10 +69,11 @@ def _fitted(
     if labels.ndim == 2:
         yield from _one_against_rest(inputs, labels, penalties)
         return
-    present = np.unique(labels)
-    if len(present) == 1:
+    present, counts = np.unique(labels, return_counts=True)
+    if len(present) == 1 or inputs.shape[1] == 0:
+        # Nothing to fit: each label by its share of the rows.
         bias = np.full(num_labels, ABSENT)
-        bias[present] = 0
+        bias[present] = np.log(counts / counts.sum())
         yield LogisticClassifier(np.zeros((inputs.shape[1], num_labels)), bias, penalties[0])
         return
     model: Any = LogisticRegression(max_iter=ITERATIONS, warm_start=True)

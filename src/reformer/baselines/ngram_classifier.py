@@ -1,7 +1,7 @@
 """Logistic regression over tf-idf of n-grams: the classical classifier of texts."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,10 @@ class Budget:
     tokens: int = 4_000_000
     products: int = 60_000_000
     weights: int = 1_000_000
+
+    def times(self, share: float) -> "Budget":
+        """The bounds of a fit that may take this share of the time; as many n-grams are told apart."""
+        return replace(self, tokens=max(1, round(share * self.tokens)), products=max(1, round(share * self.products)))
 
 
 @dataclass(frozen=True)

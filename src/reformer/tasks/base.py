@@ -52,6 +52,8 @@ class Baseline:
     """None where the run has no test part."""
     note: str | None = None
     """The choices it was made by, and what was left out to keep it short."""
+    learned_from: int | None = None
+    """The number of training documents that it was fitted to; None for a task that has no `baselines_of_shares`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,11 @@ class TaskData(ABC, Generic[AnyDataset]):
             NoBaselineError: there is none, or not on this machine.
         """
         raise NoBaselineError("this task has no classical method to compare with")
+
+    def baselines_of_shares(self) -> Iterator[Baseline]:
+        """The classical method fitted to growing shares of the training part, less than the whole together, and scored
+        on the validation part alone; none where there are too few training examples, or the task does not do it."""
+        yield from ()
 
     @abstractmethod
     def describe(self) -> Iterator[str]:

@@ -71,6 +71,9 @@ def test_a_run_answers_with_several_labels(tmp_path):
     assert {"micro_f1", "macro_f1", "exact_match", "class/体育_f1"} <= metrics["test"].keys()
     assert metrics["test"]["macro_f1"] > 0.6
     assert metrics["baseline"]["validation"]["macro_f1"] > 0.8
+    curve = metrics["baseline"]["learning_curve"]
+    assert [point["documents"] for point in curve] == sorted({point["documents"] for point in curve})
+    assert curve[-1]["validation"]["macro_f1"] > curve[0]["validation"]["macro_f1"]
     assert set(metrics["calibration"]["thresholds"]) == set(WORDS)
     run = load_run(tmp_path / "run")
     assert run.model.config.problem_type == "multi_label_classification"

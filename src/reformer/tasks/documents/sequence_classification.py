@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from reformer.baselines.ngram_classifier import NgramClassifier, code_points
+from reformer.baselines.ngram_classifier import Budget, NgramClassifier, code_points
 from reformer.data import DataError, Document, label_id
 from reformer.data.batching.encoding import Examples, Offsets
 from reformer.data.characters import token_characters
@@ -164,7 +164,9 @@ class SequenceClassification(DocumentTask):
         scores = dict(zip(labels, (weights / weights.sum()).tolist(), strict=True))
         return DocumentAnswer(label=max(scores, key=scores.__getitem__), scores=scores)
 
-    def fit_classical(self, splits: Splits, labels: Sequence[str], recipe: DocumentRecipe) -> ClassicalModel:
+    def fit_classical(
+        self, splits: Splits, labels: Sequence[str], recipe: DocumentRecipe, *, effort: float = 1.0
+    ) -> ClassicalModel:
         ids = {label: number for number, label in enumerate(labels)}
 
         def texts(documents: Sequence[Document]) -> list[Int[np.ndarray, " _"]]:
@@ -175,7 +177,12 @@ class SequenceClassification(DocumentTask):
 
         held_out = texts(splits.validation), classes(splits.validation)
         model = NgramClassifier.fit(
-            texts(splits.train), classes(splits.train), held_out, num_labels=len(labels), sizes=CHARACTERS
+            texts(splits.train),
+            classes(splits.train),
+            held_out,
+            num_labels=len(labels),
+            sizes=CHARACTERS,
+            budget=Budget().times(effort),
         )
         fewer = model.learned_from < len(splits.train)
         note = f"learned from {model.learned_from:,} of {counted(len(splits.train), 'document')}" if fewer else None
@@ -184,7 +191,8 @@ class SequenceClassification(DocumentTask):
             for document, row in zip(documents, model.logits(texts(documents)), strict=True):
                 yield self.answer(row, (), document.text, labels)
 
-        return ClassicalModel("logistic regression over tf-idf of 1 to 3 characters", note, answers)
+        method = "logistic regression over tf-idf of 1 to 3 characters"
+        return ClassicalModel(method, note, model.learned_from, answers)
 
     @torch.no_grad()
     def fit_wide(

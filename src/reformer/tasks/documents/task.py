@@ -51,6 +51,7 @@ from reformer.tasks.document_splits import (
     Splits,
     check_joined,
     joined,
+    label_names,
     load_splits,
     read_labelled,
     read_unlabelled,
@@ -68,6 +69,7 @@ from reformer.tasks.documents.prediction import (
     review_answers,
     unpacked,
 )
+from reformer.tasks.documents.shares import nested_shares
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 from reformer.tasks.predictions import Prediction, is_after, prediction
 from reformer.wording import counted
@@ -100,6 +102,8 @@ class ClassicalModel:
     method: str
     note: str | None
     """The choices it was made by, and what was left out to keep it short."""
+    learned_from: int
+    """The number of training documents that were read."""
     answers: Callable[[Sequence[Document]], Iterable[DocumentAnswer]]
 
 
@@ -284,8 +288,16 @@ class DocumentTask(PredictingTask):
         return reviewed.fit()
 
     @abstractmethod
-    def fit_classical(self, splits: Splits, labels: Sequence[str], recipe: Any) -> ClassicalModel:
-        """The task's classical method, fitted in about a minute at most to the training documents."""
+    def fit_classical(
+        self, splits: Splits, labels: Sequence[str], recipe: Any, *, effort: float = 1.0
+    ) -> ClassicalModel:
+        """The task's classical method, fitted in about a minute at most to the training documents.
+
+        Args:
+            labels: of all training documents, which those of `splits` may be a share of.
+            effort: the share of that minute that it may take. Documents that are a share of others are fitted by the
+                same choices as these by their share of the characters.
+        """
 
     @abstractmethod
     def fit_wide(
@@ -409,7 +421,18 @@ class DocumentData(TaskData[Examples]):
         return review_answers(run, predict_encoded(run, map(unpacked, self._test))) if self._test else None
 
     def baseline(self) -> Baseline:
-        model = self._task.fit_classical(self._splits, self._labels, self._whole_recipe)
+        return self._baseline(self._splits)
+
+    def baselines_of_shares(self) -> Iterator[Baseline]:
+        train = self._splits.train
+        characters = sum(len(document.text) for document in train)
+        for numbers in nested_shares([label_names(document) for document in train], self._recipe.seed):
+            part = [train[number] for number in numbers]
+            effort = sum(len(document.text) for document in part) / max(1, characters)
+            yield self._baseline(replace(self._splits, train=part, test=[]), effort)
+
+    def _baseline(self, splits: Splits, effort: float = 1.0) -> Baseline:
+        model = self._task.fit_classical(splits, self._labels, self._whole_recipe, effort=effort)
         types = self._task.entity_types(self._whole_recipe)
 
         def scores(documents: list[Document]) -> dict[str, float]:
@@ -418,9 +441,13 @@ class DocumentData(TaskData[Examples]):
                 self._task.count(metric, answer.of_types(types), document)
             return metric.result()
 
-        splits = self._splits
-        test = scores(splits.test) if splits.test else None
-        return Baseline(method=model.method, validation=scores(splits.validation), test=test, note=model.note)
+        return Baseline(
+            method=model.method,
+            validation=scores(splits.validation),
+            test=scores(splits.test) if splits.test else None,
+            note=model.note,
+            learned_from=model.learned_from,
+        )
 
     def describe(self) -> Iterator[str]:
         def size(documents: list[Document]) -> str:

@@ -259,7 +259,9 @@ class TokenClassification(DocumentTask):
     ) -> Int[np.ndarray, " length"]:
         return best_tags(logits, labels)
 
-    def fit_classical(self, splits: Splits, labels: Sequence[str], recipe: TokenRecipe) -> ClassicalModel:
+    def fit_classical(
+        self, splits: Splits, labels: Sequence[str], recipe: TokenRecipe, *, effort: float = 1.0
+    ) -> ClassicalModel:
         types = self.entity_types(recipe)
         # Types that are learned beside those that count would multiply the time, which grows with the tags' square.
         tags = list(labels)
@@ -273,8 +275,9 @@ class TokenClassification(DocumentTask):
             return np.array(token_tags(spans, character_offsets(document.text), ids, document.source), dtype=np.int64)
 
         texts, targets = [code_points(document.text) for document in splits.train], map(character_tags, splits.train)
+        minutes = effort * _minutes(recipe.training)
         try:
-            model = NgramTagger.fit(texts, list(targets), num_tags=len(tags), minutes=_minutes(recipe.training))
+            model = NgramTagger.fit(texts, list(targets), num_tags=len(tags), minutes=minutes)
         except MissingPackageError as error:
             raise NoBaselineError(str(error)) from None
 
@@ -290,7 +293,8 @@ class TokenClassification(DocumentTask):
         notes = [model.method]
         if model.learned_from < len(splits.train):
             notes.append(f"learned from {model.learned_from:,} of {counted(len(splits.train), 'document')}")
-        return ClassicalModel("linear-chain CRF over 1 to 3 characters within 2 of each", ", ".join(notes), answers)
+        method = "linear-chain CRF over 1 to 3 characters within 2 of each"
+        return ClassicalModel(method, ", ".join(notes), model.learned_from, answers)
 
     @torch.no_grad()
     def fit_wide(
