@@ -65,10 +65,10 @@ def test_the_size_is_that_of_all_answers(run, tmp_path):
 def test_evaluate_tells_of_each_document(run, tmp_path):
     (tmp_path / "a.conll").write_text("张 B-PER\n伟 I-PER\n去 O\n\n李 B-PER\n华 I-PER\n", encoding="utf-8")
     files, options, sizes = [str(tmp_path / "a.conll")], PredictOptions(), []
-    metrics = run.task.evaluate(run, files, options, sizes.append)
+    metrics = run.task.evaluation(run, files, options, reviewed=False, on_answer=sizes.append).metrics
     assert sizes == [3, 2]
     assert run.task.labelled_size(run, files, options) == metrics["characters"] == 5
-    assert run.task.review(run, files, options, sizes.append).metrics == metrics
+    assert run.task.evaluation(run, files, options, reviewed=True, on_answer=sizes.append).metrics == metrics
     assert sizes == [3, 2, 3, 2]
 
 

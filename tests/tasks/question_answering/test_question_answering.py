@@ -54,7 +54,7 @@ def test_the_commands(run, tmp_path):
     lines = [json.dumps(good), "{broken", json.dumps(good | {"context": "甲" * 80}), json.dumps(good | {"id": "y"})]
     (tmp_path / "new.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     output = tmp_path / "out.jsonl"
-    with pytest.warns(DataWarning, match="have the id of one before them"):
+    with pytest.warns(DataWarning, match="has the id of one before them"):
         found = reformer("predict", run.folder, tmp_path / "new.jsonl", tmp_path / "no.jsonl", "-o", output, status=1)
     assert "new.jsonl:2: broken JSON" in found.output
     assert "new.jsonl:3: this question with its document has 85 tokens, and the model takes at most 64" in found.output

@@ -46,11 +46,10 @@ def _meant(found: Sequence[Span], known: Iterable[Span]) -> list[Span | None]:
     meant: list[Span | None] = [None] * len(found)
     for wants_type in (True, False):
         for number, span in enumerate(found):
-            here = left.get((span.start, span.end), ())
-            gold = next((each for each in here if each == span or not wants_type), None)
-            if meant[number] is None and gold is not None:
-                meant[number] = gold
-                left[span.start, span.end].remove(gold)
+            here = left.get((span.start, span.end), [])
+            place = next((at for at, gold in enumerate(here) if gold == span or not wants_type), None)
+            if meant[number] is None and place is not None:
+                meant[number] = here.pop(place)
     return meant
 
 
