@@ -125,7 +125,8 @@ def test_text_without_entities_or_labels_is_no_training_data(tmp_path):
     tables["data"] = {"train": str(tmp_path / "plain.jsonl")}
     (tmp_path / "plain.jsonl").write_text('{"text": "北京"}\n' * 4, encoding="utf-8")
     with pytest.raises(
-        DataError, match=r"(?s)4 records cannot be learned from; correct them.*nothing says which entities this text has"
+        DataError,
+        match=r"(?s)4 records cannot be learned from; correct them.*nothing says which entities this text has",
     ):
         train(_recipe(tables), tmp_path / "run", console=QUIET)
     lines = [f'{{"text": "北京{chr(0x4E00 + number)}", "spans": []}}\n' for number in range(4)]
