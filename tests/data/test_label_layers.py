@@ -68,3 +68,9 @@ def test_what_lies_over_another_as_nothing_in_training_did_is_left_out_of_that()
 def test_a_type_with_the_separator_in_its_name_is_a_type():
     labels = bio_labels(["A\x1fB"])
     assert [layer_tags(label) for label in labels] == [("O",), ("B-A\x1fB",), ("I-A\x1fB",)]
+
+
+@pytest.mark.parametrize("name", ["A\x1fB", "A\x1fB-C"])
+def test_no_tagger_is_made_of_a_type_that_its_labels_could_not_be_read_with(name):
+    with pytest.raises(DataError, match=r"stands between the tags of layers; give the type another name"):
+        entity_labels([[Span(0, 2, name), Span(0, 1, "X")]])

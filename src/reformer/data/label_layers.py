@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import product
 
 from reformer.data.documents import Span
+from reformer.data.errors import DataError
 
 SEPARATOR = "\x1f"
 """Between the tags of a label; no type has it."""
@@ -50,6 +51,9 @@ def entity_labels(spans_of_texts: Iterable[Sequence[Span]]) -> list[str]:
     ['O', 'B-LOC', 'I-LOC']
     >>> [label.replace("\\x1f", " ") for label in entity_labels([[Span(0, 5, "X"), Span(1, 3, "Y")]])]
     ['O O', 'B-X O', 'I-X O', 'B-Y O', 'I-Y O', 'B-X B-Y', 'B-X I-Y', 'I-X B-Y', 'I-X I-Y']
+
+    Raises:
+        DataError: a type with the `SEPARATOR` in its name.
     """
     types: set[str] = set()
     met: set[tuple[str, ...]] = set()
@@ -58,6 +62,10 @@ def entity_labels(spans_of_texts: Iterable[Sequence[Span]]) -> list[str]:
         layers = layers_of(spans)
         if len(layers) > 1:
             met |= _combinations(layers)
+    unwritable = next((name for name in sorted(types) if SEPARATOR in name), None)
+    if unwritable is not None:
+        problem = f"the type {unwritable!r} has the character {SEPARATOR!r}, which stands between the tags of layers"
+        raise DataError(None, None, problem, "give the type another name")
     depth = max(map(len, met), default=1)
     alone = ((f"{letter}-{name}",) for name in sorted(types) for letter in "BI")
     rows: list[tuple[str, ...]] = [("O",), *alone]
