@@ -169,6 +169,11 @@ def test_what_does_not_go_together_is_refused(labeller, texts, options, message)
     assert message in _invoke("predict", labeller, texts, *options, code=1)
 
 
+def test_formats_of_classes_hold_no_scores_of_all_classes(classifier, texts):
+    output = _invoke("predict", classifier, texts, "--to", "doccano", "--no-scores", code=1)
+    assert "--no-scores: doccano has no place for those of all classes" in output
+
+
 def test_formats_of_entities_hold_no_classes(classifier, texts):
     output = _invoke("predict", classifier, texts, "--to", "conll", code=1)
     assert "expected one of doccano, label-studio, prodigy, which hold classes" in output

@@ -138,7 +138,9 @@ def answer_form(output: Path | None, to: str | None, *, excel: bool, is_begun: b
     return TableForm(excel=excel, is_begun=is_begun) if is_table(output) else JsonLines()
 
 
-def check_form(task: Any, output: Path | None, to: str | None, *, text: bool | None, keep_columns: bool) -> None:
+def check_form(
+    task: Any, output: Path | None, to: str | None, *, text: bool | None, scores: bool | None, keep_columns: bool
+) -> None:
     """Raise `ReformerError` where a format of annotation tools cannot hold the answers as they are asked for."""
     from reformer.tasks.documents.task import DocumentTask
     from reformer.tasks.documents.token_classification import TokenClassification
@@ -159,5 +161,9 @@ def check_form(task: Any, output: Path | None, to: str | None, *, text: bool | N
         raise ReformerError(f"{output}: --to {to} is no table; give an --output that does not end with .csv")
     if text is False:
         raise ReformerError(f"--no-text: {to} has texts with their annotations; leave one of the two out")
+    if scores is not None:
+        raise ReformerError(
+            f"--{'' if scores else 'no-'}scores: {to} has no place for those of all classes; leave it out"
+        )
     if keep_columns:
         raise ReformerError(f"--keep-columns: {to} has no place for them; leave one of the two out")

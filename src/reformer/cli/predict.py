@@ -141,7 +141,7 @@ def predict(
         aggregation_strategy=aggregation_strategy,
     )
     loaded.task.check_options(loaded.recipe.training.task, options)
-    check_form(loaded.task, output, to, text=text, keep_columns=keep_columns)
+    check_form(loaded.task, output, to, text=text, scores=scores, keep_columns=keep_columns)
     files = loaded.task.find_inputs(files, format)
     check_output_file(output, [*files, future_covariates], run, overwrite=True)
     note = loaded.task.calibration_note(loaded)
