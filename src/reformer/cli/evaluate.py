@@ -33,6 +33,8 @@ from reformer.errors import ReformerError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from reformer.tasks.base import Evaluation
+
 
 def evaluate(
     run: RunFolder,
@@ -75,10 +77,7 @@ def evaluate(
     from dataclasses import replace
     from functools import partial
 
-    from rich.table import Table
-
     from reformer.files import replaced
-    from reformer.metrics.doubts import doubts
     from reformer.report.page import report_page
     from reformer.runs.loading import load_run
     from reformer.tasks.base import PredictingTask, PredictOptions
@@ -119,30 +118,35 @@ def evaluate(
             total = partial(task.labelled_size, loaded, files, options)
             counting["on_answer"] = bar.enter_context(progress(PlainConsole(stderr=True), total))
         found = task.evaluation(loaded, files, options, reviewed=html is not None, **counting)
-    metrics = found.metrics
     if html is not None:
         assert found.review is not None
         page = report_page(f"{run} on {shown}", {shown: found.review}, loaded.calibration)
         with replaced(html, overwrite=overwrite) as file:
             file.write(page)
-    table = Table(title=f"{run} on {shown}", title_justify="left")
-    table.add_column("metric")
-    for name in ("value", *found.compared):
-        table.add_column(name, justify="right")
-    for name, value in metrics.items():
-        table.add_row(name, _cell(value), *(_cell(other.get(name)) for other in found.compared.values()))
-    PlainConsole().print(table)
-    for title, rows in found.tables.items():
-        PlainConsole().print(_table(title, rows))
-    for line in found.notes:
-        PlainConsole(stderr=True).print(line, soft_wrap=True)
-    for line in doubts(metrics):
-        PlainConsole(stderr=True).print(f"warning: {line}", style="yellow", soft_wrap=True)
+    _print(found, f"{run} on {shown}")
     if output is not None:
         with replaced(output, overwrite=overwrite) as file:
-            told = dict(metrics) | ({"baselines": found.compared} if found.compared else {})
+            told = dict(found.metrics) | ({"baselines": found.compared} if found.compared else {})
             told |= dict(found.tables) | dict(found.details)
             file.write((json.dumps(told, ensure_ascii=False, indent=2) + "\n").encode())
+
+
+def _print(found: "Evaluation", title: str) -> None:
+    from reformer.metrics.doubts import doubts
+    from reformer.terminal import PlainConsole
+
+    console, aside = PlainConsole(), PlainConsole(stderr=True)
+    others = found.compared
+    metrics = [
+        {"metric": name, "value": value} | {other: values.get(name) for other, values in others.items()}
+        for name, value in found.metrics.items()
+    ]
+    for name, rows in {title: metrics, **found.tables}.items():
+        console.print(_table(name, rows))
+    for line in found.notes:
+        aside.print(line, soft_wrap=True)
+    for line in doubts(found.metrics):
+        aside.print(f"warning: {line}", style="yellow", soft_wrap=True)
 
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> "Table":
@@ -152,7 +156,7 @@ def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> "Table":
     table = Table(title=title, title_justify="left")
     for place, name in enumerate(rows[0] if rows else ()):
         # A narrow terminal breaks numbers in two rather than cutting their ends off.
-        table.add_column(name, justify="right" if place else "left", no_wrap=not place, overflow="fold")
+        table.add_column(name, justify="right" if place else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(value) for value in row.values()))
     return table
