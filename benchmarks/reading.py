@@ -84,7 +84,7 @@ def logits(run: Any, document: Document, manner: Manner) -> list[tuple[int, np.n
     import torch
 
     from reformer.data.batching.encoding import pad, pad_character_rows
-    from reformer.tasks.documents.task import character_reading
+    from reformer.tasks.documents.prediction import character_reading
 
     encoded, found = encoded_whole(document, run.tokenizer), []
     reading = character_reading(run.task, run.model.config, run.tokenizer)

@@ -13,7 +13,8 @@ from reformer.data import Document, Span
 from reformer.nn import Attention
 from reformer.runs.loading import load_run
 from reformer.tasks.conversion import convert_to_folder
-from reformer.tasks.documents.task import DocumentTask, predict
+from reformer.tasks.documents.prediction import predict
+from reformer.tasks.documents.task import DocumentTask
 from reformer.training.train import train
 from tests.models.pretrained.shapes import save_with_tokenizer
 from tests.tiny import ner_recipe

@@ -19,7 +19,8 @@ from reformer.runs.folder import RunError
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.document_splits import load_splits
-from reformer.tasks.documents.task import as_json, evaluate, predict
+from reformer.tasks.documents.answer import as_json
+from reformer.tasks.documents.prediction import evaluate, predict
 from reformer.training.train import train
 from tests.contract.golden.cases import LABELLER, MODELS, RECIPES, load, outputs, processor
 

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from reformer.runs.folder import START
 from reformer.tasks.documents import token_classification
+from reformer.tasks.documents.data import DocumentData
 from reformer.tasks.documents.shares import nested_shares
-from reformer.tasks.documents.task import DocumentData
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.tasks.registry import TASKS
 from reformer.training import baseline as measuring

@@ -5,7 +5,8 @@ from rich.console import Console
 
 from reformer.runs.loading import load_run
 from reformer.tasks.document_splits import load_splits
-from reformer.tasks.documents.task import DocumentTask, evaluate
+from reformer.tasks.documents.prediction import evaluate
+from reformer.tasks.documents.task import DocumentTask
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from reformer.training.trainer import DivergedError

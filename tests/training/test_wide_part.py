@@ -14,7 +14,7 @@ from reformer.baselines import ngram_tagger
 from reformer.baselines.ngram_tagger import MissingPackageError
 from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
-from reformer.tasks.documents.task import predict
+from reformer.tasks.documents.prediction import predict
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.tasks.registry import TASKS
 from reformer.training.train import InterruptedRunError, train

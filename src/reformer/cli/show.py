@@ -64,7 +64,8 @@ def show(
     from reformer.tasks.document_splits import check_joined, read_source, span_reading
     from reformer.tasks.document_splits import joined as join
     from reformer.tasks.documents.answer import spans_of_types
-    from reformer.tasks.documents.task import DocumentTask, predict
+    from reformer.tasks.documents.prediction import predict
+    from reformer.tasks.documents.task import DocumentTask
     from reformer.terminal import PlainConsole, printable
 
     loaded = load_run(run, DocumentTask)

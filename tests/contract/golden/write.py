@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import read_recipe
 from reformer.tasks.document_splits import load_splits
-from reformer.tasks.documents.task import as_json, predict
+from reformer.tasks.documents.answer import as_json
+from reformer.tasks.documents.prediction import predict
 from reformer.training.train import InterruptedRunError, train
 from tests.contract.golden.cases import LABELLER, MODELS, outputs, processor
 from tests.contract.models import AXIAL, ENCODER_DECODER, HEADS, random_ids

@@ -19,8 +19,7 @@ from reformer.models import ReformerConfig, ReformerForTokenClassification
 from reformer.runs.loading import load_run
 from reformer.tasks.base import Run
 from reformer.tasks.documents.aggregation import aggregated
-from reformer.tasks.documents.prediction import predict
-from reformer.tasks.documents.task import evaluate
+from reformer.tasks.documents.prediction import evaluate, predict
 from reformer.tasks.documents.token_classification import TokenClassification
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train

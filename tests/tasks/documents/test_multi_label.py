@@ -15,8 +15,9 @@ from reformer.data.spans import SpanReading
 from reformer.metrics.classification import MultiLabelMetric
 from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
+from reformer.tasks.documents.answer import as_json
+from reformer.tasks.documents.prediction import evaluate, predict
 from reformer.tasks.documents.sequence_classification import SequenceClassification
-from reformer.tasks.documents.task import as_json, evaluate, predict
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.terminal import PlainConsole
 from reformer.training.train import train

@@ -13,7 +13,8 @@ from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
 from reformer.tasks.base import PredictOptions
 from reformer.tasks.document_splits import read_source
-from reformer.tasks.documents.task import DocumentAnswer, as_json, evaluate, predict
+from reformer.tasks.documents.answer import DocumentAnswer, as_json
+from reformer.tasks.documents.prediction import evaluate, predict
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.tiny import ner_recipe

@@ -11,8 +11,8 @@ from reformer.errors import ReformerError
 from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
 from reformer.tasks.document_splits import read_source
+from reformer.tasks.documents.prediction import evaluate
 from reformer.tasks.documents.recombination import Recombination
-from reformer.tasks.documents.task import evaluate
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.tiny import ner_recipe

@@ -24,8 +24,9 @@ from reformer.tasks.balance import BalancedTrainingRecipe, balanced_weights
 from reformer.tasks.base import Run, Task
 from reformer.tasks.document_splits import Splits
 from reformer.tasks.documents.answer import DocumentAnswer
+from reformer.tasks.documents.document_recipe import DocumentDataRecipe, DocumentRecipe
 from reformer.tasks.documents.review import review_class
-from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentDataRecipe, DocumentRecipe, DocumentTask
+from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentTask
 from reformer.wording import counted
 
 CHARACTERS = (1, 2, 3)

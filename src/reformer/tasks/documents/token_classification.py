@@ -30,10 +30,11 @@ from reformer.tasks.document_splits import Splits
 from reformer.tasks.documents.aggregation import AggregationStrategy, aggregated
 from reformer.tasks.documents.answer import DocumentAnswer, spans_of_types
 from reformer.tasks.documents.confidence import scored_spans
+from reformer.tasks.documents.document_recipe import DocumentDataRecipe, DocumentRecipe
 from reformer.tasks.documents.prediction import Reading
 from reformer.tasks.documents.recombination import Recombination
 from reformer.tasks.documents.review import OUTSIDE, review_spans
-from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentDataRecipe, DocumentRecipe, DocumentTask
+from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentTask
 from reformer.tasks.documents.viterbi import best_tags
 from reformer.wording import counted
 
