@@ -13,7 +13,7 @@ from rich.console import Console
 
 from reformer.cli.progress import progress
 from reformer.runs.loading import load_run
-from reformer.tasks.base import PredictOptions
+from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.tiny import ner_recipe

@@ -11,8 +11,8 @@ from reformer.data import Document
 from reformer.errors import ReformerError
 from reformer.inference.entity_pipeline import TASK, register_pipeline
 from reformer.runs.loading import load_run
-from reformer.tasks.base import PredictOptions
 from reformer.tasks.documents.prediction import predict
+from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.tiny import ner_recipe

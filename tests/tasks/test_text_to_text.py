@@ -10,8 +10,8 @@ from reformer.models import ReformerForConditionalGeneration
 from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
 from reformer.runs.recipe_file import read_recipe, write_recipe
-from reformer.tasks.base import PredictOptions
 from reformer.tasks.generation import TOKENS_FOR_EACH, TOKENS_TO_SPARE
+from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.tasks.text_to_text import evaluate_pairs, write_answers
 from reformer.training.train import train

@@ -19,10 +19,10 @@ from reformer.finetuning import FinetuningError
 from reformer.models import ReformerForQuestionAnswering
 from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
-from reformer.tasks.base import PredictOptions
 from reformer.tasks.conversion import convert_to_folder
 from reformer.tasks.documents.prediction import predict
 from reformer.tasks.model_setup import read_start, tokenizer_beside
+from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.question_answering.spans import best_span, encode_question
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train

@@ -115,7 +115,8 @@ def predict(
     """
     start_lean()
     from reformer.runs.loading import load_run
-    from reformer.tasks.base import PredictingTask, PredictOptions
+    from reformer.tasks.base import PredictingTask
+    from reformer.tasks.predict_options import PredictOptions
 
     check_output_file(output, [*files, future_covariates], run, overwrite=overwrite or resume)
     if excel and not is_table(output):

@@ -11,7 +11,7 @@ from reformer.cli.files import MODEL
 from reformer.errors import ReformerError
 
 if TYPE_CHECKING:
-    from reformer.tasks.base import PredictOptions
+    from reformer.tasks.predict_options import PredictOptions
 
 NOT_READ = frozenset({"metrics.json", "report.html", ".reformer-run.json"})
 """Files of a run that no prediction depends on."""

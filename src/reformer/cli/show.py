@@ -60,12 +60,12 @@ def show(
     """
     start_lean()
     from reformer.runs.loading import load_run
-    from reformer.tasks.base import PredictOptions
     from reformer.tasks.document_splits import check_joined, read_source, span_reading
     from reformer.tasks.document_splits import joined as join
     from reformer.tasks.documents.answer import spans_of_types
     from reformer.tasks.documents.prediction import predict
     from reformer.tasks.documents.task import DocumentTask
+    from reformer.tasks.predict_options import PredictOptions
     from reformer.terminal import PlainConsole, printable
 
     loaded = load_run(run, DocumentTask)

@@ -68,8 +68,8 @@ class SpanError(ValueError):
 _BOUNDS = "correct the spans: 0 <= start < end <= length, in characters"
 REPAIR = "correct the offsets, or read with --repair (data.repair = true in a recipe)"
 OVERLAP = (
-    "give --on-overlap longest or first (data.on_overlap in a recipe) to keep one of them, or keep to label all in "
-    "layers, or correct the spans"
+    "give --on-overlap longest or first (data.on_overlap in a recipe) to keep one of them, or keep to label all, in "
+    "layers; or correct the spans"
 )
 
 

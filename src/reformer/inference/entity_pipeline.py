@@ -13,8 +13,9 @@ from reformer.errors import ReformerError
 from reformer.models import ReformerForTokenClassification
 from reformer.runs.folder import RECIPE, read_calibration
 from reformer.runs.recipe_file import read_recipe
-from reformer.tasks.base import PredictOptions, Run
+from reformer.tasks.base import Run
 from reformer.tasks.documents.prediction import predict
+from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.registry import TASKS
 
 TASK = "token-classification"

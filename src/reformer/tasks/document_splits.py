@@ -17,7 +17,7 @@ from reformer.data.spans import SpanReading, column_names
 from reformer.errors import ReformerError
 from reformer.recipe import BY_CHANCE, AtLeastOne, HeldOutDataRecipe
 from reformer.tasks.bad_records import BadRecords
-from reformer.tasks.base import PredictOptions
+from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.predictions import read_files
 from reformer.wording import counted
 

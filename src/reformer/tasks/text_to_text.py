@@ -24,7 +24,6 @@ from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import (
     Baseline,
     PredictingTask,
-    PredictOptions,
     Run,
     TaskData,
     describe_splits,
@@ -34,6 +33,7 @@ from reformer.tasks.base import (
 from reformer.tasks.document_splits import TextDataRecipe, load_splits, read_labelled, read_unlabelled
 from reformer.tasks.generation import generate_texts
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
+from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.predictions import Prediction, is_after, prediction
 from reformer.tasks.targets import Targets, require_target
 from reformer.wording import counted

@@ -11,9 +11,9 @@ from reformer.cli import app
 from reformer.data import bio_labels
 from reformer.data.batching.encoding import character_offsets
 from reformer.runs.loading import load_run
-from reformer.tasks.base import PredictOptions
 from reformer.tasks.documents.aggregation import aggregated
 from reformer.tasks.documents.token_classification import TokenClassification
+from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.tiny import ner_recipe

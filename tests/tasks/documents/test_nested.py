@@ -15,6 +15,7 @@ from reformer.runs.loading import load_run
 from reformer.tasks.documents.prediction import evaluate, predict
 from reformer.tasks.documents.review import OUTSIDE, review_spans
 from reformer.tasks.recipe_checks import checked_recipe
+from reformer.tasks.registry import TASKS
 from reformer.training.train import train
 from tests.tiny import ner_recipe
 
@@ -122,3 +123,17 @@ def test_a_review_takes_two_types_at_one_place_for_two_entities():
     review_spans(review, document, [Span(0, 2, "ORG")], [Span(0, 2, "LOC")])
     assert review.confusions.tolist() == [[1, 1, 1], [0, 2, 0], [0, 0, 0]]
     assert dict(review.mistake_counts) == {"missed": 1, "mistyped": 1}
+
+
+def test_what_no_label_is_for_is_told_of_and_counts_as_missed(tmp_path):
+    def line(*spans):
+        marks = [{"start": start, "end": end, "label": name} for start, end, name in spans]
+        return json.dumps({"text": "北京银行很好", "spans": marks}, ensure_ascii=False) + "\n"
+
+    (tmp_path / "train.jsonl").write_text(line((0, 2, "LOC"), (0, 4, "ORG")) * 3, encoding="utf-8")
+    (tmp_path / "validation.jsonl").write_text(line((0, 2, "ORG"), (0, 4, "LOC")), encoding="utf-8")
+    tables = _recipe(tmp_path)
+    del tables["data"]["test"]
+    recipe = checked_recipe(tables)
+    data = TASKS[recipe.training.task].for_recipe(recipe).load_data(recipe)
+    assert any("1 of 2 entities of the validation part lie over others" in line for line in data.cautions())

@@ -11,10 +11,10 @@ from reformer.data.notes import DataWarning
 from reformer.models import ReformerForTokenClassification
 from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
-from reformer.tasks.base import PredictOptions
 from reformer.tasks.document_splits import read_source
 from reformer.tasks.documents.answer import DocumentAnswer, as_json
 from reformer.tasks.documents.prediction import evaluate, predict
+from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.tiny import ner_recipe

@@ -195,6 +195,7 @@ class DocumentData(TaskData[Examples]):
 
     def cautions(self) -> Iterator[str]:
         yield from self._splits.cautions
+        yield from self._task.cautions(self._splits, self._labels)
         yield from self._bad.cautions()
 
     def _examples(self, documents: list[Document]) -> Examples:

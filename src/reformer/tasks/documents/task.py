@@ -26,12 +26,7 @@ from reformer.metrics.base import Metric
 from reformer.metrics.calibration import Calibration
 from reformer.metrics.review import Review
 from reformer.recipe import Recipe, TrainingRecipe
-from reformer.tasks.base import (
-    Evaluation,
-    PredictingTask,
-    PredictOptions,
-    Run,
-)
+from reformer.tasks.base import Evaluation, PredictingTask, Run
 from reformer.tasks.document_splits import (
     Splits,
     check_joined,
@@ -49,6 +44,7 @@ from reformer.tasks.documents.prediction import (
     review_answers,
 )
 from reformer.tasks.model_setup import PretrainedStart
+from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.predictions import Prediction, is_after, prediction
 
 WIDE = frozenset({"wide_sizes", "wide_reads", "wide_rows", "wide_dropout"})
@@ -233,6 +229,10 @@ class DocumentTask(PredictingTask):
 
     def warnings(self, documents: Iterable[Document], recipe: Any) -> Iterator[str]:
         """Lines about training documents that may not be meant as they are read."""
+        yield from ()
+
+    def cautions(self, splits: Splits, labels: Sequence[str]) -> Iterator[str]:
+        """Lines about what no model with these labels can find in the data."""
         yield from ()
 
     def data_weights(self, examples: Examples, recipe: Any) -> Float[Tensor, "2 labels"] | None:

@@ -15,7 +15,7 @@ from reformer.baselines.ngram_classifier import code_points
 from reformer.baselines.ngram_tagger import MissingPackageError, NgramTagger
 from reformer.data import IGNORED, DataError, Document, Span, decode_spans, token_tags
 from reformer.data.batching.encoding import Augmentation, Example, Examples, Offsets, character_offsets, padded
-from reformer.data.label_layers import entity_labels, types_of
+from reformer.data.label_layers import entity_labels, layer_tags, types_of
 from reformer.data.labels import TaggedSpan, TokenGroup, tagged_spans
 from reformer.data.spans import SpanReading, column_names
 from reformer.data.words import spans_within_words, word_starts
@@ -25,7 +25,7 @@ from reformer.metrics.classification import EntityMetric
 from reformer.metrics.review import Review
 from reformer.models import ReformerForTokenClassification
 from reformer.recipe import Fraction, TrainingRecipe
-from reformer.tasks.base import NoBaselineError, PredictOptions, Run
+from reformer.tasks.base import NoBaselineError, Run
 from reformer.tasks.document_splits import Splits
 from reformer.tasks.documents.aggregation import AggregationStrategy, aggregated
 from reformer.tasks.documents.answer import DocumentAnswer, spans_of_types
@@ -36,6 +36,7 @@ from reformer.tasks.documents.recombination import Recombination
 from reformer.tasks.documents.review import OUTSIDE, review_spans
 from reformer.tasks.documents.task import WIDE, ClassicalModel, DocumentTask
 from reformer.tasks.documents.viterbi import best_tags
+from reformer.tasks.predict_options import PredictOptions
 from reformer.wording import counted
 
 MOST_WITHIN_WORDS = 0.01
@@ -201,6 +202,22 @@ class TokenClassification(DocumentTask):
                 f"{within:,} of {entities:,} training entities begin or end within a word, and those that are "
                 "predicted are whole words; set training.aggregation_strategy = 'simple' if these borders are meant"
             )
+
+    def cautions(self, splits: Splits, labels: Sequence[str]) -> Iterator[str]:
+        ids, types = {label: number for number, label in enumerate(labels)}, types_of(labels)
+        parts = {"validation": splits.validation, "test": splits.test} if len(layer_tags(labels[0])) > 1 else {}
+        for part, documents in parts.items():
+            entities = lost = 0
+            for document in documents:
+                spans, offsets = spans_of_types(document.spans or (), types), character_offsets(document.text)
+                tags = [labels[number] for number in token_tags(spans, offsets, ids, document.source)]
+                entities += len(spans)
+                lost += len(set(spans).difference(decode_spans(tags, offsets, document.text)))
+            if lost:
+                yield (
+                    f"{lost:,} of {counted(entities, 'entity')} of the {part} part lie over others as none in training "
+                    "do: there is no label to find them by, and they count as missed"
+                )
 
     def new_metric(self, labels: Sequence[str], recipe: EntityTrainingRecipe) -> EntityMetric:
         _check_types("entity_types", recipe.entity_types, labels)

@@ -24,7 +24,6 @@ from reformer.tasks.base import (
     Baseline,
     Evaluation,
     PredictingTask,
-    PredictOptions,
     Reviewed,
     Run,
     TaskData,
@@ -47,6 +46,7 @@ from reformer.tasks.forecasting.reader import SERIES_FILE, SeriesReader
 from reformer.tasks.forecasting.series_recipe import SeriesDataRecipe
 from reformer.tasks.forecasting.splits import FORECASTS_TO_A_HORIZON, describe_series, load_series_splits
 from reformer.tasks.model_setup import PretrainedStart, check_length, make_config
+from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.predictions import Prediction
 from reformer.wording import counted
 

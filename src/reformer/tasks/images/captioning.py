@@ -15,7 +15,7 @@ from reformer.data.errors import OnError, raise_error
 from reformer.data.origin import Key
 from reformer.metrics.texts import CharacterMetric, text_scores
 from reformer.models import ReformerForImageToText
-from reformer.tasks.base import Baseline, PredictOptions, Run, TaskData, outputs_with_summed_loss
+from reformer.tasks.base import Baseline, Run, TaskData, outputs_with_summed_loss
 from reformer.tasks.generation import generate_texts
 from reformer.tasks.images.task import (
     MAX_IMAGES,
@@ -32,6 +32,7 @@ from reformer.tasks.images.task import (
     stack,
 )
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
+from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.predictions import Prediction, is_after, prediction
 from reformer.tasks.targets import Targets, require_target
 from reformer.wording import counted

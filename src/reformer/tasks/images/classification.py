@@ -19,7 +19,7 @@ from reformer.metrics.classification import ClassMetric
 from reformer.metrics.review import Mistake, Review
 from reformer.models import ReformerForImageClassification
 from reformer.tasks.balance import BalancedTrainingRecipe, balanced_weights
-from reformer.tasks.base import Baseline, PredictOptions, Reviewed, Run, TaskData, outputs_with_summed_loss
+from reformer.tasks.base import Baseline, Reviewed, Run, TaskData, outputs_with_summed_loss
 from reformer.tasks.images.task import (
     MAX_IMAGES,
     ImageRecipe,
@@ -35,6 +35,7 @@ from reformer.tasks.images.task import (
     stack,
 )
 from reformer.tasks.model_setup import PretrainedStart, make_config
+from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.predictions import Prediction, is_after, prediction
 from reformer.wording import counted
 

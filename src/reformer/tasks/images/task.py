@@ -15,7 +15,8 @@ from reformer.data.errors import OnError, raise_error
 from reformer.data.origin import Key
 from reformer.models import ReformerConfig
 from reformer.recipe import BY_CHANCE, HeldOutDataRecipe, Recipe
-from reformer.tasks.base import PredictingTask, PredictOptions, Run, describe_splits
+from reformer.tasks.base import PredictingTask, Run, describe_splits
+from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.predictions import is_after, read_files
 from reformer.wording import counted
 

@@ -18,8 +18,16 @@ from reformer.metrics.answers import AnswerMetric
 from reformer.models import ReformerForQuestionAnswering
 from reformer.recipe import BY_CHANCE, AtLeastOne, HeldOutDataRecipe, Recipe
 from reformer.tasks.bad_records import BadRecords
-from reformer.tasks.base import Baseline, PredictingTask, PredictOptions, Run, TaskData, describe_splits, to_device
+from reformer.tasks.base import (
+    Baseline,
+    PredictingTask,
+    Run,
+    TaskData,
+    describe_splits,
+    to_device,
+)
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
+from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.predictions import Prediction, is_after, prediction, read_files
 from reformer.tasks.question_answering.baseline import measure_baseline
 from reformer.tasks.question_answering.spans import (
