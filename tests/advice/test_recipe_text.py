@@ -148,7 +148,6 @@ def test_the_pretrained_model_has_positions_and_windows_for_texts_that_are_longe
         assert model["max_position_embeddings"] == 2048
         assert model["attention_layers"] == "local"
         assert model["global_tokens"] == [0, -1]
-        assert model["recompute"]
 
 
 def test_a_classifier_keeps_all_layers_where_there_is_time_for_them():

@@ -64,6 +64,19 @@ def test_a_plain_model_that_recomputes_keeps_one_vector_a_token_and_sublayer():
     assert kept[False, 8] - kept[False, 2] > 5 * (kept[True, 8] - kept[True, 2])
 
 
+def test_by_itself_it_runs_again_what_would_be_much(monkeypatch):
+    head, ids = HEADS["token-classification"], random_ids(1, 200)
+    kept = {}
+    for recompute in (False, True, "auto"):
+        model = head.build("post-norm", attention_layers=["local+lsh"] * 6, recompute=recompute).train()
+        kept[recompute] = _kept_bytes(model, ids, head.labels(ids))
+    assert kept["auto"] == kept[False]
+    # What a pass keeps is told from the weights, within a third.
+    for bound, expected in ((0.67, True), (1.5, False)):
+        monkeypatch.setattr(residual, "COMPUTED_BYTES", bound * (kept[False] - kept[True]))
+        assert _kept_bytes(model, ids, head.labels(ids)) == kept[expected], bound
+
+
 def test_of_long_sequences_it_keeps_the_root_of_that(monkeypatch):
     monkeypatch.setattr(residual, "KEPT_BYTES", 0)
     head, ids = HEADS["token-classification"], random_ids(1, 200)

@@ -137,12 +137,6 @@ def _model(task: str, start: str, found: Profile, passes: float) -> Iterator[Cho
                 f"positions for longer texts than the 512 that it has: the longest has some {found.piece_counts[0]:,}"
             )
             yield Choice("model", "max_position_embeddings", positions, told)
-            yield Choice(
-                "model",
-                "recompute",
-                True,
-                "the inputs of sub-layers alone are kept for the backward pass, and long texts fit",
-            )
         if task == CLASSES and passes < table.MIN_WHOLE_PASSES:
             yield Choice("finetune", "keep_layers", table.LOWER_HALF, table.WHY["keep_layers"])
     if task in (ENTITIES, CLASSES):

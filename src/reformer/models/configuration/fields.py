@@ -45,7 +45,8 @@ class ReformerFields(PreTrainedConfig):
             that its norm is the one before it of a post-norm Transformer; "first", of the first sub-layer alone
             the normed input.
         recompute: with `residual_streams=1`, run each sub-layer again in the backward pass instead of keeping what it
-            computes; one vector a token and sub-layer is kept, or of long sequences one a group of sub-layers.
+            computes; one vector a token and sub-layer is kept, or of long sequences one a group of sub-layers. "auto":
+            where what they compute is more than a gigabyte, about; keeping less than that saves a forward pass.
         attention_layers: one of "full", "local", "lsh", "local+lsh" for each layer, or a list of them, one for each
             head of the layer: `["local", ["local", "local", "lsh", "lsh"], "full"]`; "none" in such a list is a head
             that the layer goes without. "fourier", for a whole layer, is a gated convolution with long filters in place
@@ -175,7 +176,7 @@ class ReformerFields(PreTrainedConfig):
     global_tokens: list[int] | tuple[int, ...] = ()
     norm: Literal["layer", "rms"] = "layer"
     norm_order: Literal["pre", "post", "first"] = "pre"
-    recompute: bool = False
+    recompute: bool | Literal["auto"] = False
     attention_layers: list[LayerSpec] | tuple[LayerSpec, ...] = ("local", "lsh", "local", "lsh", "local", "lsh")
     num_distinct_layers: int | None = None
     is_decoder: bool = False

@@ -120,7 +120,7 @@ def activation(name: str) -> str:
 PLAIN: dict[str, Any] = {
     "residual_streams": 1,
     "reversible": False,
-    "recompute": True,
+    "recompute": "auto",
     "shared_query_key": False,
     "hashed_scores": "dot",
 }
