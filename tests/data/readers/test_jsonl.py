@@ -85,3 +85,10 @@ def test_half_a_surrogate_pair_is_no_name(read, fields, what):
     found = read("a.jsonl", f'{{"text": "好", {fields}}}\n{{"text": "坏"}}\n')
     assert found.texts == ["坏"]
     assert f"a.jsonl:1: {what} is half of a surrogate pair" in found.errors[0]
+
+
+def test_another_field_that_answers_cannot_carry_is_named(read):
+    content = '{"text": "好", "note": {"by": "\\ud800"}}\n'
+    assert read("a.jsonl", content).texts == ["好"]
+    [error] = read("a.jsonl", content, keeps_others=True).errors
+    assert error.startswith("a.jsonl:1: character 8 of the JSON of the field 'note' is half of a surrogate pair")

@@ -66,6 +66,7 @@ def test_squads_own_json_is_read(tmp_path, suffix):
         (GOOD | {"is_impossible": True}, '"is_impossible" is true, and "answers" names an answer'),
         (GOOD | {"is_impossible": False, "answers": []}, '"is_impossible" is false, and "answers" names none'),
         (GOOD | {"question": "\ud800"}, "character 0 of the field 'question' is half of a surrogate pair"),
+        (GOOD | {"id": "\ud800"}, "character 0 of the field 'id' is half of a surrogate pair"),
     ],
 )
 def test_a_bad_record_is_named_and_the_next_one_is_read(tmp_path, record, message):
@@ -170,3 +171,10 @@ def test_an_answer_without_a_place_is_the_first_and_that_is_counted(tmp_path):
     with pytest.warns(DataWarning, match="answers without a place stand at several; the first is taken: 1"):
         [found] = read_questions(path)
     assert found.answers == ((0, 1),)
+
+
+def test_another_field_that_answers_cannot_carry_is_named(tmp_path):
+    path = _write(tmp_path / "q.jsonl", json.dumps(GOOD | {"note": ["\ud800"]}))
+    assert len(list(read_questions(path))) == 1
+    with pytest.raises(DataError, match=r"the JSON of the field 'note' is half of a surrogate pair"):
+        list(read_questions(path, keeps_others=True))

@@ -170,6 +170,14 @@ def test_documents_of_office_programs_are_to_be_saved_as_text(tmp_path, name):
         list(read_documents(tmp_path / name))
 
 
+@pytest.mark.parametrize("name", ["a.tsv", "a.conll"])
+def test_a_table_of_webanno_is_to_be_exported_otherwise(tmp_path, name):
+    content = "#FORMAT=WebAnno TSV 3.3\n#T_SP=custom.Span|value\n\n\n#Text=北京\n1-1\t0-2\t北京\tLOC\t\n"
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=f"{name}:1: this is WebAnno's own TSV"):
+        list(read_documents(tmp_path / name))
+
+
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "conll"])
 def test_a_null_character_is_a_character(read, kind):
     content = {"csv": "text,label\n好\0很,a\n", "jsonl": '{"text": "好\\u0000很"}\n', "conll": "好\tO\n\0\tO\n很\tO\n"}

@@ -168,6 +168,10 @@ def _kind(name: str, format: str | None, encoding: str | None) -> str:
     # What cannot be read is told of by the reader.
     with suppress(DataError), Source(name, encoding) as source:
         lines += islice(source, _LOOKED_AT)
+    if lines and lines[0].startswith("#FORMAT=WebAnno TSV"):
+        raise DataError(
+            name, 1, "this is WebAnno's own TSV, which is not read", "export it as CoNLL 2003 or CoNLL-U from there"
+        )
     if kind == "tsv":
         return "conll" if looks_like_conll(lines) else kind
     return "conllu" if looks_like_conllu(lines) else kind

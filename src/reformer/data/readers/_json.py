@@ -13,7 +13,7 @@ from reformer.data.formats.span_fields import label_name
 from reformer.data.formats.table import JSON_FORMATS, format_of
 from reformer.data.labels import split_labels
 from reformer.data.readers._reading import Reading
-from reformer.data.readers._record import checked_document
+from reformer.data.readers._record import check_others, checked_document
 from reformer.data.readers._source import Place, Source, UnreadableFileError
 
 _EXAMPLE = 'one object a line, such as {"text": "...", "label": "..."}'
@@ -191,7 +191,8 @@ def _document(
         return document
     read = (asked.text, "id", asked.label)
     fields = record if isinstance(record, dict) else {}
-    return replace(document, others={name: value for name, value in fields.items() if name not in read})
+    others = {name: value for name, value in fields.items() if name not in read}
+    return replace(document, others=check_others(others, f"{source.path}:{line}"))
 
 
 def _labels(label: Any, field: str, separator: str | None) -> tuple[str | None, tuple[str, ...] | None]:

@@ -9,7 +9,7 @@ from reformer.data.errors import DataError, OnError, raise_error
 from reformer.data.notes import Notes
 from reformer.data.questions import Question
 from reformer.data.readers._parquet import is_datasets_folder, parquet_records
-from reformer.data.readers._record import check_utf8
+from reformer.data.readers._record import check_others, check_utf8
 from reformer.data.readers._source import Source, UnreadableFileError
 from reformer.data.readers._table import named_rows
 from reformer.data.standard_input import STANDARD_INPUT
@@ -81,7 +81,7 @@ def read_questions(
         empty = False
         try:
             question = _question(place, identity, record, reading)
-            yield replace(question, others=_others(record)) if keeps_others else question
+            yield replace(question, others=check_others(_others(record), place)) if keeps_others else question
         except DataError as error:
             on_error(error)
     reading.notes.tell(path)
@@ -215,6 +215,7 @@ def _question(place: str, identity: str, record: dict[str, Any], reading: _Readi
         raise DataError.at(
             place, "the field 'id' is neither a string nor a whole number", "make it one, or leave it out"
         )
+    check_utf8(str(given), place, "the field 'id'")
     answers = _answers(place, record, document, reading) if reading.with_answers else None
     return Question(text, document, str(given), answers, place)
 

@@ -1,6 +1,8 @@
 """One checked document from the fields of a record."""
 
+import json
 from collections.abc import Iterable
+from typing import Any
 
 from reformer.data.documents import Document
 from reformer.data.errors import DataError
@@ -24,6 +26,14 @@ def check_utf8(text: str, place: str, field: str) -> None:
             f"character {error.start} of {field} is half of a surrogate pair, no character",
             "write it in UTF-8, or the pair as two \\u escapes",
         ) from None
+
+
+def check_others(others: dict[str, Any], place: str) -> dict[str, Any]:
+    """The other fields of a record, which answers are to carry; a `DataError` where they cannot be written as UTF-8."""
+    for name, value in others.items():
+        check_utf8(name, place, "the name of a field")
+        check_utf8(json.dumps(value, ensure_ascii=False), place, f"the JSON of the field {name!r}")
+    return others
 
 
 def checked_document(
