@@ -1,6 +1,7 @@
 """Backbone of all heads: embeddings, layers, and the norm over their residual streams."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -11,15 +12,18 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
+from reformer.models.arguments import check_unused
 from reformer.models.build import build_layer, build_ngrams, build_positions, build_stack
 from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
+from reformer.models.packing import BORDERS, PackedRows, packed_rows
 from reformer.models.streaming import Stream
 from reformer.models.strict_loading import StrictLoading
 from reformer.models.weight_sharing import shared_weights
 from reformer.nn import (
     Attention,
     AxialPositions,
+    Between,
     CirculantLinear,
     CovariateFeatures,
     Layer,
@@ -45,6 +49,7 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
     main_input_name = "input_ids"
     accepts_loss_kwargs = True
     _supports_sdpa = True
+    _no_split_modules: set[str] | list[str] | None = ["SubLayer"]  # noqa: RUF012
     projections: tuple[str, ...] = ("embedding_projection", "lm_projection")
     """Names of the linear maps to and from the width of embeddings."""
 
@@ -52,6 +57,17 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
         """By the name of each tied parameter, the name of the one that it is; each model lists its own in
         `_tied_weights_keys`."""
         return super().get_expanded_tied_weights_keys(True) if all_submodels else dict(self._tied_weights_keys or {})
+
+    def init_parallel_plans(self) -> None:
+        """Plan the shards of FSDP2: each sub-layer has its own, or where they share weights the whole stack."""
+        super().init_parallel_plans()
+        if self.config.num_distinct_layers is None:
+            names = [name for name, module in self.named_modules() if isinstance(module, SubLayer)]
+        else:
+            stacks = (name for name, module in self.named_modules() if isinstance(module, ReformerModel))
+            names = [f"{name}.encoder".removeprefix(".") for name in stacks]
+        plan = (re.sub(r"\.\d+$", ".*", name) for name in names)
+        self._fsdp_plan = dict.fromkeys(plan, "free_full_weight")
 
     def set_hidden_dropout(self, probability: float) -> None:
         """Set the dropout of training, in place of `hidden_dropout_prob`. Between a forward pass and its backward pass,
@@ -140,8 +156,10 @@ class ReformerModel(ReformerPreTrainedModel):
         num_rounds: int | None = None,
         return_dict: bool | None = None,
         source: Source | None = None,
+        position_ids: Int[Tensor, "batch length"] | None = None,
+        output_hidden_states: bool | None = None,
         **kwargs: Any,
-    ) -> BaseModelOutputWithPast | tuple[Tensor]:
+    ) -> BaseModelOutputWithPast | tuple[Any, ...]:
         """Run the stack.
 
         Args:
@@ -157,12 +175,32 @@ class ReformerModel(ReformerPreTrainedModel):
                 that follow from them (`reformer.ops.rotations_of_rounds`). A cache keeps the number it was begun with.
             return_dict: False for a plain tuple.
             source: what cross attention looks at. What is in the cache of it need not be given again.
+            position_ids: positions that count from 0 for each document of a row. Documents of one row do not see each
+                other: they are read as rows of their own. Other positions than these cannot be.
+            output_hidden_states: give the streams before the first layer and after each, `[batch, length,
+                output_size]`, the last of them behind the norm. Layers are then not run again in the backward pass.
+            kwargs: `cu_seq_lens_q`, `cu_seq_lens_k` or `seq_idx`, which may tell where the documents of a row begin.
 
         Raises:
+            TypeError: an argument that nobody knows.
             ValueError: neither or both kinds of input, an id outside the vocabulary, a mask of another shape,
                 more tokens than `max_position_embeddings`, rounds where nothing is hashed, or another number of
                 rounds than the cache's.
         """
+        check_unused(
+            type(self).__name__,
+            {name: value for name, value in kwargs.items() if name not in BORDERS},
+            causal=bool(self.config.is_decoder),
+        )
+        told = kwargs | {"position_ids": position_ids}
+        packed = self.packed_rows(told, attention_mask, input_ids, inputs_embeds, past_key_values)
+        if packed is not None:
+            if use_cache or past_key_values is not None:
+                raise ValueError("several documents in a row, and a cache, which has one; give each a row of its own")
+            attention_mask = packed.mask
+            input_ids, inputs_embeds = (
+                None if each is None else packed.apart(each) for each in (input_ids, inputs_embeds)
+            )
         hidden = self.embed(input_ids, inputs_embeds)
         if self.training and self.config.token_dropout:
             hidden = _without_some_tokens(hidden, float(self.config.token_dropout), self.config.initializer_range)
@@ -180,11 +218,51 @@ class ReformerModel(ReformerPreTrainedModel):
             hidden = hidden + self.positions(tokens.positions).to(hidden.dtype)
         hidden = dropout(hidden, self.hidden_dropout, self.training)
         streams = [hidden] * self.config.residual_streams
-        hidden = self.norm(torch.cat(self.encoder(*streams, tokens, memories and memories[:-1]), -1))
+        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        between = self._between() if wanted else None
+        hidden = self.norm(torch.cat(self.encoder(*streams, tokens, memories and memories[:-1], between), -1))
+        states = None if between is None else (torch.cat(streams, -1), *between.after_layers[:-1], hidden)
+        if packed is not None:
+            hidden = packed.together(hidden)
+            states = None if states is None else tuple(map(packed.together, states))
         wants_dict = self.config.return_dict if return_dict is None else return_dict
         if not wants_dict:
-            return (hidden,)
-        return BaseModelOutputWithPast(last_hidden_state=hidden, past_key_values=cache)  # pyright: ignore
+            return (hidden,) if states is None else (hidden, states)
+        return BaseModelOutputWithPast(
+            last_hidden_state=hidden,
+            past_key_values=cache,  # pyright: ignore
+            hidden_states=states,
+        )
+
+    def packed_rows(
+        self,
+        arguments: Mapping[str, Any],
+        attention_mask: Tensor | None,
+        input_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+        cache: ReformerCache | None = None,
+    ) -> PackedRows | None:
+        """The documents of the input's rows, by those arguments of a call that tell them; None where each row is one.
+
+        Raises:
+            ValueError: see `reformer.models.packing.packed_rows`.
+        """
+        position_ids = arguments.get("position_ids")
+        borders = {name: arguments.get(name) for name in BORDERS}
+        given = input_ids if inputs_embeds is None else inputs_embeds
+        if given is None or (position_ids is None and not any(each is not None for each in borders.values())):
+            return None
+        real = torch.ones(given.shape[:2], dtype=torch.bool, device=given.device)
+        if attention_mask is not None:
+            real = attention_mask[:, -given.shape[1] :].bool()
+        if cache is not None and cache.real is not None and position_ids is not None:
+            position_ids = position_ids - cache.real[:, None]
+        return packed_rows(position_ids, borders, real)
+
+    def _between(self) -> Between:
+        if self.config.shortened_layers:
+            raise ValueError("output_hidden_states with shortened_layers: not every token has them; leave one out")
+        return Between(len(self.encoder.sublayers) // len(self.config.attention_layers))
 
     @property
     def is_hashed(self) -> bool:

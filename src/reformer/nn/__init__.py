@@ -3,6 +3,7 @@ stack."""
 
 from reformer.nn.attention import Attention
 from reformer.nn.attention_options import AttentionOptions
+from reformer.nn.between import Between
 from reformer.nn.bottleneck import Bottleneck
 from reformer.nn.channels import Channels
 from reformer.nn.character_reader import CharacterReader
@@ -32,6 +33,7 @@ __all__ = [
     "Attention",
     "AttentionOptions",
     "AxialPositions",
+    "Between",
     "Bottleneck",
     "Channels",
     "CharacterReader",

@@ -95,8 +95,9 @@ class Hourglass(nn.Module):
         second: Float[Tensor, "batch length hidden"],
         tokens: Tokens,
         memories: Sequence[Memory] | None = None,
+        between: None = None,
     ) -> Streams:
-        """As `ReversibleSequence`."""
+        """As `ReversibleSequence`, without streams in between, which shortened layers have for steps alone."""
         begin = self.before.memory_count
         end = begin + self.middle.memory_count
         first, second = self.before(first, second, tokens, memories and memories[:begin])

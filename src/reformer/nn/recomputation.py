@@ -1,28 +1,52 @@
 """Gradients of sub-layers that a backward pass runs again, one after the other."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from reformer.nn.replay import Replay
 from reformer.nn.tokens import Tokens
 
 
-class Gradients:
-    """Sums of the gradients of a stack's parameters, which several sub-layers may share.
+class Trained:
+    """The parameters of a stack in one forward pass, each that several sub-layers share once; which sub-layers have
+    theirs sharded, and those parameters, which gather their gradients themselves.
 
-    Args:
-        needed: of each of `parameters_of` the sub-layers, whether it needs one.
+    FSDP2 puts other tensors in the place of the shards while a module is called, so these may be others later.
     """
 
-    def __init__(self, sublayers: Iterable[nn.Module], needed: Sequence[bool]) -> None:
-        self._every: list[Tensor] = [*parameters_of(sublayers)]
+    def __init__(self, sublayers: Iterable[nn.Module]) -> None:
+        sublayers = list(sublayers)
+        self.parameters = list(dict.fromkeys(each for sublayer in sublayers for each in sublayer.parameters()))
+        self.sharded = {sublayer for sublayer in sublayers if any(map(_is_shard, sublayer.parameters()))}
+        self.apart = {parameter for sublayer in self.sharded for parameter in sublayer.parameters()}
+
+
+def _is_shard(parameter: Tensor) -> bool:
+    # Whoever has shards has imported this.
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(parameter, module.DTensor)
+
+
+class Gradients:
+    """Sums of the gradients of a stack's parameters, which several sub-layers may share; not of shards.
+
+    Args:
+        needed: of each of the parameters, whether it needs one.
+    """
+
+    def __init__(self, trained: Trained, needed: Sequence[bool]) -> None:
+        self._every: list[Tensor] = [*trained.parameters]
         self._found: dict[Tensor, Tensor] = {}
         # Allocated before anything large: between large tensors they would fragment freed memory, which could then be
         # neither used again nor returned.
         self._places = {
-            each: torch.empty_like(each) for each, wanted in zip(self._every, needed, strict=True) if wanted
+            each: torch.empty_like(each)
+            for each, wanted in zip(self._every, needed, strict=True)
+            if wanted and each not in trained.apart
         }
 
     def wanted(self, sublayer: nn.Module) -> list[Tensor]:
@@ -41,17 +65,34 @@ class Gradients:
                 self._found[tensor] = place.copy_(gradient) if earlier is None else earlier.add_(gradient)
 
     def of(self, tensor: Tensor) -> Tensor | None:
-        """The sum of what was found for it; None without any."""
-        return self._found.get(tensor)
+        """The sum of what was found for it, and of what it has gathered itself; None without any."""
+        found = self._found.get(tensor)
+        if tensor.grad is None:
+            return found
+        return tensor.grad if found is None else found + tensor.grad
 
     def of_all(self) -> list[Tensor | None]:
-        """That of each parameter, in the order of `parameters_of`."""
+        """That which was found for each parameter, in their order."""
         return [self._found.get(each) for each in self._every]
 
 
-def parameters_of(sublayers: Iterable[nn.Module]) -> list[nn.Parameter]:
-    """The parameters of sub-layers, each that several share once."""
-    return list(dict.fromkeys(parameter for layer in sublayers for parameter in layer.parameters()))
+def sharded_pullback(
+    sublayer: nn.Module, hidden: Tensor, tokens: Tokens, replay: Replay, grad_output: Tensor, **options: Any
+) -> tuple[Tensor | None, Tensor]:
+    """Run a sub-layer with sharded parameters again, and leave it to them to gather their gradients, as those of its
+    source do; the gradient of its input, and its output."""
+    with torch.enable_grad():
+        hidden = hidden.detach().requires_grad_()
+        # As a module, since its hooks gather the parameters.
+        output = sublayer(hidden, tokens, replay.rewind(), **options)
+    torch.autograd.backward([output], [grad_output.to(output.dtype)])
+    for module in sublayer.modules():
+        if hasattr(module, "_get_fsdp_state"):
+            # Else FSDP2 takes the next run, for an earlier forward pass, for one whose gradients it has to do nothing
+            # about. It has no public name for this.
+            state = module._get_fsdp_state()  # pyright: ignore
+            state._training_state = type(state._training_state).IDLE
+    return hidden.grad, output.detach()
 
 
 def autocast_now(device: torch.device) -> dict[str, Any]:

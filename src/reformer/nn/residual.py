@@ -9,9 +9,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from reformer.nn.between import Between, check_whole
 from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.memory import Memory
-from reformer.nn.recomputation import Gradients, autocast_now, check_replayable, frozen_bottom, parameters_of
+from reformer.nn.recomputation import (
+    Gradients,
+    Trained,
+    autocast_now,
+    check_replayable,
+    frozen_bottom,
+    sharded_pullback,
+)
 from reformer.nn.replay import Replay, replays
 from reformer.nn.sublayer import SubLayer
 from reformer.nn.tokens import Tokens
@@ -61,17 +69,26 @@ class ResidualSequence(nn.Module):
         hidden: Float[Tensor, "batch length hidden"],
         tokens: Tokens,
         memories: Sequence[Memory] | None = None,
+        between: Between | None = None,
     ) -> tuple[Tensor]:
-        """The stream after the last sub-layer, as the only one of a tuple; memories as in `ReversibleSequence`."""
+        """The stream after the last sub-layer, as the only one of a tuple; the rest as in `ReversibleSequence`."""
         if memories is not None:
             with torch.no_grad():
                 for sublayer, memory in zip(cast(list[SubLayer], self.sublayers), memories, strict=True):
-                    hidden = sublayer.residual(hidden, tokens, Replay(), memory)
+                    hidden = sublayer(hidden, tokens, Replay(), memory, residual=True)
+                    if between is not None:
+                        between.add(hidden)
             return (hidden,)
         sublayers = cast(list[SubLayer], list(self.sublayers))
         if self.training and self.drop is not None:
+            check_whole(between)
             sublayers = self.drop(sublayers)
         parts = list(zip(sublayers, replays(sublayers, training=self.training), strict=True))
+        if between is not None:
+            for part in parts:
+                hidden = _run([part], hidden, tokens)
+                between.add(hidden)
+            return (hidden,)
         if not (torch.is_grad_enabled() and self._is_run_again(hidden, sublayers)):
             return (_run(parts, hidden, tokens),)
         frozen = frozen_bottom([hidden], tokens, sublayers)
@@ -83,11 +100,12 @@ class ResidualSequence(nn.Module):
         check_replayable(sublayers)
         seen = None if tokens.source is None else tokens.source.hidden
         tokens = tokens if seen is None else tokens.seeing(seen.detach())
-        return (_RunAgain.apply(hidden, seen, parts, tokens, *parameters_of(sublayers)),)  # pyright: ignore
+        trained = Trained(sublayers)
+        return (_RunAgain.apply(hidden, seen, (parts, tokens, trained), *trained.parameters),)  # pyright: ignore
 
     def _is_run_again(self, hidden: Tensor, sublayers: Sequence[SubLayer]) -> bool:
         if self.recompute != "auto":
-            return self.recompute
+            return bool(self.recompute)
         return sum(_computed_bytes(sublayer, hidden) for sublayer in sublayers) > COMPUTED_BYTES
 
 
@@ -105,7 +123,7 @@ def _run(parts: Sequence[Part], hidden: Tensor, tokens: Tokens, inputs: Tensor |
     for number, (sublayer, replay) in enumerate(parts):
         if inputs is not None:
             inputs[number] = hidden
-        hidden = sublayer.residual(hidden, tokens, replay.rewind())
+        hidden = sublayer(hidden, tokens, replay.rewind(), residual=True)
     return hidden
 
 
@@ -114,12 +132,11 @@ class _RunAgain(torch.autograd.Function):
     they would keep the C library from giving any of that to the next; a graph's nodes would as well."""
 
     @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, seen: Tensor | None, parts: Sequence[Part], tokens: Tokens, *parameters: Tensor
-    ) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, seen: Tensor | None, stack: tuple, *parameters: Tensor) -> Tensor:
+        parts, tokens, trained = stack
         size = 1 if len(parts) * hidden.nbytes <= KEPT_BYTES else math.isqrt(len(parts))
         groups = [parts[first : first + size] for first in range(0, len(parts), size)]
-        ctx.stack, ctx.autocast = (groups, tokens), autocast_now(hidden.device)
+        ctx.stack, ctx.autocast = (groups, tokens, trained), autocast_now(hidden.device)
         kept = hidden.new_empty(len(groups), *hidden.shape)
         for number, group in enumerate(groups):
             kept[number] = hidden
@@ -130,9 +147,9 @@ class _RunAgain(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        groups, tokens = ctx.stack
+        groups, tokens, trained = ctx.stack
         (kept,) = ctx.saved_tensors
-        gradients = Gradients((sublayer for group in groups for sublayer, _ in group), ctx.needs_input_grad[4:])
+        gradients = Gradients(trained, ctx.needs_input_grad[3:])
         seen: list[Tensor] = []
         if ctx.needs_input_grad[1]:
             # Each sub-layer returns a gradient for the source as for a parameter.
@@ -149,9 +166,13 @@ class _RunAgain(torch.autograd.Function):
             for (sublayer, replay), each in zip(reversed(group), reversed(inputs), strict=True):
                 wanted = gradients.wanted(sublayer) + seen
                 with torch.autocast(**ctx.autocast):
-                    of_input, found = sublayer.residual_pullback(each, tokens, replay, gradient, wanted)
+                    if sublayer in trained.sharded:
+                        of_input, _ = sharded_pullback(sublayer, each, tokens, replay, gradient, residual=True)
+                        found = [None] * len(wanted)
+                    else:
+                        of_input, found = sublayer.residual_pullback(each, tokens, replay, gradient, wanted)
                 gradients.add(wanted, found)
                 gradient = torch.zeros_like(gradient) if of_input is None else of_input
                 del found, of_input
         of_seen = gradients.of(seen[0]) if seen else None
-        return gradient if ctx.needs_input_grad[0] else None, of_seen, None, None, *gradients.of_all()
+        return gradient if ctx.needs_input_grad[0] else None, of_seen, None, *gradients.of_all()

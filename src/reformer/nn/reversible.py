@@ -9,9 +9,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from reformer.nn.between import Between, check_whole
 from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.memory import Memory
-from reformer.nn.recomputation import Gradients, autocast_now, check_replayable, frozen_bottom, parameters_of
+from reformer.nn.recomputation import (
+    Gradients,
+    Trained,
+    autocast_now,
+    check_replayable,
+    frozen_bottom,
+    sharded_pullback,
+)
 from reformer.nn.replay import Replay, replays
 from reformer.nn.tokens import Tokens
 
@@ -49,45 +57,61 @@ class ReversibleSequence(nn.Module):
         second: Float[Tensor, "batch length hidden"],
         tokens: Tokens,
         memories: Sequence[Memory] | None = None,
+        between: Between | None = None,
     ) -> Streams:
         """Both streams after the last sub-layer, each `[batch, length, hidden]`.
 
         With `memories`, one a sub-layer, the sequence goes on from where they are, and no gradient is kept. The
-        vectors of `tokens.source` get one gradient, the sum of what every sub-layer that looks at them has to say.
+        vectors of `tokens.source` get one gradient, the sum of what every sub-layer that looks at them has to say. With
+        `between` the streams after each layer go there, and are kept.
         """
         sublayers = list(self.sublayers)
         if memories is not None:
             with torch.no_grad():
                 for sublayer, memory in zip(sublayers, memories, strict=True):
                     first, second = second, first + sublayer(second, tokens, Replay(), memory)
+                    if between is not None:
+                        between.add(first, second)
             return first, second
         if self.training and self.drop is not None:
+            check_whole(between)
             sublayers = self.drop(sublayers)
         if not sublayers:
             return first, second
         again = replays(sublayers, training=self.training)
+        if between is not None:
+            return _run(first, second, sublayers, tokens, again, between)
         frozen = frozen_bottom((first, second), tokens, sublayers)
         if frozen:
             # Frozen sub-layers need no gradient, so the backward pass ends above them and does not run them again.
             with torch.no_grad():
                 first, second = _run(first, second, sublayers[:frozen], tokens, again[:frozen])
             sublayers, again = sublayers[frozen:], again[frozen:]
-        parameters = parameters_of(sublayers)
+        trained = Trained(sublayers)
         seen = None if tokens.source is None else tokens.source.hidden
-        needed = any(tensor.requires_grad for tensor in (first, second, seen, *parameters) if tensor is not None)
+        needed = any(each.requires_grad for each in (first, second, seen, *trained.parameters) if each is not None)
         if self.reversible and needed and torch.is_grad_enabled():
             check_replayable(sublayers)
             tokens = tokens if seen is None else tokens.seeing(seen.detach())
             given: list[Tensor] = []
-            stack = (sublayers, tokens, again, given)
-            first, second = _Recomputed.apply(first, second, seen, stack, *parameters)  # pyright: ignore
+            stack = (sublayers, tokens, again, given, trained)
+            first, second = _Recomputed.apply(first, second, seen, stack, *trained.parameters)  # pyright: ignore
             return _HandedOver.apply(given, first, second)  # pyright: ignore
         return _run(first, second, sublayers, tokens, again)
 
 
-def _run(first: Tensor, second: Tensor, sublayers: Sequence[nn.Module], tokens: Tokens, again: list[Replay]) -> Streams:
+def _run(
+    first: Tensor,
+    second: Tensor,
+    sublayers: Sequence[nn.Module],
+    tokens: Tokens,
+    again: list[Replay],
+    between: Between | None = None,
+) -> Streams:
     for sublayer, replay in zip(sublayers, again, strict=True):
         first, second = second, first + sublayer(second, tokens, replay)
+        if between is not None:
+            between.add(first, second)
     return first, second
 
 
@@ -148,13 +172,13 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *stand_ins: Tensor) -> tuple[Tensor | None, ...]:
-        sublayers, tokens, again, given = ctx.stack
+        sublayers, tokens, again, given, trained = ctx.stack
         grad_second, grad_first = given.pop(), given.pop()
         # Copies, since the streams are changed in place and saved tensors must stay as they are.
         first, second = (stream.clone() for stream in ctx.saved_tensors)
         # The saved streams are as long as the sequence, and unless the graph is kept nothing else needs them.
         ctx.maybe_clear_saved_tensors()
-        gradients = Gradients(sublayers, ctx.needs_input_grad[4:])
+        gradients = Gradients(trained, ctx.needs_input_grad[4:])
         seen: list[Tensor] = []
         if ctx.needs_input_grad[2]:
             # Each sub-layer returns a gradient for the source as for a parameter.
@@ -164,7 +188,13 @@ class _Recomputed(torch.autograd.Function):
             wanted = gradients.wanted(sublayer) + seen
             back = getattr(sublayer, "pullback", None) or partial(pullback, sublayer)
             with torch.autocast(**ctx.autocast):
-                of_hidden, found = back(first, tokens, replay, second, grad_second, wanted)
+                if sublayer in trained.sharded:
+                    of_hidden, made = sharded_pullback(sublayer, first, tokens, replay, grad_second)
+                    second.sub_(made)
+                    found = [None] * len(wanted)
+                    del made
+                else:
+                    of_hidden, found = back(first, tokens, replay, second, grad_second, wanted)
             gradients.add(wanted, found)
             del found
             first, second = second, first

@@ -56,20 +56,21 @@ class SubLayer(nn.Module):
         return self.function.output_maps if self.after is None else (self.after.widen,)
 
     def forward(
-        self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
+        self,
+        hidden: Float[Tensor, "batch length hidden"],
+        tokens: Tokens,
+        replay: Replay,
+        memory: Memory | None = None,
+        *,
+        residual: bool = False,
     ) -> Float[Tensor, "batch length hidden"]:
-        return replay.dropout(self._transformed(hidden, tokens, replay, memory), self.dropout)
-
-    def residual(
-        self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
-    ) -> Float[Tensor, "batch length hidden"]:
-        """The stream after this sub-layer: what `forward` gives, added to the input or to the normed input."""
+        """What is added to the stream, or with `residual` the stream after that: the sum of it and the input, or the
+        normed input."""
         normed = self.norm(hidden)
         made = replay.dropout(self._of_normed(normed, tokens, replay, memory), self.dropout)
+        if not residual:
+            return made
         return made + (normed if self.norm_skip else hidden)
-
-    def _transformed(self, hidden: Tensor, tokens: Tokens, replay: Replay, memory: Memory | None = None) -> Tensor:
-        return self._of_normed(self.norm(hidden), tokens, replay, memory)
 
     def _of_normed(self, normed: Tensor, tokens: Tokens, replay: Replay, memory: Memory | None) -> Tensor:
         made = self.function(normed, tokens, replay, memory)
@@ -112,13 +113,13 @@ class SubLayer(nn.Module):
         grad_output: Float[Tensor, "batch length hidden"],
         parameters: Sequence[Tensor],
     ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
-        """Run `residual` again and find the gradients of its input and of some parameters, as `pullback` does."""
+        """Run it again with `residual`, and find gradients as `pullback` does."""
         size = self._chunk(hidden)
         if size is not None:
             return self._pull_chunks(size, hidden, tokens, replay, grad_output, parameters, skips=True)
         with torch.enable_grad():
             hidden = hidden.detach().requires_grad_()
-            edge = torch.autograd.graph.get_gradient_edge(self.residual(hidden, tokens, replay.rewind()))
+            edge = torch.autograd.graph.get_gradient_edge(self(hidden, tokens, replay.rewind(), residual=True))
         found = torch.autograd.grad([edge], [hidden, *parameters], [grad_output], allow_unused=True)
         return found[0], found[1:]
 

@@ -1,5 +1,6 @@
 """Base class of the heads, and the cross entropy of labelled tokens."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from jaxtyping import Bool, Float, Int
@@ -72,8 +73,27 @@ class Head(ReformerPreTrainedModel):
         attention_mask: Tensor | None,
         inputs_embeds: Tensor | None,
         num_rounds: int | None,
-    ) -> Float[Tensor, "batch length streams"]:
-        return self.reformer(input_ids, attention_mask, inputs_embeds, num_rounds=num_rounds, return_dict=False)[0]
+        others: Mapping[str, Any],
+        *,
+        packs: bool = False,
+    ) -> tuple[Float[Tensor, "batch length streams"], tuple[Tensor, ...] | None]:
+        """The backbone's streams, and the hidden states where they are asked for.
+
+        Args:
+            others: further arguments of the call, which the backbone takes or refuses.
+            packs: the head scores each token alone, so that several documents may stand in a row.
+
+        Raises:
+            ValueError: several documents in a row, of which the head would make one.
+        """
+        # Type checkers see any module in `self.reformer`.
+        backbone: Any = self.reformer
+        if not packs and backbone.packed_rows(others, attention_mask, input_ids, inputs_embeds) is not None:
+            raise ValueError(
+                f"several documents in a row, for {type(self).__name__}, which makes one of a row; give each its own"
+            )
+        found = backbone(input_ids, attention_mask, inputs_embeds, num_rounds=num_rounds, return_dict=True, **others)
+        return found.last_hidden_state, found.hidden_states
 
     def _wide_logits(
         self,

@@ -122,7 +122,8 @@ class ReformerForTokenClassification(Head):
 
         Raises:
             ValueError: characters are read, and these are missing; or they are given, and tokens are read."""
-        hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
+        alone = not self.config.classifier_crf and self.characters is None
+        hidden, states = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds, kwargs, packs=alone)
         given = (character_pieces, character_ids, character_places)
         if sum(each is None for each in given) != (3 if self.characters is None else 0):
             raise ValueError(
@@ -155,9 +156,10 @@ class ReformerForTokenClassification(Head):
             if self._wants_logits(labels, None):
                 logits = crf_logits(scores, self.transitions, real)
         if self.transitions is None:
-            return self._answer(TokenClassifierOutput(loss=loss, logits=logits), return_dict)
+            return self._answer(TokenClassifierOutput(loss=loss, logits=logits, hidden_states=states), return_dict)
         kept = None if logits is None else scores
-        return self._answer(RandomFieldOutput(loss=loss, logits=logits, scores=kept), return_dict)
+        output = RandomFieldOutput(loss=loss, logits=logits, scores=kept, hidden_states=states)
+        return self._answer(output, return_dict)
 
     @torch.no_grad()
     def segment_log_probability(
@@ -242,7 +244,7 @@ class ReformerForSequenceClassification(Head):
             wide_logits: what the wide part says of the sequences, in place of what it would say of `input_ids`: of
                 sequences that it was fitted to, by a fit without them.
         """
-        hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
+        hidden, states = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds, kwargs)
         mask = real_tokens(attention_mask, hidden)
         if self.fusion is not None:
             pooled = self.fusion(hidden, mask)
@@ -259,7 +261,8 @@ class ReformerForSequenceClassification(Head):
             # Counted as Trainer does: several labels of one sequence are several items.
             losses = self._losses(logits.float(), labels)
             loss = losses.mean() if num_items_in_batch is None else losses.sum() / num_items_in_batch
-        return self._answer(SequenceClassifierOutput(loss=loss, logits=logits), return_dict)
+        output = SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=states)
+        return self._answer(output, return_dict)
 
     def _losses(self, logits: Tensor, labels: Tensor) -> Float[Tensor, "batch *labels"]:
         problem, weights = self.config.problem_type, self.class_weights if self.training else None

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from transformers import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput, Seq2SeqModelOutput
 
+from reformer.models.arguments import check_unused
 from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
 from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import IGNORE_INDEX, token_loss
-from reformer.models.heads.language import LanguageModel
+from reformer.models.heads.language import LanguageModel, kept_tokens
 from reformer.nn import Source
 
 
@@ -52,6 +53,7 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
         past_key_values: ReformerCache | None = None,
         use_cache: bool | None = None,
         num_rounds: int | None = None,
+        output_hidden_states: bool | None = None,
         **kwargs: Any,
     ) -> Seq2SeqModelOutput:
         """The streams of the decoder, `[batch, target, output_size]`, and of the encoder.
@@ -64,12 +66,16 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
                 are in it after the first call, and are made but once.
             use_cache: start to remember where there is nothing yet.
             num_rounds: how many hash rounds are seen in this pass, by encoder and decoder; see `ReformerModel`.
+            output_hidden_states: give the streams of both stacks after each layer; see `ReformerModel`.
 
         Raises:
+            TypeError: an argument that nobody knows.
             ValueError: no source or no target, or one that the stacks refuse.
         """
+        check_unused(type(self).__name__, kwargs)
+        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         if encoder_outputs is None:
-            encoder_outputs = self.read(input_ids, attention_mask, inputs_embeds, num_rounds)
+            encoder_outputs = self.read(input_ids, attention_mask, inputs_embeds, num_rounds, wanted)
         streams: Tensor = encoder_outputs[0]  # pyright: ignore[reportOptionalSubscript]
         if decoder_input_ids is None and decoder_inputs_embeds is None:
             raise ValueError("no target: give decoder_input_ids or decoder_inputs_embeds, or labels to train on")
@@ -89,11 +95,14 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
             num_rounds=self._rounds(self.decoder, num_rounds),
             return_dict=True,
             source=source,
+            output_hidden_states=wanted,
         )
         return Seq2SeqModelOutput(
             last_hidden_state=found.last_hidden_state,
             past_key_values=found.past_key_values,
+            decoder_hidden_states=found.hidden_states,
             encoder_last_hidden_state=streams,
+            encoder_hidden_states=getattr(encoder_outputs, "hidden_states", None),
         )
 
     def read(
@@ -102,10 +111,17 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
         attention_mask: Tensor | None = None,
         inputs_embeds: Float[Tensor, "batch source hidden"] | None = None,
         num_rounds: int | None = None,
+        output_hidden_states: bool | None = None,
     ) -> BaseModelOutput:
         """The encoder's output for a source, which `forward` takes as `encoder_outputs`."""
-        rounds = self._rounds(self.encoder, num_rounds)
-        return self.encoder(input_ids, attention_mask, inputs_embeds, num_rounds=rounds, return_dict=True)
+        return self.encoder(
+            input_ids,
+            attention_mask,
+            inputs_embeds,
+            num_rounds=self._rounds(self.encoder, num_rounds),
+            return_dict=True,
+            output_hidden_states=output_hidden_states,
+        )
 
     def _rounds(self, stack: ReformerModel, asked: int | None) -> int | None:
         """The number of rounds that is asked of one stack: None, if only the other one hashes."""
@@ -140,18 +156,18 @@ class ReformerForConditionalGeneration(LanguageModel, GenerationMixin):
         labels: Int[Tensor, "batch target"] | None = None,
         past_key_values: ReformerCache | None = None,
         use_cache: bool | None = None,
-        logits_to_keep: int = 0,
+        logits_to_keep: int | Int[Tensor, " kept"] = 0,
         num_items_in_batch: Tensor | int | None = None,
         num_rounds: int | None = None,
         return_logits: bool | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Logits `[batch, target, vocab_size]`, of the last `logits_to_keep` tokens alone if that is not 0; with
-        `labels` (`IGNORE_INDEX` ignored) the loss of predicting each from the source and the labels before it. Where no
-        decoder input is given it is made of the labels. In training with labels there are no logits unless
-        `return_logits` asks for them: memory must not grow with length x vocabulary. `label_smoothing` of the
-        configuration counts in training alone. For the rest see `ReformerEncoderDecoder`."""
+        """Logits `[batch, target, vocab_size]`, of the last `logits_to_keep` tokens alone if that is not 0, or of those
+        with these indices; with `labels` (`IGNORE_INDEX` ignored) the loss of predicting each from the source and the
+        labels before it. Where no decoder input is given it is made of the labels. In training with labels there are no
+        logits unless `return_logits` asks for them: memory must not grow with length x vocabulary. `label_smoothing` of
+        the configuration counts in training alone. For the rest see `ReformerEncoderDecoder`."""
         if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
             decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
         found = self.reformer(
@@ -165,6 +181,7 @@ class ReformerForConditionalGeneration(LanguageModel, GenerationMixin):
             past_key_values,
             use_cache,
             num_rounds,
+            **kwargs,
         )
         hidden = self.scored(found.last_hidden_state)
         loss = None
@@ -172,11 +189,13 @@ class ReformerForConditionalGeneration(LanguageModel, GenerationMixin):
             loss = token_loss(hidden, self.lm_head, labels, num_items_in_batch, self._smoothing)
         logits = None
         if self._wants_logits(labels, return_logits):
-            logits = self.lm_head(hidden[:, -logits_to_keep:])
+            logits = self.lm_head(kept_tokens(hidden, logits_to_keep))
         output = Seq2SeqLMOutput(
             loss=loss,
             logits=logits,
             past_key_values=found.past_key_values,
+            decoder_hidden_states=found.decoder_hidden_states,
             encoder_last_hidden_state=found.encoder_last_hidden_state,
+            encoder_hidden_states=found.encoder_hidden_states,
         )
         return self._answer(output, return_dict)

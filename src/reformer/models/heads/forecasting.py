@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers.utils.generic import ModelOutput
 
+from reformer.models.arguments import check_unused
 from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import Head
 from reformer.nn import CovariateFeatures
@@ -126,7 +127,8 @@ class ReformerForForecasting(Head):
         if self.static.width:
             static = self.static(feat_static_real, feat_static_cat).flatten(0, 1).to(scaled.dtype)
         tokens, present = self._tokens(scaled, observed, told, static)
-        hidden = self._encode(None, present, tokens, num_rounds)
+        check_unused(type(self).__name__, kwargs)
+        hidden, _ = self._encode(None, present, tokens, num_rounds, {})
         # Floor division of a negative number: the last tokens, rounded up so that they cover the horizon.
         future = self.forecast(hidden[:, -horizon // self.config.patch_size :])
         found = future.unflatten(-1, (self.config.patch_size, -1)).flatten(1, 2)[:, :horizon]

@@ -83,6 +83,7 @@ class ReformerForImageClassification(ReformerForSequenceClassification):
             num_items_in_batch=num_items_in_batch,
             num_rounds=num_rounds,
             return_dict=return_dict,
+            **kwargs,
         )
 
 

@@ -1,12 +1,13 @@
 """Language-modelling heads: masked and causal."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast, MaskedLMOutput
 
+from reformer.models.backbone import ReformerModel
 from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import IGNORE_INDEX, Head, token_loss
@@ -90,11 +91,13 @@ class ReformerForMaskedLM(LanguageModel):
     ) -> Any:
         """Logits `[batch, length, vocab_size]`; with `labels` (`IGNORE_INDEX` ignored) the loss too. In training with
         labels there are no logits unless `return_logits` asks for them: memory must not grow with length x
-        vocabulary."""
-        hidden = self.scored(self._encode(input_ids, attention_mask, inputs_embeds, num_rounds))
+        vocabulary. For `kwargs` see `ReformerModel`."""
+        hidden, states = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds, kwargs, packs=True)
+        hidden = self.scored(hidden)
         loss = None if labels is None else token_loss(hidden, self.lm_head, labels, num_items_in_batch, self._smoothing)
         logits = self.lm_head(hidden) if self._wants_logits(labels, return_logits) else None
-        return self._answer(MaskedLMOutput(loss=loss, logits=logits), return_dict)
+        output = MaskedLMOutput(loss=loss, logits=logits, hidden_states=states)
+        return self._answer(output, return_dict)
 
 
 class ReformerForCausalLM(LanguageModel, GenerationMixin):
@@ -117,17 +120,22 @@ class ReformerForCausalLM(LanguageModel, GenerationMixin):
         labels: Int[Tensor, "batch length"] | None = None,
         past_key_values: ReformerCache | None = None,
         use_cache: bool | None = None,
-        logits_to_keep: int = 0,
+        logits_to_keep: int | Int[Tensor, " kept"] = 0,
         num_items_in_batch: Tensor | int | None = None,
         return_logits: bool | None = None,
         num_rounds: int | None = None,
         return_dict: bool | None = None,
+        shift_labels: Int[Tensor, "batch length"] | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Logits `[batch, length, vocab_size]`, of the last `logits_to_keep` tokens alone if that is not 0; with
-        `labels` the loss of predicting `labels[:, 1:]` from what stands before each (`IGNORE_INDEX` ignored). In
-        training with labels there are no logits unless `return_logits` asks for them: memory must not grow with length
-        x vocabulary. For the cache and `num_rounds` see `ReformerModel`."""
+        """Logits `[batch, length, vocab_size]`, of the last `logits_to_keep` tokens alone if that is not 0, or of those
+        with these indices; with `labels` the loss of predicting `labels[:, 1:]` from what stands before each
+        (`IGNORE_INDEX` ignored), or with `shift_labels` of predicting these, of which each stands at the token before
+        it. Of the first token of a document that is not the first of its row there is no loss. In training with labels
+        there are no logits unless `return_logits` asks for them: memory must not grow with length x vocabulary. For the
+        cache, `num_rounds` and `kwargs` see `ReformerModel`."""
+        backbone = cast(ReformerModel, self.reformer)
+        packed = backbone.packed_rows(kwargs, attention_mask, input_ids, inputs_embeds, past_key_values)
         found = self.reformer(
             input_ids,
             attention_mask,
@@ -136,15 +144,28 @@ class ReformerForCausalLM(LanguageModel, GenerationMixin):
             use_cache=use_cache,
             num_rounds=num_rounds,
             return_dict=True,
+            **kwargs,
         )
         hidden = self.scored(found.last_hidden_state)
         loss = None
-        if labels is not None:
+        if labels is not None and shift_labels is None:
+            if packed is not None:
+                labels = packed.without_firsts(labels, IGNORE_INDEX)
             # Nothing follows the last token, so it has no label.
-            following = nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORE_INDEX)
-            loss = token_loss(hidden, self.lm_head, following, num_items_in_batch, self._smoothing)
+            shift_labels = nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORE_INDEX)
+        if shift_labels is not None:
+            loss = token_loss(hidden, self.lm_head, shift_labels, num_items_in_batch, self._smoothing)
         logits = None
-        if self._wants_logits(labels, return_logits):
-            logits = self.lm_head(hidden[:, -logits_to_keep:])
-        output = CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=found.past_key_values)
+        if self._wants_logits(shift_labels, return_logits):
+            logits = self.lm_head(kept_tokens(hidden, logits_to_keep))
+        output = CausalLMOutputWithPast(
+            loss=loss, logits=logits, past_key_values=found.past_key_values, hidden_states=found.hidden_states
+        )
         return self._answer(output, return_dict)
+
+
+def kept_tokens(
+    hidden: Float[Tensor, "batch length width"], logits_to_keep: int | Int[Tensor, " kept"]
+) -> Float[Tensor, "batch kept width"]:
+    """The vectors of the last `logits_to_keep` tokens, of all if that is 0, or of those with these indices."""
+    return hidden[:, logits_to_keep if isinstance(logits_to_keep, Tensor) else slice(-logits_to_keep, None)]

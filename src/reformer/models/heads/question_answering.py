@@ -38,13 +38,18 @@ class ReformerForQuestionAnswering(Head):
     ) -> Any:
         """Start and end logits `[batch, length]`, -inf at padding; with both positions the mean of their losses.
         A position outside the text is ignored."""
-        hidden = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds)
+        hidden, states = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds, kwargs)
         logits = self.qa_outputs(hidden).masked_fill(~real_tokens(attention_mask, hidden)[..., None], float("-inf"))
         start, end = logits.unbind(-1)
         loss = None
         if start_positions is not None and end_positions is not None:
             loss = (_position_loss(start, start_positions) + _position_loss(end, end_positions)) / 2
-        output = QuestionAnsweringModelOutput(loss=loss, start_logits=start, end_logits=end)  # pyright: ignore
+        output = QuestionAnsweringModelOutput(
+            loss=loss,  # pyright: ignore
+            start_logits=start,
+            end_logits=end,
+            hidden_states=states,
+        )
         return self._answer(output, return_dict)
 
 
