@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -201,6 +202,10 @@ class ReformerModel(ReformerPreTrainedModel):
             input_ids, inputs_embeds = (
                 None if each is None else packed.apart(each) for each in (input_ids, inputs_embeds)
             )
+        again = 0
+        if past_key_values is not None:
+            found = past_key_values.read_again(input_ids, inputs_embeds, attention_mask)
+            input_ids, inputs_embeds, attention_mask, again = found
         hidden = self.embed(input_ids, inputs_embeds)
         if self.training and self.config.token_dropout:
             hidden = _without_some_tokens(hidden, float(self.config.token_dropout), self.config.initializer_range)
@@ -222,9 +227,11 @@ class ReformerModel(ReformerPreTrainedModel):
         between = self._between() if wanted else None
         hidden = self.norm(torch.cat(self.encoder(*streams, tokens, memories and memories[:-1], between), -1))
         states = None if between is None else (torch.cat(streams, -1), *between.after_layers[:-1], hidden)
-        if packed is not None:
-            hidden = packed.together(hidden)
-            states = None if states is None else tuple(map(packed.together, states))
+        if packed is not None or again:
+            # As the tokens of this call stand.
+            placed = partial(_without_first, count=again) if packed is None else packed.together
+            hidden = placed(hidden)
+            states = None if states is None else tuple(map(placed, states))
         wants_dict = self.config.return_dict if return_dict is None else return_dict
         if not wants_dict:
             return (hidden,) if states is None else (hidden, states)
@@ -255,8 +262,8 @@ class ReformerModel(ReformerPreTrainedModel):
         real = torch.ones(given.shape[:2], dtype=torch.bool, device=given.device)
         if attention_mask is not None:
             real = attention_mask[:, -given.shape[1] :].bool()
-        if cache is not None and cache.real is not None and position_ids is not None:
-            position_ids = position_ids - cache.real[:, None]
+        if cache is not None and position_ids is not None:
+            position_ids = position_ids - torch.as_tensor(cache.counted()).view(-1, 1)
         return packed_rows(position_ids, borders, real)
 
     def _between(self) -> Between:
@@ -387,6 +394,10 @@ class ReformerModel(ReformerPreTrainedModel):
         if self.config.time_bias_length:
             time = time_waves(tokens.positions, self.config.steps_of_heads, self.config.time_bias_length)
         return replace(tokens, rotary=rotary, time=time)
+
+
+def _without_first(hidden: Tensor, count: int) -> Tensor:
+    return hidden[:, count:]
 
 
 def real_tokens(attention_mask: Tensor | None, hidden: Tensor) -> Bool[Tensor, "batch length"]:

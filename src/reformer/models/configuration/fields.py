@@ -245,7 +245,7 @@ class ReformerFields(PreTrainedConfig):
     linear_context: int = 0
     tie_word_embeddings: bool = False
     lm_transform: bool = False
-    use_cache: bool = False
+    use_cache: bool = True
     pad_token_id: int | None = 0
     bos_token_id: int | None = None
     eos_token_id: int | list[int] | None = None

@@ -5,13 +5,13 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers import GenerationMixin
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput, Seq2SeqModelOutput
 
 from reformer.models.arguments import check_unused
 from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
 from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
+from reformer.models.generation import ReformerGenerationMixin
 from reformer.models.heads.base import IGNORE_INDEX, token_loss
 from reformer.models.heads.language import LanguageModel, kept_tokens
 from reformer.nn import Source
@@ -123,12 +123,16 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
             output_hidden_states=output_hidden_states,
         )
 
+    def new_cache(self) -> ReformerCache:
+        """A cache that has read nothing, for the decoder."""
+        return self.decoder.new_cache()
+
     def _rounds(self, stack: ReformerModel, asked: int | None) -> int | None:
         """The number of rounds that is asked of one stack: None, if only the other one hashes."""
         return asked if stack.is_hashed or not (self.encoder.is_hashed or self.decoder.is_hashed) else None
 
 
-class ReformerForConditionalGeneration(LanguageModel, GenerationMixin):
+class ReformerForConditionalGeneration(LanguageModel, ReformerGenerationMixin):
     """Text-to-text model: translation, summaries, anything that is given as pairs."""
 
     backbone = ReformerEncoderDecoder

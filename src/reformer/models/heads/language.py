@@ -4,12 +4,12 @@ from typing import Any, ClassVar, cast
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformers import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast, MaskedLMOutput
 
 from reformer.models.backbone import ReformerModel
 from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
+from reformer.models.generation import ReformerGenerationMixin
 from reformer.models.heads.base import IGNORE_INDEX, Head, token_loss
 from reformer.models.streaming import Stream
 from reformer.nn.channels import Channels, StreamChannels
@@ -100,7 +100,7 @@ class ReformerForMaskedLM(LanguageModel):
         return self._answer(output, return_dict)
 
 
-class ReformerForCausalLM(LanguageModel, GenerationMixin):
+class ReformerForCausalLM(LanguageModel, ReformerGenerationMixin):
     """Causal language model."""
 
     def __init__(self, config: ReformerConfig) -> None:
