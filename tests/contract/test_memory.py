@@ -6,7 +6,7 @@ import weakref
 import pytest
 import torch
 
-from reformer.nn import residual, reversible
+from reformer.nn import recomputation, residual, reversible
 from tests.contract.models import HEADS, VARIANTS, random_ids
 
 
@@ -73,8 +73,19 @@ def test_by_itself_it_runs_again_what_would_be_much(monkeypatch):
     assert kept["auto"] == kept[False]
     # What a pass keeps is told from the weights, within a third.
     for bound, expected in ((0.67, True), (1.5, False)):
-        monkeypatch.setattr(residual, "COMPUTED_BYTES", bound * (kept[False] - kept[True]))
+        monkeypatch.setattr(recomputation, "COMPUTED_BYTES", bound * (kept[False] - kept[True]))
         assert _kept_bytes(model, ids, head.labels(ids)) == kept[expected], bound
+
+
+def test_a_reversible_model_too_may_keep_what_is_little(monkeypatch):
+    head, ids = HEADS["causal-lm"], random_ids(1, 200)
+    kept = {}
+    for reversible_stack in (False, True, "auto"):
+        model = head.build("mixed", reversible=reversible_stack).train()
+        kept[reversible_stack] = _kept_bytes(model, ids, head.labels(ids))
+    assert kept["auto"] == kept[False] > kept[True]
+    monkeypatch.setattr(recomputation, "COMPUTED_BYTES", 0)
+    assert _kept_bytes(model, ids, head.labels(ids)) == kept[True]
 
 
 def test_of_long_sequences_it_keeps_the_root_of_that(monkeypatch):

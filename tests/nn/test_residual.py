@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch import nn
 
-from reformer.nn import Attention, AttentionOptions, FeedForward, ResidualSequence, SubLayer, Tokens, residual
+from reformer.nn import (
+    Attention,
+    AttentionOptions,
+    FeedForward,
+    ResidualSequence,
+    SubLayer,
+    Tokens,
+    recomputation,
+    residual,
+)
 
 
 def test_it_equals_pytorchs_layers():
@@ -44,7 +53,7 @@ def test_it_equals_pytorchs_layers():
 def test_what_is_run_again_has_the_same_gradients(kept_bytes, monkeypatch):
     """Each sub-layer from its input, or of more than is to be kept in groups; with dropout and buckets as they were."""
     monkeypatch.setattr(residual, "KEPT_BYTES", kept_bytes)
-    monkeypatch.setattr(residual, "COMPUTED_BYTES", kept_bytes)
+    monkeypatch.setattr(recomputation, "COMPUTED_BYTES", kept_bytes)
     torch.manual_seed(0)
     options = AttentionOptions(lsh_window=4, buckets=4)
     functions = [

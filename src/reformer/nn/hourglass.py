@@ -13,6 +13,7 @@ from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.memory import Memory
 from reformer.nn.norms import NORMS
 from reformer.nn.past_inputs import after_history, pack_real
+from reformer.nn.recomputation import Recompute
 from reformer.nn.reversible import ReversibleSequence, Streams
 from reformer.nn.tokens import Tokens
 from reformer.ops import gpu
@@ -51,7 +52,7 @@ class Hourglass(nn.Module):
         stride: int,
         ranges: Sequence[int] = (),
         causal: bool = False,
-        reversible: bool = True,
+        reversible: Recompute = True,
         eps: float = 1e-6,
         norm: str = "layer",
         drop: LayerDrop | None = None,
@@ -81,11 +82,11 @@ class Hourglass(nn.Module):
         return sum(part.memory_count for part in (self.before, self.middle, self.after)) + 1
 
     @property
-    def reversible(self) -> bool:
+    def reversible(self) -> Recompute:
         return self.middle.reversible
 
     @reversible.setter
-    def reversible(self, value: bool) -> None:
+    def reversible(self, value: Recompute) -> None:
         for part in (self.before, self.middle, self.after):
             part.reversible = value
 

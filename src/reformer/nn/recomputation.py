@@ -2,13 +2,34 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from reformer.nn.replay import Replay
 from reformer.nn.tokens import Tokens
+
+COMPUTED_BYTES = 1 << 30
+"""What a pass keeps of all that its sub-layers compute, about, with "auto"; where it is more, they are run again."""
+
+Recompute = bool | Literal["auto"]
+
+
+def is_run_again(recompute: Recompute, hidden: Tensor, sublayers: Iterable[nn.Module]) -> bool:
+    """Whether the backward pass is to run sub-layers again, whose input is as `hidden`."""
+    if recompute != "auto":
+        return bool(recompute)
+    return sum(_computed_bytes(sublayer, hidden) for sublayer in sublayers) > COMPUTED_BYTES
+
+
+def _computed_bytes(sublayer: nn.Module, hidden: Tensor) -> int:
+    """What a backward pass needs of a sub-layer, about: what goes into each matrix and comes out of it, which autocast
+    makes smaller, and what the norm is of."""
+    autocast = autocast_now(hidden.device)
+    size = autocast["dtype"].itemsize if autocast["enabled"] else hidden.element_size()
+    matrices = sum(sum(parameter.shape) for parameter in sublayer.parameters() if parameter.ndim > 1)
+    return hidden.numel() // hidden.shape[-1] * matrices * size + hidden.nbytes
 
 
 class Trained:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -14,10 +14,12 @@ from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.memory import Memory
 from reformer.nn.recomputation import (
     Gradients,
+    Recompute,
     Trained,
     autocast_now,
     check_replayable,
     frozen_bottom,
+    is_run_again,
     sharded_pullback,
 )
 from reformer.nn.replay import Replay, replays
@@ -26,12 +28,6 @@ from reformer.nn.tokens import Tokens
 
 KEPT_BYTES = 1 << 29
 """What a pass keeps of its sub-layers' inputs, about; where all of them are more, whole groups are run again."""
-
-COMPUTED_BYTES = 1 << 30
-"""What a pass keeps of all that its sub-layers compute, about, with `recompute="auto"`; where it is more, they are run
-again."""
-
-Recompute = bool | Literal["auto"]
 
 Part = tuple[SubLayer, Replay]
 
@@ -43,8 +39,8 @@ class ResidualSequence(nn.Module):
     they compute, or with `recompute` by one vector a token and sub-layer, from which the backward pass runs it again.
     Of long sequences these vectors, too, are much: beyond `KEPT_BYTES` those of `sqrt(n)` groups of the `n` sub-layers
     are kept, and those within a group while the backward pass is in it, for one more forward pass. Of short ones it is
-    little: "auto" runs nothing again up to `COMPUTED_BYTES`, which saves a forward pass. All give the same gradients,
-    dropout included. Source: Vaswani et al. 2017; Chen et al. 2016, section 4.
+    little: "auto" runs nothing again up to `recomputation.COMPUTED_BYTES`, which saves a forward pass. All give the
+    same gradients, dropout included. Source: Vaswani et al. 2017; Chen et al. 2016, section 4.
 
     Args:
         sublayers: what is added to the stream, or with `norm_skip` to the normed stream.
@@ -57,7 +53,8 @@ class ResidualSequence(nn.Module):
     ) -> None:
         super().__init__()
         self.sublayers = nn.ModuleList(sublayers)
-        self.drop, self.recompute = drop, recompute
+        self.drop = drop
+        self.recompute: Recompute = recompute
 
     @property
     def memory_count(self) -> int:
@@ -89,7 +86,7 @@ class ResidualSequence(nn.Module):
                 hidden = _run([part], hidden, tokens)
                 between.add(hidden)
             return (hidden,)
-        if not (torch.is_grad_enabled() and self._is_run_again(hidden, sublayers)):
+        if not (torch.is_grad_enabled() and is_run_again(self.recompute, hidden, sublayers)):
             return (_run(parts, hidden, tokens),)
         frozen = frozen_bottom([hidden], tokens, sublayers)
         with torch.no_grad():
@@ -102,20 +99,6 @@ class ResidualSequence(nn.Module):
         tokens = tokens if seen is None else tokens.seeing(seen.detach())
         trained = Trained(sublayers)
         return (_RunAgain.apply(hidden, seen, (parts, tokens, trained), *trained.parameters),)  # pyright: ignore
-
-    def _is_run_again(self, hidden: Tensor, sublayers: Sequence[SubLayer]) -> bool:
-        if self.recompute != "auto":
-            return bool(self.recompute)
-        return sum(_computed_bytes(sublayer, hidden) for sublayer in sublayers) > COMPUTED_BYTES
-
-
-def _computed_bytes(sublayer: SubLayer, hidden: Tensor) -> int:
-    """What a backward pass needs of a sub-layer, about: what goes into each matrix and comes out of it, which autocast
-    makes smaller, and what the norm is of."""
-    autocast = autocast_now(hidden.device)
-    size = autocast["dtype"].itemsize if autocast["enabled"] else hidden.element_size()
-    matrices = sum(sum(parameter.shape) for parameter in sublayer.parameters() if parameter.ndim > 1)
-    return hidden.numel() // hidden.shape[-1] * matrices * size + hidden.nbytes
 
 
 def _run(parts: Sequence[Part], hidden: Tensor, tokens: Tokens, inputs: Tensor | None = None) -> Tensor:

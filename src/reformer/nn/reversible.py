@@ -14,10 +14,12 @@ from reformer.nn.layer_drop import LayerDrop
 from reformer.nn.memory import Memory
 from reformer.nn.recomputation import (
     Gradients,
+    Recompute,
     Trained,
     autocast_now,
     check_replayable,
     frozen_bottom,
+    is_run_again,
     sharded_pullback,
 )
 from reformer.nn.replay import Replay, replays
@@ -31,19 +33,22 @@ class ReversibleSequence(nn.Module):
 
     Training memory does not grow with the number of sub-layers: the backward pass finds each input again from the
     output, `x1 = y2 - f(y1)`, and ends at the lowest sub-layer that is trained. With `reversible=False` the same
-    function is differentiated as usual. Both give the same gradients up to rounding, dropout included. Source: Kitaev
-    et al. 2020, section 3, after Gomez et al. 2017.
+    function is differentiated as usual, with "auto" as well where that keeps little, up to
+    `recomputation.COMPUTED_BYTES`, which saves a forward pass. All give the same gradients up to rounding, dropout
+    included. Source: Kitaev et al. 2020, section 3, after Gomez et al. 2017.
 
     Args:
         sublayers: modules called as `f(hidden, tokens, replay, memory)`, each a function of these alone.
-        reversible: recompute instead of keeping.
+        reversible: recompute instead of keeping; "auto" where that is much.
         drop: which of them a training pass leaves out; None for none.
     """
 
-    def __init__(self, sublayers: Iterable[nn.Module], reversible: bool = True, drop: LayerDrop | None = None) -> None:
+    def __init__(
+        self, sublayers: Iterable[nn.Module], reversible: Recompute = True, drop: LayerDrop | None = None
+    ) -> None:
         super().__init__()
         self.sublayers = nn.ModuleList(sublayers)
-        self.reversible = reversible
+        self.reversible: Recompute = reversible
         self.drop = drop
 
     @property
@@ -90,7 +95,7 @@ class ReversibleSequence(nn.Module):
         trained = Trained(sublayers)
         seen = None if tokens.source is None else tokens.source.hidden
         needed = any(each.requires_grad for each in (first, second, seen, *trained.parameters) if each is not None)
-        if self.reversible and needed and torch.is_grad_enabled():
+        if needed and torch.is_grad_enabled() and is_run_again(self.reversible, first, sublayers):
             check_replayable(sublayers)
             tokens = tokens if seen is None else tokens.seeing(seen.detach())
             given: list[Tensor] = []

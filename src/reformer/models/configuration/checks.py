@@ -145,8 +145,8 @@ def _check_residual(fields: ReformerFields) -> None:
         raise ValueError(f"residual_streams={fields.residual_streams}: expected 2, or 1 for the plain Transformer")
     if fields.residual_streams == 1 and fields.reversible:
         raise ValueError(
-            "residual_streams=1 with reversible=True: an input can be found again only from two streams; set "
-            "reversible to False, or residual_streams to 2"
+            f"residual_streams=1 with reversible={fields.reversible!r}: an input can be found again only from two "
+            "streams; set reversible to False, or residual_streams to 2"
         )
     if fields.norm_order != "pre" and fields.residual_streams == 2:
         raise ValueError(

@@ -134,7 +134,8 @@ class ReformerFields(PreTrainedConfig):
         lm_transform: in language models, put a linear map, `hidden_act` and a norm before the scores, as BERT does; it
             takes the place of that learned map.
         reversible: recompute the layers' inputs in the backward pass instead of keeping them. The function, its
-            weights and its gradients are the same either way.
+            weights and its gradients are the same either way. "auto": where what layers compute is more than a
+            gigabyte, about; keeping less than that saves a forward pass.
         chunk_size_feed_forward: how many tokens go through the feed-forward at a time, so that its inner width is never
             held for a whole long sequence; 0 for all. The default costs no time and changes no result.
         special_tokens: classifiers, labellers, masked language models and readers of questions read a text, or a
@@ -230,7 +231,7 @@ class ReformerFields(PreTrainedConfig):
     shorten_stride: int = 2
     layer_norm_eps: float = 1e-6
     initializer_range: float = 0.02
-    reversible: bool = True
+    reversible: bool | Literal["auto"] = True
     special_tokens: bool = False
     patch_size: int = 1
     num_channels: int = 1
