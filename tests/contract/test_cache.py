@@ -125,3 +125,26 @@ def test_items_are_repeated_and_chosen():
 def test_another_kind_of_cache_is_refused(kind):
     with pytest.raises(ValueError, match=f"cache_implementation='{kind}': these models have a cache of"):
         _model().generate(input_ids=random_ids(1, 9), cache_implementation=kind, **GREEDY)
+
+
+@pytest.mark.parametrize("variant", ["local+lsh", "mixed", "hourglass"])
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_prompts_may_be_padded_at_either_side(variant, use_cache):
+    model, ids = _model(variant), random_ids(1, 20)
+    alone = model.generate(input_ids=ids, use_cache=use_cache, **GREEDY)[0, 20:]
+    for pad in ((0, 6), (6, 0)):
+        other = random_ids(1, 26)
+        padded = torch.cat((torch.nn.functional.pad(ids, pad), other))
+        mask = torch.cat((torch.nn.functional.pad(torch.ones(1, 20), pad), torch.ones(1, 26)))
+        found = model.generate(input_ids=padded, attention_mask=mask, use_cache=use_cache, **GREEDY)
+        assert torch.equal(found[0, 26:], alone), pad
+        assert torch.equal(found[1], model.generate(input_ids=other, use_cache=use_cache, **GREEDY)[0])
+
+
+def test_the_last_tokens_are_the_last_that_are_no_padding():
+    model, ids = _model(), random_ids(2, 20)
+    mask = torch.ones_like(ids)
+    mask[1, 15:] = 0
+    every = model(input_ids=ids, attention_mask=mask).logits
+    kept = model(input_ids=ids, attention_mask=mask, logits_to_keep=2).logits
+    assert torch.allclose(kept, torch.stack((every[0, 18:], every[1, 13:15])), atol=1e-5)

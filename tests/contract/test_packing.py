@@ -122,3 +122,18 @@ def test_a_head_that_makes_one_document_of_a_row_refuses_several(head):
 def test_a_cache_is_of_one_document():
     with pytest.raises(ValueError, match="several documents in a row, and a cache"):
         HEADS["causal-lm"].build()(**_packed(random_ids(1, sum(LENGTHS))), use_cache=True)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_padding_may_stand_in_the_middle(variant):
+    for head in ("causal-lm", "sequence-classification"):
+        model, ids = HEADS[head].build(variant), random_ids(2, 30)
+        mask = torch.ones(2, 30, dtype=torch.int64)
+        mask[0, 7:11] = 0
+        mask[1, :2] = mask[1, 20:23] = 0
+        with torch.no_grad():
+            found = model(input_ids=ids, attention_mask=mask).logits
+            for row, real, logits in zip(ids, mask.bool(), found, strict=True):
+                expected = model(input_ids=row[real][None]).logits[0]
+                same = logits[real] if head == "causal-lm" else logits
+                assert (same - expected).abs().max() < 1e-5 * expected.abs().max().clamp_min(1)

@@ -52,3 +52,18 @@ def test_the_pipeline_labels_text_with_offsets(tmp_path):
     assert [(found["entity"], found["start"], found["end"]) for found in label("abc")] == [
         ("B-X", 0, 1), ("B-X", 1, 2), ("B-X", 2, 3),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("head", ["causal-lm", "masked-lm", "encoder-decoder"])
+def test_a_resized_vocabulary_is_known_to_all_parts(head, tied, tmp_path):
+    model = HEADS[head].build(tie_word_embeddings=tied)
+    model.resize_token_embeddings(60)
+    ids = torch.randint(41, 60, (2, 12))
+    target = {"decoder_input_ids": ids} if head == "encoder-decoder" else {}
+    found = model(input_ids=ids, **target).logits
+    assert found.shape[-1] == 60
+    model.save_pretrained(tmp_path)
+    assert torch.equal(type(model).from_pretrained(tmp_path).eval()(input_ids=ids, **target).logits, found)
+    with pytest.raises(ValueError, match="input_ids holds 60, outside the vocabulary of 60"):
+        model(input_ids=ids + 60 - ids, **target)

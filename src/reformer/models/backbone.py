@@ -166,7 +166,7 @@ class ReformerModel(ReformerPreTrainedModel):
         Args:
             input_ids: token ids.
             attention_mask: 1 or True for a real token, `[batch, length]`; all real if not given. Padding may stand
-                at either side and changes nothing.
+                anywhere and changes nothing.
             inputs_embeds: vectors as wide as embeddings in place of `input_ids`, for continuous input.
             past_key_values: what a causal model remembers of the tokens before these; the output then has it too.
                 No gradient is kept. A mask may cover all tokens so far or these alone.
@@ -195,9 +195,11 @@ class ReformerModel(ReformerPreTrainedModel):
         )
         told = kwargs | {"position_ids": position_ids}
         packed = self.packed_rows(told, attention_mask, input_ids, inputs_embeds, past_key_values)
-        if packed is not None:
-            if use_cache or past_key_values is not None:
+        if packed is not None and (use_cache or past_key_values is not None):
+            if packed.several:
                 raise ValueError("several documents in a row, and a cache, which has one; give each a row of its own")
+            packed = None
+        if packed is not None:
             attention_mask = packed.mask
             input_ids, inputs_embeds = (
                 None if each is None else packed.apart(each) for each in (input_ids, inputs_embeds)
@@ -257,7 +259,11 @@ class ReformerModel(ReformerPreTrainedModel):
         position_ids = arguments.get("position_ids")
         borders = {name: arguments.get(name) for name in BORDERS}
         given = input_ids if inputs_embeds is None else inputs_embeds
-        if given is None or (position_ids is None and not any(each is not None for each in borders.values())):
+        told = position_ids is not None or any(each is not None for each in borders.values())
+        # A cache reads on behind padding, wherever that stands.
+        if given is None or not (told or (attention_mask is not None and cache is None)):
+            return None
+        if not told and (attention_mask is None or attention_mask.shape != given.shape[:2] or gpu.is_capturing()):
             return None
         real = torch.ones(given.shape[:2], dtype=torch.bool, device=given.device)
         if attention_mask is not None:
@@ -338,10 +344,12 @@ class ReformerModel(ReformerPreTrainedModel):
             raise ValueError(f"input_ids has shape {tuple(input_ids.shape)}, expected [batch, length]")
         if input_ids.device.type == "cpu" and input_ids.numel() and not gpu.is_capturing():
             smallest, largest = (int(bound) for bound in input_ids.aminmax())
-            if smallest < 0 or largest >= self.config.vocab_size:
+            # The table may have been resized since this stack's configuration was copied from the whole model's.
+            known = self.embeddings.weight.shape[0]
+            if smallest < 0 or largest >= known:
                 wrong = smallest if smallest < 0 else largest
                 raise ValueError(
-                    f"input_ids holds {wrong}, outside the vocabulary of {self.config.vocab_size}; "
+                    f"input_ids holds {wrong}, outside the vocabulary of {known}; "
                     "was the text encoded with this model's own tokenizer?"
                 )
         return self.embeddings(input_ids)

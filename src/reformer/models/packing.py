@@ -37,6 +37,12 @@ class PackedRows:
         mask = torch.arange(index.shape[1], device=places.device) < sizes[:, None]
         return cls(index, mask, (starts.shape[0], starts.shape[1]))
 
+    @property
+    def several(self) -> bool:
+        """Whether any row has more than one document."""
+        rows = self.index[:, 0] // self.shape[1]
+        return bool((rows[1:] == rows[:-1]).any())
+
     def apart(self, tensor: Tensor) -> Tensor:
         """`[batch, length, ...]` as `[documents, longest, ...]`."""
         return tensor.flatten(0, 1)[self.index]
@@ -54,7 +60,8 @@ class PackedRows:
 def packed_rows(
     position_ids: Tensor | None, borders: Mapping[str, Any], real: Bool[Tensor, "batch length"]
 ) -> PackedRows | None:
-    """The documents of rows, by the positions of their tokens or by their borders; None where each row is one.
+    """The documents of rows, by the positions of their tokens or by their borders; None where each row is one, without
+    padding in the middle.
 
     Args:
         position_ids: `[batch, length]` or, the same for all rows, `[1, length]`: 0, 1, ... for every document. Those of
@@ -66,8 +73,9 @@ def packed_rows(
         ValueError: positions that do not count from 0, or borders that say something else.
     """
     given = {name: value for name, value in borders.items() if value is not None}
+    first = real & (real.cumsum(-1) == 1)
     if position_ids is None and not given:
-        return None
+        return PackedRows.of(first, real) if _has_gaps(real) else None
     starts = None if position_ids is None else _starts_of_positions(position_ids, real)
     for name, value in given.items():
         found = _starts_of_borders(name, value, real)
@@ -78,9 +86,13 @@ def packed_rows(
         starts = found
     if starts is None:
         raise ValueError(f"{', '.join(given)} without position_ids or cu_seq_lens_q, which tell where documents begin")
-    first = real & (real.cumsum(-1) == 1)
     starts = (starts & real) | first
-    return None if torch.equal(starts, first) else PackedRows.of(starts, real)
+    return None if torch.equal(starts, first) and not _has_gaps(real) else PackedRows.of(starts, real)
+
+
+def _has_gaps(real: Bool[Tensor, "batch length"]) -> bool:
+    """Whether padding stands between real tokens."""
+    return bool((~real & (real.cumsum(-1) > 0) & (real.flip(-1).cumsum(-1).flip(-1) > 0)).any())
 
 
 def _starts_of_positions(position_ids: Tensor, real: Bool[Tensor, "batch length"]) -> Bool[Tensor, "batch length"]:

@@ -88,7 +88,8 @@ class Head(ReformerPreTrainedModel):
         """
         # Type checkers see any module in `self.reformer`.
         backbone: Any = self.reformer
-        if not packs and backbone.packed_rows(others, attention_mask, input_ids, inputs_embeds) is not None:
+        packed = None if packs else backbone.packed_rows(others, attention_mask, input_ids, inputs_embeds)
+        if packed is not None and packed.several:
             raise ValueError(
                 f"several documents in a row, for {type(self).__name__}, which makes one of a row; give each its own"
             )

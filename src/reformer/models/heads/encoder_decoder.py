@@ -167,11 +167,11 @@ class ReformerForConditionalGeneration(LanguageModel, ReformerGenerationMixin):
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Logits `[batch, target, vocab_size]`, of the last `logits_to_keep` tokens alone if that is not 0, or of those
-        with these indices; with `labels` (`IGNORE_INDEX` ignored) the loss of predicting each from the source and the
-        labels before it. Where no decoder input is given it is made of the labels. In training with labels there are no
-        logits unless `return_logits` asks for them: memory must not grow with length x vocabulary. `label_smoothing` of
-        the configuration counts in training alone. For the rest see `ReformerEncoderDecoder`."""
+        """Logits `[batch, target, vocab_size]`, if `logits_to_keep` is not 0 of the last so many tokens that are not
+        padding, or of those with these indices; with `labels` (`IGNORE_INDEX` ignored) the loss of predicting each from
+        the source and the labels before it. Where no decoder input is given it is made of the labels. In training with
+        labels there are no logits unless `return_logits` asks for them: memory must not grow with length x vocabulary.
+        `label_smoothing` of the configuration counts in training alone. For the rest see `ReformerEncoderDecoder`."""
         if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
             decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
         found = self.reformer(
@@ -193,7 +193,7 @@ class ReformerForConditionalGeneration(LanguageModel, ReformerGenerationMixin):
             loss = token_loss(hidden, self.lm_head, labels, num_items_in_batch, self._smoothing)
         logits = None
         if self._wants_logits(labels, return_logits):
-            logits = self.lm_head(kept_tokens(hidden, logits_to_keep))
+            logits = self.lm_head(kept_tokens(hidden, logits_to_keep, decoder_attention_mask))
         output = Seq2SeqLMOutput(
             loss=loss,
             logits=logits,

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar, cast
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers.modeling_outputs import CausalLMOutputWithPast, MaskedLMOutput
@@ -128,12 +129,12 @@ class ReformerForCausalLM(LanguageModel, ReformerGenerationMixin):
         shift_labels: Int[Tensor, "batch length"] | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Logits `[batch, length, vocab_size]`, of the last `logits_to_keep` tokens alone if that is not 0, or of those
-        with these indices; with `labels` the loss of predicting `labels[:, 1:]` from what stands before each
-        (`IGNORE_INDEX` ignored), or with `shift_labels` of predicting these, of which each stands at the token before
-        it. Of the first token of a document that is not the first of its row there is no loss. In training with labels
-        there are no logits unless `return_logits` asks for them: memory must not grow with length x vocabulary. For the
-        cache, `num_rounds` and `kwargs` see `ReformerModel`."""
+        """Logits `[batch, length, vocab_size]`, if `logits_to_keep` is not 0 of the last so many tokens that are not
+        padding, or of those with these indices; with `labels` the loss of predicting `labels[:, 1:]` from what stands
+        before each (`IGNORE_INDEX` ignored), or with `shift_labels` of predicting these, of which each stands at the
+        token before it. Of the first token of a document that is not the first of its row there is no loss. In training
+        with labels there are no logits unless `return_logits` asks for them: memory must not grow with length x
+        vocabulary. For the cache, `num_rounds` and `kwargs` see `ReformerModel`."""
         backbone = cast(ReformerModel, self.reformer)
         packed = backbone.packed_rows(kwargs, attention_mask, input_ids, inputs_embeds, past_key_values)
         found = self.reformer(
@@ -149,7 +150,7 @@ class ReformerForCausalLM(LanguageModel, ReformerGenerationMixin):
         hidden = self.scored(found.last_hidden_state)
         loss = None
         if labels is not None and shift_labels is None:
-            if packed is not None:
+            if packed is not None and packed.several:
                 labels = packed.without_firsts(labels, IGNORE_INDEX)
             # Nothing follows the last token, so it has no label.
             shift_labels = nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORE_INDEX)
@@ -157,7 +158,7 @@ class ReformerForCausalLM(LanguageModel, ReformerGenerationMixin):
             loss = token_loss(hidden, self.lm_head, shift_labels, num_items_in_batch, self._smoothing)
         logits = None
         if self._wants_logits(shift_labels, return_logits):
-            logits = self.lm_head(kept_tokens(hidden, logits_to_keep))
+            logits = self.lm_head(kept_tokens(hidden, logits_to_keep, attention_mask))
         output = CausalLMOutputWithPast(
             loss=loss, logits=logits, past_key_values=found.past_key_values, hidden_states=found.hidden_states
         )
@@ -165,7 +166,19 @@ class ReformerForCausalLM(LanguageModel, ReformerGenerationMixin):
 
 
 def kept_tokens(
-    hidden: Float[Tensor, "batch length width"], logits_to_keep: int | Int[Tensor, " kept"]
+    hidden: Float[Tensor, "batch length width"],
+    logits_to_keep: int | Int[Tensor, " kept"],
+    attention_mask: Tensor | None,
 ) -> Float[Tensor, "batch kept width"]:
-    """The vectors of the last `logits_to_keep` tokens, of all if that is 0, or of those with these indices."""
-    return hidden[:, logits_to_keep if isinstance(logits_to_keep, Tensor) else slice(-logits_to_keep, None)]
+    """The vectors of the last `logits_to_keep` tokens that are not padding, of all if that is 0, or of those with these
+    indices."""
+    if isinstance(logits_to_keep, Tensor):
+        return hidden[:, logits_to_keep]
+    if not logits_to_keep or attention_mask is None:
+        return hidden[:, -logits_to_keep:]
+    # That of a cache may cover the tokens before.
+    real = attention_mask[:, -hidden.shape[1] :].bool()
+    if bool(real[:, -logits_to_keep:].all()):
+        return hidden[:, -logits_to_keep:]
+    places = real.to(torch.int8).argsort(dim=-1, stable=True)[:, -logits_to_keep:]
+    return hidden.gather(1, places[..., None].expand(-1, -1, hidden.shape[-1]))
