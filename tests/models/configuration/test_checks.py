@@ -52,6 +52,8 @@ YARN = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 
         ({"classifier_pooling": "fusion", "fusion_ranges": [1]}, "ranges of at least 2 steps"),
         ({"classifier_pooling": "fusion", "fusion_size": 0}, "fusion_size=0: expected at least 1"),
         ({"residual_streams": 1}, "an input can be found again only from two streams"),
+        ({"image_size": [8, 8, 8]}, r"image_size=\[8, 8, 8\]: expected a height and a width of at least 1"),
+        ({"image_size": [8, 0]}, r"image_size=\[8, 0\]: expected a height and a width of at least 1"),
         ({"residual_streams": 3}, "residual_streams=3: expected 2, or 1"),
         ({"num_distinct_layers": 0}, "num_distinct_layers=0: expected 1 to 6"),
         ({"num_distinct_layers": 7}, "num_distinct_layers=7: expected 1 to 6"),

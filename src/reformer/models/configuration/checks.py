@@ -101,6 +101,8 @@ def _check_sizes(fields: ReformerFields) -> None:
     for name in names:
         if getattr(fields, name) < 1:
             raise ValueError(f"{name}={getattr(fields, name)}: expected at least 1")
+    if fields.image_size is not None and (len(fields.image_size) != 2 or min(fields.image_size) < 1):
+        raise ValueError(f"image_size={list(fields.image_size)}: expected a height and a width of at least 1, or None")
     names = ("hidden_dropout_prob", "classifier_dropout", "token_dropout", "ngram_dropout", "label_smoothing")
     names += ("layer_drop", "wide_dropout")
     for name in names:
