@@ -3,54 +3,54 @@
 import itertools
 import os
 import traceback
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
 from reformer.nn import SubLayer
 from tests.contract.models import HEADS, VARIANTS
 
-LEVELS = ("model", "stack", "sub-layers", "sub-layers and model", "functions and model")
 # Sub-layers that share weights cannot have shards of their own: PyTorch has none for one weight of two modules.
 SHARED = "shared"
 
-
-def _shard(model: nn.Module, level: str, **options: object) -> None:
-    mesh = init_device_mesh("cpu", (2,))
-    for module in list(model.modules()):
-        is_sublayer = isinstance(module, SubLayer)
-        if is_sublayer and level.startswith("functions"):
-            fully_shard(module.function, mesh=mesh, **options)
-        if (is_sublayer and level != "model" and level != "stack") or (level == "stack" and module is _stack(model)):
-            fully_shard(module, mesh=mesh, **options)
-    if level.endswith("model"):
-        fully_shard(model, mesh=mesh, **options)
+LEVELS = ("model", "stack", "sub-layers", "sub-layers and model", "functions, sub-layers and model")
 
 
-def _stack(model: nn.Module) -> nn.Module:
-    return model.reformer.encoder
+def _shard(model: Any, level: str, **options: Any) -> None:
+    sublayers = [module for module in model.modules() if isinstance(module, SubLayer)]
+    parts = {
+        "model": [model],
+        "stack": [model.reformer.encoder],
+        "sub-layers": sublayers,
+        "sub-layers and model": [*sublayers, model],
+        "functions, sub-layers and model": [*(each.function for each in sublayers), *sublayers, model],
+    }
+    for module in parts[level]:
+        fully_shard(module, mesh=init_device_mesh("cpu", (2,)), **options)
 
 
-def _loss(model, head, ids, passes: int = 1) -> torch.Tensor:
-    return sum(model(input_ids=ids, **head.labels(ids)).loss for _ in range(passes))
+def _loss(model: Any, head: str, ids: torch.Tensor, passes: int = 1) -> Any:
+    return sum(model(input_ids=ids, **HEADS[head].labels(ids)).loss for _ in range(passes))
 
 
-def _gradients(model: nn.Module) -> dict[str, torch.Tensor]:
+def _gradients(model: Any) -> dict[str, torch.Tensor]:
     found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     return {name: getattr(each, "full_tensor", lambda each=each: each)() for name, each in found.items()}
 
 
-def _model(head: str, variant: str, **options: object) -> nn.Module:
+def _model(head: str, variant: str, **options: Any) -> Any:
     torch.manual_seed(1)
     # Evaluation mode fixes the rotations, which are drawn on each process on its own in training.
     return HEADS[head].build(variant, **options)
 
 
-def _differs(rank: int, level: str, head: str, variant: str, passes: int = 1, frozen: int = 0, **options) -> list[str]:
+def _differs(
+    rank: int, level: str, head: str, variant: str, passes: int = 1, frozen: int = 0, **options: Any
+) -> list[str]:
     """What the gradients of shards differ in."""
     ids = torch.randint(1, 41, (2, 33), generator=torch.Generator().manual_seed(3))
     whole, sharded = (_model(head, variant, **options) for _ in range(2))
@@ -58,13 +58,13 @@ def _differs(rank: int, level: str, head: str, variant: str, passes: int = 1, fr
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(not any(f"sublayers.{number}." in name for number in range(frozen)))
     for part in ids.split(1):
-        (_loss(whole, HEADS[head], part, passes) / 2).backward()
+        (_loss(whole, head, part, passes) / 2).backward()
     _shard(sharded, level)
-    _loss(sharded, HEADS[head], ids[rank : rank + 1], passes).backward()
+    _loss(sharded, head, ids[rank : rank + 1], passes).backward()
     expected, found = _gradients(whole), _gradients(sharded)
     if expected.keys() != found.keys():
         return [f"gradients of {sorted(expected.keys() ^ found.keys())}"]
-    if not any(level.startswith(each) for each in ("model", "functions")) and not level.endswith("model"):
+    if not level.endswith("model"):
         # What has no shards, and so no reduction, has the gradient of its own part of the batch.
         found = {name: each for name, each in found.items() if "sublayers" in name}
     return [
@@ -94,9 +94,9 @@ def _in_bfloat16(rank: int) -> list[str]:
     ids = torch.randint(1, 41, (2, 33), generator=torch.Generator().manual_seed(3))
     whole, sharded = (_model("token-classification", "local", initializer_range=0.1) for _ in range(2))
     for part in ids.split(1):
-        (_loss(whole, HEADS["token-classification"], part) / 2).backward()
+        (_loss(whole, "token-classification", part) / 2).backward()
     _shard(sharded, "sub-layers and model", mp_policy=MixedPrecisionPolicy(torch.bfloat16, torch.float32))
-    _loss(sharded, HEADS["token-classification"], ids[rank : rank + 1]).backward()
+    _loss(sharded, "token-classification", ids[rank : rank + 1]).backward()
     expected, found = _gradients(whole), _gradients(sharded)
     similar = {name: torch.cosine_similarity(expected[name].flatten(), found[name].flatten(), 0) for name in expected}
     return [f"bfloat16 {name}: {each:.3f}" for name, each in similar.items() if each < 0.98]

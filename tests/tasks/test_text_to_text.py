@@ -75,6 +75,12 @@ def test_the_commands(run, tmp_path):
     assert set(json.loads((tmp_path / "scores.json").read_text())) == {"chrf", "bleu", "exact_match", "pairs"}
 
 
+def test_the_size_is_that_of_all_answers(run, tmp_path):
+    path = str(write_pairs(tmp_path / "pairs.tsv", 4))
+    answers = list(run.task.predict(run, [path], PredictOptions(), lambda error: None))
+    assert run.task.size(run, [path], PredictOptions()) == sum(answer.size for answer in answers)
+
+
 def test_what_is_no_pair_is_named(run, tmp_path):
     (tmp_path / "texts.tsv").write_text("source\n12\n", encoding="utf-8")
     (tmp_path / "pairs.jsonl").write_text('{"source": "1"}\n', encoding="utf-8")

@@ -208,27 +208,11 @@ class ReformerModel(ReformerPreTrainedModel):
         if past_key_values is not None:
             found = past_key_values.read_again(input_ids, inputs_embeds, attention_mask)
             input_ids, inputs_embeds, attention_mask, again = found
-        hidden = self.embed(input_ids, inputs_embeds)
-        if self.training and self.config.token_dropout:
-            hidden = _without_some_tokens(hidden, float(self.config.token_dropout), self.config.initializer_range)
-        if self.embedding_projection is not None:
-            hidden = self.embedding_projection(hidden)
         cache = self._cache(past_key_values, use_cache)
-        rounds = self._rounds(num_rounds, cache)
-        tokens = self.tokens(attention_mask, hidden, cache, rounds, source)
-        memories = None if cache is None else cache.memories
-        if self.ngrams is not None:
-            if input_ids is None:
-                raise ValueError("inputs_embeds with ngram_sizes: groups of tokens need their ids; give input_ids")
-            hidden = hidden + self.ngrams(input_ids, tokens, memories and memories[-1]).to(hidden.dtype)
-        if self.positions is not None:
-            hidden = hidden + self.positions(tokens.positions).to(hidden.dtype)
-        hidden = dropout(hidden, self.hidden_dropout, self.training)
-        streams = [hidden] * self.config.residual_streams
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         between = self._between() if wanted else None
-        hidden = self.norm(torch.cat(self.encoder(*streams, tokens, memories and memories[:-1], between), -1))
-        states = None if between is None else (torch.cat(streams, -1), *between.after_layers[:-1], hidden)
+        hidden = self._read(input_ids, attention_mask, inputs_embeds, cache, num_rounds, source, between)
+        states = None if between is None else between.states(hidden)
         if packed is not None or again:
             # As the tokens of this call stand.
             placed = partial(_without_first, count=again) if packed is None else packed.together
@@ -242,6 +226,36 @@ class ReformerModel(ReformerPreTrainedModel):
             past_key_values=cache,  # pyright: ignore
             hidden_states=states,
         )
+
+    def _read(
+        self,
+        input_ids: Tensor | None,
+        attention_mask: Tensor | None,
+        inputs_embeds: Tensor | None,
+        cache: ReformerCache | None,
+        num_rounds: int | None,
+        source: Source | None,
+        between: Between | None,
+    ) -> Float[Tensor, "batch length streams"]:
+        """The streams behind the last norm."""
+        hidden = self.embed(input_ids, inputs_embeds)
+        if self.training and self.config.token_dropout:
+            hidden = _without_some_tokens(hidden, float(self.config.token_dropout), self.config.initializer_range)
+        if self.embedding_projection is not None:
+            hidden = self.embedding_projection(hidden)
+        tokens = self.tokens(attention_mask, hidden, cache, self._rounds(num_rounds, cache), source)
+        memories = None if cache is None else cache.memories
+        if self.ngrams is not None:
+            if input_ids is None:
+                raise ValueError("inputs_embeds with ngram_sizes: groups of tokens need their ids; give input_ids")
+            hidden = hidden + self.ngrams(input_ids, tokens, memories and memories[-1]).to(hidden.dtype)
+        if self.positions is not None:
+            hidden = hidden + self.positions(tokens.positions).to(hidden.dtype)
+        hidden = dropout(hidden, self.hidden_dropout, self.training)
+        streams = [hidden] * self.config.residual_streams
+        if between is not None:
+            between.begin(*streams)
+        return self.norm(torch.cat(self.encoder(*streams, tokens, memories and memories[:-1], between), -1))
 
     def packed_rows(
         self,

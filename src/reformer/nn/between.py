@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 class Between:
-    """Collects the streams after each layer, side by side.
+    """Collects the streams before the first layer and after each, side by side.
 
     Args:
         sublayers: how many a layer has.
@@ -13,13 +13,21 @@ class Between:
 
     def __init__(self, sublayers: int) -> None:
         self._sublayers, self._count = sublayers, 0
-        self.after_layers: list[Tensor] = []
+        self._found: list[Tensor] = []
+
+    def begin(self, *streams: Tensor) -> None:
+        """The streams before the first layer."""
+        self._found.append(torch.cat(streams, -1))
 
     def add(self, *streams: Tensor) -> None:
         """The streams after the next sub-layer."""
         self._count += 1
         if self._count % self._sublayers == 0:
-            self.after_layers.append(torch.cat(streams, -1))
+            self._found.append(torch.cat(streams, -1))
+
+    def states(self, last: Tensor) -> tuple[Tensor, ...]:
+        """All of them, `last` in the place of those after the last layer."""
+        return *self._found[:-1], last
 
 
 def check_whole(between: Between | None) -> None:

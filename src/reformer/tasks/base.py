@@ -1,5 +1,6 @@
 """Concepts of a run: task, task data, run and prediction options."""
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -17,6 +18,7 @@ from reformer.data import load_tokenizer
 from reformer.data.batching.token_batches import Batches, TokenBatches
 from reformer.data.errors import OnError
 from reformer.data.inputs import find_inputs
+from reformer.data.notes import DataWarning
 from reformer.data.origin import Key
 from reformer.errors import ReformerError
 from reformer.metrics.base import Metric
@@ -27,7 +29,7 @@ from reformer.models import ReformerConfig
 from reformer.recipe import Recipe, TokenizerRecipe, TrainingRecipe
 from reformer.tasks.model_setup import PretrainedStart
 from reformer.tasks.predict_options import PredictOptions
-from reformer.tasks.predictions import Prediction
+from reformer.tasks.predictions import Prediction, can_be_read_twice, is_after, size_of
 
 
 @runtime_checkable
@@ -281,10 +283,23 @@ class PredictingTask(Task):
                 are bit for bit those of all files.
         """
 
+    def records(
+        self, run: Any, files: Iterable[str], options: PredictOptions, on_error: OnError
+    ) -> Iterator[Any] | None:
+        """The records that `predict` reads; None where to read them is much of its work."""
+        return None
+
     def size(self, run: Any, files: Iterable[str], options: PredictOptions, after: Key | None = None) -> int | None:
         """The sum of the sizes of all predictions for the files that come after one with a key; None where nothing
         tells it before they are made."""
-        return None
+        files = list(files)
+        if not all(map(can_be_read_twice, files)):
+            return None
+        with warnings.catch_warnings():
+            # What is wrong with a record is told when it is answered.
+            warnings.simplefilter("ignore", DataWarning)
+            records = self.records(run, files, options, lambda error: None)
+            return None if records is None else sum(size_of(each) for each in records if is_after(each, after))
 
     @abstractmethod
     def evaluate(self, run: Any, sources: Sequence[str], options: PredictOptions) -> dict[str, int | float]:

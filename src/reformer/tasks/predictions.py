@@ -48,7 +48,17 @@ def prediction(record: Any, **fields: Any) -> Prediction:
                 "too; rename one of the two"
             )
         answer[kept] = value
-    return Prediction(record.origin.key, answer, len(getattr(record, "text", "")) or 1)
+    return Prediction(record.origin.key, answer, size_of(record))
+
+
+def size_of(record: Any) -> int:
+    """Characters of a record's text, or 1 for what is no text."""
+    return len(getattr(record, "text", "")) or 1
+
+
+def can_be_read_twice(source: str) -> bool:
+    """Whether a source is a file, a folder or a data set, and no pipe or device."""
+    return source.startswith("index:") or os.path.isfile(source) or os.path.isdir(source)
 
 
 MOST_IDS = 1 << 20

@@ -129,10 +129,15 @@ class TextToText(PredictingTask):
         on_error: OnError,
         after: Key | None = None,
     ) -> Iterator[Prediction]:
-        documents = read_unlabelled(files, run.recipe.data, options, on_error)
+        documents = self.records(run, files, options, on_error)
         for document, text in write_answers(run, documents, on_error, beams=options.beams or 1, after=after):
             shown = {"source": document.text} if options.text is not False else {}
             yield prediction(document, **shown, target=text)
+
+    def records(
+        self, run: "Run[TextToText]", files: Iterable[str], options: PredictOptions, on_error: OnError
+    ) -> Iterator[Document]:
+        return read_unlabelled(files, run.recipe.data, options, on_error)
 
     def evaluate(
         self, run: "Run[TextToText]", sources: Sequence[str], options: PredictOptions

@@ -11,6 +11,7 @@ from reformer.data.notes import DataWarning
 from reformer.metrics.answers import AnswerMetric, answer_tokens
 from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
+from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.question_answering.spans import Sequenced, best_span
 from reformer.tasks.question_answering.task import answer_questions
 from reformer.tasks.recipe_checks import checked_recipe
@@ -82,6 +83,13 @@ def test_answers_come_in_order_and_alone_as_in_a_batch(run):
         [(_, alone)] = answer_questions(run, [question])
         assert (alone.start, alone.end) == (answer.start, answer.end)
         assert alone.probability == pytest.approx(answer.probability, abs=1e-5)
+
+
+def test_the_size_is_that_of_all_answers(run, tmp_path):
+    path = str(write_questions(tmp_path / "new.jsonl", 5))
+    answers = list(run.task.predict(run, [path], PredictOptions(), lambda error: None))
+    assert run.task.size(run, [path], PredictOptions()) == sum(answer.size for answer in answers) > len(answers)
+    assert run.task.size(run, [path], PredictOptions(), answers[-2].key) == answers[-1].size
 
 
 def test_the_best_place_begins_before_it_ends_and_may_be_none():

@@ -1,6 +1,5 @@
 """Document tasks: the parts that token and sequence classification share, from data to predictions."""
 
-import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,7 +44,7 @@ from reformer.tasks.documents.prediction import (
 )
 from reformer.tasks.model_setup import PretrainedStart
 from reformer.tasks.predict_options import PredictOptions
-from reformer.tasks.predictions import Prediction, is_after, prediction
+from reformer.tasks.predictions import Prediction, can_be_read_twice, prediction
 
 WIDE = frozenset({"wide_sizes", "wide_reads", "wide_rows", "wide_dropout"})
 """Options of the model's wide part, which document tasks can fit."""
@@ -97,22 +96,15 @@ class DocumentTask(PredictingTask):
     ) -> Iterator[Prediction]:
         with_text, with_scores = options.text is not False, options.scores is not False
         run = self.as_asked(run, options)
-        documents = read_unlabelled(files, run.recipe.data, options, on_error)
+        documents = self.records(run, files, options, on_error)
         for document, answer in predict(run, documents, on_error, after=after):
             kept = answer if options.min_confidence is None else answer.at_least(options.min_confidence)
             yield prediction(document, **as_json(document, kept, with_text=with_text, with_scores=with_scores))
 
-    def size(
-        self, run: "Run[DocumentTask]", files: Iterable[str], options: PredictOptions, after: Key | None = None
-    ) -> int | None:
-        files = list(files)
-        if not all(map(_can_be_read_twice, files)):
-            return None
-        with warnings.catch_warnings():
-            # What is wrong with a record is told when it is answered.
-            warnings.simplefilter("ignore", DataWarning)
-            documents = read_unlabelled(files, run.recipe.data, options, lambda error: None)
-            return sum(len(document.text) for document in documents if is_after(document, after))
+    def records(
+        self, run: "Run[DocumentTask]", files: Iterable[str], options: PredictOptions, on_error: OnError
+    ) -> Iterator[Document]:
+        return read_unlabelled(files, run.recipe.data, options, on_error)
 
     def evaluate(self, run: "Run[Any]", sources: Sequence[str], options: PredictOptions) -> dict[str, Any]:
         return evaluate_answers(run, self._answered(run, sources, options))
@@ -138,7 +130,7 @@ class DocumentTask(PredictingTask):
 
     def labelled_size(self, run: "Run[Any]", sources: Sequence[str], options: PredictOptions) -> int | None:
         """The characters of all documents that `evaluate` answers; None where they cannot be read twice."""
-        if not all(map(_can_be_read_twice, sources)):
+        if not all(map(can_be_read_twice, sources)):
             return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataWarning)
@@ -285,8 +277,3 @@ class DocumentTask(PredictingTask):
     ) -> Int[np.ndarray, "*length"] | np.integer:
         """The label ids that one document's logits mean, in the form of its target."""
         return logits.argmax(-1)
-
-
-def _can_be_read_twice(source: str) -> bool:
-    """Whether a source is a file, a folder or a data set, and no pipe or device."""
-    return source.startswith("index:") or os.path.isfile(source) or os.path.isdir(source)

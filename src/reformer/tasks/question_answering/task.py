@@ -99,6 +99,22 @@ class QuestionAnswering(PredictingTask):
         on_error: OnError,
         after: Key | None = None,
     ) -> Iterator[Prediction]:
+        questions = self.records(run, files, options, on_error)
+        for question, answer in answer_questions(run, questions, on_error, after=after):
+            document = {} if options.text is False else {"context": question.document}
+            yield prediction(
+                question,
+                question=question.text,
+                **document,
+                answer=answer.text(question.document),
+                start=answer.start,
+                end=answer.end,
+                probability=answer.probability,
+            )
+
+    def records(
+        self, run: "Run[QuestionAnswering]", files: Iterable[str], options: PredictOptions, on_error: OnError
+    ) -> Iterator[Question]:
         keeps_others = bool(options.keep_columns)
 
         def read(file: str) -> Iterable[Question]:
@@ -111,18 +127,7 @@ class QuestionAnswering(PredictingTask):
                 on_error=on_error,
             )
 
-        questions = read_files(files, read, on_error, keeps_others=keeps_others)
-        for question, answer in answer_questions(run, questions, on_error, after=after):
-            document = {} if options.text is False else {"context": question.document}
-            yield prediction(
-                question,
-                question=question.text,
-                **document,
-                answer=answer.text(question.document),
-                start=answer.start,
-                end=answer.end,
-                probability=answer.probability,
-            )
+        return read_files(files, read, on_error, keeps_others=keeps_others)
 
     def evaluate(
         self, run: "Run[QuestionAnswering]", sources: Sequence[str], options: PredictOptions
