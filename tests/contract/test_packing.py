@@ -101,6 +101,8 @@ def test_generation_goes_on_from_positions():
         ({"position_ids": torch.arange(0, 40, 2)[None]}, "position_ids have 2 in row 0, which follows 0"),
         ({"position_ids": torch.arange(19)[None]}, r"position_ids have shape \(1, 19\), expected \(1, 20\)"),
         ({"cu_seq_lens_q": torch.tensor([0, 5])}, r"cu_seq_lens_q=\[0, 5\] for input of shape \(1, 20\): expected one"),
+        ({"cu_seq_lens_q": torch.tensor([0, 25, 20])}, "expected one row, and cumulative lengths from 0 to 20"),
+        ({"seq_idx": torch.zeros(1, 19)}, r"seq_idx has shape \(1, 19\), expected \(1, 20\)"),
         ({"max_length_q": 5}, "max_length_q without position_ids or cu_seq_lens_q"),
         (
             {"position_ids": torch.arange(20)[None], "cu_seq_lens_q": torch.tensor([0, 5, 20])},

@@ -121,9 +121,12 @@ def _starts_of_borders(
     if name.startswith("max_length"):
         return None
     if name == "seq_idx":
+        if value.dim() != 2 or value.shape[1] != real.shape[1] or len(value) not in (1, len(real)):
+            raise ValueError(f"seq_idx has shape {tuple(value.shape)}, expected {tuple(real.shape)}")
         before = torch.nn.functional.pad(value[:, :-1], (1, 0), value=-1)
         return (value != before).expand(real.shape)
-    if len(real) != 1 or int(value[0]) != 0 or int(value[-1]) != real.shape[1]:
+    lengths = value.tolist() if value.dim() == 1 else []
+    if len(real) != 1 or lengths != sorted(lengths) or lengths[:1] != [0] or lengths[-1:] != [real.shape[1]]:
         raise ValueError(
             f"{name}={value.tolist()} for input of shape {tuple(real.shape)}: expected one row, and cumulative lengths "
             f"from 0 to {real.shape[1]}"
