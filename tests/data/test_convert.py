@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reformer.data import DataError, Document, Span, read_documents
@@ -59,6 +59,7 @@ def documents(draw):
 
 
 @pytest.mark.parametrize("format", [*OF_SPANS, "brat"])
+@example([Document(" \u0301", "x", spans=(Span(0, 2, "PER"),))])
 @given(st.lists(documents(), min_size=1, max_size=4))
 @settings(max_examples=60, deadline=None)
 def test_a_round_trip_loses_nothing_or_is_refused(format, given_documents):

@@ -42,6 +42,10 @@ def conllu(document: Document) -> str:
     if any("|" in span.label for span in document.spans or ()):
         raise refuse(document, "conllu", "a type with | in its name")
     places = pieces(document)
+    starts, ends = ({place[side] for place in places} for side in (0, 1))
+    if any(span.start not in starts or span.end not in ends for span in document.spans or ()):
+        # A space may be the first character of a grapheme, so that an entity with it is not trimmed.
+        raise refuse(document, "conllu", "an entity that begins or ends with white space, which is of no word")
     tags = [None] * len(places) if document.spans is None else tags_of_spans(document.spans, places, "conll")
     lines = [f"# sent_id = {document.id}", f"# text = {document.text}"]
     for number, ((start, end), tag) in enumerate(zip(places, tags, strict=True), 1):
