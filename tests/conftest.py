@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
+import hypothesis
 import jaxtyping
 import pytest
 import torch
@@ -17,6 +18,11 @@ import torch
 from reformer.ops import gpu
 
 from .interpreter import replace_the_language_once
+
+# The same examples in every run, so that a change decides whether a test fails, and not chance; `make test-fuzz` looks
+# for others.
+hypothesis.settings.register_profile("fixed", derandomize=True)
+hypothesis.settings.load_profile("fixed")
 
 if gpu.INTERPRETED and gpu.MISSING is None:
     replace_the_language_once()
