@@ -31,11 +31,12 @@ def test_a_wrong_result_is_found(tmp_path):
     machine = replace(emulated.MACHINES["x86_64"], compiler="g++", emulator=())
     program = emulated.build(machine, "replay", ["-O1"], tmp_path)
     file = io.BytesIO()
-    calls.write_calls(file, 12)
+    # The last of so many is one of hashing, which always expects some number.
+    calls.write_calls(file, 9)
     for damage, status in ((False, 0), (True, 1)):
         written = bytearray(file.getvalue())
         if damage:
-            # The exponent of the last number, part of an expected result.
+            # A high bit of the last number, an expected bucket.
             written[-2] ^= 0x20
         (tmp_path / "calls").write_bytes(written)
         done = subprocess.run([program, str(tmp_path / "calls")], capture_output=True, text=True, check=False)
