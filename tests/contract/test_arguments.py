@@ -16,6 +16,8 @@ def _call(head, **arguments):
 def test_an_argument_without_an_effect_is_refused(head):
     with pytest.raises(TypeError, match="got an unexpected argument 'attention_masks'"):
         _call(head, attention_masks=torch.ones(2, 20))
+    with pytest.raises(TypeError, match="got an unexpected argument 'use_cahe'"):
+        _call(head, use_cahe=False)
     with pytest.raises(ValueError, match="output_attentions=True: the weights of attention are never held; leave it"):
         _call(head, output_attentions=True)
     with pytest.raises(ValueError, match=r"token_type_ids of shape \(2, 20\): there is one type of tokens, 0"):

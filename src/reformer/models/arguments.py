@@ -8,6 +8,7 @@ from torch import Tensor
 
 _REFUSED = {
     "output_attentions": "the weights of attention are never held",
+    "output_hidden_states": "a forecaster gives none",
     "head_mask": 'heads are left out by "none" among the kinds of a layer\'s heads',
     "token_type_ids": "there is one type of tokens, 0",
     "is_causal": "config.is_decoder says whether later tokens are seen",
@@ -18,7 +19,8 @@ _REFUSED = {
 def check_unused(name: str, given: Mapping[str, Any], *, causal: bool | None = None) -> None:
     """Refuse arguments that would have no effect.
 
-    None, False, token types that are all 0 and a head mask of ones ask for nothing, and are taken.
+    None, False for what is known here, token types that are all 0 and a head mask of ones ask for nothing, and are
+    taken.
 
     Args:
         name: of what was called.
@@ -30,10 +32,12 @@ def check_unused(name: str, given: Mapping[str, Any], *, causal: bool | None = N
         ValueError: one of transformers' that these models do not have.
     """
     for argument, value in given.items():
-        if value is None or (value is False and argument != "is_causal"):
+        if value is None:
             continue
         if argument not in _REFUSED:
             raise TypeError(f"{name} got an unexpected argument {argument!r}")
+        if value is False and argument != "is_causal":
+            continue
         asks_for_nothing = {
             "token_type_ids": lambda value: isinstance(value, Tensor) and not bool(value.any()),
             "head_mask": lambda value: isinstance(value, Tensor) and bool(torch.all(value == 1)),
