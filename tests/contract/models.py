@@ -266,7 +266,9 @@ HEADS = {
         lambda ids: {"labels": ids[:, 0] % LABELS},
         WIDE | {"wide_reads": "characters"},
     ),
-    "question-answering": Head(ReformerForQuestionAnswering, False, _positions),
+    "question-answering": Head(
+        ReformerForQuestionAnswering, False, _positions, {"question_match_sizes": [1, 2], "eos_token_id": 3}
+    ),
     "encoder-decoder": Head(ReformerForConditionalGeneration, False, lambda ids: {"labels": ids}, ENCODER_DECODER),
 }
 

@@ -112,11 +112,12 @@ APART = [
     ("local", {"attention_layers": ["full", "local", "full"]}),
 ]
 """What does not go with the others, and the model that it goes with."""
+MATCHES = {"question_match_sizes": [1, 2]}
 WIDE_CHARACTERS = {"wide_sizes": [1], "wide_rows": 64, "wide_reads": "characters"}
 
 
 def test_every_changeable_field_is_tried():
-    apart = (*(each for _, each in APART), WIDE_CHARACTERS)
+    apart = (*(each for _, each in APART), WIDE_CHARACTERS, MATCHES)
     assert {name for changes in (CHANGES, *apart) for name in changes} == set(CHANGEABLE)
 
 
@@ -125,6 +126,13 @@ def test_a_wide_part_of_characters_can_be_put_beside_a_classifier():
     config = changed_config(model.config, WIDE_CHARACTERS)
     found = transfer(model, HEADS["sequence-classification"].model, config)
     assert set(found.new) == {"wide.bias", "wide.frequencies", "wide.spelling", "wide.table"}
+
+
+def test_a_reader_of_questions_can_be_told_what_they_have():
+    head = HEADS["question-answering"]
+    model = head.build("local", question_match_sizes=[])
+    found = transfer(model, head.model, changed_config(model.config, MATCHES))
+    assert set(found.new) == {"question_matches.projection.weight"}
 
 
 @pytest.mark.parametrize(("variant", "changes"), APART)

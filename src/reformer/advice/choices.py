@@ -147,6 +147,8 @@ def _model(task: str, start: str, found: Profile, passes: float) -> Iterator[Cho
         positions = max(table.QUESTION_POSITIONS, 1 << (2 * found.longest - 1).bit_length())
         width = table.FIELDS[task, table.FRESH]["model"]["hidden_size"] // 2
         told = f"the longest question with its document has {counted(found.longest, 'character')}"
+        matched = "which groups of the document stand in the question is told, and need not be learned first"
+        yield Choice("model", "question_match_sizes", table.MATCH_SIZES, matched)
         yield Choice("model", "position_embedding_type", "axial", "the question stands at the beginning")
         yield Choice("model", "axial_pos_shape", [positions // 128, 128])
         yield Choice("model", "axial_pos_embds_dim", [width, width])

@@ -222,6 +222,8 @@ MIN_DOCUMENTS = 10
 """Records, at least."""
 SEQUENCE_LENGTH = {1 << 19: 512, 1 << 22: 1024, 1 << 62: 2048}
 """Tokens of a sequence of running text, by the characters that there are at most."""
+MATCH_SIZES = [1, 2, 3, 4, 6]
+"""Tokens of the groups of a document that are compared with the question's."""
 QUESTION_POSITIONS = 1 << 12
 """Positions of a reader of questions, at least: twice the longest text where that is more."""
 EVALUATIONS, PATIENCE = 10, 4

@@ -27,6 +27,7 @@ CHANGEABLE = (
     "ngram_dropout",
     "num_buckets",
     "num_rounds",
+    "question_match_sizes",
     "recompute",
     "reversible",
     "rope_theta",

@@ -159,6 +159,7 @@ class ReformerModel(ReformerPreTrainedModel):
         source: Source | None = None,
         position_ids: Int[Tensor, "batch length"] | None = None,
         output_hidden_states: bool | None = None,
+        added: Float[Tensor, "batch length hidden"] | None = None,
         **kwargs: Any,
     ) -> BaseModelOutputWithPast | tuple[Any, ...]:
         """Run the stack.
@@ -180,6 +181,7 @@ class ReformerModel(ReformerPreTrainedModel):
                 other: they are read as rows of their own. Other positions than these cannot be.
             output_hidden_states: give the streams before the first layer and after each, `[batch, length,
                 output_size]`, the last of them behind the norm. Layers are then not run again in the backward pass.
+            added: vectors that a head adds to the embeddings, as position embeddings are.
             kwargs: `cu_seq_lens_q`, `cu_seq_lens_k` or `seq_idx`, which may tell where the documents of a row begin.
 
         Raises:
@@ -201,8 +203,8 @@ class ReformerModel(ReformerPreTrainedModel):
             packed = None
         if packed is not None:
             attention_mask = packed.mask
-            input_ids, inputs_embeds = (
-                None if each is None else packed.apart(each) for each in (input_ids, inputs_embeds)
+            input_ids, inputs_embeds, added = (
+                None if each is None else packed.apart(each) for each in (input_ids, inputs_embeds, added)
             )
         again = 0
         if past_key_values is not None:
@@ -211,7 +213,7 @@ class ReformerModel(ReformerPreTrainedModel):
         cache = self._cache(past_key_values, use_cache)
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         between = self._between() if wanted else None
-        hidden = self._read(input_ids, attention_mask, inputs_embeds, cache, num_rounds, source, between)
+        hidden = self._read(input_ids, attention_mask, inputs_embeds, cache, num_rounds, source, between, added)
         states = None if between is None else between.states(hidden)
         if packed is not None or again:
             # As the tokens of this call stand.
@@ -236,6 +238,7 @@ class ReformerModel(ReformerPreTrainedModel):
         num_rounds: int | None,
         source: Source | None,
         between: Between | None,
+        added: Tensor | None,
     ) -> Float[Tensor, "batch length streams"]:
         """The streams behind the last norm."""
         hidden = self.embed(input_ids, inputs_embeds)
@@ -249,6 +252,8 @@ class ReformerModel(ReformerPreTrainedModel):
             if input_ids is None:
                 raise ValueError("inputs_embeds with ngram_sizes: groups of tokens need their ids; give input_ids")
             hidden = hidden + self.ngrams(input_ids, tokens, memories and memories[-1]).to(hidden.dtype)
+        if added is not None:
+            hidden = hidden + added.to(hidden.dtype)
         if self.positions is not None:
             hidden = hidden + self.positions(tokens.positions).to(hidden.dtype)
         hidden = dropout(hidden, self.hidden_dropout, self.training)

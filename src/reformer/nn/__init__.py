@@ -21,6 +21,7 @@ from reformer.nn.mixed_attention import MixedAttention
 from reformer.nn.ngram_logits import NgramLogits, SequenceNgramLogits, TokenNgramLogits
 from reformer.nn.ngrams import NgramEmbedding
 from reformer.nn.positions import AxialPositions, LearnedPositions, SinusoidalPositions
+from reformer.nn.question_matches import QuestionMatches
 from reformer.nn.replay import Replay
 from reformer.nn.residual import ResidualSequence
 from reformer.nn.reversible import ReversibleSequence
@@ -52,6 +53,7 @@ __all__ = [
     "MixedAttention",
     "NgramEmbedding",
     "NgramLogits",
+    "QuestionMatches",
     "Replay",
     "ResidualSequence",
     "ReversibleSequence",

@@ -125,6 +125,16 @@ def group_rows(
     return torch.stack(found, -1)
 
 
+def tokens_hashed(ids: Int[Tensor, "batch length"], size: int) -> Int[Tensor, "batch length"]:
+    """A number of 64 bits for the group of so many tokens that ends at each token, before the first of which one more
+    token is repeated. Two groups share one by a chance of one in 10^19."""
+    known = nn.functional.pad(ids.long() + 1, (size - 1, 0))
+    mixed = known.new_full(ids.shape, size)
+    for back in range(size):
+        mixed = _mixed(mixed, known[:, size - 1 - back :][:, : ids.shape[1]])
+    return mixed
+
+
 def groups_around(sizes: Sequence[int]) -> list[tuple[int, ...]]:
     """The places of every group of so many neighbouring tokens among those from which a group of the greatest size
     reaches a token.

@@ -105,7 +105,15 @@ def test_a_new_configuration_refuses_them(name):
 def test_what_no_model_has_is_refused_before_anything_is_made_of_it(fields, message, saved):
     name, value = next(iter(fields.items()))
     given = {key: part for key, part in SMALL.items() if key != "num_labels"}
-    lists = ("ngram_sizes", "wide_sizes", "axial_pos_shape", "axial_pos_embds_dim", "fusion_ranges", "image_size")
+    lists = (
+        "ngram_sizes",
+        "wide_sizes",
+        "question_match_sizes",
+        "axial_pos_shape",
+        "axial_pos_embds_dim",
+        "fusion_ranges",
+        "image_size",
+    )
     if name in lists or name.endswith("_cardinalities"):
         value = [value]
     with pytest.raises(ValueError, match=message):

@@ -1,5 +1,6 @@
 """Extractive question answering: positions outside the text, and padding."""
 
+import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
@@ -16,3 +17,21 @@ def test_question_answering_ignores_positions_outside_and_padding():
     assert torch.isclose(found.loss, expected)
     assert found.start_logits[:, 6:].isneginf().all()
     assert found.end_logits[:, :6].isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "message"),
+    [
+        ("token-classification", {}, "no effect on ReformerForTokenClassification, which is asked no questions"),
+        ("question-answering", {"eos_token_id": None}, "without eos_token_id, the token that ends a question"),
+        ("question-answering", {"is_decoder": True}, "with is_decoder=True"),
+    ],
+)
+def test_the_question_is_compared_where_there_is_one(name, fields, message):
+    with pytest.raises(ValueError, match=rf"question_match_sizes=\[1, 2\] .*{message}"):
+        HEADS[name].build("local", question_match_sizes=[1, 2], **fields)
+
+
+def test_tokens_are_compared_by_ids():
+    with pytest.raises(ValueError, match=r"inputs_embeds with question_match_sizes: .* give input_ids"):
+        HEADS["question-answering"].build()(inputs_embeds=torch.zeros(1, 4, 32))

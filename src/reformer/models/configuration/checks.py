@@ -37,6 +37,7 @@ MOST = {
     "ngram_min_frequency": 1 << 48,
     "wide_sizes": 1 << 10,
     "wide_rows": 1 << 30,
+    "question_match_sizes": 1 << 10,
     "axial_pos_shape": 1 << 26,
     "axial_pos_embds_dim": 1 << 17,
     "fusion_kernel": 1 << 20,
@@ -138,8 +139,15 @@ def _check_sizes(fields: ReformerFields) -> None:
         raise ValueError(f"embedding_size={fields.embedding_size}: expected at least 1, or None for hidden_size")
     if fields.ngram_sizes and (min(fields.ngram_sizes) < 2 or len(set(fields.ngram_sizes)) < len(fields.ngram_sizes)):
         raise ValueError(f"ngram_sizes={list(fields.ngram_sizes)}: expected different sizes of at least 2")
-    if fields.wide_sizes and (min(fields.wide_sizes) < 1 or len(set(fields.wide_sizes)) < len(fields.wide_sizes)):
-        raise ValueError(f"wide_sizes={list(fields.wide_sizes)}: expected different sizes of at least 1")
+    for name in ("wide_sizes", "question_match_sizes"):
+        sizes = getattr(fields, name)
+        if sizes and (min(sizes) < 1 or len(set(sizes)) < len(sizes)):
+            raise ValueError(f"{name}={list(sizes)}: expected different sizes of at least 1")
+    if fields.question_match_sizes and fields.is_decoder:
+        raise ValueError(
+            f"question_match_sizes={list(fields.question_match_sizes)} with is_decoder=True: a group that begins at a "
+            "token is told by later ones; leave one out"
+        )
 
 
 def _check_residual(fields: ReformerFields) -> None:

@@ -97,6 +97,8 @@ class ReformerFields(PreTrainedConfig):
             tokens stand for, as the classical method reads them.
         wide_rows: rows of the table these groups are hashed into, each with a number for every label.
         wide_dropout: the probability with which a training sequence goes without the wide part.
+        question_match_sizes: say to a model of questions which groups of so many tokens of the document stand in the
+            question, such as `[1, 2, 4]`; empty for none. The question is what stands before the first `eos_token_id`.
         position_embedding_type: "axial", "rotary", "learned", "sinusoidal" or "none".
         axial_pos_shape, axial_pos_embds_dim: for axial positions, the table's sides, whose product bounds the
             length, and their widths, which add up to `hidden_size`.
@@ -208,6 +210,7 @@ class ReformerFields(PreTrainedConfig):
     wide_reads: Literal["tokens", "characters"] = "tokens"
     wide_rows: int = 262144
     wide_dropout: float | int = 0.5
+    question_match_sizes: list[int] | tuple[int, ...] = ()
     position_embedding_type: Literal["axial", "rotary", "learned", "sinusoidal", "none"] = "rotary"
     axial_pos_shape: list[int] | tuple[int, ...] | None = None
     axial_pos_embds_dim: list[int] | tuple[int, ...] | None = None

@@ -53,8 +53,16 @@ class Head(ReformerPreTrainedModel):
     has_wide_part: bool = False
     """Whether logits of n-grams are added to its own, which `wide_sizes` asks for."""
 
+    has_question: bool = False
+    """Whether its input is a question and a document, which `question_match_sizes` compares."""
+
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
+        if config.question_match_sizes and not self.has_question:
+            raise ValueError(
+                f"question_match_sizes={list(config.question_match_sizes)} has no effect on {type(self).__name__}, "
+                "which is asked no questions; leave it out"
+            )
         if config.wide_sizes and not self.has_wide_part:
             raise ValueError(
                 f"wide_sizes={list(config.wide_sizes)} has no effect on {type(self).__name__}, which classifies "

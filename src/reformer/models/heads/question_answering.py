@@ -10,6 +10,7 @@ from transformers.modeling_outputs import QuestionAnsweringModelOutput
 from reformer.models.backbone import real_tokens
 from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import IGNORE_INDEX, Head
+from reformer.nn import QuestionMatches
 from reformer.nn.channels import Channels, StreamChannels
 
 
@@ -17,12 +18,20 @@ class ReformerForQuestionAnswering(Head):
     """Extractive question answering: logits of the answer's first and last token."""
 
     smooths = False
+    has_question = True
 
     stream_channels: ClassVar[StreamChannels] = {"qa_outputs.weight": {1: Channels.SUMMED}}
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
         self.qa_outputs = nn.Linear(config.output_size, 2)
+        sizes = config.question_match_sizes
+        if sizes and config.eos_token_id is None:
+            raise ValueError(
+                f"question_match_sizes={list(sizes)} without eos_token_id, the token that ends a question; give it, or "
+                "leave question_match_sizes out"
+            )
+        self.question_matches = QuestionMatches(sizes, config.hidden_size) if sizes else None
         self.post_init()
 
     def forward(
@@ -38,6 +47,8 @@ class ReformerForQuestionAnswering(Head):
     ) -> Any:
         """Start and end logits `[batch, length]`, -inf at padding; with both positions the mean of their losses.
         A position outside the text is ignored."""
+        if self.question_matches is not None:
+            kwargs["added"] = self._matches(self.question_matches, input_ids, attention_mask)
         hidden, states = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds, kwargs)
         logits = self.qa_outputs(hidden).masked_fill(~real_tokens(attention_mask, hidden)[..., None], float("-inf"))
         start, end = logits.unbind(-1)
@@ -51,6 +62,15 @@ class ReformerForQuestionAnswering(Head):
             hidden_states=states,
         )
         return self._answer(output, return_dict)
+
+    def _matches(
+        self, matches: QuestionMatches, input_ids: Tensor | None, attention_mask: Tensor | None
+    ) -> Float[Tensor, "batch length hidden"]:
+        if input_ids is None:
+            raise ValueError("inputs_embeds with question_match_sizes: tokens are compared by ids; give input_ids")
+        ends = self.config.eos_token_id
+        mask = real_tokens(attention_mask, input_ids)
+        return matches(input_ids, mask, ends if isinstance(ends, list) else [ends])
 
 
 def _position_loss(logits: Float[Tensor, "batch length"], positions: Int[Tensor, " batch"]) -> Tensor:

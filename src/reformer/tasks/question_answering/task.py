@@ -83,7 +83,7 @@ class QuestionAnswering(PredictingTask):
     head = ReformerForQuestionAnswering
     best_metric = "f1"
     recipe_type = QuestionRecipe
-    model_options = frozenset({"special_tokens"})
+    model_options = frozenset({"special_tokens", "question_match_sizes"})
     suffixes = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
     whole_folders = True
     predict_options = frozenset({"format", "encoding", "split", "text", "keep_columns"})
