@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := src tests benchmarks examples
 
+# A file's tests in one process share what is made for them; in the order of the files, the longest are not the last.
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-variants test-guides test-arm test-faults test-fuzz test-triton test-data check bench docs sanitize wheel test-wheel clean
 
@@ -15,7 +18,10 @@ $(BIN)/python:
 	  { echo "Reformer needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Say: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-# One stamp for each set of extras, so that the demo does not wait for the documentation's tools.
+# One stamp for each set of extras, so that the demo does not wait for the documentation's tools. `dev` has what the
+# others have: where it is there, nothing is installed again.
+ready = $(or $(wildcard $(VENV)/ready-dev),$(VENV)/ready-$(1))
+
 $(VENV)/ready-%: $(BIN)/python pyproject.toml setup.py constraints.txt $(wildcard src/reformer/ops/*/*.cpp src/reformer/ops/*/*.h)
 	@echo "Installing into $(VENV): the kernels are compiled, a minute or two, and then the packages fetched"
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt 'setuptools>=77'
@@ -23,26 +29,26 @@ $(VENV)/ready-%: $(BIN)/python pyproject.toml setup.py constraints.txt $(wildcar
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.$(if $(filter-out plain,$*),[$*])'
 	@touch $@
 
-demo: $(VENV)/ready-plain  ## train on a newspaper, then label an article that was held out
+demo: $(call ready,plain)  ## train on a newspaper, then label an article that was held out
 	$(BIN)/reformer train recipes/people-daily-demo.toml --output runs/demo --overwrite
 	$(BIN)/reformer show runs/demo index:people-daily --joined
 
-test: $(VENV)/ready-test  ## the tests, on both cores
-	$(BIN)/python -m pytest -n 2 -m 'not slow and not data'
+test: $(call ready,test)  ## the tests, on both cores
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not slow and not data'
 
-test-slow: $(VENV)/ready-test  ## the tests that take minutes
+test-slow: $(call ready,test)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-test-variants: $(VENV)/ready-test  ## the contract under each variant of the kernels and on older processors' paths (an hour)
+test-variants: $(call ready,test)  ## the contract under each variant of the kernels and on older processors' paths (an hour)
 	$(BIN)/python -m tests.variants
 
-test-guides: $(VENV)/ready-test  ## the commands of README and guides, word by word (minutes)
+test-guides: $(call ready,test)  ## the commands of README and guides, word by word (minutes)
 	$(BIN)/python -m pytest -m 'slow or not slow' tests/guides
 
-test-arm: $(VENV)/ready-test  ## the kernels for ARM, cross-compiled and run in an emulator, which Debian has (minutes)
+test-arm: $(call ready,test)  ## the kernels for ARM, cross-compiled and run in an emulator, which Debian has (minutes)
 	$(BIN)/python -m tests.ops.emulated aarch64
 
-test-faults: $(VENV)/ready-test  ## kills, disk errors and power failures at every command that writes (minutes)
+test-faults: $(call ready,test)  ## kills, disk errors and power failures at every command that writes (minutes)
 	$(BIN)/python -m tests.faults --output tests/faults/results.json
 
 test-triton: $(VENV)/ready-test,gpu  ## the GPU's kernels in an interpreter, and compiled for a card, without one
@@ -50,10 +56,10 @@ test-triton: $(VENV)/ready-test,gpu  ## the GPU's kernels in an interpreter, and
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 -m 'not slow and not data' tests/contract
 	$(BIN)/python -m pytest -n 2 -m slow tests/ops/test_compiled.py
 
-test-data: $(VENV)/ready-test  ## the tests on real data sets, which are fetched
+test-data: $(call ready,test)  ## the tests on real data sets, which are fetched
 	$(BIN)/python -m pytest -m data
 
-test-fuzz: $(VENV)/ready-test  ## 100,000 damaged and hostile inputs of every kind
+test-fuzz: $(call ready,test)  ## 100,000 damaged and hostile inputs of every kind
 	$(BIN)/python -m tests.fuzz --inputs 100000
 
 check: $(VENV)/ready-dev docs  ## format, lint, types, and the documentation, strictly
@@ -61,13 +67,13 @@ check: $(VENV)/ready-dev docs  ## format, lint, types, and the documentation, st
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: $(VENV)/ready-bench  ## time and memory beside the other implementations (minutes)
+bench: $(call ready,bench)  ## time and memory beside the other implementations (minutes)
 	$(BIN)/python -m benchmarks.run --quick
 
 docs: $(VENV)/ready-dev  ## the documentation, into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-sanitize: $(VENV)/ready-test  ## the compiled kernels under the address, undefined-behaviour and thread sanitizers
+sanitize: $(call ready,test)  ## the compiled kernels under the address, undefined-behaviour and thread sanitizers
 	$(BIN)/python -m tests.ops.sanitize
 
 wheel: $(VENV)/ready-wheel  ## a wheel for every Python and a source distribution, into dist/
@@ -81,7 +87,7 @@ test-wheel: wheel  ## the tests on the wheel, in an environment where nothing is
 	rm -rf build/wheel-test
 	$(PYTHON) -m venv build/wheel-test
 	build/wheel-test/bin/python -m pip install --constraint constraints.txt --find-links dist 'reformer-torch[test]'
-	build/wheel-test/bin/python -m pytest -n 2 -m 'not slow and not data'
+	build/wheel-test/bin/python -m pytest $(SIDE_BY_SIDE) -m 'not slow and not data'
 
 clean:  ## remove what was made, data sets and runs excepted
 	rm -rf $(VENV) site build dist src/*.egg-info
