@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -360,12 +361,7 @@ class Attention(HeadLayer):
                 return placed, keys_placed
             return placed.expand(-1, self.heads, -1, -1), keys_placed.expand(-1, self.key_heads, -1, -1)
         mask = tokens.mask if tokens.padded else None
-
-        def buckets_of_all() -> Tensor:
-            keys = key if self.cosine else centered(key, tokens.mask, self.causal, memory)
-            return torch.cat(self._buckets((keys,) if self.shared else (keys, query), self._rounds(tokens)), 1)
-
-        buckets = replay.keep("buckets", buckets_of_all)
+        buckets = replay.keep("buckets", partial(self._buckets_of_all, query, key, tokens, memory))
         of_keys, of_queries = buckets[:, : self.key_heads], buckets[:, self.key_heads :]
         earlier = None if tables is None else tables.counts_of_rounds(len(self._position_windows))
         most = self._most_buckets
@@ -379,6 +375,13 @@ class Attention(HeadLayer):
         if earlier is not None:
             places = continued_places(places, of_queries.long(), mask, self._repeat_kv(earlier))
         return self._with_position(places, tokens, 0), self._with_position(key_slots, tokens, 1)
+
+    def _buckets_of_all(
+        self, query: Tensor, key: Tensor, tokens: Tokens, memory: Memory | None
+    ) -> Int[Tensor, "batch all_heads rounds length"]:
+        """Buckets of keys and then of queries, along the heads; of both at once where they are one tensor."""
+        keys = key if self.cosine else centered(key, tokens.mask, self.causal, memory)
+        return torch.cat(self._buckets((keys,) if self.shared else (keys, query), self._rounds(tokens)), 1)
 
     def _buckets(self, vectors: tuple[Tensor, ...], rounds: int) -> list[Tensor]:
         """Buckets of keys (and queries), in the smallest integers, because they are kept until the backward pass."""

@@ -1,6 +1,7 @@
 """Sub-layer: norm, function and dropout, whose result is added to a residual stream."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -93,13 +94,7 @@ class SubLayer(nn.Module):
         # A dropout mask is drawn for all tokens at once, so the output must be whole; without one it need not be held.
         dropped = self.dropout > 0 and replay.seed is not None
         output = hidden.new_empty(hidden.shape if dropped else 0)
-
-        def take_off(part: slice, made: Tensor) -> None:
-            if dropped:
-                output[:, part] = made
-            else:
-                stream[:, part].sub_(made)
-
+        take_off = partial(_keep_part, output) if dropped else partial(_take_off_part, stream)
         found = self._pull_chunks(size, hidden, tokens, replay, grad_output, parameters, take_off)
         if dropped:
             stream.sub_(replay.rewind().dropout(output, self.dropout))
@@ -169,3 +164,11 @@ class SubLayer(nn.Module):
                 earlier = total[index]
                 total[index] = gradient if earlier is None else earlier.add_(gradient)
         return of_hidden, total
+
+
+def _keep_part(output: Tensor, part: slice, made: Tensor) -> None:
+    output[:, part] = made
+
+
+def _take_off_part(stream: Tensor, part: slice, made: Tensor) -> None:
+    stream[:, part].sub_(made)
