@@ -1,11 +1,15 @@
 """What all tests share: one seed, and one thread, so that nothing depends on the machine; and which check shapes.
 
-To check the shapes in annotations takes half of a small model's time. Of each test every value of every parameter is
-tried with them checked, and not every combination of values.
+To check the shapes in annotations takes half of a small model's time. Of each test of what is annotated every value of
+every parameter is tried with them checked, and not every combination of values.
 """
 
+import gc
 import os
+import sys
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from functools import cache, partial
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
@@ -15,6 +19,7 @@ import jaxtyping
 import pytest
 import torch
 
+from reformer.files import write
 from reformer.ops import gpu
 
 from .interpreter import replace_the_language_once
@@ -28,13 +33,22 @@ if gpu.INTERPRETED and gpu.MISSING is None:
     replace_the_language_once()
 
 
+THREADS = int(os.environ.get("REFORMER_TEST_THREADS", "1"))
+# What several tests share is made before the first of them begins.
+torch.set_num_threads(THREADS)
+
+
 @pytest.fixture(autouse=True)
 def _one_seed():
     torch.manual_seed(0)
-    torch.set_num_threads(int(os.environ.get("REFORMER_TEST_THREADS", "1")))
+    torch.set_num_threads(THREADS)
 
 
-REPEATED = pytest.StashKey[bool]()
+UNCHECKED = pytest.StashKey[bool]()
+
+ABOVE = ("advice", "benchmarks", "cli", "data", "faults", "guides", "insight", "report", "runs", "training")
+"""Where no shapes are checked: what these tests are about has none, and calls what has them as the tests of the tasks
+do, which train and predict with every shape checked."""
 
 
 # After tests that were not asked for have left: the first of the others are checked.
@@ -46,8 +60,10 @@ def pytest_collection_modifyitems(items):
         else (item.nodeid, {})
         for item in items
     ]
+    here = Path(__file__).parent
+    above = tuple(str(here / each) + os.sep for each in ABOVE)
     for item, is_repeated in zip(items, repeated(calls), strict=True):
-        item.stash[REPEATED] = is_repeated
+        item.stash[UNCHECKED] = is_repeated or str(item.path).startswith(above)
 
 
 def repeated(calls: Iterable[tuple[Hashable, Mapping[str, object]]]) -> Iterator[bool]:
@@ -60,11 +76,42 @@ def repeated(calls: Iterable[tuple[Hashable, Mapping[str, object]]]) -> Iterator
         seen |= values
 
 
-@pytest.fixture(autouse=True)
-def _shapes(request):
-    jaxtyping.config.update("jaxtyping_disable", request.node.stash.get(REPEATED, False))
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    # Before what is shared with later tests is made, for which a fixture would come too late.
+    jaxtyping.config.update("jaxtyping_disable", item.stash.get(UNCHECKED, False))
+    training = sys.modules.get("reformer.training.train")
+    if training is not None:
+        training.plot_learning_curve = partial(_draw_once, item.path)
+
+
+@cache
+def _drawn(path: Path) -> list[bytes]:
+    """The picture of the file's first run, if there was one."""
+    return []
+
+
+def _draw_once(test_file, history, metric, path, **options):
+    """The picture takes a quarter of the time of a tiny run: a file's later runs have the picture of its first one."""
+    drawn = _drawn(test_file)
+    if not drawn:
+        from reformer.training.learning_curve import plot_learning_curve
+
+        plot_learning_curve(history, metric, path, **options)
+        drawn.append(path.read_bytes())
+    write(path, drawn[0])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What is imported and collected stays until the end: no collection of garbage, of which each training asks for
+    some, has to go through it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
