@@ -49,7 +49,8 @@ def _one_of_each(items):
     """Of every property its last call with the variant whose turn it is: the fewest pieces, a length of few tokens."""
     properties = {}
     for item in items:
-        if item.path.name not in OTHER_FILES and item.originalname not in LONG:
+        is_slow = item.get_closest_marker("slow") is not None
+        if item.path.name not in OTHER_FILES and item.originalname not in LONG and not is_slow:
             properties.setdefault((item.path, item.originalname), []).append(item)
     turn = cycle(VARIANTS)
     for calls in properties.values():

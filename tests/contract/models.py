@@ -1,7 +1,7 @@
 """Every head and every kind of attention, small, for the properties that all of them must have."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -181,7 +181,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """Every attention kind alone, then together with every other option."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Head:
     """A head, whether it may look ahead, and labels it can be trained on."""
 
@@ -273,10 +273,34 @@ HEADS = {
 }
 
 every_head = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS.keys())
-every_causal_head = pytest.mark.parametrize(
-    "head", [h for h in HEADS.values() if h.causal], ids=[n for n, h in HEADS.items() if h.causal]
-)
 every_variant = pytest.mark.parametrize("variant", VARIANTS)
+
+OVER_EVERY_VARIANT = ("causal-lm", "token-classification", "sequence-classification", "encoder-decoder")
+"""Layers that look back, that look ahead, and that are read as one vector or by a decoder; scores by the embeddings."""
+
+UNDER_EVERY_HEAD = ("mixed", "projected", "hourglass", "post-norm")
+"""Two streams, embeddings of another width that are tied, a learned pooling of shortened layers, and one stream."""
+
+
+def heads_and_variants(
+    heads: Iterable[str] = HEADS,
+    over_every_variant: Container[str] = OVER_EVERY_VARIANT,
+    under_every_head: Container[str] = UNDER_EVERY_HEAD,
+) -> pytest.MarkDecorator:
+    """Every head with every variant, as `head` and `variant`, most pairs in `make test-slow` alone.
+
+    A head reads what the layers give and knows nothing else of them, so that the quick tests have every variant under
+    the heads that use the layers differently, and every head over the variants that give it different things.
+    """
+
+    def pair(head: str, variant: str) -> Any:
+        is_quick = head in over_every_variant or variant in under_every_head
+        return pytest.param(HEADS[head], variant, id=f"{variant}-{head}", marks=() if is_quick else pytest.mark.slow)
+
+    return pytest.mark.parametrize(("head", "variant"), [pair(head, variant) for variant in VARIANTS for head in heads])
+
+
+every_head_and_variant = heads_and_variants()
 
 
 def random_ids(batch: int, length: int) -> Tensor:

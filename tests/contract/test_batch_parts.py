@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from reformer.training.batch_parts import PartThreads
-from tests.contract.models import HEADS, every_variant, random_ids
+from tests.contract.models import HEADS, heads_and_variants, random_ids
 
-COUNTED = {name: head for name, head in HEADS.items() if name != "question-answering"}
+COUNTED = [name for name in HEADS if name != "question-answering"]
 """Heads whose loss is a sum over a number of labels that is given from outside."""
 
 
@@ -38,8 +38,7 @@ def gradients(model):
     return {name: None if each.grad is None else each.grad.clone() for name, each in model.named_parameters()}
 
 
-@pytest.mark.parametrize("head", COUNTED.values(), ids=COUNTED.keys())
-@every_variant
+@heads_and_variants(COUNTED)
 def test_gradients_are_those_of_the_whole_batch(head, variant, threads):
     # In evaluation hashes are not drawn anew, so parts and whole see the same.
     model, batch = head.build(variant).double(), batch_of(head)
@@ -58,8 +57,8 @@ def test_gradients_are_those_of_the_whole_batch(head, variant, threads):
         assert gradient is None or (gradient - expected[name]).abs().max() < 1e-6, name
 
 
-@pytest.mark.parametrize("head", COUNTED.values(), ids=COUNTED.keys())
-@every_variant
+# What a head draws itself, any layers show.
+@heads_and_variants(COUNTED, ("token-classification", "encoder-decoder"), ("mixed",))
 def test_draws_depend_on_the_seed_alone(head, variant, threads):
     options = {"hidden_dropout_prob": 0.2, "token_dropout": 0.2}
     if variant == "ngrams":

@@ -8,14 +8,13 @@ from reformer.ops import random_rotations, rotations_of_rounds
 from reformer.ops.self_check import SelfCheck
 from reformer.ops.window_attention import eager
 from reformer.ops.window_attention import self_check as attention_check
-from tests.contract.models import every_head, every_variant, random_ids
+from tests.contract.models import every_head_and_variant, random_ids
 
 ELSEWHERE = torch.device("meta")
 """What is made here by mistake has no values, and is noticed on a machine without a second device."""
 
 
-@every_head
-@every_variant
+@every_head_and_variant
 def test_the_default_device_changes_nothing(head, variant):
     def loss_and_gradients():
         model.zero_grad()

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from reformer.models import ReformerConfig, ReformerForForecasting
-from tests.contract.models import SMALL, VARIANTS
+from tests.contract.models import SMALL, UNDER_EVERY_HEAD, VARIANTS
 
 HORIZON, FEATURES = 7, 3
 VARIANTS_OF_VECTORS = {name: options for name, options in VARIANTS.items() if "ngram_sizes" not in options}
-every_variant = pytest.mark.parametrize("variant", VARIANTS_OF_VECTORS)
 HEADS: dict[str, dict[str, Any]] = {
     "series": {},
     "covariates": {
@@ -24,6 +23,16 @@ HEADS: dict[str, dict[str, Any]] = {
 }
 """A forecaster of series alone, and one that is told covariates of every kind."""
 every_head = pytest.mark.parametrize("head", HEADS)
+every_head_and_variant = pytest.mark.parametrize(
+    ("head", "variant"),
+    [
+        pytest.param(head, variant, marks=() if head == "series" or variant in UNDER_EVERY_HEAD else pytest.mark.slow)
+        for variant in VARIANTS_OF_VECTORS
+        for head in HEADS
+    ],
+)
+"""Covariates are a part of the vectors that the layers read, which know nothing else of them: the quick tests have them
+with the variants that read vectors differently, `make test-slow` with every one."""
 
 
 def _build(variant: str = "mixed", head: str = "series", **options: Any) -> ReformerForForecasting:
@@ -73,18 +82,16 @@ def _padded(inputs: dict[str, Tensor], left: int) -> dict[str, Tensor]:
     return inputs | {name: torch.cat((before[name][:, :left], inputs[name]), 1) for name in steps}
 
 
-@every_head
-@every_variant
-@pytest.mark.parametrize("left", [1, 2, 9])
-def test_padding_changes_nothing(variant, left, head):
+@every_head_and_variant
+def test_padding_changes_nothing(variant, head):
     model, inputs = _build(variant, head), _inputs(2, 40, head=head)
     bare = _forecast(model, inputs)
-    # Forecasts are about 50 here.
-    assert (_forecast(model, _padded(inputs, left)) - bare).abs().max() < 1e-5 * 50
+    for left in (1, 2, 9):
+        # Forecasts are about 50 here.
+        assert (_forecast(model, _padded(inputs, left)) - bare).abs().max() < 1e-5 * 50, left
 
 
-@every_head
-@every_variant
+@every_head_and_variant
 def test_batch_mates_and_other_channels_change_nothing(variant, head):
     model, inputs = _build(variant, head), _inputs(3, 40, channels=3, head=head)
     together = _forecast(model, inputs)
@@ -96,8 +103,7 @@ def test_batch_mates_and_other_channels_change_nothing(variant, head):
     assert (together[1:2, :, 2:] - _forecast(model, alone)).abs().max() < 1e-5 * 50
 
 
-@every_head
-@every_variant
+@every_head_and_variant
 def test_the_gradients_of_a_padded_series_are_those_of_the_series(variant, head):
     model = _build(variant, head, initializer_range=0.05).double()
     inputs, found = _inputs(2, 40, dtype=torch.float64, head=head), []
@@ -153,20 +159,27 @@ def test_a_channel_that_was_never_observed_is_harmless():
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
-@every_head
-@every_variant
+@every_head_and_variant
 @pytest.mark.parametrize("length", [1, 2, 3, 17, 256])
-@pytest.mark.parametrize("quantiles", [[], [0.25, 0.5]])
-def test_every_length_trains(variant, length, quantiles, head):
-    model = _build(variant, head, quantiles=quantiles).train()
-    loss = model(**_inputs(2, length, head=head)).loss
+def test_every_length_trains(variant, length, head):
+    _train(_build(variant, head, quantiles=[0.25, 0.5]), length, head)
+
+
+@every_head
+@pytest.mark.parametrize("variant", UNDER_EVERY_HEAD)
+@pytest.mark.parametrize("length", [1, 2, 3, 17, 256])
+def test_every_length_trains_without_quantiles(variant, length, head):
+    _train(_build(variant, head, quantiles=[]), length, head)
+
+
+def _train(model: ReformerForForecasting, length: int, head: str) -> None:
+    loss = model.train()(**_inputs(2, length, head=head)).loss
     loss.backward()
     assert loss.isfinite()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
-@every_head
-@every_variant
+@every_head_and_variant
 def test_gradients_equal_the_plain_twin_dropout_included(variant, head):
     model = _build(variant, head, hidden_dropout_prob=0.2, initializer_range=0.05).double().train()
     plain = copy.deepcopy(model)
@@ -200,8 +213,7 @@ def test_quantiles_are_in_order_and_the_median_is_the_prediction():
     assert torch.equal(found.prediction, found.quantiles[..., 1])
 
 
-@every_head
-@every_variant
+@every_head_and_variant
 def test_loading_gives_the_same_forecasts_bit_for_bit(variant, head, tmp_path):
     model, inputs = _build(variant, head), _inputs(2, 30, head=head)
     model.save_pretrained(tmp_path)

@@ -5,20 +5,19 @@ from functools import lru_cache
 import pytest
 import torch
 
-from tests.contract.models import HEADS, every_variant, outputs, random_ids
+from tests.contract.models import HEADS, every_head_and_variant, every_variant, outputs, random_ids
 
 
 @lru_cache(1)
-def built(name, variant):
-    return HEADS[name].build(variant).train()
+def built(head, variant):
+    return head.build(variant).train()
 
 
 # One model for all lengths. With the shapes checked once for every head and variant.
 @pytest.mark.parametrize("length", [1, 2, 3, 64, pytest.param(65, marks=pytest.mark.shapes), 256, 17])
-@pytest.mark.parametrize("name", HEADS)
-@every_variant
-def test_every_length_trains(name, variant, length):
-    head, model, ids = HEADS[name], built(name, variant), random_ids(2, length)
+@every_head_and_variant
+def test_every_length_trains(head, variant, length):
+    model, ids = built(head, variant), random_ids(2, length)
     model.zero_grad()
     loss = model(input_ids=ids, **head.labels(ids)).loss
     loss.backward()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.contract.models import HEADS, every_head, every_variant, plain_twin, random_ids
+from tests.contract.models import HEADS, every_head_and_variant, every_variant, plain_twin, random_ids
 
 
 def _gradients(model, ids, head, seed=7):
@@ -28,8 +28,7 @@ def _assert_equal(found, expected, bound):
             assert (found[name] - gradient).abs().max() < bound, name
 
 
-@every_head
-@every_variant
+@every_head_and_variant
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
 def test_gradients_equal_the_plain_twin_dropout_included(head, variant, dtype, bound):
     model, plain = (twin.to(dtype) for twin in _twins(head, variant, hidden_dropout_prob=0.2, initializer_range=0.05))

@@ -6,11 +6,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForTokenClassification
 
 from reformer.models import ReformerConfig, ReformerForSequenceClassification, ReformerForTokenClassification
-from tests.contract.models import HEADS, every_head, every_variant, outputs, random_ids
+from tests.contract.models import HEADS, every_head_and_variant, outputs, random_ids
 
 
-@every_head
-@every_variant
+@every_head_and_variant
 def test_loading_gives_the_same_outputs_bit_for_bit(head, variant, tmp_path):
     model, ids = head.build(variant), random_ids(2, 30)
     model.save_pretrained(tmp_path)

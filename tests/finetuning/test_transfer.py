@@ -5,13 +5,21 @@ import torch
 
 from reformer.finetuning import CHANGEABLE, FinetuningError, changed_config, transfer
 from reformer.models import ReformerConfig, ReformerForSequenceClassification
-from tests.contract.models import AXIAL, HEADS, SMALL, every_head, every_variant, outputs, random_ids, token_outputs
+from tests.contract.models import (
+    AXIAL,
+    HEADS,
+    SMALL,
+    every_head_and_variant,
+    every_variant,
+    outputs,
+    random_ids,
+    token_outputs,
+)
 
 LABELLED = {"id2label": {0: "O", 1: "B-LOC", 2: "I-LOC"}, "label2id": {"O": 0, "B-LOC": 1, "I-LOC": 2}}
 
 
-@every_head
-@every_variant
+@every_head_and_variant
 def test_the_same_head_is_the_same_model(head, variant):
     model, ids = head.build(variant), random_ids(2, 23)
     found = transfer(model, head.model, model.config)

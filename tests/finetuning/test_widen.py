@@ -11,7 +11,7 @@ from reformer.models import (
     ReformerForImageToText,
 )
 from reformer.nn import Attention
-from tests.contract.models import HEADS, SMALL, every_head, every_variant, outputs, random_ids
+from tests.contract.models import HEADS, SMALL, every_head_and_variant, outputs, random_ids
 
 UNWIDENED = {
     "sinusoidal": "position_embedding_type='sinusoidal'",
@@ -28,8 +28,7 @@ ENCODER_DECODER_LAYERS = {
 }
 
 
-@every_head
-@every_variant
+@every_head_and_variant
 def test_the_function_is_the_trained_one(head, variant):
     if variant in UNWIDENED:
         with pytest.raises(FinetuningError, match=f"^{UNWIDENED[variant]}.* cannot be widened"):
