@@ -68,8 +68,9 @@ def _paths(run, document):
         inputs |= pad_character_rows([CharacterTokens(run.tokenizer)(document.text, encoded.offsets)])
     with torch.no_grad():
         output = model(**inputs)
-    scores = (output.logits if model.transitions is None else output.scores)[0, : len(offsets)].double()
-    transitions = None if model.transitions is None else model.transitions.detach().double()
+    # As Python's numbers: there are thousands of sequences, and each is added up alone.
+    scores = (output.logits if model.transitions is None else output.scores)[0, : len(offsets)].double().tolist()
+    transitions = None if model.transitions is None else model.transitions.detach().double().tolist()
     paths, totals = [], []
     layers = list(zip(*map(layer_tags, labels), strict=True))
     for path in product(range(len(labels)), repeat=len(offsets)):
@@ -77,12 +78,12 @@ def _paths(run, document):
         rule = all(_follows_rules([layer[tag] for tag in path]) for layer in layers)
         if model.transitions is None and not rule:
             continue
-        total = sum(scores[place, tag] for place, tag in enumerate(path))
-        if model.transitions is not None:
-            total += sum(transitions[i, j] for i, j in pairwise(path))
+        total = sum(scores[place][tag] for place, tag in enumerate(path))
+        if transitions is not None:
+            total += sum(transitions[i][j] for i, j in pairwise(path))
         paths.append(tags)
         totals.append(total)
-    return paths, torch.stack(totals).softmax(0), offsets
+    return paths, torch.tensor(totals, dtype=torch.float64).softmax(0), offsets
 
 
 def _follows_rules(tags):
@@ -98,14 +99,13 @@ def test_of_entities_that_lie_over_each_other_it_is_that_sum_too(options):
         document = Document("abcd", "a")
         [(_, answer)] = predict(run, [document])
         paths, chances, offsets = _paths(run, document)
+        spans = [decode_spans(tags, offsets, document.text) for tags in paths]
+        of_layers = [[_of_layer(tags, layer, offsets) for tags in paths] for layer in range(2)]
         for span in answer.spans:
             # Read in either layer: a span has the probability of the layer that it was found in.
-            read = torch.tensor([span in decode_spans(tags, offsets, document.text) for tags in paths])
+            read = torch.tensor([span in each for each in spans])
             found, over = found + 1, over + any(each != span and each.start < span.end for each in answer.spans)
-            in_one = [
-                float(chances[torch.tensor([span in _of_layer(tags, layer, offsets) for tags in paths])].sum())
-                for layer in range(2)
-            ]
+            in_one = [float(chances[torch.tensor([span in each for each in layer])].sum()) for layer in of_layers]
             assert min(abs(span.score - each) for each in in_one) < 1e-5
             assert span.score <= float(chances[read].sum()) + 1e-5
     assert found > 10
@@ -137,10 +137,9 @@ def test_it_is_the_sum_over_every_sequence_that_is_read_as_the_entity(options, s
         paths, chances, offsets = _paths(run, document)
         starts = range(len(offsets)) if strategy == "simple" else word_starts(offsets, text)
         _, groups = aggregated(np.zeros((len(offsets), 3)), np.array(starts), LABELS, "first")
+        spans = [decode_spans([tags[start] for start in starts], offsets, text, groups) for tags in paths]
         for span in answer.spans:
-            read = torch.tensor(
-                [span in decode_spans([tags[start] for start in starts], offsets, text, groups) for tags in paths]
-            )
+            read = torch.tensor([span in each for each in spans])
             expected = float(chances[read].sum())
             # A blank that is trimmed may have either tag.
             trimmed = text[span.start - 1 : span.start].isspace() or text[span.end : span.end + 1].isspace()
