@@ -13,6 +13,7 @@ from reformer.cli import app
 from reformer.data import read_documents
 from reformer.runs.recipe_file import write_recipe
 from reformer.tasks.recipe_checks import checked_recipe
+from tests.processes import begun_command, ended
 from tests.tiny import ner_recipe, reviews_recipe, write_conll
 
 RUNNER = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"})
@@ -207,18 +208,17 @@ def test_usage_errors_write_no_control_of_an_option(arguments, is_shown, control
         assert f"{ord(control[0]):x}{control[1:]}" in result.stderr
 
 
-def test_a_traceback_of_our_own_mistake_writes_no_control(tmp_path):
-    script = (
-        "import sys, reformer.cli, reformer.runs.loading as loading\n"
-        "def broken(*given): raise RuntimeError('a\\x1b[2Jb [/b]')\n"
-        "loading.load_run = broken\n"
-        "sys.argv = ['reformer', 'predict', 'run', 'file']\n"
-        "reformer.cli.main()"
-    )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert found.returncode == 1
-    assert "RuntimeError: a\\u001b[2Jb [/b]" in found.stderr
-    assert "\x1b" not in found.stderr
+def test_a_traceback_of_our_own_mistake_writes_no_control(tmp_path, monkeypatch):
+    def broken(*given):
+        raise RuntimeError("a\x1b[2Jb [/b]")
+
+    monkeypatch.setattr("reformer.runs.loading.load_run", broken)
+    with (tmp_path / "said").open("wb") as said:
+        process = begun_command("predict", "run", "file", output=said.fileno(), errors=said.fileno())
+    assert ended(process) == 1
+    told = (tmp_path / "said").read_text(encoding="utf-8")
+    assert "RuntimeError: a\\u001b[2Jb [/b]" in told
+    assert "\x1b" not in told
 
 
 def test_what_means_nothing_to_a_task_is_refused(runs, tmp_path):

@@ -29,42 +29,52 @@ def _python(script, *arguments):
     return done.stdout
 
 
-@pytest.mark.parametrize("command", ["predict", "show"])
-def test_a_prediction_imports_nothing_that_it_does_not_need(run, command):
+def test_a_prediction_imports_nothing_that_it_does_not_need(run):
+    # Both commands in one process, the one after the other.
     script = f"""
 import sys
 from reformer.cli import main
-try:
-    main()
-except SystemExit as end:
-    assert not end.code, end.code
-print("found:", [name for name in {NOT_NEEDED} if name in sys.modules])
-print("compiler:", type(sys.modules["torch._dynamo"]).__module__)
+for command in ("predict", "show"):
+    sys.argv = ["reformer", command, *sys.argv[-2:]]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, end.code
+    print("found:", command, [name for name in {NOT_NEEDED} if name in sys.modules])
+    print("compiler:", type(sys.modules["torch._dynamo"]).__module__)
 """
-    lines = _python(script, command, run / "run", run / "text.txt").splitlines()
-    assert lines[-2:] == ["found: []", "compiler: reformer.cli.lean_start"]
+    lines = _python(script, run / "run", run / "text.txt").splitlines()
+    assert [line for line in lines if line.startswith("found: ")] == ["found: predict []", "found: show []"]
+    assert lines.count("compiler: reformer.cli.lean_start") == 2
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        "torch._dynamo.reset()",
-        "import torch._dynamo.config; import torch._dynamo._trace_wrapped_higher_order_op",
-        "from torch._dynamo._trace_wrapped_higher_order_op import TransformGetItemToIndex",
-        "from transformers.masking_utils import TransformGetItemToIndex; TransformGetItemToIndex()",
-        "assert torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)).item() == 2",
-    ],
-)
-def test_the_real_compiler_comes_when_it_is_asked_for(use):
+USES = [
+    "torch._dynamo.reset()",
+    "import torch._dynamo.config; import torch._dynamo._trace_wrapped_higher_order_op",
+    "from torch._dynamo._trace_wrapped_higher_order_op import TransformGetItemToIndex",
+    "from transformers.masking_utils import TransformGetItemToIndex; TransformGetItemToIndex()",
+    "assert torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)).item() == 2",
+]
+
+
+def test_the_real_compiler_comes_when_it_is_asked_for():
+    # One process has loaded PyTorch, and splits for each use.
     script = f"""
 from reformer.cli.lean_start import start_lean
 start_lean()
-import sys, torch
+import os, sys, torch
+torch.set_num_threads(1)
 assert "reset" not in vars(sys.modules["torch._dynamo"])
-{use}
-assert "reset" in vars(sys.modules["torch._dynamo"])
+for number, use in enumerate({USES}):
+    sys.stdout.flush()
+    process = os.fork()
+    if process == 0:
+        exec(use)
+        assert "reset" in vars(sys.modules["torch._dynamo"]), use
+        os._exit(0)
+    print(number, os.waitpid(process, 0)[1])
 """
-    _python(script)
+    assert _python(script).splitlines() == [f"{number} 0" for number in range(len(USES))]
 
 
 def test_nothing_is_changed_with_versions_that_it_was_not_written_for():

@@ -4,8 +4,6 @@ import io
 import json
 import os
 import pty
-import subprocess
-import sys
 from contextlib import suppress
 
 import pytest
@@ -16,6 +14,7 @@ from reformer.runs.loading import load_run
 from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
+from tests.processes import begun_command, ended
 from tests.tiny import ner_recipe
 
 
@@ -73,29 +72,20 @@ def test_evaluate_tells_of_each_document(run, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate"])
-def test_commands_tell_the_time_left_in_a_terminal(run, tmp_path, command):
+def test_commands_tell_the_time_left_in_a_terminal(run, tmp_path, monkeypatch, command):
     (tmp_path / "a.conll").write_text("张 B-PER\n伟 I-PER\n\n" * 3, encoding="utf-8")
     output = tmp_path / "out.json"
-    arguments = [
-        sys.executable,
-        "-m",
-        "reformer",
-        command,
-        str(run.folder),
-        str(tmp_path / "a.conll"),
-        "-o",
-        str(output),
-    ]
     terminal, theirs = pty.openpty()
-    environment = os.environ | {"TERM": "xterm", "COLUMNS": "100"}
-    with subprocess.Popen(arguments, stdout=theirs, stderr=theirs, env=environment) as process:
-        os.close(theirs)
-        shown = b""
-        # Linux ends a terminal with an error.
-        with suppress(OSError):
-            while read := os.read(terminal, 4096):
-                shown += read
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    process = begun_command(command, run.folder, tmp_path / "a.conll", "-o", output, output=theirs, errors=theirs)
+    os.close(theirs)
+    shown = b""
+    # Linux ends a terminal with an error.
+    with suppress(OSError):
+        while read := os.read(terminal, 4096):
+            shown += read
     os.close(terminal)
-    assert process.returncode == 0, shown.decode()
+    assert ended(process) == 0, shown.decode()
     assert "left" in shown.decode()
     assert output.exists()

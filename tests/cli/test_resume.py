@@ -3,29 +3,27 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from reformer.inference import begun_answers
 from tests.cli.test_cli import _written, reformer
+from tests.processes import begun_command, ended
 from tests.tiny import ner_recipe, pairs_recipe, reviews_recipe, series_recipe
 
-KILLED = """
-import os, signal, sys
-from reformer.inference import begun_answers
-write, left = begun_answers._write_all, [int(sys.argv.pop(1))]
-def writing(file, data):
-    left[0] -= 1
-    if not left[0]:
-        file.write(data[:len(data) // 2])
-        os.kill(os.getpid(), signal.SIGKILL)
-    write(file, data)
-begun_answers._write_all = writing
-from reformer.cli import main
-main()
-"""
+
+def _killed_at(writes: int) -> None:
+    """Be killed in the middle of the last of so many writes."""
+    write, left = begun_answers._write_all, [writes]
+
+    def writing(file, data):
+        left[0] -= 1
+        if not left[0]:
+            file.write(data[: len(data) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(file, data)
+
+    begun_answers._write_all = writing
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +52,10 @@ def test_a_killed_prediction_goes_on(runs, tmp_path, name, writes):
     run, files = runs / "labels/run", _texts(tmp_path)
     reformer("predict", run, *files, "-o", tmp_path / f"whole-{name}", status=1)
     arguments = [str(argument) for argument in ("predict", run, *files, "-o", tmp_path / name)]
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(writes), *arguments], check=False)
-    assert killed.returncode == -signal.SIGKILL
+    with open(os.devnull, "wb") as nowhere:
+        told = {"output": nowhere.fileno(), "errors": nowhere.fileno()}
+        killed = begun_command(*arguments, **told, before=lambda: _killed_at(writes))
+    assert ended(killed) == -signal.SIGKILL
     kept = (tmp_path / f"{name}.partial").read_bytes()
     assert kept
     assert not (tmp_path / name).exists()
@@ -69,7 +69,7 @@ def test_a_killed_prediction_goes_on(runs, tmp_path, name, writes):
 
 
 @pytest.fixture
-def ended(monkeypatch):
+def ended_after(monkeypatch):
     """Has the next prediction end after so many answers, as by an error; returns the keys that are made then."""
 
     class EndedError(Exception):
@@ -96,30 +96,30 @@ def ended(monkeypatch):
     ("kind", "data", "count"),
     [("classes", "reviews.csv", 30), ("pairs", "train.tsv", 5), ("series", "series.csv", 3)],
 )
-def test_every_task_goes_on(runs, tmp_path, ended, kind, data, count):
+def test_every_task_goes_on(runs, tmp_path, ended_after, kind, data, count):
     place = runs / kind
     data = place / data
     whole, output = tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     reformer("predict", place / "run", data, "-o", whole)
-    ended(count)
-    with pytest.raises(ended.error):
+    ended_after(count)
+    with pytest.raises(ended_after.error):
         reformer("predict", place / "run", data, "-o", output, status=1)
-    ended(-1)
-    before = len(ended.made)
+    ended_after(-1)
+    before = len(ended_after.made)
     reformer("predict", place / "run", data, "-o", output, "--resume")
     assert output.read_bytes() == whole.read_bytes()
     lines = whole.read_bytes().splitlines()
-    assert len(ended.made) == len(lines)
+    assert len(ended_after.made) == len(lines)
     assert before == count
 
 
-def test_another_request_is_refused(runs, tmp_path, ended):
+def test_another_request_is_refused(runs, tmp_path, ended_after):
     run, files = runs / "labels/run", _texts(tmp_path)
     command = ("predict", run, *files, "-o", tmp_path / "out.jsonl")
-    ended(3)
-    with pytest.raises(ended.error):
+    ended_after(3)
+    with pytest.raises(ended_after.error):
         reformer(*command, status=1)
-    ended(-1)
+    ended_after(-1)
     go_on = (*command, "--resume")
     assert "--min-confidence was not given and is 0.5" in reformer(*go_on, "--min-confidence", 0.5, status=1).stderr
     fewer = ("predict", run, files[0], "-o", tmp_path / "out.jsonl", "--resume")

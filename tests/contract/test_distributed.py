@@ -4,10 +4,10 @@ import os
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch.nn.parallel import DistributedDataParallel
 
 from tests.contract.models import HEADS, VARIANTS, random_ids
+from tests.processes import in_processes
 
 
 def _model():
@@ -36,7 +36,7 @@ def _worker(rank: int, folder: str) -> None:
 def test_two_processes_equal_one(tmp_path):
     ids = random_ids(2, 33)
     torch.save(ids, tmp_path / "ids.pt")
-    mp.spawn(_worker, (str(tmp_path),), nprocs=2)
+    in_processes(2, _worker, str(tmp_path))
     found = torch.load(tmp_path / "gradients.pt", weights_only=True)
     model = _model()
     model(input_ids=ids, labels=ids).loss.backward()

@@ -2,9 +2,6 @@
 
 import os
 import signal
-import traceback
-import warnings
-from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -26,23 +23,6 @@ def press_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int = signal.SI
         on_step_end(self, args, state, control, **kwargs)
 
     monkeypatch.setattr(ScheduleCallback, "on_step_end", pressed)
-
-
-def forked(work: Callable[[], object]) -> int:
-    """Do the work in a process of its own, which has imported everything already; returns its exit status, of one that
-    a signal has ended the negative number of the signal."""
-    with warnings.catch_warnings():
-        # Other threads are not in the new process; with one thread to compute with, it needs none of them.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process = os.fork()
-    if process == 0:
-        try:
-            work()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 @pytest.fixture

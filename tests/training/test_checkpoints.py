@@ -24,8 +24,9 @@ from reformer.training import train as train_module
 from reformer.training import trainer as trainer_module
 from reformer.training.checkpoints import DIGESTS, checkpoints_in, newest_whole
 from reformer.training.train import InterruptedRunError, train
+from tests.processes import forked
 from tests.tiny import language_recipe, ner_recipe, write_text
-from tests.training.conftest import forked, press_at
+from tests.training.conftest import press_at
 
 QUIET = Console(quiet=True)
 

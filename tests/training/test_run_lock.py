@@ -15,8 +15,8 @@ from reformer.runs.folder import RunError
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.run_lock import locked
 from reformer.training.train import train
+from tests.processes import forked
 from tests.tiny import ner_recipe
-from tests.training.conftest import forked
 
 QUIET = Console(quiet=True)
 

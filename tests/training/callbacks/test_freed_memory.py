@@ -1,9 +1,8 @@
 """Freed memory is kept where that saves time and there is enough of it, and given back at the end."""
 
 import io
-import subprocess
-import sys
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +15,7 @@ from reformer.training.callbacks import freed_memory
 from reformer.training.callbacks.freed_memory import ADVICE, KEPT, FreedMemory
 from reformer.training.train import train
 from reformer.training.trainer import DivergedError
+from tests.processes import forked
 from tests.tiny import ner_recipe
 
 WIDTH = 64
@@ -89,38 +89,33 @@ def test_the_system_says_what_there_is():
     assert 0 < freed_memory.free_memory() < 1 << 50
 
 
-KEEPING_AND_NOT = """
-import torch
-from pathlib import Path
-from types import SimpleNamespace
-from rich.console import Console
-from reformer.training.callbacks import freed_memory
+def _keep_and_not(figures: Path) -> None:
+    """Write how much is given back: of a freed tensor before, of one that is kept, at the end, and of one after it."""
 
-def resident():
-    return freed_memory._kilobytes("/proc/self/status", "VmRSS")
+    def resident():
+        return freed_memory._kilobytes("/proc/self/status", "VmRSS")
 
-def given_back():
-    tensor = torch.ones(100 << 18)
+    def given_back():
+        tensor = torch.ones(100 << 18)
+        before = resident()
+        del tensor
+        return before - resident()
+
+    model = SimpleNamespace(config=SimpleNamespace(hidden_size=64), device=torch.device("cpu"))
+    kept = freed_memory.FreedMemory(model, Console())
+    found = [given_back()]
+    kept._keeps = freed_memory._keep()
+    found.append(given_back())
     before = resident()
-    del tensor
-    return before - resident()
-
-model = SimpleNamespace(config=SimpleNamespace(hidden_size=64), device=torch.device("cpu"))
-kept = freed_memory.FreedMemory(model, Console())
-print(given_back())
-kept._keeps = freed_memory._keep()
-print(given_back())
-before = resident()
-kept.close()
-print(before - resident())
-print(given_back())
-"""
+    kept.close()
+    found += [before - resident(), given_back()]
+    figures.write_text(" ".join(map(str, found)))
 
 
 @on_linux
-def test_the_c_library_does_as_it_is_told():
-    found = subprocess.run([sys.executable, "-c", KEEPING_AND_NOT], capture_output=True, text=True, check=True)
-    before, kept, at_the_end, after = (int(line) >> 10 for line in found.stdout.split())
+def test_the_c_library_does_as_it_is_told(tmp_path):
+    assert forked(lambda: _keep_and_not(tmp_path / "figures")) == 0
+    before, kept, at_the_end, after = (int(each) >> 10 for each in (tmp_path / "figures").read_text().split())
     assert before > 80
     assert kept < 20
     assert at_the_end > 80
