@@ -30,8 +30,10 @@ def test_there_is_every_model_every_way_beside_everything():
     assert len(found) == len(CASES["threads"].contenders) == len(sharing.MODELS) * 3 * (1 + len(sharing.BUSY))
 
 
-@pytest.mark.parametrize("beside", [None, *sharing.BUSY])
-@pytest.mark.parametrize(("threads", "parts"), [(1, False), (2, False), (2, True)])
+@pytest.mark.parametrize(
+    ("threads", "parts", "beside"),
+    [(1, False, None), (2, False, None), (2, True, None), *((2, True, busy) for busy in sharing.BUSY)],
+)
 def test_a_turn_trains_and_ends_what_runs_beside(threads, parts, beside):
     try:
         action = sharing.sharing("x", "small", threads, parts, beside).build(1)["step"]
