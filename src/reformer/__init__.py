@@ -1,7 +1,10 @@
 """Transformers over very long sequences on one ordinary machine."""
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from reformer.auto_classes import register_auto_classes
 
 __version__ = "0.1.0"
 
@@ -15,9 +18,15 @@ _HOMES = {
     "Attention": "reformer.nn",
     "ReversibleSequence": "reformer.nn",
     "ReformerConfig": "reformer.models",
+    "ReformerTorchConfig": "reformer.models",
+    "ReformerPreTrainedModel": "reformer.models",
     "ReformerModel": "reformer.models",
+    "ReformerEncoderDecoder": "reformer.models",
     "ReformerForCausalLM": "reformer.models",
     "ReformerForConditionalGeneration": "reformer.models",
+    "ReformerForForecasting": "reformer.models",
+    "ReformerForImageClassification": "reformer.models",
+    "ReformerForImageToText": "reformer.models",
     "ReformerForMaskedLM": "reformer.models",
     "ReformerForQuestionAnswering": "reformer.models",
     "ReformerForSequenceClassification": "reformer.models",
@@ -38,15 +47,19 @@ if TYPE_CHECKING:
     from reformer.runs.loading import load_run as load_run
     from reformer.runs.recipe_file import read_recipe as read_recipe
     from reformer.training.train import train as train
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'reformer' has no attribute {name!r}; it has {', '.join(_HOMES)}")
+        return getattr(import_module(_HOMES[name]), name)
+
 
 __all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'reformer' has no attribute {name!r}; it has {', '.join(_HOMES)}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
 def __dir__() -> list[str]:
     return __all__
+
+
+register_auto_classes(sys.modules[__name__])

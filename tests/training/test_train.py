@@ -40,6 +40,7 @@ def test_a_labeller_learns_and_leaves_a_whole_folder(tmp_path):
         "logs",
         "metrics.json",
         "model.safetensors",
+        "modeling_reformer_torch.py",
         "recipe.toml",
         "report.html",
         "tokenizer.json",

@@ -1,18 +1,7 @@
-"""Models for transformers, registered with its `Auto` classes on import."""
-
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoModelForQuestionAnswering,
-    AutoModelForSeq2SeqLM,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
-)
+"""Models for transformers, whose Auto classes know them."""
 
 from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
-from reformer.models.configuration import ReformerConfig
+from reformer.models.configuration import ReformerConfig, ReformerTorchConfig
 from reformer.models.heads import (
     ReformerForCausalLM,
     ReformerForMaskedLM,
@@ -23,19 +12,6 @@ from reformer.models.heads import (
 from reformer.models.heads.encoder_decoder import ReformerEncoderDecoder, ReformerForConditionalGeneration
 from reformer.models.heads.forecasting import ForecastOutput, ReformerForForecasting
 from reformer.models.heads.images import ReformerForImageClassification, ReformerForImageToText
-
-AutoConfig.register(ReformerConfig.model_type, ReformerConfig)
-for _auto, _model in (
-    (AutoModel, ReformerModel),
-    (AutoModelForCausalLM, ReformerForCausalLM),
-    (AutoModelForMaskedLM, ReformerForMaskedLM),
-    (AutoModelForQuestionAnswering, ReformerForQuestionAnswering),
-    (AutoModelForSeq2SeqLM, ReformerForConditionalGeneration),
-    (AutoModelForSequenceClassification, ReformerForSequenceClassification),
-    (AutoModelForTokenClassification, ReformerForTokenClassification),
-):
-    # transformers has a configuration of the same name, for its own Reformer, which stays as it is.
-    _auto.register(ReformerConfig, _model, exist_ok=True)
 
 __all__ = [
     "ForecastOutput",
@@ -52,4 +28,5 @@ __all__ = [
     "ReformerForTokenClassification",
     "ReformerModel",
     "ReformerPreTrainedModel",
+    "ReformerTorchConfig",
 ]

@@ -1,10 +1,10 @@
 """Backbone of all heads: embeddings, layers, and the norm over their residual streams."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -58,6 +58,13 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
         """By the name of each tied parameter, the name of the one that it is; each model lists its own in
         `_tied_weights_keys`."""
         return super().get_expanded_tied_weights_keys(True) if all_submodels else dict(self._tied_weights_keys or {})
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: Any = "AutoModel") -> None:
+        """As transformers' for classes of other packages. For one of this package nothing is to be done: each saved
+        model says where it is, and its source is not copied beside it."""
+        if not cls.__module__.startswith("reformer."):
+            super().register_for_auto_class(auto_class)
 
     def init_parallel_plans(self) -> None:
         """Plan the shards of FSDP2: each sub-layer has its own, or where they share weights the whole stack."""
@@ -117,6 +124,8 @@ class ReformerModel(ReformerPreTrainedModel):
     embedding_channels: ClassVar[StreamChannels] = {"embeddings.weight": {1: Channels.EACH}}
     """As `stream_channels`, of weights as wide as the embeddings, which count where those are as wide as the stream."""
 
+    __call__: Callable[..., BaseModelOutputWithPast]
+
     def __init__(self, config: ReformerConfig, across: Sequence[str] = ()) -> None:
         super().__init__(config)
         config.check()
@@ -161,7 +170,7 @@ class ReformerModel(ReformerPreTrainedModel):
         output_hidden_states: bool | None = None,
         added: Float[Tensor, "batch length hidden"] | None = None,
         **kwargs: Any,
-    ) -> BaseModelOutputWithPast | tuple[Any, ...]:
+    ) -> BaseModelOutputWithPast:
         """Run the stack.
 
         Args:
@@ -222,7 +231,8 @@ class ReformerModel(ReformerPreTrainedModel):
             states = None if states is None else tuple(map(placed, states))
         wants_dict = self.config.return_dict if return_dict is None else return_dict
         if not wants_dict:
-            return (hidden,) if states is None else (hidden, states)
+            # That it is one is for whoever asks for it to know.
+            return cast(BaseModelOutputWithPast, (hidden,) if states is None else (hidden, states))
         return BaseModelOutputWithPast(
             last_hidden_state=hidden,
             past_key_values=cache,  # pyright: ignore

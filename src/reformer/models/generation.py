@@ -1,12 +1,17 @@
 """Generation by transformers, with a cache of our own."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
 from transformers import GenerationMixin
 
 
 class ReformerGenerationMixin(GenerationMixin):
     """transformers' `generate` with a `ReformerCache`, whatever the class of a model is called."""
+
+    if TYPE_CHECKING:
+        # transformers types its `self` as what no model is.
+        def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any: ...
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:

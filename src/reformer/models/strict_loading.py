@@ -1,9 +1,10 @@
 """Strict loading: safetensors only, and every weight must be there, known and of its shape."""
 
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self, overload
 
 from safetensors import safe_open
 
@@ -17,8 +18,35 @@ SPARE = 1 << 24
 class StrictLoading:
     """Mixin for a `PreTrainedModel`: a missing, unknown or misshapen weight is an error."""
 
+    @overload
     @classmethod
-    def from_pretrained(cls, *args: Any, new_head: bool = False, **kwargs: Any) -> Any:
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str] | None,
+        *args: Any,
+        new_head: bool = False,
+        output_loading_info: Literal[False] = False,
+        **kwargs: Any,
+    ) -> Self: ...
+    @overload
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str] | None,
+        *args: Any,
+        new_head: bool = False,
+        output_loading_info: Literal[True],
+        **kwargs: Any,
+    ) -> tuple[Self, dict[str, Any]]: ...
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str] | None,
+        *args: Any,
+        new_head: bool = False,
+        output_loading_info: bool = False,
+        **kwargs: Any,
+    ) -> Any:
         """As transformers' `from_pretrained`, but strict.
 
         Args:
@@ -29,10 +57,9 @@ class StrictLoading:
             ValueError: a weight of the model is not in the checkpoint, one of the checkpoint is not in the model,
                 or their shapes differ. The message names them.
         """
-        wants_info = kwargs.pop("output_loading_info", False)
         if kwargs.pop("use_safetensors", True) is False:
             raise ValueError("use_safetensors=False: only safetensors files are read, since others can run code")
-        place = kwargs.get("pretrained_model_name_or_path", args[0] if args else None)
+        place = pretrained_model_name_or_path
         if place is not None and (Path(place) / _ADAPTER_CONFIG).is_file():
             # transformers would have peft read it, whatever it says.
             raise ValueError(f"{place}: this folder has an adapter; load it with reformer.finetuning.load_pretrained")
@@ -41,7 +68,7 @@ class StrictLoading:
         # Shapes that differ are let through here to be reported below with everything else that does not fit.
         kwargs["ignore_mismatched_sizes"] = True
         model, info = super().from_pretrained(  # pyright: ignore[reportAttributeAccessIssue]
-            *args, use_safetensors=True, output_loading_info=True, **kwargs
+            place, *args, use_safetensors=True, output_loading_info=True, **kwargs
         )
         if getattr(model, "_hf_peft_config_loaded", False):
             raise ValueError(f"{place}: this model has an adapter beside it; take one in which it is merged")
@@ -63,7 +90,7 @@ class StrictLoading:
                 "configuration it was saved with, or with new_head=True if only the head is meant to differ"
             )
         align(model)
-        return (model, info) if wants_info else model
+        return (model, info) if output_loading_info else model
 
     @classmethod
     def _load_pretrained_model(

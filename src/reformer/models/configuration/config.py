@@ -1,21 +1,26 @@
 """Configuration of a Reformer, checked when it is made."""
 
 import copy
+import json
 import os
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
+from transformers.utils import CONFIG_NAME
 
+from reformer.auto_classes import MODEL_TYPE
 from reformer.models.configuration.checks import check
 from reformer.models.configuration.fields import ReformerFields
 from reformer.models.configuration.idle_options import idle_options
+from reformer.models.configuration.remote_code import AUTO_MAP, write_module
 from reformer.models.configuration.renamed_fields import RENAMED, with_new_names
 from reformer.models.configuration.stored_fields import check_given, known_fields
 
 
 @strict
-class ReformerConfig(ReformerFields):
+class ReformerTorchConfig(ReformerFields):
     """Configuration of a Reformer: the fields of `ReformerFields`, which fit together.
 
     An option that would have no effect because another one is off is refused.
@@ -24,7 +29,7 @@ class ReformerConfig(ReformerFields):
         ValueError: a field, or two together, that make no sense; the message says which, and what would.
     """
 
-    model_type = "reformer-torch"
+    model_type = MODEL_TYPE
 
     def __post_init__(self, **kwargs: Any) -> None:
         check_given(self, kwargs)
@@ -74,13 +79,31 @@ class ReformerConfig(ReformerFields):
         except RecursionError:
             raise ValueError(f"{json_file}: lists or objects within each other, too deep") from None
 
-    def encoder_config(self) -> "ReformerConfig":
+    def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
+        """As transformers' `to_json_file`; that of a saved model also tells `trust_remote_code=True` where its class
+        is, in a module beside it, which imports it from this package."""
+        file = Path(json_file_path)
+        if file.name != CONFIG_NAME:
+            super().to_json_file(file, use_diff)
+            return
+        write_module(file.parent)
+        fields = {"auto_map": AUTO_MAP} | json.loads(self.to_json_string(use_diff))
+        file.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: str = "AutoConfig") -> None:
+        """As transformers' for classes derived from this one. For this one itself nothing is to be done: each saved
+        model says where it is, and its source is not copied beside it."""
+        if cls is not ReformerTorchConfig:
+            super().register_for_auto_class(auto_class)
+
+    def encoder_config(self) -> "ReformerTorchConfig":
         """Configuration of an encoder-decoder's encoder alone."""
         alone = copy.deepcopy(self)
         alone.is_encoder_decoder = False
         return alone._without_idle_options()
 
-    def decoder_config(self) -> "ReformerConfig":
+    def decoder_config(self) -> "ReformerTorchConfig":
         """Configuration of an encoder-decoder's decoder, without its cross attention."""
         alone = copy.deepcopy(self)
         alone.is_encoder_decoder = False
@@ -90,7 +113,7 @@ class ReformerConfig(ReformerFields):
         alone.shortened_layers = self.decoder_shortened_layers
         return alone._without_idle_options()
 
-    def _without_idle_options(self) -> "ReformerConfig":
+    def _without_idle_options(self) -> "ReformerTorchConfig":
         # Without one of them another may have lost its effect.
         while idle := idle_options(partial(getattr, self), self.default):
             for name in idle:
@@ -106,3 +129,8 @@ class ReformerConfig(ReformerFields):
         self.cross_attention_layers = list(self.cross_attention_layers)
         if self.decoder_start_token_id is None:
             self.decoder_start_token_id = self.pad_token_id if self.bos_token_id is None else self.bos_token_id
+
+
+ReformerConfig = ReformerTorchConfig
+"""The configuration, by the name that it has in this package. That of its class is not that of the configuration of
+transformers' own Reformer, since their Auto classes tell configurations apart by it."""

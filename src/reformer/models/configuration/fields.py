@@ -1,6 +1,6 @@
 """Fields of the configuration: their types, defaults and documentation, and the sizes that follow from them."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from transformers import PreTrainedConfig
 
@@ -157,6 +157,10 @@ class ReformerFields(PreTrainedConfig):
         linear_context: from how many of the last steps a forecaster also draws a linear forecast, to which the rest
             is added; 0 for none.
     """
+
+    if TYPE_CHECKING:
+        # transformers takes it in place of the labels' names, and has it as a property that follows from those.
+        num_labels: int = 2  # type: ignore
 
     vocab_size: int = 320
     hidden_size: int = 256

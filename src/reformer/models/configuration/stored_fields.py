@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from reformer.models.configuration.fields import ReformerFields
+from reformer.models.configuration.remote_code import is_ours
 from reformer.models.configuration.renamed_fields import RENAMED
 
 MOST_LABELS = 1 << 17
@@ -38,7 +39,8 @@ def known_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(stored, Mapping):
         raise ValueError(f"a configuration is an object of fields, and this is a {type(stored).__name__}")
     known = {field.name for field in fields(ReformerFields)} | _DERIVED | RENAMED.keys()
-    unknown = [name for name in stored if name not in known | _SILENT and stored[name] is not None]
+    silent = _SILENT | ({"auto_map"} if is_ours(stored.get("auto_map")) else set())
+    unknown = [name for name in stored if name not in known | silent and stored[name] is not None]
     if unknown:
         named = ", ".join(name if len(name) <= 40 else f"{name[:40]}..." for name in unknown[:10])
         warnings.warn(f"the configuration has fields of no Reformer, which are left out: {named}", stacklevel=3)

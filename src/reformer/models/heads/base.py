@@ -1,7 +1,7 @@
 """Base class of the heads, and the cross entropy of labelled tokens."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from reformer.models.configuration import ReformerConfig
 from reformer.nn import NgramLogits
 from reformer.nn.dropout import Dropout
 from reformer.ops import linear_cross_entropy
+
+AnyOutput = TypeVar("AnyOutput", bound=ModelOutput)
 
 IGNORE_INDEX = -100
 """The label of a token that no loss counts, as PyTorch and transformers have it."""
@@ -131,6 +133,7 @@ class Head(ReformerPreTrainedModel):
     def _wants_logits(self, labels: Tensor | None, asked: bool | None) -> bool:
         return (labels is None or not self.training) if asked is None else asked
 
-    def _answer(self, output: ModelOutput, return_dict: bool | None) -> ModelOutput | tuple[Any, ...]:
+    def _answer(self, output: AnyOutput, return_dict: bool | None) -> AnyOutput:
+        """The output, or a plain tuple of what is in it; that it is one is for whoever asks for it to know."""
         wants_dict = self.config.return_dict if return_dict is None else return_dict
-        return output if wants_dict else output.to_tuple()
+        return output if wants_dict else cast(AnyOutput, output.to_tuple())

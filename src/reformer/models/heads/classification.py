@@ -1,5 +1,6 @@
 """Heads for token and sequence classification."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -60,6 +61,8 @@ class ReformerForTokenClassification(Head):
     has_wide_part = True
     stream_channels: ClassVar[StreamChannels] = {"classifier.weight": {1: Channels.SUMMED}}
 
+    __call__: Callable[..., TokenClassifierOutput]
+
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
         if config.classifier_crf and config.is_decoder:
@@ -110,7 +113,7 @@ class ReformerForTokenClassification(Head):
         character_ids: Int[Tensor, "batch characters"] | None = None,
         character_places: Int[Tensor, "batch characters"] | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> TokenClassifierOutput:
         """Logits `[batch, length, num_labels]`; with `labels` (`IGNORE_INDEX` ignored) the loss too. See
         `ReformerModel`.
 
@@ -205,6 +208,8 @@ class ReformerForSequenceClassification(Head):
     """`[2, labels]`, set for training alone: what the loss of a sequence counts that has a label (`[1, label]`), and
     with several labels that of one without it (`[0, label]`). None: all count alike."""
 
+    __call__: Callable[..., SequenceClassifierOutput]
+
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
         self.dropout = self._classifier_dropout()
@@ -235,7 +240,7 @@ class ReformerForSequenceClassification(Head):
         return_dict: bool | None = None,
         wide_logits: Float[Tensor, "batch labels"] | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> SequenceClassifierOutput:
         """Logits `[batch, num_labels]`; with `labels` the loss too, chosen by `config.problem_type`, which if not
         given follows from the labels: whole numbers are one class each, fractions a multi-label target, and with
         one label a regression.

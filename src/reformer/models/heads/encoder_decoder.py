@@ -1,5 +1,6 @@
 """Encoder-decoder: a bidirectional encoder of one sequence, and a causal decoder of another that attends to it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
     Both share one table of embeddings, the encoder's. Both are reversible if the configuration says so, and the
     encoder's backward pass runs once, on the sum of the gradients of the decoder's layers.
     """
+
+    __call__: Callable[..., Seq2SeqModelOutput]
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
@@ -138,6 +141,8 @@ class ReformerForConditionalGeneration(LanguageModel, ReformerGenerationMixin):
     backbone = ReformerEncoderDecoder
     embeddings = "reformer.encoder.embeddings.weight"
 
+    __call__: Callable[..., Seq2SeqLMOutput]
+
     def prepare_decoder_input_ids_from_labels(self, labels: Int[Tensor, "batch target"]) -> Int[Tensor, "batch target"]:
         """The decoder's input ids for these labels: the start token, then the labels but the last.
 
@@ -166,7 +171,7 @@ class ReformerForConditionalGeneration(LanguageModel, ReformerGenerationMixin):
         return_logits: bool | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> Seq2SeqLMOutput:
         """Logits `[batch, target, vocab_size]`, if `logits_to_keep` is not 0 of the last so many tokens that are not
         padding, or of those with these indices; with `labels` (`IGNORE_INDEX` ignored) the loss of predicting each from
         the source and the labels before it. Where no decoder input is given it is made of the labels. In training with

@@ -1,6 +1,6 @@
 """Head for forecasting: the next steps of a series, from its past, the calendar and covariates."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -66,6 +66,8 @@ class ReformerForForecasting(Head):
         "embed.bias": {0: Channels.EACH},
     }
 
+    __call__: Callable[..., ForecastOutput]
+
     def __init__(self, config: ReformerConfig) -> None:
         if config.vocab_size:
             raise ValueError(f"vocab_size={config.vocab_size}: a forecaster reads numbers, not tokens; set it to 0")
@@ -91,7 +93,7 @@ class ReformerForForecasting(Head):
         num_rounds: int | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> ForecastOutput:
         """Forecast.
 
         Args:

@@ -1,11 +1,12 @@
 """Heads for images, read as sequences of patches: the classifier, and image to text."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers.modeling_outputs import BaseModelOutput
+from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput, SequenceClassifierOutput
 
 from reformer.models.cache import ReformerCache
 from reformer.models.configuration import ReformerConfig
@@ -56,6 +57,8 @@ class ReformerForImageClassification(ReformerForSequenceClassification):
 
     embedding_channels: ClassVar[StreamChannels] = PATCH_CHANNELS
 
+    __call__: Callable[..., SequenceClassifierOutput]
+
     def __init__(self, config: ReformerConfig) -> None:
         if config.vocab_size:
             raise ValueError(f"vocab_size={config.vocab_size}: images have no tokens of a vocabulary; set it to 0")
@@ -71,7 +74,7 @@ class ReformerForImageClassification(ReformerForSequenceClassification):
         num_rounds: int | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> SequenceClassifierOutput:
         """Logits `[batch, num_labels]`; with `labels` the loss too. Pixels are numbers from 0 to 1.
 
         Raises:
@@ -104,6 +107,8 @@ class ReformerForImageToText(ReformerForConditionalGeneration):
         **PATCH_CHANNELS,
     }
 
+    __call__: Callable[..., Seq2SeqLMOutput]
+
     def __init__(self, config: ReformerConfig) -> None:
         if config.ngram_sizes:
             raise ValueError(f"ngram_sizes={list(config.ngram_sizes)}: pixels make no groups of tokens; leave it out")
@@ -120,7 +125,7 @@ class ReformerForImageToText(ReformerForConditionalGeneration):
         past_key_values: ReformerCache | None = None,
         use_cache: bool | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> Seq2SeqLMOutput:
         """As `ReformerForConditionalGeneration`, with all that it takes, of pixels in place of the source's tokens.
         They are numbers from 0 to 1.
 

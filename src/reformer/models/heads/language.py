@@ -1,5 +1,6 @@
 """Language-modelling heads: masked and causal."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 import torch
@@ -73,6 +74,8 @@ class LanguageModel(Head):
 class ReformerForMaskedLM(LanguageModel):
     """Masked language model."""
 
+    __call__: Callable[..., MaskedLMOutput]
+
     def __init__(self, config: ReformerConfig) -> None:
         if config.is_decoder:
             raise ValueError("is_decoder=True: a masked language model reads both sides; set it to False")
@@ -89,7 +92,7 @@ class ReformerForMaskedLM(LanguageModel):
         num_rounds: int | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> MaskedLMOutput:
         """Logits `[batch, length, vocab_size]`; with `labels` (`IGNORE_INDEX` ignored) the loss too. In training with
         labels there are no logits unless `return_logits` asks for them: memory must not grow with length x
         vocabulary. For `kwargs` see `ReformerModel`."""
@@ -103,6 +106,8 @@ class ReformerForMaskedLM(LanguageModel):
 
 class ReformerForCausalLM(LanguageModel, ReformerGenerationMixin):
     """Causal language model."""
+
+    __call__: Callable[..., CausalLMOutputWithPast]
 
     def __init__(self, config: ReformerConfig) -> None:
         if not config.is_decoder:
@@ -128,7 +133,7 @@ class ReformerForCausalLM(LanguageModel, ReformerGenerationMixin):
         return_dict: bool | None = None,
         shift_labels: Int[Tensor, "batch length"] | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> CausalLMOutputWithPast:
         """Logits `[batch, length, vocab_size]`, if `logits_to_keep` is not 0 of the last so many tokens that are not
         padding, or of those with these indices; with `labels` the loss of predicting `labels[:, 1:]` from what stands
         before each (`IGNORE_INDEX` ignored), or with `shift_labels` of predicting these, of which each stands at the

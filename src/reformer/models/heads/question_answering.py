@@ -1,5 +1,6 @@
 """Head for extractive question answering: start and end logits of every token."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from jaxtyping import Float, Int
@@ -21,6 +22,8 @@ class ReformerForQuestionAnswering(Head):
     has_question = True
 
     stream_channels: ClassVar[StreamChannels] = {"qa_outputs.weight": {1: Channels.SUMMED}}
+
+    __call__: Callable[..., QuestionAnsweringModelOutput]
 
     def __init__(self, config: ReformerConfig) -> None:
         super().__init__(config)
@@ -44,7 +47,7 @@ class ReformerForQuestionAnswering(Head):
         num_rounds: int | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> QuestionAnsweringModelOutput:
         """Start and end logits `[batch, length]`, -inf at padding; with both positions the mean of their losses.
         A position outside the text is ignored."""
         if self.question_matches is not None:
