@@ -6,6 +6,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForTokenClassification
 
 from reformer.models import ReformerConfig, ReformerForSequenceClassification, ReformerForTokenClassification
+from reformer.models.configuration.remote_code import MODULE
 from tests.contract.models import HEADS, every_head_and_variant, outputs, random_ids
 
 
@@ -15,7 +16,7 @@ def test_loading_gives_the_same_outputs_bit_for_bit(head, variant, tmp_path):
     model.save_pretrained(tmp_path)
     loaded = head.model.from_pretrained(tmp_path)
     assert torch.equal(outputs(loaded, ids), outputs(model, ids))
-    assert [file.suffix for file in tmp_path.iterdir() if "model" in file.name] == [".safetensors"]
+    assert {file.name for file in tmp_path.iterdir() if "model" in file.name} == {"model.safetensors", f"{MODULE}.py"}
 
 
 def test_the_auto_classes_know_it(tmp_path):
