@@ -8,6 +8,7 @@ import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from reformer.finetuning import Adapter, Base, FinetuningError, add_lora, load_pretrained, merge_lora, transfer
 from reformer.models import ReformerForTokenClassification
@@ -114,13 +115,34 @@ def test_without_peft_the_error_says_what_to_install(monkeypatch):
 
 # As above.
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+@pytest.mark.parametrize("hidden_dropout", [0.0, 0.2])
+def test_dropout_of_adapters_is_the_same_when_layers_run_again(hidden_dropout):
+    ids = random_ids(2, 23)
+    base = HEAD.build("mixed", hidden_dropout_prob=hidden_dropout, chunk_size_feed_forward=7)
+    config = LoraConfig(r=2, target_modules=["value", "inner", "outer"], lora_dropout=0.3)
+    model = get_peft_model(base, config).double().train()
+    _learn(model)
+    state = torch.get_rng_state()
+    found, expected = _gradients(model, ids), _gradients(plain_twin(model), ids)
+    compared = [name for name, gradient in expected.items() if gradient is not None]
+    assert len(compared) > 10
+    for name in compared:
+        assert (found[name] - expected[name]).abs().max() < 1e-9, name
+    torch.set_rng_state(state)
+    first, second = (model(input_ids=ids, **HEAD.labels(ids)).loss for _ in range(2))
+    assert first != second
+    model.eval()
+    first, second = (model(input_ids=ids, **HEAD.labels(ids)).loss for _ in range(2))
+    assert first == second
+
+
 def test_dropout_that_would_be_drawn_again_is_refused():
-    ids = random_ids(2, 11)
-    model = get_peft_model(HEAD.build("mixed"), LoraConfig(r=2, target_modules=["value"], lora_dropout=0.1)).train()
-    with pytest.raises(ValueError, match=r"lora_dropout.default is a Dropout of 0.1 in a reversible layer: .* again"):
+    ids, model = random_ids(2, 11), HEAD.build("mixed").train()
+    for module in model.modules():
+        if hasattr(module, "value"):
+            module.value = nn.Sequential(module.value, nn.AlphaDropout(0.1))
+    with pytest.raises(ValueError, match=r"value.1 is a AlphaDropout of 0.1 in a reversible layer: .* again"):
         model(input_ids=ids, **HEAD.labels(ids))
-    plain_twin(model)(input_ids=ids, **HEAD.labels(ids)).loss.backward()
-    model.eval()(input_ids=ids, **HEAD.labels(ids)).loss.backward()
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ def add_lora(
 ) -> Any:
     """Freeze a model, and give its projections `W` a product of two narrow matrices to learn, `W + alpha / rank B A`.
 
-    `B` starts at zero, so the model is at first what it was. Nothing is dropped out before `A`: the reversible backward
-    pass runs a layer again, and peft's dropout would draw again.
+    `B` starts at zero, so the model is at first what it was. Nothing is dropped out before `A`; an adapter
+    that peft's own `get_peft_model` adds may have a `lora_dropout`, which layers that run again repeat.
 
     Args:
         model: changed in place, from what the backbone has to `lora.Linear` of peft where the names say so.

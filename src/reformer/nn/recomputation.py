@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from reformer.nn.replay import Replay
 from reformer.nn.tokens import Tokens
@@ -127,13 +128,15 @@ def autocast_now(device: torch.device) -> dict[str, Any]:
 
 
 def check_replayable(sublayers: Sequence[nn.Module]) -> None:
-    """Refuse modules that draw anew when they are run again, such as the dropout of an adapter from elsewhere."""
+    """Refuse modules that draw anew when they are run again: dropout of whole channels, or for activations that keep
+    their variance. Ordinary dropout, as adapters have it, is drawn from the replay."""
     for sublayer in sublayers:
         for name, module in sublayer.named_modules():
-            if isinstance(module, nn.Dropout) and module.training and module.p > 0:
+            draws = isinstance(module, _DropoutNd) and not isinstance(module, nn.Dropout)
+            if draws and module.training and module.p > 0:
                 raise ValueError(
-                    f"{name} is a Dropout of {module.p} in a reversible layer: the backward pass runs the layer again, "
-                    "and it would draw again; set its probability to 0 (lora_dropout of an adapter), or "
+                    f"{name} is a {type(module).__name__} of {module.p} in a reversible layer: the backward pass runs "
+                    "the layer again, and it would draw again; set its probability to 0, take Dropout, or "
                     "reversible=False, of a plain model recompute=False"
                 )
 

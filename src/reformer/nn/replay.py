@@ -1,9 +1,12 @@
 """Replay of a sub-layer: the draws and decisions that are repeated when the reversible backward pass runs it again."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from reformer.ops.draws import generator
 
@@ -18,13 +21,13 @@ class Replay:
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
-        self._draws = 0
+        self._draws = self._inner_draws = 0
         self._kept: dict[str, Tensor] = {}
         self._prefix = ""
 
     def rewind(self) -> "Replay":
         """Start again from the first draw, before the sub-layer runs again."""
-        self._draws = 0
+        self._draws = self._inner_draws = 0
         return self
 
     def keep(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
@@ -44,20 +47,54 @@ class Replay:
         """Dropout that is equal in every run; none without a seed."""
         if self.seed is None or probability == 0:
             return hidden
-        own = torch.Generator(hidden.device).manual_seed(self.seed + self._draws)
         self._draws += 1
-        # One draw of 64 bits decides for four elements, to a 65,536th: a draw for each costs more than attention.
-        bits = torch.empty(-(-hidden.numel() // 4), dtype=torch.int64, device=hidden.device)
-        chances = bits.random_(-(1 << 63), None, generator=own).view(torch.int16)[: hidden.numel()]
-        kept = max(1, round((1 - probability) * 65536))
-        mask = (chances < kept - 32768).view(hidden.shape)
-        return hidden * mask.to(hidden.dtype).mul_(65536 / kept)
+        return _dropped(hidden, probability, self.seed + self._draws - 1)
+
+    def within(self, sublayer: nn.Module) -> AbstractContextManager[Any]:
+        """Where modules that an adapter has put into the sub-layer drop out, let their dropout be equal in every run,
+        too; otherwise nothing. Their draws are counted apart: a run may make them for some tokens at a time."""
+        return _Replayed(self) if self.seed is not None and drops_within(sublayer) else nullcontext()
+
+    def inner_dropout(self, hidden: Tensor, probability: float) -> Tensor:
+        """Dropout of a module inside of the sub-layer."""
+        assert self.seed is not None
+        self._inner_draws += 1
+        return _dropped(hidden, probability, (self.seed + (self._inner_draws << 50)) % (1 << 63))
+
+
+class _Replayed(TorchFunctionMode):
+    """While it lasts, PyTorch's dropout is that of a replay."""
+
+    def __init__(self, replay: Replay) -> None:
+        super().__init__()
+        self._replay = replay
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return (self._dropout if func is nn.functional.dropout else func)(*args, **(kwargs or {}))
+
+    def _dropout(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        return self._replay.inner_dropout(input, p) if training and p > 0 else input
+
+
+def drops_within(sublayer: nn.Module) -> bool:
+    """Whether a module of the sub-layer drops out, beside the sub-layer's own dropout."""
+    return any(isinstance(module, nn.Dropout) and module.training and module.p > 0 for module in sublayer.modules())
+
+
+def _dropped(hidden: Tensor, probability: float, seed: int) -> Tensor:
+    own = torch.Generator(hidden.device).manual_seed(seed)
+    # One draw of 64 bits decides for four elements, to a 65,536th: a draw for each costs more than attention.
+    bits = torch.empty(-(-hidden.numel() // 4), dtype=torch.int64, device=hidden.device)
+    chances = bits.random_(-(1 << 63), None, generator=own).view(torch.int16)[: hidden.numel()]
+    kept = max(1, round((1 - probability) * 65536))
+    mask = (chances < kept - 32768).view(hidden.shape)
+    return hidden * mask.to(hidden.dtype).mul_(65536 / kept)
 
 
 def replays(sublayers: Sequence[nn.Module], *, training: bool) -> list[Replay]:
-    """One replay for each sub-layer of a stack. In training, if any of them drops out, the seeds of all are drawn from
-    the global generator, or that of the thread."""
-    if not training or not any(getattr(sublayer, "dropout", 0) > 0 for sublayer in sublayers):
+    """One replay for each sub-layer of a stack. In training, if any of them drops out, or a module in it, the seeds of
+    all are drawn from the global generator, or that of the thread."""
+    if not training or not any(getattr(each, "dropout", 0) > 0 or drops_within(each) for each in sublayers):
         return [Replay() for _ in sublayers]
     first = int(torch.randint(1 << 48, (), generator=generator()))
     return [Replay(first + (index << 8)) for index in range(len(sublayers))]

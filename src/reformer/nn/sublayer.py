@@ -74,8 +74,9 @@ class SubLayer(nn.Module):
         return made + (normed if self.norm_skip else hidden)
 
     def _of_normed(self, normed: Tensor, tokens: Tokens, replay: Replay, memory: Memory | None) -> Tensor:
-        made = self.function(normed, tokens, replay, memory)
-        return made if self.after is None else self.after(made)
+        with replay.within(self):
+            made = self.function(normed, tokens, replay, memory)
+            return made if self.after is None else self.after(made)
 
     def pullback(
         self,
