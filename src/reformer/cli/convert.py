@@ -50,6 +50,13 @@ def convert(
             f"{found.difference:.1e} from the original's"
         )
     )
+    if found.exact_length is not None:
+        typer.echo(
+            printable(
+                f"it is the same function on texts of at most {counted(found.exact_length, 'token')}; of longer ones "
+                "the original sees whole chunks, and this model what is within sliding windows"
+            )
+        )
     if found.licences:
         typer.echo(printable(f"licence: {', '.join(found.licences)}"))
     if found.dropped:

@@ -204,7 +204,9 @@ def test_a_published_reformer_is_the_same_function_within_a_chunk_and_reads_on_b
     theirs = build("reformer", "causal", **CRIME_AND_PUNISHMENT)
     assert theirs.num_parameters() == 2_748_224
     theirs.save_pretrained(tmp_path)
-    ours = convert(tmp_path).model
+    found = convert(tmp_path)
+    ours = found.model
+    assert found.exact_length == 64
     assert (ours.config.attention_layers, ours.config.local_window) == (["local", "local+lsh"] * 3, 128)
     theirs, ids = ARCHITECTURES["reformer"].corrected(theirs), torch.randint(320, (2, 64))
     assert (ours(ids).logits - theirs(ids).logits).abs().max() < 1e-4

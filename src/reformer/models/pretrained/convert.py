@@ -60,6 +60,8 @@ class Converted:
     """Weights of the original that have no place in ours."""
     licences: tuple[str, ...]
     """Those that the original's configuration and card name."""
+    exact_length: int | None
+    """The greatest length of a text for which both are the same function; None for any."""
 
 
 def convert(
@@ -90,18 +92,19 @@ def convert(
     theirs, head, architecture, licences = _load(str(place), accept_licence)
     config = theirs.config
     whole, dropped = _converted(theirs, head, architecture, architecture.fields(config))
-    difference = greatest_difference(theirs, whole, architecture.exact_length(config))
+    exact_length = architecture.exact_length(config)
+    difference = greatest_difference(theirs, whole, exact_length)
     if not difference <= BOUND:
         raise PretrainedError(
             f"{place}: converted, the model's answers differ by up to {difference:.1e} from the original's, and "
             f"at most {BOUND:.0e} was expected; it has a part that its configuration does not tell of"
         )
     if (length, layers, kind, window) == (None, None, None, None):
-        return Converted(whole, difference, dropped, licences)
+        return Converted(whole, difference, dropped, licences, exact_length)
     del whole
     fields = _changed(architecture, architecture.fields(config), length, layers, kind, window)
     model, dropped = _converted(theirs, head, architecture, fields)
-    return Converted(model, difference, dropped, licences)
+    return Converted(model, difference, dropped, licences, exact_length)
 
 
 def _load(
