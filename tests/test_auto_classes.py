@@ -42,6 +42,12 @@ def test_each_auto_class_loads_its_model(name, model):
     assert getattr(transformers, name)._model_mapping[ReformerConfig] is getattr(reformer, model)
 
 
+def test_a_model_is_not_taken_for_an_encoder_decoder():
+    tables = transformers.models.auto.modeling_auto
+    assert "reformer-torch" in tables.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    assert "reformer-torch" not in tables.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES
+
+
 def test_what_is_saved_is_found(folder, recwarn):
     assert type(AutoConfig.from_pretrained(folder)) is ReformerConfig
     found = AutoModelForCausalLM.from_pretrained(folder)

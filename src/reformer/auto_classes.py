@@ -77,6 +77,10 @@ def _add_configuration(module: Any, package: ModuleType) -> None:
 def _add_models(module: Any, package: ModuleType) -> None:
     for auto_class, model in AUTO_CLASSES.items():
         table = getattr(module, auto_class)._model_mapping
+        if auto_class == "AutoModelForSeq2SeqLM":
+            # Others take every type that is named in its public table for an encoder-decoder, as lm-evaluation-harness
+            # does: this table alone is to have ours.
+            table._model_mapping = dict(table._model_mapping)
         table._model_mapping[MODEL_TYPE] = model
         table._reverse_config_mapping[CONFIGURATION] = MODEL_TYPE
         table._modules[_module_name()] = package

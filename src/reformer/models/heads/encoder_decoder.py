@@ -102,7 +102,7 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
         )
         return Seq2SeqModelOutput(
             last_hidden_state=found.last_hidden_state,
-            past_key_values=found.past_key_values,
+            past_key_values=found.past_key_values,  # pyright: ignore[reportArgumentType]
             decoder_hidden_states=found.hidden_states,
             encoder_last_hidden_state=streams,
             encoder_hidden_states=getattr(encoder_outputs, "hidden_states", None),
@@ -117,7 +117,7 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
         output_hidden_states: bool | None = None,
     ) -> BaseModelOutput:
         """The encoder's output for a source, which `forward` takes as `encoder_outputs`."""
-        return self.encoder(
+        return self.encoder(  # pyright: ignore[reportReturnType]
             input_ids,
             attention_mask,
             inputs_embeds,

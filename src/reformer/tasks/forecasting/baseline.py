@@ -68,7 +68,7 @@ def _linear(splits: SeriesSplits, context: int) -> Forecaster:
 
     def forecast(batch: dict[str, Any]) -> Float64[ndarray, "batch horizon channels"]:
         with torch.inference_mode():
-            return model(values=batch["values"]).prediction.double().numpy()
+            return model(values=batch["values"]).prediction.double().numpy()  # pyright: ignore[reportOptionalMemberAccess]
 
     return forecast
 
