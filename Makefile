@@ -8,7 +8,7 @@ SOURCES := src tests benchmarks examples
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-variants test-guides test-arm test-faults test-fuzz test-triton test-data check bench docs sanitize wheel test-wheel clean
+.PHONY: help demo test test-slow test-variants test-guides test-arm test-faults test-fuzz test-triton test-data test-libraries check bench docs sanitize wheel test-wheel clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,7 +34,7 @@ demo: $(call ready,plain)  ## train on a newspaper, then label an article that w
 	$(BIN)/reformer show runs/demo index:people-daily --joined
 
 test: $(call ready,test)  ## the tests, on both cores
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not slow and not data'
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not slow and not data and not libraries'
 
 test-slow: $(call ready,test)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
@@ -53,11 +53,14 @@ test-faults: $(call ready,test)  ## kills, disk errors and power failures at eve
 
 test-triton: $(VENV)/ready-test,gpu  ## the GPU's kernels in an interpreter, and compiled for a card, without one
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 -k triton tests/ops tests/benchmarks
-	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 -m 'not slow and not data' tests/contract
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 -m 'not slow and not data and not libraries' tests/contract
 	$(BIN)/python -m pytest -n 2 -m slow tests/ops/test_compiled.py
 
 test-data: $(call ready,test)  ## the tests on real data sets, which are fetched
 	$(BIN)/python -m pytest -m data
+
+test-libraries: $(VENV)/ready-libraries  ## the models in optuna, sentence-transformers, peft and datasets (minutes)
+	$(BIN)/python -m pytest -m libraries tests/libraries
 
 test-fuzz: $(call ready,test)  ## 100,000 damaged and hostile inputs of every kind
 	$(BIN)/python -m tests.fuzz --inputs 100000
@@ -87,7 +90,7 @@ test-wheel: wheel  ## the tests on the wheel, in an environment where nothing is
 	rm -rf build/wheel-test
 	$(PYTHON) -m venv build/wheel-test
 	build/wheel-test/bin/python -m pip install --constraint constraints.txt --find-links dist 'reformer-torch[test]'
-	build/wheel-test/bin/python -m pytest $(SIDE_BY_SIDE) -m 'not slow and not data'
+	build/wheel-test/bin/python -m pytest $(SIDE_BY_SIDE) -m 'not slow and not data and not libraries'
 
 clean:  ## remove what was made, data sets and runs excepted
 	rm -rf $(VENV) site build dist src/*.egg-info

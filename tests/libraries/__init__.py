@@ -1,0 +1,1 @@
+"""Our runs and models in other libraries, which an extra of their own installs."""
