@@ -13,6 +13,7 @@ from reformer.nn.attention_options import AttentionOptions
 from reformer.nn.channels import Channels, StreamChannels
 from reformer.nn.convolution import depthwise
 from reformer.nn.feed_forward import ACTIVATIONS
+from reformer.nn.float32 import HALVES, in_float32
 from reformer.nn.full_attention import continued_attention, full_attention
 from reformer.nn.key_centers import centered
 from reformer.nn.key_tables import KeyTables, continued_places, continued_slots
@@ -203,7 +204,10 @@ class Attention(HeadLayer):
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
-        hidden = cast_once(hidden)
+        exact, hidden = hidden, cast_once(hidden)
+        if self.hashed and hidden.dtype in HALVES:
+            # Before anything else is held: what this takes is free again by then.
+            replay.keep("buckets", lambda: self._exact_buckets(exact, tokens, memory))
         query = self._projected("query_key" if self.shared else "query", hidden, tokens, memory)
         key = query if self.shared else self._projected("key", hidden, tokens, memory)
         value = self._projected("value", hidden, tokens, memory)
@@ -286,13 +290,15 @@ class Attention(HeadLayer):
         return continued_attention(query, key, value, real, scale)
 
     def _projected(
-        self, name: str, hidden: Tensor, tokens: Tokens, memory: Memory | None
+        self, name: str, hidden: Tensor, tokens: Tokens, memory: Memory | None, *, exact: bool = False
     ) -> Float[Tensor, "batch heads length head_dim"]:
-        vectors = getattr(self, name)(hidden)
+        """The heads' vectors of a projection; with `exact` in float32, and without a gradient."""
+        projection = getattr(self, name)
+        vectors = in_float32(projection, hidden) if exact else projection(hidden)
         if name in self._filtered:
-            filters = self.get_parameter(f"{name}_filters")
-            vectors = depthwise(vectors, filters, tokens, self.causal, memory, f"{name}_inputs")
-        return self._split_heads(vectors, name)
+            filters, inputs = self.get_parameter(f"{name}_filters"), f"{name}_{'exact_' * exact}inputs"
+            vectors = depthwise(vectors, filters, tokens, self.causal, memory, inputs)
+        return self._split_heads(vectors, name, exact=exact)
 
     def _attend_transformed(
         self, query: Tensor, key: Tensor, value: Tensor, scale: float, query_slots: Tensor, key_slots: Tensor
@@ -310,11 +316,15 @@ class Attention(HeadLayer):
             transform=self._transform,
         )
 
-    def _split_heads(self, vectors: Tensor, name: str) -> Float[Tensor, "batch heads length head_dim"]:
+    def _split_heads(
+        self, vectors: Tensor, name: str, *, exact: bool = False
+    ) -> Float[Tensor, "batch heads length head_dim"]:
         """The heads' vectors of the projection of this name, normalised where queries and keys are."""
         heads = vectors.unflatten(-1, (-1, self.head_dim))
         norm = {"query_key": self.query_norm, "query": self.query_norm, "key": self.key_norm}.get(name)
-        return (heads if norm is None else norm(heads)).transpose(1, 2)
+        if norm is not None:
+            heads = in_float32(norm, heads) if exact else norm(heads)
+        return heads.transpose(1, 2)
 
     def _repeat_kv(self, of_keys: Tensor) -> Tensor:
         """Keys, values or slots of each head of keys, repeated for the heads of queries that share it; a view where all
@@ -376,10 +386,20 @@ class Attention(HeadLayer):
             places = continued_places(places, of_queries.long(), mask, self._repeat_kv(earlier))
         return self._with_position(places, tokens, 0), self._with_position(key_slots, tokens, 1)
 
+    @torch.no_grad()
+    def _exact_buckets(
+        self, hidden: Tensor, tokens: Tokens, memory: Memory | None
+    ) -> Int[Tensor, "batch all_heads rounds length"]:
+        """As `_buckets_of_all`, of float32 projections, since one query in some tens that was rounded to a half is in
+        another bucket (`docs/math.md`, equation 2)."""
+        query = self._projected("query_key" if self.shared else "query", hidden, tokens, memory, exact=True)
+        key = query if self.shared else self._projected("key", hidden, tokens, memory, exact=True)
+        return self._buckets_of_all(query, key, tokens, memory)
+
     def _buckets_of_all(
         self, query: Tensor, key: Tensor, tokens: Tokens, memory: Memory | None
     ) -> Int[Tensor, "batch all_heads rounds length"]:
-        """Buckets of keys and then of queries, along the heads; of both at once where they are one tensor."""
+        """The buckets of the heads of keys, then of those of queries that are not keys."""
         keys = key if self.cosine else centered(key, tokens.mask, self.causal, memory)
         return torch.cat(self._buckets((keys,) if self.shared else (keys, query), self._rounds(tokens)), 1)
 

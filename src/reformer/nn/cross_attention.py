@@ -1,6 +1,8 @@
 """Cross attention: a decoder's tokens attend to the encoder's output."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -8,13 +10,14 @@ from torch import Tensor
 
 from reformer.nn.attention import Attention
 from reformer.nn.attention_options import AttentionOptions
+from reformer.nn.float32 import HALVES
 from reformer.nn.full_attention import cross_attention
 from reformer.nn.key_centers import centered
 from reformer.nn.layer import cast_once
 from reformer.nn.memory import Memory
 from reformer.nn.positions import rotate
 from reformer.nn.replay import Replay
-from reformer.nn.tokens import Source, Tokens
+from reformer.nn.tokens import Tokens
 from reformer.ops import bucket_query_slots, bucket_slots, position_slots, unit_vectors, window_attention
 
 
@@ -51,9 +54,13 @@ class CrossAttention(Attention):
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
-        query = self._split_heads(self.query(cast_once(hidden)), "query")
+        exact, hidden = hidden, cast_once(hidden)
+        query = self._projected("query", hidden, tokens, None)
+        # What is hashed: one query in some tens that was rounded to a half would be in another bucket.
+        is_rounded = self.hashed and hidden.dtype in HALVES
+        hashed = partial(self._projected, "query", exact, tokens, None, exact=True) if is_rounded else lambda: query
         rounds = self._rounds(tokens)
-        seen = self._remembered(query, memory, rounds) or self._read(query, tokens.source, replay, rounds)
+        seen = self._remembered(hashed, memory, rounds) or self._read(hashed, tokens, replay, rounds)
         if memory is not None:
             # Later queries have no use for the buckets of these.
             memory.tensors.update({name: tensor for name, tensor in seen.items() if name != "query_buckets"})
@@ -83,29 +90,36 @@ class CrossAttention(Attention):
             )
         return self._merge_heads(found, hidden)
 
-    def _read(self, query: Tensor, source: Source | None, replay: Replay, rounds: int) -> dict[str, Tensor]:
+    def _read(self, query: Callable[[], Tensor], tokens: Tokens, replay: Replay, rounds: int) -> dict[str, Tensor]:
         """The source's keys and values; where they hash, their slots and buckets, and the queries' buckets."""
+        source = tokens.source
         if source is None:
             raise ValueError("cross attention without a source to look at; give Tokens a `source`")
         hidden = cast_once(source.hidden)
-        key, value = (self._split_heads(getattr(self, name)(hidden), name) for name in ("key", "value"))
+        key, value = (self._projected(name, hidden, tokens, None) for name in ("key", "value"))
         seen = {"value": value}
         if source.tokens.padded:
             seen["mask"] = source.tokens.mask
         if self.hashed:
-            of_keys = key if self.cosine else centered(key, source.tokens.mask, False)
-            buckets = replay.keep("buckets", lambda: torch.cat(self._buckets((of_keys, query), rounds), -1))
-            seen["buckets"], seen["query_buckets"] = buckets.split((key.shape[2], query.shape[2]), -1)
+
+            def buckets_of_both() -> Tensor:
+                is_rounded = hidden.dtype in HALVES
+                keys = self._projected("key", source.hidden, tokens, None, exact=True) if is_rounded else key
+                keys = keys if self.cosine else centered(keys, source.tokens.mask, False)
+                return torch.cat(self._buckets((keys, query()), rounds), -1)
+
+            buckets = replay.keep("buckets", buckets_of_both)
+            seen["buckets"], seen["query_buckets"] = buckets.tensor_split((key.shape[2],), -1)
             seen["slots"] = bucket_slots(seen["buckets"], seen.get("mask"), most_buckets=self._most_buckets)
             key = unit_vectors(key) if self.cosine else key
         waves = source.tokens.rotary
         seen["key"] = key if waves is None else rotate(key, waves[self.kind])
         return seen
 
-    def _remembered(self, query: Tensor, memory: Memory | None, rounds: int) -> dict[str, Tensor] | None:
+    def _remembered(self, query: Callable[[], Tensor], memory: Memory | None, rounds: int) -> dict[str, Tensor] | None:
         if memory is None or "key" not in memory.tensors:
             return None
-        of_queries = {"query_buckets": self._buckets((query,), rounds)[0]} if self.hashed else {}
+        of_queries = {"query_buckets": self._buckets((query(),), rounds)[0]} if self.hashed else {}
         return {**memory.tensors, **of_queries}
 
     def _places(self, seen: dict[str, Tensor], tokens: Tokens) -> Tensor:

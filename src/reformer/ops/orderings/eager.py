@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
+from reformer.ops.autocast import without_autocast
 from reformer.ops.orderings.layout import BUCKET_STRIDE, MAX_BUCKETS
 
 
@@ -20,7 +21,7 @@ def hash_buckets(
     rotations: Sequence[Float[Tensor, "heads rounds head_dim _"]],
 ) -> Int[Tensor, "batch heads rounds length"]:
     """See `slots.hash_buckets`: `argmax([xR ; -xR])` of each factor, combined like digits (equation 2)."""
-    with torch.autocast(vectors.device.type, enabled=False):
+    with without_autocast(vectors.device.type):
         vectors = vectors.float()
         buckets = torch.zeros((), dtype=torch.int64, device=vectors.device)
         for rotation in rotations:
