@@ -28,7 +28,7 @@ from reformer.ops import (
 from reformer.ops.window_attention import BACKENDS
 
 folder = Path(reformer.__file__).parent / "ops/window_attention"
-names = [name for name in ("triton", "cpu", "eager", "reference") if (folder / (name + ".py")).exists()]
+names = [name for name in ("triton", "cpu", "portable", "eager", "reference") if (folder / (name + ".py")).exists()]
 names = [name for name in names if "window_attention." + name not in {hidden}]
 assert list(BACKENDS) == list(backend_status()) == names, list(BACKENDS)
 x, value = torch.randn(2, 1, 2, 40, 8, dtype=torch.float64).unbind()

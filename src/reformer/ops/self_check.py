@@ -9,7 +9,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from reformer.errors import ReformerError
-from reformer.ops import gpu
+from reformer.ops import gpu, standard
 
 
 class SelfCheck:
@@ -48,8 +48,9 @@ class SelfCheck:
         return self._failure(device)
 
     def serves(self, tensor: Shaped[Tensor, "..."]) -> bool:
-        """Whether the kernels take this tensor and are chosen by default: on a GPU where the comparison succeeded."""
-        if tensor.device.type not in gpu.DEVICES or gpu.why_unsupported(tensor) is not None:
+        """Whether the kernels take this tensor and are chosen by default: on a GPU where the comparison succeeded,
+        unless standard operators are wanted."""
+        if standard.is_wanted() or tensor.device.type not in gpu.DEVICES or gpu.why_unsupported(tensor) is not None:
             return False
         return gpu.INTERPRETED or self.failure(tensor.device) is None
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from reformer.ops import native
+from reformer.ops import native, standard
 from reformer.ops.strides import contiguous_rows
 
 SHORTEST = 1e-3
@@ -33,7 +33,7 @@ def unit_vectors(
         raise TypeError(
             f"vectors are {vectors.dtype} {tuple(vectors.shape)}, expected floats [batch, heads, length, head_dim]"
         )
-    if native.why_unsupported(vectors) is None:
+    if native.why_unsupported(vectors) is None and not standard.is_wanted():
         return _forward(vectors)
     return torch.nn.functional.normalize(vectors, dim=-1, eps=SHORTEST).to(vectors.dtype)
 

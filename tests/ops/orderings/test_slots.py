@@ -13,12 +13,13 @@ from reformer.ops import (
     native,
     position_slots,
     random_rotations,
+    standard,
 )
 from reformer.ops.orderings import BUCKET_STRIDE, bucket_count, bucket_factors, slots
 from reformer.ops.orderings.slots import BACKENDS
 
 
-@pytest.fixture(params=["triton", "cpu", "eager"])
+@pytest.fixture(params=["triton", "cpu", "portable", "eager"])
 def way(request, monkeypatch):
     """Every backend, chosen by default."""
     if request.param not in BACKENDS:
@@ -30,6 +31,8 @@ def way(request, monkeypatch):
         monkeypatch.setattr(gpu, "DEVICES", ("cuda", "cpu"))
     if request.param == "cpu" and native.LIBRARY is None:
         pytest.skip(native.VARIANT)
+    if request.param == "portable":
+        monkeypatch.setattr(standard._Switch, "on", True)
     if request.param == "eager":
         monkeypatch.setattr(native, "LIBRARY", None)
     return request.param

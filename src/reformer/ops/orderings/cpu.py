@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from reformer.ops import native
+from reformer.ops import native, standard
 from reformer.ops.strides import contiguous_rows
 
 
 def serves(tensor: Shaped[Tensor, "..."], *others: Shaped[Tensor, "..."]) -> bool:
-    """Whether the kernels take all of these tensors."""
-    return all(native.why_unsupported(each) is None for each in (tensor, *others))
+    """Whether the kernels take all of these tensors, and standard operators are not wanted."""
+    return not standard.is_wanted() and all(native.why_unsupported(each) is None for each in (tensor, *others))
 
 
 @torch.library.custom_op(

@@ -12,7 +12,7 @@ from reformer.ops.orderings.layout import MAX_BUCKETS
 from reformer.ops.orderings.rotations import Rotations, bucket_count
 from reformer.ops.self_check import SelfCheck
 
-_NAMES = ("triton", "cpu", "eager")
+_NAMES = ("triton", "cpu", "portable", "eager")
 
 # Found here and not in a call: an import inside a traced call breaks the graph.
 BACKENDS: dict[str, ModuleType] = {

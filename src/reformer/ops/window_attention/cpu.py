@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from reformer.ops import native
+from reformer.ops import native, standard
 from reformer.ops.strides import contiguous_rows
 from reformer.ops.unit_vectors import SHORTEST
 from reformer.ops.window_attention.transforms import ScoreTransform
@@ -25,8 +25,8 @@ def why_unsupported(
 
 
 def serves(query: Float[Tensor, "batch heads queries head_dim"]) -> bool:
-    """True: the kernel is chosen wherever it can compute the call."""
-    return True
+    """Whether the kernel is chosen where it can compute the call: unless standard operators are wanted."""
+    return not standard.is_wanted()
 
 
 class _Arguments(NamedTuple):

@@ -13,7 +13,7 @@ from torch import Tensor
 from reformer.ops.self_check import SelfCheck
 from reformer.ops.window_attention.transforms import MOST_COEFFICIENTS, ScoreTransform, Sinh
 
-_NAMES = ("triton", "cpu", "eager", "reference")
+_NAMES = ("triton", "cpu", "portable", "eager", "reference")
 
 # Found here and not in a call: an import inside a traced call breaks the graph.
 _MODULES: dict[str, ModuleType] = {
