@@ -12,7 +12,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from benchmarks.contenders.language_models import VOCABULARY, hashed_model
+from benchmarks.contenders.language_models import VOCABULARY, million_model
 from benchmarks.machine import describe
 from reformer.models import ReformerConfig, ReformerModel
 from reformer.nn import Attention, attention
@@ -72,7 +72,7 @@ STEPS = {
 def step_seconds(length: int, turns: int, changes: dict[str, Any]) -> tuple[list[float], list[float]]:
     """Processor time of training steps with float32 projections for the hash, and of steps without, in turns."""
     torch.manual_seed(0)
-    model = hashed_model(length, **changes).train()
+    model = million_model(length, **changes).train()
     ids = torch.randint(1, VOCABULARY, (1, length))
 
     def step() -> float:

@@ -147,6 +147,8 @@ class ReformerModel(ReformerPreTrainedModel):
         self.encoder = build_stack(config, layers)
         self.norm = NORMS[config.norm](config.output_size, eps=config.layer_norm_eps)
         self.hidden_dropout = float(config.hidden_dropout_prob)
+        # Of a module, compilers take it as a constant; of a configuration, as a number that may change.
+        self.rotary_width = config.rotary_width if config.position_embedding_type == "rotary" else 0
         self._tied_weights_keys = shared_weights(self, layers, config.num_distinct_layers or len(layers))
         self.post_init()
 
@@ -214,6 +216,11 @@ class ReformerModel(ReformerPreTrainedModel):
             attention_mask = packed.mask
             input_ids, inputs_embeds, added = (
                 None if each is None else packed.apart(each) for each in (input_ids, inputs_embeds, added)
+            )
+        if torch.jit.is_tracing():
+            raise ValueError(
+                "torch.jit.trace keeps what this one input decides, such as that nothing is padding; for a graph that "
+                "serves every input use reformer.export.export_model, torch.export or torch.compile"
             )
         again = 0
         if past_key_values is not None:
@@ -421,7 +428,7 @@ class ReformerModel(ReformerPreTrainedModel):
         """The same tokens with the waves of rotary positions and of the time bias, and those that all see."""
         rotary = time = None
         if self.config.position_embedding_type == "rotary":
-            thetas, width, scaling = self.config.theta_of_kinds, self.config.rotary_width, self.config.rotary_scaling
+            thetas, width, scaling = self.config.theta_of_kinds, self.rotary_width, self.config.rotary_scaling
             waves = {
                 theta: rotary_waves(tokens.positions, width, theta, scaling) for theta in dict.fromkeys(thetas.values())
             }

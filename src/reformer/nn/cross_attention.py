@@ -71,7 +71,7 @@ class CrossAttention(Attention):
         if places is None and self.transform is not None:
             mask = seen.get("mask")
             if mask is None:
-                mask = torch.ones(len(query), seen["key"].shape[2], dtype=torch.bool, device=query.device)
+                mask = torch.ones(query.shape[0], seen["key"].shape[2], dtype=torch.bool, device=query.device)
             found = self._attend_transformed(
                 query, seen["key"], seen["value"], self.head_dim**-0.5, tokens.slots, position_slots(mask)
             )

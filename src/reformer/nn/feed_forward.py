@@ -13,6 +13,7 @@ from reformer.nn.layer import Layer
 from reformer.nn.memory import Memory
 from reformer.nn.replay import Replay
 from reformer.nn.tokens import Tokens
+from reformer.ops import standard
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -64,7 +65,8 @@ class FeedForward(Layer):
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
-        if self.chunk_size == 0 or hidden.shape[1] <= self.chunk_size:
+        # A graph that is traced would hold as many chunks as its first sequence has.
+        if self.chunk_size == 0 or standard.is_traced() or hidden.shape[1] <= self.chunk_size:
             return self._transform(hidden)
         chunks = hidden.split(self.chunk_size, dim=1)
         if torch.is_grad_enabled():

@@ -1,6 +1,6 @@
 """Fusion: steps of a temporal convolution, pooled over several ranges, the poolings mixed by gates."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, gelu, max_pool1d, pad
 
 from reformer.nn.past_inputs import pack_real
+from reformer.ops import standard
 
 
 class Gates(nn.Module):
@@ -124,9 +125,28 @@ class TrailingRangePooling(nn.Module):
             begin = self.reach + 1 - size
             rows, counted = steps[:, begin:], real[:, begin:, None]
             # The same sums whatever comes later: each window is added up by itself.
-            shares = avg_pool1d(counted.to(rows.dtype).transpose(1, 2), size, 1)
-            means = avg_pool1d(rows.masked_fill(~counted, 0).transpose(1, 2), size, 1) / shares.clamp_min(0.5 / size)
+            shares = _sliding(avg_pool1d, counted.to(rows.dtype).transpose(1, 2), size)
+            means = _sliding(avg_pool1d, rows.masked_fill(~counted, 0).transpose(1, 2), size) / shares.clamp_min(
+                0.5 / size
+            )
             lowest = torch.finfo(rows.dtype).min
-            highest = max_pool1d(rows.masked_fill(~counted, lowest).transpose(1, 2), size, 1).where(shares > 0, 0)
+            highest = _sliding(max_pool1d, rows.masked_fill(~counted, lowest).transpose(1, 2), size).where(
+                shares > 0, 0
+            )
             vectors += [means.transpose(1, 2), highest.transpose(1, 2)]
         return self.gates(vectors)
+
+
+def _sliding(
+    pool: Callable[..., Tensor], rows: Float[Tensor, "batch size rows"], size: int
+) -> Float[Tensor, "batch size steps"]:
+    """The mean or the maximum of every `size` neighbouring rows."""
+    if not standard.is_traced():
+        return pool(rows, size, 1)
+    # Of an open number of rows, PyTorch's pooling cannot be traced.
+    steps = rows.shape[-1] - size + 1
+    total = rows[..., :steps]
+    for offset in range(1, size):
+        row = rows[..., offset : offset + steps]
+        total = torch.maximum(total, row) if pool is max_pool1d else total + row
+    return total if pool is max_pool1d else total / size

@@ -89,7 +89,7 @@ class NgramEmbedding(nn.Module):
         known = ids + 1
         if tokens.padded:
             known = known.masked_fill(~tokens.mask, 0)
-        before = ids.new_zeros(len(ids), longest - 1)
+        before = ids.new_zeros(ids.shape[0], longest - 1)
         if memory is not None:
             before = memory.tensors.get("ids", before)
         known = torch.cat((before, known), 1)

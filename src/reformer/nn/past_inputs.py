@@ -10,7 +10,11 @@ from reformer.nn.tokens import Tokens
 
 def front_order(mask: Bool[Tensor, "batch length"]) -> Int[Tensor, "batch length"]:
     """The order of tokens that has the real ones in front, as they follow each other, and the padding behind them."""
-    return (~mask).byte().argsort(dim=-1, stable=True)
+    counts = mask.long().cumsum(-1)
+    number = torch.arange(mask.shape[1], device=mask.device).expand_as(counts)
+    # Behind the real ones, as many places further as there is padding up to each.
+    place = torch.where(mask, counts - 1, counts[:, -1:] + number - counts)
+    return torch.empty_like(place).scatter_(-1, place, number)
 
 
 def pack(
@@ -36,7 +40,7 @@ def pack_real(
 
 
 def _index(vectors: Tensor, order: Int[Tensor, "batch length"]) -> Int[Tensor, "batch *heads length width"]:
-    return order.view(len(order), *(1,) * (vectors.dim() - 3), -1, 1).expand_as(vectors)
+    return order.view(order.shape[0], *(1,) * (vectors.dim() - 3), -1, 1).expand_as(vectors)
 
 
 def after_history(

@@ -18,7 +18,10 @@ Recompute = bool | Literal["auto"]
 
 
 def is_run_again(recompute: Recompute, hidden: Tensor, sublayers: Iterable[nn.Module]) -> bool:
-    """Whether the backward pass is to run sub-layers again, whose input is as `hidden`."""
+    """Whether the backward pass is to run sub-layers again, whose input is as `hidden`; never in a graph that is
+    compiled, where the compiler chooses what is kept and what is computed again."""
+    if torch.compiler.is_compiling():
+        return False
     if recompute != "auto":
         return bool(recompute)
     return sum(_computed_bytes(sublayer, hidden) for sublayer in sublayers) > COMPUTED_BYTES

@@ -47,13 +47,18 @@ class Replay:
         """Dropout that is equal in every run; none without a seed."""
         if self.seed is None or probability == 0:
             return hidden
+        if torch.compiler.is_compiling():
+            # Nothing is run again there, and a compiled graph draws by itself.
+            return nn.functional.dropout(hidden, probability)
         self._draws += 1
         return _dropped(hidden, probability, self.seed + self._draws - 1)
 
     def within(self, sublayer: nn.Module) -> AbstractContextManager[Any]:
         """Where modules that an adapter has put into the sub-layer drop out, let their dropout be equal in every run,
         too; otherwise nothing. Their draws are counted apart: a run may make them for some tokens at a time."""
-        return _Replayed(self) if self.seed is not None and drops_within(sublayer) else nullcontext()
+        # As above: what is compiled draws by itself.
+        is_replayed = self.seed is not None and not torch.compiler.is_compiling() and drops_within(sublayer)
+        return _Replayed(self) if is_replayed else nullcontext()
 
     def inner_dropout(self, hidden: Tensor, probability: float) -> Tensor:
         """Dropout of a module inside of the sub-layer."""
@@ -96,5 +101,7 @@ def replays(sublayers: Sequence[nn.Module], *, training: bool) -> list[Replay]:
     all are drawn from the global generator, or that of the thread."""
     if not training or not any(getattr(each, "dropout", 0) > 0 or drops_within(each) for each in sublayers):
         return [Replay() for _ in sublayers]
+    if torch.compiler.is_compiling():
+        return [Replay(0) for _ in sublayers]
     first = int(torch.randint(1 << 48, (), generator=generator()))
     return [Replay(first + (index << 8)) for index in range(len(sublayers))]

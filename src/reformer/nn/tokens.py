@@ -66,7 +66,7 @@ class Tokens:
         for slot, place in enumerate(places):
             slots = slots.masked_fill(self.mask & (positions == (place if place >= 0 else lengths + place)), slot)
         if causal:
-            queries = torch.bucketize(positions, torch.tensor(places, device=positions.device), right=True) - 1
+            queries = sum(((positions >= place).long() for place in places), torch.full_like(positions, -1))
         else:
             queries = torch.zeros_like(positions)
         queries = queries.masked_fill(~self.mask, -1)

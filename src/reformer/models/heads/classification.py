@@ -305,4 +305,4 @@ def _pool(
     if kind == "max":
         return hidden.masked_fill(~real, float("-inf")).amax(1).where(any_real, 0)
     first = mask.byte().argmax(-1)
-    return hidden[torch.arange(len(hidden), device=hidden.device), first].where(any_real, 0)
+    return hidden[torch.arange(hidden.shape[0], device=hidden.device), first].where(any_real, 0)
