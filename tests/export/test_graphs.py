@@ -54,7 +54,7 @@ def test_a_graph_that_differs_is_an_error_and_leaves_no_file(tmp_path, monkeypat
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_tracing_by_example_is_refused():
     class Answers(nn.Module):
         def __init__(self):

@@ -154,7 +154,7 @@ def _write_program(program: ExportedProgram, path: Path) -> Runner:
 def _write_onnx(program: ExportedProgram, path: Path) -> Runner:
     if missing := [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]:
         raise ReformerError(f"{', '.join(missing)} not installed: pip install 'reformer-torch[onnx]'")
-    import onnxruntime
+    import onnxruntime  # pyright: ignore[reportMissingImports]
 
     own = {str(node.target) for node in program.graph.nodes if str(node.target).startswith("reformer.")}
     if own:

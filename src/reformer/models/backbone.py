@@ -217,7 +217,7 @@ class ReformerModel(ReformerPreTrainedModel):
             input_ids, inputs_embeds, added = (
                 None if each is None else packed.apart(each) for each in (input_ids, inputs_embeds, added)
             )
-        if torch.jit.is_tracing():
+        if torch._C._get_tracing_state() is not None:
             raise ValueError(
                 "torch.jit.trace keeps what this one input decides, such as that nothing is padding; for a graph that "
                 "serves every input use reformer.export.export_model, torch.export or torch.compile"
