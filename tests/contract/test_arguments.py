@@ -64,12 +64,38 @@ def test_hidden_states_are_those_of_each_layer(variant):
     assert model.reformer.embeddings.weight.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("variant", ["mixed", "post-norm"])
+def test_the_gradient_of_the_output_reaches_every_hidden_state(variant):
+    """What comes out is computed from the hidden states: by their gradients it can be told what it depends on."""
+    model, ids = HEADS["token-classification"].build(variant), random_ids(2, 17)
+    found = model(input_ids=ids, output_hidden_states=True)
+    gradients = torch.autograd.grad(found.logits[0, 3, 1], found.hidden_states)
+    assert all(gradient.abs().sum() > 0 for gradient in gradients)
+
+
 def test_a_configuration_may_ask_for_hidden_states():
     model = HEADS["causal-lm"].build(output_hidden_states=True)
     assert len(model(input_ids=random_ids(1, 9)).hidden_states) == 4
     assert model(input_ids=random_ids(1, 9), output_hidden_states=False).hidden_states is None
     pair = _call("encoder-decoder", output_hidden_states=True)
     assert (len(pair.encoder_hidden_states), len(pair.decoder_hidden_states)) == (4, 3)
+
+
+def test_generation_gives_the_hidden_states_of_both_stacks():
+    wanted = {"output_hidden_states": True, "return_dict_in_generate": True, "max_new_tokens": 2, "min_new_tokens": 2}
+    pair = HEADS["encoder-decoder"].build().generate(random_ids(1, 9), **wanted)
+    assert len(pair.encoder_hidden_states) == 4
+    assert [len(states) for states in pair.decoder_hidden_states] == [3, 3]
+
+
+@pytest.mark.parametrize("variant", ["local", "lsh"])
+def test_generation_takes_rounds_where_one_stack_hashes(variant):
+    """Also where that is the decoder alone: nothing of the encoder could heed them."""
+    model, ids = HEADS["encoder-decoder"].build(variant), random_ids(2, 12)
+    told = {"max_new_tokens": 6, "do_sample": False, "pad_token_id": 0}
+    found = model.generate(ids, num_rounds=1, **told)
+    read = model.reformer.read(ids, num_rounds=1)
+    assert torch.equal(found, model.generate(encoder_outputs=read, num_rounds=1, **told))
 
 
 def test_hidden_states_have_the_gradients_of_what_is_not_run_again():

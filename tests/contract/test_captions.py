@@ -93,6 +93,18 @@ def test_the_image_is_read_once_in_generation():
     assert calls == [1]
 
 
+@pytest.mark.parametrize("asks", ["argument", "configuration"])
+def test_generation_gives_the_hidden_states_of_both_stacks(asks):
+    model, told = _build("lsh"), {"max_new_tokens": 2, "pad_token_id": 0, "return_dict_in_generate": True}
+    if asks == "argument":
+        told["output_hidden_states"] = True
+    else:
+        model.generation_config.output_hidden_states = True
+    found = model.generate(torch.rand(2, 3, 8, 6), **told)
+    assert len(found.encoder_hidden_states) == len(model.config.attention_layers) + 1
+    assert len(found.decoder_hidden_states) == 2
+
+
 def test_what_is_no_image_is_refused():
     with pytest.raises(ValueError, match=r"expected \[batch, num_channels=3, height, width\] with sides"):
         _build()(torch.rand(1, 3, 7, 6), labels=_labels(1, 4))

@@ -125,6 +125,8 @@ class ReformerModel(ReformerPreTrainedModel):
     """As `stream_channels`, of weights as wide as the embeddings, which count where those are as wide as the stream."""
 
     __call__: Callable[..., BaseModelOutputWithPast]
+    rounds_are_of_another: bool
+    """Whether a number of rounds is meant for another stack of the same model, where this one hashes nothing."""
 
     def __init__(self, config: ReformerConfig, across: Sequence[str] = ()) -> None:
         super().__init__(config)
@@ -149,6 +151,7 @@ class ReformerModel(ReformerPreTrainedModel):
         self.hidden_dropout = float(config.hidden_dropout_prob)
         # Of a module, compilers take it as a constant; of a configuration, as a number that may change.
         self.rotary_width = config.rotary_width if config.position_embedding_type == "rotary" else 0
+        self.rounds_are_of_another = False
         self._tied_weights_keys = shared_weights(self, layers, config.num_distinct_layers or len(layers))
         self.post_init()
 
@@ -276,7 +279,7 @@ class ReformerModel(ReformerPreTrainedModel):
         hidden = dropout(hidden, self.hidden_dropout, self.training)
         streams = [hidden] * self.config.residual_streams
         if between is not None:
-            between.begin(*streams)
+            streams = between.begin(*streams)
         return self.norm(torch.cat(self.encoder(*streams, tokens, memories and memories[:-1], between), -1))
 
     def packed_rows(
@@ -352,6 +355,8 @@ class ReformerModel(ReformerPreTrainedModel):
         if asked is not None and (not isinstance(asked, int) or asked < 1):
             raise ValueError(f"num_rounds={asked!r}: expected a whole number of at least 1")
         if asked is not None and not self.is_hashed:
+            if self.rounds_are_of_another:
+                return None
             raise ValueError(
                 f"num_rounds={asked} for attention_layers={self.config.attention_layers}: none of them hashes, so it "
                 "would change nothing; leave it out"

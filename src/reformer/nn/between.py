@@ -7,6 +7,9 @@ from torch import Tensor
 class Between:
     """Collects the streams before the first layer and after each, side by side.
 
+    What it is given goes on from there: the streams that it returns are parts of what it holds, so that a gradient of
+    the output reaches every one of these, and not the weights alone.
+
     Args:
         sublayers: how many a layer has.
     """
@@ -15,15 +18,15 @@ class Between:
         self._sublayers, self._count = sublayers, 0
         self._found: list[Tensor] = []
 
-    def begin(self, *streams: Tensor) -> None:
-        """The streams before the first layer."""
+    def begin(self, *streams: Tensor) -> tuple[Tensor, ...]:
+        """The streams before the first layer, with which it is to be run."""
         self._found.append(torch.cat(streams, -1))
+        return self._found[-1].chunk(len(streams), -1)
 
-    def add(self, *streams: Tensor) -> None:
-        """The streams after the next sub-layer."""
+    def add(self, *streams: Tensor) -> tuple[Tensor, ...]:
+        """The streams after the next sub-layer, with which the one behind it is to be run."""
         self._count += 1
-        if self._count % self._sublayers == 0:
-            self._found.append(torch.cat(streams, -1))
+        return self.begin(*streams) if self._count % self._sublayers == 0 else streams
 
     def states(self, last: Tensor) -> tuple[Tensor, ...]:
         """All of them, `last` in the place of those after the last layer."""

@@ -74,7 +74,7 @@ class ResidualSequence(nn.Module):
                 for sublayer, memory in zip(cast(list[SubLayer], self.sublayers), memories, strict=True):
                     hidden = sublayer(hidden, tokens, Replay(), memory, residual=True)
                     if between is not None:
-                        between.add(hidden)
+                        (hidden,) = between.add(hidden)
             return (hidden,)
         sublayers = cast(list[SubLayer], list(self.sublayers))
         if self.training and self.drop is not None:
@@ -84,7 +84,7 @@ class ResidualSequence(nn.Module):
         if between is not None:
             for part in parts:
                 hidden = _run([part], hidden, tokens)
-                between.add(hidden)
+                (hidden,) = between.add(hidden)
             return (hidden,)
         if not (torch.is_grad_enabled() and is_run_again(self.recompute, hidden, sublayers)):
             return (_run(parts, hidden, tokens),)

@@ -76,7 +76,7 @@ class ReversibleSequence(nn.Module):
                 for sublayer, memory in zip(sublayers, memories, strict=True):
                     first, second = second, first + sublayer(second, tokens, Replay(), memory)
                     if between is not None:
-                        between.add(first, second)
+                        first, second = between.add(first, second)
             return first, second
         if self.training and self.drop is not None:
             check_whole(between)
@@ -116,7 +116,7 @@ def _run(
     for sublayer, replay in zip(sublayers, again, strict=True):
         first, second = second, first + sublayer(second, tokens, replay)
         if between is not None:
-            between.add(first, second)
+            first, second = between.add(first, second)
     return first, second
 
 

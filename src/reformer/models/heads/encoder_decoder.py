@@ -36,6 +36,9 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
             )
         self.encoder = ReformerModel(config.encoder_config())
         self.decoder = ReformerModel(config.decoder_config(), across=config.cross_attention_layers or ())
+        # Whoever calls one stack alone, as `generate` does, gives it what is meant for both.
+        self.encoder.rounds_are_of_another = self.decoder.is_hashed
+        self.decoder.rounds_are_of_another = self.encoder.is_hashed
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module | None:
@@ -95,7 +98,7 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
             decoder_attention_mask,
             decoder_inputs_embeds,
             past_key_values=past_key_values,
-            num_rounds=self._rounds(self.decoder, num_rounds),
+            num_rounds=num_rounds,
             return_dict=True,
             source=source,
             output_hidden_states=wanted,
@@ -121,7 +124,7 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
             input_ids,
             attention_mask,
             inputs_embeds,
-            num_rounds=self._rounds(self.encoder, num_rounds),
+            num_rounds=num_rounds,
             return_dict=True,
             output_hidden_states=output_hidden_states,
         )
@@ -129,10 +132,6 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
     def new_cache(self) -> ReformerCache:
         """A cache that has read nothing, for the decoder."""
         return self.decoder.new_cache()
-
-    def _rounds(self, stack: ReformerModel, asked: int | None) -> int | None:
-        """The number of rounds that is asked of one stack: None, if only the other one hashes."""
-        return asked if stack.is_hashed or not (self.encoder.is_hashed or self.decoder.is_hashed) else None
 
 
 class ReformerForConditionalGeneration(LanguageModel, ReformerGenerationMixin):

@@ -149,8 +149,15 @@ class ReformerForImageToText(ReformerForConditionalGeneration):
         # Type checkers see any module in `self.reformer`, and transformers types the `self` of `generate` as no model.
         reformer: Any = self.reformer
         writer: Any = super()
+        wanted = kwargs.get("output_hidden_states")
+        if wanted is None:
+            wanted = (kwargs.get("generation_config") or self.generation_config).output_hidden_states
         with torch.no_grad():
-            read = reformer.read(inputs_embeds=self._vectors(pixel_values), num_rounds=kwargs.get("num_rounds"))
+            read = reformer.read(
+                inputs_embeds=self._vectors(pixel_values),
+                num_rounds=kwargs.get("num_rounds"),
+                output_hidden_states=wanted,
+            )
         return writer.generate(encoder_outputs=read, **kwargs)
 
     def _vectors(self, pixel_values: Any) -> Float[Tensor, "batch length width"]:
