@@ -8,7 +8,7 @@ SOURCES := src tests benchmarks examples
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-variants test-guides test-arm test-faults test-fuzz test-triton test-data test-libraries check bench docs sanitize wheel test-wheel clean
+.PHONY: help demo test test-slow test-variants test-guides test-arm test-transformers test-faults test-fuzz test-triton test-data test-libraries check bench docs sanitize wheel test-wheel clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ test-guides: $(call ready,test)  ## the commands of README and guides, word by w
 
 test-arm: $(call ready,test)  ## the kernels for ARM, cross-compiled and run in an emulator, which Debian has (minutes)
 	$(BIN)/python -m tests.ops.emulated aarch64
+
+test-transformers: $(call ready,test)  ## transformers' own tests of models, fetched, on every head; further ones of a checkout (an hour)
+	$(BIN)/python -m tests.transformers $(if $(TRANSFORMERS_TESTS),--tests $(TRANSFORMERS_TESTS)) -n 2
 
 test-faults: $(call ready,test)  ## kills, disk errors and power failures at every command that writes (minutes)
 	$(BIN)/python -m tests.faults --output tests/faults/results.json
