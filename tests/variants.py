@@ -52,7 +52,17 @@ def main(arguments: list[str] | None = None) -> int:
     passed = failed = 0
     for name, environment in _environments(given.only, given.threads):
         begun = time.perf_counter()
-        command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-m", "not slow and not data and not libraries", *given.tests]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-n",
+            "2",
+            "-m",
+            "not slow and not data and not libraries",
+            *given.tests,
+        ]
         done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
         last = done.stdout.strip().splitlines()[-1:]
         passed, failed = passed + (done.returncode == 0), failed + (done.returncode != 0)

@@ -135,8 +135,9 @@ def check_replayable(sublayers: Sequence[nn.Module]) -> None:
     their variance. Ordinary dropout, as adapters have it, is drawn from the replay."""
     for sublayer in sublayers:
         for name, module in sublayer.named_modules():
-            draws = isinstance(module, _DropoutNd) and not isinstance(module, nn.Dropout)
-            if draws and module.training and module.p > 0:
+            if not isinstance(module, _DropoutNd) or isinstance(module, nn.Dropout):
+                continue
+            if module.training and module.p > 0:
                 raise ValueError(
                     f"{name} is a {type(module).__name__} of {module.p} in a reversible layer: the backward pass runs "
                     "the layer again, and it would draw again; set its probability to 0, take Dropout, or "
