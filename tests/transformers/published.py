@@ -74,6 +74,8 @@ def lay_out(archive: Path, folder: Path, checkout: Path | None) -> None:
     if checkout is None:
         written |= MISSING
     else:
+        # Some of its tests look there, beside their own folder.
+        (folder / "utils").symlink_to(checkout.resolve().parent / "utils")
         taken = {name.partition("/")[0] for name in OWN}
         for entry in sorted(checkout.resolve().iterdir()):
             if entry.name not in taken and not (tests / entry.name).exists():
