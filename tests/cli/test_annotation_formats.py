@@ -7,9 +7,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from reformer.cli import app
-from reformer.cli.answer_forms import OF_CLASSES, OF_ENTITIES
 from reformer.data import read_documents
 from reformer.data.spans import SpanReading
+from reformer.inference.answer_forms import OF_CLASSES, OF_ENTITIES
 from reformer.inference.begun_answers import begun_answers
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
@@ -96,7 +96,7 @@ def test_classes_are_read_again_equal(classifier, tmp_path, to):
 
 
 def test_several_labels_are_written_as_several(tmp_path):
-    from reformer.cli.answer_forms import AnnotationForm
+    from reformer.inference.answer_forms import AnnotationForm
 
     fields = {"id": "a", "text": "很好", "label": ["体育", "财经"], "score": [0.9, 0.8]}
     assert json.loads(AnnotationForm("doccano", is_begun=False)(fields))["label"] == ["体育", "财经"]

@@ -7,8 +7,8 @@ from safetensors.torch import load_file
 
 from reformer.recipe import RecipeError
 from reformer.runs.loading import load_run
-from reformer.tasks.base import PredictingTask
 from reformer.tasks.predict_options import PredictOptions
+from reformer.tasks.predicting import PredictingTask
 from reformer.training.train import InterruptedRunError, train
 from tests.tiny import ner_recipe, reviews_recipe
 from tests.training.starts import recipe_altering

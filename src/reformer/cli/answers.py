@@ -7,10 +7,10 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from reformer.cli.answer_forms import Form
 from reformer.cli.errors import say_error
 from reformer.cli.progress import progress
 from reformer.files import replaced
+from reformer.inference.answer_forms import Form
 from reformer.interruption import Interruption, StoppedError
 from reformer.wording import counted
 

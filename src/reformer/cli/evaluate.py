@@ -80,9 +80,9 @@ def evaluate(
     from reformer.files import replaced
     from reformer.report.page import report_page
     from reformer.runs.loading import load_run
-    from reformer.tasks.base import PredictingTask
     from reformer.tasks.documents.task import DocumentTask
     from reformer.tasks.predict_options import PredictOptions
+    from reformer.tasks.predicting import PredictingTask
     from reformer.terminal import PlainConsole
 
     for file in (output, html):

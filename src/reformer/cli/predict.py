@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reformer.cli.answer_forms import answer_form, check_form, is_table
 from reformer.cli.answers import print_answers, write_answers
 from reformer.cli.errors import say_error, say_note
 from reformer.cli.files import check_output_file
@@ -26,10 +25,11 @@ from reformer.cli.options import (
 )
 from reformer.cli.request import request_of
 from reformer.errors import ReformerError
+from reformer.inference.answer_forms import answer_form, check_form, is_table
 
 if TYPE_CHECKING:
-    from reformer.cli.answer_forms import Form
     from reformer.data import DataError
+    from reformer.inference.answer_forms import Form
 
 
 def predict(
@@ -115,8 +115,8 @@ def predict(
     """
     start_lean()
     from reformer.runs.loading import load_run
-    from reformer.tasks.base import PredictingTask
     from reformer.tasks.predict_options import PredictOptions
+    from reformer.tasks.predicting import PredictingTask
 
     check_output_file(output, [*files, future_covariates], run, overwrite=overwrite or resume)
     if excel and not is_table(output):

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, Self
 
 from reformer.errors import ReformerError
 
@@ -23,7 +23,7 @@ class DataError(ReformerError):
         self.remedy = remedy
 
     @classmethod
-    def at(cls, source: str, problem: str, remedy: str) -> "DataError":
+    def at(cls, source: str, problem: str, remedy: str) -> Self:
         """The error at a document's `source`, which is `file:line`, `file` or empty.
 
         >>> print(DataError.at("reviews.csv:7", "empty text", "delete the row"))
@@ -39,6 +39,10 @@ class DataError(ReformerError):
         if self.line is not None:
             place += f":{self.line}" if place else f"line {self.line}"
         return f"{place}: {self.problem}; {self.remedy}" if place else f"{self.problem}; {self.remedy}"
+
+
+class TooLongError(DataError):
+    """A record that has more tokens than the model takes."""
 
 
 OnError = Callable[[DataError], object]

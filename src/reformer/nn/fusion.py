@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool1d, gelu, max_pool1d, pad
 
 from reformer.nn.past_inputs import pack_real
+from reformer.nn.steady_rows import steady_rows
 from reformer.ops import standard
 
 
@@ -20,7 +21,7 @@ class Gates(nn.Module):
 
     def forward(self, vectors: Sequence[Float[Tensor, "*batch size"]]) -> Float[Tensor, "*batch size"]:
         side_by_side = torch.stack(tuple(vectors), -2)
-        return (self.weigh(side_by_side.flatten(-2)).sigmoid()[..., None] * side_by_side).sum(-2)
+        return (steady_rows(self.weigh, side_by_side.flatten(-2)).sigmoid()[..., None] * side_by_side).sum(-2)
 
 
 class StridedConvolution(nn.Module):

@@ -10,11 +10,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from reformer.baselines.nearest import NearestText
-from reformer.data import IGNORED, Document
-from reformer.data.batching.encoding import Encoded, Example, Examples, Offsets, encode, pad
+from reformer.data import IGNORED, DataError, Document
+from reformer.data.batching.encoding import Encoded, Example, Examples, Offsets, encode, pad, pad_batch
 from reformer.data.batching.read_ahead import in_order
 from reformer.data.errors import OnError, raise_error
-from reformer.data.origin import Key
 from reformer.data.readers import SUFFIXES
 from reformer.errors import ReformerError
 from reformer.metrics.texts import CharacterMetric, text_scores
@@ -23,7 +22,6 @@ from reformer.recipe import Recipe
 from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import (
     Baseline,
-    PredictingTask,
     Run,
     TaskData,
     describe_splits,
@@ -34,7 +32,8 @@ from reformer.tasks.document_splits import TextDataRecipe, load_splits, read_lab
 from reformer.tasks.generation import generate_texts
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 from reformer.tasks.predict_options import PredictOptions
-from reformer.tasks.predictions import Prediction, is_after, prediction
+from reformer.tasks.predicting import PredictingTask
+from reformer.tasks.predictions import Prediction, prediction
 from reformer.tasks.targets import Targets, require_target
 from reformer.wording import counted
 
@@ -49,28 +48,26 @@ def write_answers(
     *,
     beams: int = 1,
     batch_tokens: int = BATCH_TOKENS,
-    after: Key | None = None,
 ) -> Iterator[tuple[Document, str]]:
     """Each document with the text that the model generates for it, in the documents' order.
 
     However many there are, only a few thousand tokens' worth of them are held. A document that the model cannot take
     (no token, or more than its maximum) goes to `on_error`, and the next one is read; without `on_error` it is raised.
-    Of documents of files, only those behind the one with the key `after` are answered.
     """
+    sequences = encode(documents, run.tokenizer, run.model.config.max_position_embeddings)
+    found = in_order(sequences, _writing(run, beams), batch_tokens=batch_tokens, on_error=on_error)
+    for encoded, text in found:
+        yield encoded.document, text
 
-    def wanted(encoded: Encoded) -> bool:
-        return is_after(encoded.document, after)
 
-    def answer_batch(batch: Sequence[Encoded]) -> list[str]:
-        padded = pad([encoded.ids for encoded in batch], run.model.config.pad_token_id)
+def _writing(run: Run[Any], beams: int) -> Callable[[list[Encoded]], list[str]]:
+    def answer_batch(batch: list[Encoded]) -> list[str]:
+        padded = pad_batch([encoded.ids for encoded in batch], run.model.config.pad_token_id)
         inputs = to_device(padded, run.model.device)
         with torch.inference_mode():
             return generate_texts(run.model, run.tokenizer, inputs, inputs["attention_mask"].sum(-1), beams=beams)
 
-    sequences = encode(documents, run.tokenizer, run.model.config.max_position_embeddings)
-    found = in_order(sequences, answer_batch, batch_tokens=batch_tokens, on_error=on_error, wanted=wanted)
-    for encoded, text in found:
-        yield encoded.document, text
+    return answer_batch
 
 
 class PairDataRecipe(TextDataRecipe, frozen=True):
@@ -113,6 +110,7 @@ class TextToText(PredictingTask):
     recipe_type = PairRecipe
     whole_folders = True
     suffixes = SUFFIXES
+    batch_tokens = BATCH_TOKENS
     predict_options = frozenset(
         {"format", "encoding", "header", "text_column", "label_column", "text", "beams", "keep_columns"}
     )
@@ -121,18 +119,20 @@ class TextToText(PredictingTask):
     def load_data(self, recipe: PairRecipe, start: PretrainedStart | None = None) -> "PairData":
         return PairData(recipe, start)
 
-    def predict(
-        self,
-        run: "Run[TextToText]",
-        files: Iterable[str],
-        options: PredictOptions,
-        on_error: OnError,
-        after: Key | None = None,
-    ) -> Iterator[Prediction]:
+    def sequences(
+        self, run: "Run[TextToText]", files: Iterable[str], options: PredictOptions, on_error: OnError
+    ) -> Iterator[Encoded | DataError]:
         documents = self.records(run, files, options, on_error)
-        for document, text in write_answers(run, documents, on_error, beams=options.beams or 1, after=after):
-            shown = {"source": document.text} if options.text is not False else {}
-            yield prediction(document, **shown, target=text)
+        return encode(documents, run.tokenizer, run.model.config.max_position_embeddings)
+
+    def answering(self, run: "Run[TextToText]", options: PredictOptions) -> Callable[[list[Encoded]], list[str]]:
+        return _writing(run, options.beams or 1)
+
+    def predictions(
+        self, run: "Run[TextToText]", sequence: Encoded, answer: str, options: PredictOptions
+    ) -> Iterator[Prediction]:
+        shown = {"source": sequence.document.text} if options.text is not False else {}
+        yield prediction(sequence.document, **shown, target=answer)
 
     def records(
         self, run: "Run[TextToText]", files: Iterable[str], options: PredictOptions, on_error: OnError

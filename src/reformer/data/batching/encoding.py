@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from reformer.data.characters import CharacterTokens
 from reformer.data.documents import Document
-from reformer.data.errors import DataError, OnError, raise_error
+from reformer.data.errors import DataError, OnError, TooLongError, raise_error
 from reformer.wording import counted
 
 Offsets = Sequence[tuple[int, int]]
@@ -32,6 +32,10 @@ class Encoded:
     document: Document
     ids: np.ndarray
     offsets: Offsets
+
+    @property
+    def record(self) -> Document:
+        return self.document
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def _length_problem(document: Document, length: int, longest: int) -> DataError 
     if not length:
         return DataError.at(source, "this document has no token", "leave it out, or give it a text")
     if length > longest:
-        return DataError.at(
+        return TooLongError.at(
             source,
             f"this document has {counted(length, 'token')}, and the model takes at most {longest:,}",
             "split it, or train with a greater model.max_position_embeddings",
@@ -143,11 +147,20 @@ def character_offsets(text: str) -> Offsets:
     return [(start, start + 1) for start in range(len(text))]
 
 
-def pad(ids: Sequence[np.ndarray], pad_token_id: int) -> dict[str, Tensor]:
-    """Token ids and their mask, `[batch, length]`, padded at the right to the longest, or a little further."""
-    length = few_lengths(max(len(row) for row in ids))
+def pad(ids: Sequence[np.ndarray], pad_token_id: int, length: int | None = None) -> dict[str, Tensor]:
+    """Token ids and their mask, `[batch, length]`, padded at the right to a length.
+
+    Without one it is that of the longest, or a little more.
+    """
+    if length is None:
+        length = few_lengths(max(len(row) for row in ids))
     mask = padded([np.ones(len(row)) for row in ids], length, 0)
     return {"input_ids": padded(ids, length, pad_token_id), "attention_mask": mask}
+
+
+def pad_batch(ids: Sequence[np.ndarray], pad_token_id: int) -> dict[str, Tensor]:
+    """The token ids of a batch to answer, all of one `batch_length`, and their mask."""
+    return pad(ids, pad_token_id, batch_length(max(len(row) for row in ids)))
 
 
 def padded(rows: Sequence[np.ndarray], length: int, value: int) -> Tensor:
@@ -160,11 +173,29 @@ def padded(rows: Sequence[np.ndarray], length: int, value: int) -> Tensor:
 
 def pad_character_rows(rows: Sequence[np.ndarray]) -> dict[str, Tensor]:
     """`CharacterTokens` of a batch as a token classifier takes them, padded at the right, pieces with -1."""
-    length = few_lengths(max(row.shape[1] for row in rows))
+    length = max(LEAST_LENGTH, few_lengths(max(row.shape[1] for row in rows)))
     names = {"character_pieces": -1, "character_ids": 0, "character_places": 0}
     return {
         name: padded([row[number] for row in rows], length, value) for number, (name, value) in enumerate(names.items())
     }
+
+
+LEAST_LENGTH = 16
+"""Tokens of a padded text, at least: the products of fewer rows are summed in another order."""
+LONGEST_TOGETHER = 4096
+"""Tokens above which no two texts share a batch."""
+
+
+def batch_length(length: int) -> int:
+    """The length to which a text of so many tokens is padded for an answer: one of 8 to a doubling.
+
+    A batch has texts of one such length alone, so that the answer to each is computed in the same way, bit for bit,
+    whatever else is in the batch.
+    """
+    if length > LONGEST_TOGETHER:
+        return few_lengths(length)
+    step = 1 << max(0, length.bit_length() - 4)
+    return max(LEAST_LENGTH, -(-length // step) * step)
 
 
 def few_lengths(length: int) -> int:

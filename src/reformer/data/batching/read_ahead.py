@@ -1,9 +1,9 @@
-"""Reading ahead: sequences answered in batches of about one length, their answers given back in order."""
+"""Reading ahead: sequences answered in batches of one padded length, their answers given back in order."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from typing import Protocol, TypeVar
 
-from reformer.data.batching.token_batches import TokenBatches
+from reformer.data.batching.encoding import batch_length
 from reformer.data.errors import DataError, OnError, raise_error
 
 # A batch of this many tokens, padding included, unless one sequence has more.
@@ -32,7 +32,7 @@ def in_order(
     on_error: OnError = raise_error,
     wanted: Callable[[S], bool] = lambda sequence: True,
 ) -> Iterator[tuple[S, A]]:
-    """Sequences with their answers, in their order, answered in batches of about one length.
+    """Sequences with their answers, in their order, answered in batches of one `batch_length`.
 
     However many sequences there are, at most `TOKENS_AHEAD` tokens of them, or one longer sequence, are held at a time.
 
@@ -46,13 +46,23 @@ def in_order(
     """
     for portion in _portions(sequences, on_error):
         answers: dict[int, A] = {}
-        for indices in TokenBatches([len(sequence.ids) for sequence in portion], batch_tokens=batch_tokens):
+        for indices in _batches([len(sequence.ids) for sequence in portion], batch_tokens):
             batch = [portion[index] for index in indices]
             if any(map(wanted, batch)):
                 answers.update(zip(indices, answer_batch(batch), strict=True))
         for index, sequence in enumerate(portion):
             if wanted(sequence):
                 yield sequence, answers[index]
+
+
+def _batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """The indices of the sequences of each batch."""
+    groups: dict[int, list[int]] = {}
+    for index, length in enumerate(lengths):
+        groups.setdefault(batch_length(length), []).append(index)
+    for length, group in sorted(groups.items()):
+        most = max(1, batch_tokens // length)
+        yield from (group[begin : begin + most] for begin in range(0, len(group), most))
 
 
 def _portions(sequences: Iterable[S | DataError], on_error: OnError) -> Iterator[list[S]]:

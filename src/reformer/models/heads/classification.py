@@ -15,6 +15,7 @@ from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import IGNORE_INDEX, Head, token_loss
 from reformer.nn import CharacterReader, FusionPooling, SequenceNgramLogits, TokenNgramLogits
 from reformer.nn.channels import Channels, StreamChannels
+from reformer.nn.steady_rows import steady_rows
 from reformer.ops import chain_log_partition, chain_score, chain_segment_log_probability
 
 
@@ -256,7 +257,7 @@ class ReformerForSequenceClassification(Head):
         else:
             weights = None if self.weigh is None else self.weigh(hidden)[..., 0]
             pooled = _pool(hidden, mask, self.config.classifier_pooling, weights)
-        logits = self.classifier(self.dropout(pooled))
+        logits = steady_rows(self.classifier, self.dropout(pooled))
         if self.wide is not None:
             logits = logits + self._wide_logits(self.wide, input_ids, mask, wide_logits)
         elif wide_logits is not None:

@@ -1,6 +1,6 @@
 """Prediction and evaluation of documents by a trained run: batch by batch, in order, nothing cut."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -9,15 +9,13 @@ from jaxtyping import Int
 from transformers import PreTrainedTokenizerFast
 
 from reformer.data import DataError, Document
-from reformer.data.batching.encoding import Encoded, Offsets, character_offsets, encode, pad, pad_character_rows
+from reformer.data.batching.encoding import Encoded, Offsets, character_offsets, encode, pad_batch, pad_character_rows
 from reformer.data.batching.read_ahead import BATCH_TOKENS, in_order
 from reformer.data.characters import CharacterTokens
 from reformer.data.errors import OnError, raise_error
-from reformer.data.origin import Key
 from reformer.metrics.review import Review
 from reformer.tasks.base import Run, to_device
 from reformer.tasks.documents.answer import DocumentAnswer
-from reformer.tasks.predictions import is_after
 
 Reading = tuple[Offsets, str]
 """The characters of each token or character that has an output, and the text."""
@@ -49,17 +47,16 @@ def predict(
     on_error: OnError = raise_error,
     *,
     batch_tokens: int = BATCH_TOKENS,
-    after: Key | None = None,
 ) -> Iterator[tuple[Document, DocumentAnswer]]:
     """Each document with the model's answer, in the documents' order.
 
     No text is cut: a document goes through the model in one pass. However many documents there are, only a few
     thousand tokens' worth of them, or one long one, are held at a time. A document that the model cannot take (no
     token, or more than its maximum) goes to `on_error` as its error and the next one is read; without `on_error`
-    it is raised. Of documents of files, only those behind the one with the key `after` are answered.
+    it is raised.
     """
     sequences = encode(documents, run.tokenizer, **reading(run.model.config))
-    return predict_encoded(run, sequences, on_error, batch_tokens, after=after)
+    return predict_encoded(run, sequences, on_error, batch_tokens)
 
 
 def predict_encoded(
@@ -67,15 +64,19 @@ def predict_encoded(
     sequences: Iterable[Encoded | DataError],
     on_error: OnError = raise_error,
     batch_tokens: int = BATCH_TOKENS,
-    *,
-    after: Key | None = None,
 ) -> Iterator[tuple[Document, DocumentAnswer]]:
     """`predict`, for documents that are tokenised."""
+    for encoded, answer in in_order(sequences, answering(run), batch_tokens=batch_tokens, on_error=on_error):
+        yield encoded.document, answer
+
+
+def answering(run: Run[Any]) -> Callable[[list[Encoded]], list[DocumentAnswer]]:
+    """What answers a batch of documents, with calibrated probabilities."""
     labels, types = run.labels, run.task.entity_types(run.recipe)
     characters = character_reading(run.task, run.model.config, run.tokenizer)
 
-    def answer_batch(batch: Sequence[Encoded]) -> list[DocumentAnswer]:
-        inputs = pad([encoded.ids for encoded in batch], run.model.config.pad_token_id)
+    def answer_batch(batch: list[Encoded]) -> list[DocumentAnswer]:
+        inputs = pad_batch([encoded.ids for encoded in batch], run.model.config.pad_token_id)
         real = inputs["attention_mask"].bool()
         texts: list[Reading] = [(encoded.offsets, encoded.document.text) for encoded in batch]
         if characters is not None:
@@ -87,12 +88,7 @@ def predict_encoded(
             answers = run.task.answers(run.model, output, real.to(run.model.device), texts, labels)
         return [answer.of_types(types).calibrated(run.calibration) for answer in answers]
 
-    def wanted(encoded: Encoded) -> bool:
-        return is_after(encoded.document, after)
-
-    found = in_order(sequences, answer_batch, batch_tokens=batch_tokens, on_error=on_error, wanted=wanted)
-    for encoded, answer in found:
-        yield encoded.document, answer
+    return answer_batch
 
 
 def evaluate(run: Run[Any], documents: Iterable[Document]) -> dict[str, int | float]:

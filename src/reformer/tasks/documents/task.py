@@ -11,21 +11,22 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from reformer.data import Document
+from reformer.data import DataError, Document
 from reformer.data.batching.encoding import (
     Augmentation,
+    Encoded,
     Examples,
     Offsets,
+    encode,
 )
 from reformer.data.errors import OnError
 from reformer.data.notes import DataWarning
-from reformer.data.origin import Key
 from reformer.data.readers import SUFFIXES
 from reformer.metrics.base import Metric
 from reformer.metrics.calibration import Calibration
 from reformer.metrics.review import Review
 from reformer.recipe import Recipe, TrainingRecipe
-from reformer.tasks.base import Evaluation, PredictingTask, Run
+from reformer.tasks.base import Evaluation, Run
 from reformer.tasks.document_splits import (
     Splits,
     check_joined,
@@ -38,12 +39,15 @@ from reformer.tasks.documents.data import DocumentData
 from reformer.tasks.documents.document_recipe import DocumentRecipe
 from reformer.tasks.documents.prediction import (
     Reading,
+    answering,
     evaluate_answers,
     predict,
+    reading,
     review_answers,
 )
 from reformer.tasks.model_setup import PretrainedStart
 from reformer.tasks.predict_options import PredictOptions
+from reformer.tasks.predicting import PredictingTask
 from reformer.tasks.predictions import Prediction, can_be_read_twice, prediction
 
 WIDE = frozenset({"wide_sizes", "wide_reads", "wide_rows", "wide_dropout"})
@@ -86,20 +90,23 @@ class DocumentTask(PredictingTask):
         }
     )
 
-    def predict(
-        self,
-        run: "Run[DocumentTask]",
-        files: Iterable[str],
-        options: PredictOptions,
-        on_error: OnError,
-        after: Key | None = None,
+    def sequences(
+        self, run: "Run[DocumentTask]", files: Iterable[str], options: PredictOptions, on_error: OnError
+    ) -> Iterator[Encoded | DataError]:
+        return encode(self.records(run, files, options, on_error), run.tokenizer, **reading(run.model.config))
+
+    def answering(
+        self, run: "Run[DocumentTask]", options: PredictOptions
+    ) -> Callable[[list[Encoded]], list[DocumentAnswer]]:
+        return answering(self.as_asked(run, options))
+
+    def predictions(
+        self, run: "Run[DocumentTask]", sequence: Encoded, answer: DocumentAnswer, options: PredictOptions
     ) -> Iterator[Prediction]:
+        kept = answer if options.min_confidence is None else answer.at_least(options.min_confidence)
         with_text, with_scores = options.text is not False, options.scores is not False
-        run = self.as_asked(run, options)
-        documents = self.records(run, files, options, on_error)
-        for document, answer in predict(run, documents, on_error, after=after):
-            kept = answer if options.min_confidence is None else answer.at_least(options.min_confidence)
-            yield prediction(document, **as_json(document, kept, with_text=with_text, with_scores=with_scores))
+        document = sequence.document
+        yield prediction(document, **as_json(document, kept, with_text=with_text, with_scores=with_scores))
 
     def records(
         self, run: "Run[DocumentTask]", files: Iterable[str], options: PredictOptions, on_error: OnError

@@ -1,19 +1,20 @@
 """Forecasting task: the next steps of a series, with MASE as its metric."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from reformer.baselines.statistical import StatisticalForecaster
 from reformer.data import DataError, Series, load_series
 from reformer.data.batching.series_windows import SeriesWindows
 from reformer.data.errors import OnError
-from reformer.data.origin import Key
+from reformer.data.origin import Origin
 from reformer.errors import ReformerError
 from reformer.files import refuse_overwriting_inputs
 from reformer.metrics.forecast_review import ForecastReview
@@ -23,7 +24,6 @@ from reformer.recipe import Recipe
 from reformer.tasks.base import (
     Baseline,
     Evaluation,
-    PredictingTask,
     Reviewed,
     Run,
     TaskData,
@@ -47,6 +47,7 @@ from reformer.tasks.forecasting.series_recipe import SeriesDataRecipe
 from reformer.tasks.forecasting.splits import FORECASTS_TO_A_HORIZON, describe_series, load_series_splits
 from reformer.tasks.model_setup import PretrainedStart, check_length, make_config
 from reformer.tasks.predict_options import PredictOptions
+from reformer.tasks.predicting import PredictingTask
 from reformer.tasks.predictions import Prediction
 from reformer.wording import counted
 
@@ -57,6 +58,31 @@ class SeriesRecipe(Recipe, frozen=True):
     """Recipe of forecasting."""
 
     data: SeriesDataRecipe
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRecord:
+    """A series of a file."""
+
+    series: Series
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastSequence:
+    """The end of a series, as the model reads it."""
+
+    record: SeriesRecord
+    ids: range
+    window: dict[str, Any]
+    known: Sequence[bool]
+    """Of each column, whether it has a number that the model reads."""
+    plot: Path | None
+    """Where to draw the forecast."""
+
+
+Forecast = tuple[Float64[np.ndarray, "horizon channels"], Float64[np.ndarray, "horizon channels levels"] | None]
+"""Points and quantiles, in the series' own units."""
 
 
 class Forecasting(PredictingTask):
@@ -90,22 +116,15 @@ class Forecasting(PredictingTask):
     def load_processor(self, folder: Path) -> SeriesReader:
         return SeriesReader.load(folder)
 
-    def predict(
-        self,
-        run: "Run[Forecasting]",
-        files: Iterable[str],
-        options: PredictOptions,
-        on_error: OnError,
-        after: Key | None = None,
-    ) -> Iterator[Prediction]:
-        """A record for each step of the horizon: file, date, and each column with its quantiles.
-
-        Of a file with several series, each has a forecast from its own end on; a record then names its series, too.
-        """
+    def sequences(
+        self, run: "Run[Forecasting]", files: Iterable[str], options: PredictOptions, on_error: OnError
+    ) -> Iterator[ForecastSequence]:
+        """The series of the files, each of which is forecast from its own end on."""
         run = _reading(run, options)
         files, overwrite = list(files), bool(options.overwrite)
         _check_future(run, options, files)
         plots = {} if options.pictures is None else plot_paths(files, options.pictures, overwrite=overwrite)
+        config: Any = run.model.config
         for place, file in enumerate(files):
             try:
                 parts: list[Series] = run.processor.read_each(file, on_error)
@@ -120,8 +139,6 @@ class Forecasting(PredictingTask):
                 if plot is not None and series.member is not None:
                     plot = plot.with_name(f"{Path(file).name}.{quote(series.member, safe='')}.png")
                     refuse_overwriting_inputs(plot, files)
-                if after is not None and (place, number, run.model.config.prediction_length) <= after:
-                    continue
                 try:
                     if options.future_covariates is not None:
                         series = with_future(series, future, str(options.future_covariates))
@@ -129,10 +146,50 @@ class Forecasting(PredictingTask):
                 except DataError as error:
                     on_error(error)
                     continue
-                records = self._forecast(run, file, series, plot, on_error, overwrite=overwrite)
-                for step, record in enumerate(records, 1):
-                    if after is None or (place, number, step) > after:
-                        yield Prediction((place, number, step), record)
+                windows = self._windows(run, series, PredictOptions())
+                window = windows.window(len(series.dates))
+                known = _known_columns(run, file, series, window["values"], on_error)
+                if any(known):
+                    origin = Origin((place, number, config.prediction_length), file)
+                    tokens = range(window_lengths(windows, config)[0])
+                    yield ForecastSequence(SeriesRecord(series, origin), tokens, window, known, plot)
+
+    def answering(
+        self, run: "Run[Forecasting]", options: PredictOptions
+    ) -> Callable[[list[ForecastSequence]], list[Forecast]]:
+        def answer(sequence: ForecastSequence) -> Forecast:
+            units = run.processor.units_of(sequence.record.series)
+            found, of_levels = model_forecasts(run, run.processor.collate([sequence.window], units))
+            of_levels = calibrated(run, of_levels)
+            return found[0] * units, None if of_levels is None else of_levels[0] * units[:, None]
+
+        return lambda batch: list(map(answer, batch))
+
+    def predictions(
+        self, run: "Run[Forecasting]", sequence: ForecastSequence, answer: Forecast, options: PredictOptions
+    ) -> Iterator[Prediction]:
+        """A record for each step of the horizon: file, date, and each column with its quantiles.
+
+        Of a file with several series, a record names its series, too.
+        """
+        (point, quantiles), series, levels = answer, sequence.record.series, run.model.config.quantiles
+        place, number, _ = sequence.record.origin.key
+        dates = series.dates_after(len(point))
+        for step, date in enumerate(dates):
+            record: dict[str, Any] = {"file": sequence.record.origin.file}
+            if series.member_column is not None:
+                record[series.member_column] = series.member
+            record["date"] = series.written(date)
+            for channel, column in enumerate(series.columns):
+                known = sequence.known[channel]
+                record[column] = float(point[step, channel]) if known else None
+                for level_number, level in enumerate(levels):
+                    if quantiles is not None and level != 0.5:
+                        value = float(quantiles[step, channel, level_number]) if known else None
+                        record[f"{column} {level:g}"] = value
+            yield Prediction((place, number, step + 1), record)
+        if sequence.plot is not None:
+            plot_forecast(series, dates, point, quantiles, levels, sequence.plot, overwrite=bool(options.overwrite))
 
     def evaluate(
         self, run: "Run[Forecasting]", sources: Sequence[str], options: PredictOptions
@@ -213,48 +270,6 @@ class Forecasting(PredictingTask):
         if covariates is not None:
             covariates.check(series, file, run.recipe.data.prediction_length if ahead else 0)
 
-    def _forecast(
-        self,
-        run: "Run[Forecasting]",
-        file: str,
-        series: Series,
-        plot: Path | None,
-        on_error: OnError,
-        *,
-        overwrite: bool,
-    ) -> Iterator[dict[str, Any]]:
-        window = self._windows(run, series, PredictOptions()).window(len(series.dates))
-        known = [bool(np.isfinite(values).any()) for values in window["values"].T]
-        for column in (column for column, some in zip(series.columns, known, strict=True) if not some):
-            whose = "" if series.member is None else f" of {series.member!r}"
-            told = (
-                f"the last {counted(run.recipe.data.context_length, 'step')} of the column {column!r}{whose} "
-                "have no number"
-            )
-            on_error(DataError(file, None, f"{told}, so that there is no forecast", "give later numbers of it"))
-        if not any(known):
-            return
-        levels, units = run.model.config.quantiles, run.processor.units_of(series)
-        found, of_levels = model_forecasts(run, run.processor.collate([window], units))
-        of_levels = calibrated(run, of_levels)
-        point = found[0] * units
-        quantiles = None if of_levels is None else of_levels[0] * units[:, None]
-        dates = series.dates_after(len(point))
-        for step, date in enumerate(dates):
-            record: dict[str, Any] = {"file": file}
-            if series.member_column is not None:
-                record[series.member_column] = series.member
-            record["date"] = series.written(date)
-            for channel, column in enumerate(series.columns):
-                record[column] = float(point[step, channel]) if known[channel] else None
-                for number, level in enumerate(levels):
-                    if quantiles is not None and level != 0.5:
-                        value = float(quantiles[step, channel, number]) if known[channel] else None
-                        record[f"{column} {level:g}"] = value
-            yield record
-        if plot is not None:
-            plot_forecast(series, dates, point, quantiles, levels, plot, overwrite=overwrite)
-
 
 class ForecastingData(TaskData[SeriesWindows]):
     """Windows of one series, split in time.
@@ -313,6 +328,24 @@ def _reading(run: Run[Forecasting], options: PredictOptions) -> Run[Forecasting]
     """The run with a reader that does as the options say."""
     said = {name: getattr(options, name) for name in ("dst", "header") if getattr(options, name) is not None}
     return replace(run, processor=replace(run.processor, encoding=options.encoding, **said))
+
+
+def _known_columns(
+    run: Run[Forecasting],
+    file: str,
+    series: Series,
+    values: Float[np.ndarray, "context channels"],
+    on_error: OnError,
+) -> list[bool]:
+    """Whether each column has a number in the steps that the model reads; one that has none is told of."""
+    known = [bool(np.isfinite(column).any()) for column in values.T]
+    for column in (column for column, some in zip(series.columns, known, strict=True) if not some):
+        whose = "" if series.member is None else f" of {series.member!r}"
+        told = (
+            f"the last {counted(run.recipe.data.context_length, 'step')} of the column {column!r}{whose} have no number"
+        )
+        on_error(DataError(file, None, f"{told}, so that there is no forecast", "give later numbers of it"))
+    return known
 
 
 def _check_future(run: Run[Forecasting], options: PredictOptions, files: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """Captioning task: a text for an image."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,29 +11,31 @@ from torch.utils.data import Dataset
 
 from reformer.baselines.nearest import nearest_images
 from reformer.data import IGNORED, Image
+from reformer.data.batching.read_ahead import in_order
 from reformer.data.errors import OnError, raise_error
-from reformer.data.origin import Key
 from reformer.metrics.texts import CharacterMetric, text_scores
 from reformer.models import ReformerForImageToText
 from reformer.tasks.base import Baseline, Run, TaskData, outputs_with_summed_loss
 from reformer.tasks.generation import generate_texts
 from reformer.tasks.images.task import (
     MAX_IMAGES,
+    TOKENS_AT_A_TIME,
     ImageRecipe,
+    ImageSequence,
     ImageTask,
-    batches,
     check_patches,
     describe_images,
     evenly_spread,
     image_fields,
+    image_sequences,
     patches_of,
     pixel_rows,
-    read_all,
+    pixels_of,
     stack,
 )
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 from reformer.tasks.predict_options import PredictOptions
-from reformer.tasks.predictions import Prediction, is_after, prediction
+from reformer.tasks.predictions import Prediction, prediction
 from reformer.tasks.targets import Targets, require_target
 from reformer.wording import counted
 
@@ -53,17 +55,13 @@ class ImageToText(ImageTask):
     def load_data(self, recipe: ImageRecipe, start: PretrainedStart | None = None) -> "CaptionData":
         return CaptionData(self, recipe, start)
 
-    def predict(
-        self,
-        run: "Run[ImageToText]",
-        files: Iterable[str],
-        options: PredictOptions,
-        on_error: OnError,
-        after: Key | None = None,
+    def answering(self, run: "Run[ImageToText]", options: PredictOptions) -> Callable[[list[ImageSequence]], list[str]]:
+        return _captioning(run, options.beams or 1)
+
+    def predictions(
+        self, run: "Run[ImageToText]", sequence: ImageSequence, answer: str, options: PredictOptions
     ) -> Iterator[Prediction]:
-        images = read_all(files, options, on_error)
-        for image, text in caption_images(run, images, on_error, beams=options.beams or 1, after=after):
-            yield prediction(image, caption=text)
+        yield prediction(sequence.record, caption=answer)
 
     def evaluate(
         self, run: "Run[ImageToText]", sources: Sequence[str], options: PredictOptions
@@ -159,22 +157,23 @@ class CaptionData(TaskData[CaptionedImages]):
 
 
 def caption_images(
-    run: Run[ImageToText],
-    images: Iterable[Image],
-    on_error: OnError = raise_error,
-    *,
-    beams: int = 1,
-    after: Key | None = None,
+    run: Run[ImageToText], images: Iterable[Image], on_error: OnError = raise_error, *, beams: int = 1
 ) -> Iterator[tuple[Image, str]]:
     """Each image with the caption that the model generates, in the images' order, a bounded number at a time.
 
-    One of another size than the model's goes to `on_error`, and the next one is read; without it, it is raised. Of
-    images of files, only those behind the one with the key `after` are captioned.
+    One of another size than the model's goes to `on_error`, and the next one is read; without it, it is raised.
     """
-    for held, pixels in batches(run, images, on_error, after):
+    sequences, captioning = image_sequences(run, images), _captioning(run, beams)
+    for sequence, text in in_order(sequences, captioning, batch_tokens=TOKENS_AT_A_TIME, on_error=on_error):
+        yield sequence.record, text
+
+
+def _captioning(run: Run[Any], beams: int) -> Callable[[list[ImageSequence]], list[str]]:
+    def answer_batch(batch: list[ImageSequence]) -> list[str]:
         with torch.inference_mode():
-            texts = _generate(run.model, run.tokenizer, pixels, beams)
-        yield from (pair for pair in zip(held, texts, strict=True) if is_after(pair[0], after))
+            return _generate(run.model, run.tokenizer, pixels_of(run, batch), beams)
+
+    return answer_batch
 
 
 def evaluate_captions(run: Run[ImageToText], images: Iterable[Image], beams: int = 1) -> dict[str, int | float]:

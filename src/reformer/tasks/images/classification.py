@@ -1,6 +1,6 @@
 """Image classification: one label for an image, from its pixels."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +12,8 @@ from torch.utils.data import Dataset
 
 from reformer.baselines.logistic import LogisticClassifier
 from reformer.data import DataError, Image, label_id
+from reformer.data.batching.read_ahead import in_order
 from reformer.data.batching.token_batches import balanced
-from reformer.data.errors import OnError, raise_error
-from reformer.data.origin import Key
 from reformer.metrics.classification import ClassMetric
 from reformer.metrics.review import Mistake, Review
 from reformer.models import ReformerForImageClassification
@@ -22,22 +21,27 @@ from reformer.tasks.balance import BalancedTrainingRecipe, balanced_weights
 from reformer.tasks.base import Baseline, Reviewed, Run, TaskData, outputs_with_summed_loss
 from reformer.tasks.images.task import (
     MAX_IMAGES,
+    TOKENS_AT_A_TIME,
     ImageRecipe,
+    ImageSequence,
     ImageTask,
-    batches,
     check_patches,
     describe_images,
     evenly_spread,
     image_fields,
+    image_sequences,
     patches_of,
     pixel_rows,
-    read_all,
+    pixels_of,
     stack,
 )
 from reformer.tasks.model_setup import PretrainedStart, make_config
 from reformer.tasks.predict_options import PredictOptions
-from reformer.tasks.predictions import Prediction, is_after, prediction
+from reformer.tasks.predictions import Prediction, prediction
 from reformer.wording import counted
+
+Probabilities = list[Float[np.ndarray, " labels"]]
+"""Of each image those of each label, before calibration."""
 
 
 class ImageClassRecipe(ImageRecipe, frozen=True):
@@ -64,20 +68,23 @@ class ImageClassification(ImageTask):
     def load_processor(self, folder: Any) -> None:
         """None: the configuration says enough."""
 
-    def predict(
+    def answering(
+        self, run: "Run[ImageClassification]", options: PredictOptions
+    ) -> Callable[[list[ImageSequence]], Probabilities]:
+        return _classifying(run)
+
+    def predictions(
         self,
         run: "Run[ImageClassification]",
-        files: Iterable[str],
+        sequence: ImageSequence,
+        answer: Float[np.ndarray, " labels"],
         options: PredictOptions,
-        on_error: OnError,
-        after: Key | None = None,
     ) -> Iterator[Prediction]:
-        for image, probabilities in _classify(run, read_all(files, options, on_error), on_error, after):
-            scores = dict(zip(run.labels, run.calibration.of_each(probabilities).tolist(), strict=True))
-            label = max(scores, key=scores.__getitem__)
-            sure = options.min_confidence is None or scores[label] >= options.min_confidence
-            others = {} if options.scores is False else {"scores": scores}
-            yield prediction(image, label=label if sure else None, score=scores[label], **others)
+        scores = dict(zip(run.labels, run.calibration.of_each(answer).tolist(), strict=True))
+        label = max(scores, key=scores.__getitem__)
+        sure = options.min_confidence is None or scores[label] >= options.min_confidence
+        others = {} if options.scores is False else {"scores": scores}
+        yield prediction(sequence.record, label=label if sure else None, score=scores[label], **others)
 
     def evaluate(
         self, run: "Run[ImageClassification]", sources: Sequence[str], options: PredictOptions
@@ -221,17 +228,19 @@ def review_images(
     return review
 
 
-def _classify(
-    run: Run[ImageClassification],
-    images: Iterable[Image],
-    on_error: OnError = raise_error,
-    after: Key | None = None,
-) -> Iterator[tuple[Image, Float[np.ndarray, " labels"]]]:
-    """Each image, of files those behind the one with the key `after`, with the probability of each label."""
-    for group, pixels in batches(run, images, on_error, after):
+def _classify(run: Run[Any], images: Iterable[Image]) -> Iterator[tuple[Image, Float[np.ndarray, " labels"]]]:
+    """Each image with the probability of each label."""
+    sequences = image_sequences(run, images)
+    for sequence, probabilities in in_order(sequences, _classifying(run), batch_tokens=TOKENS_AT_A_TIME):
+        yield sequence.record, probabilities
+
+
+def _classifying(run: Run[Any]) -> Callable[[list[ImageSequence]], Probabilities]:
+    def answer_batch(batch: list[ImageSequence]) -> Probabilities:
         with torch.inference_mode():
-            probabilities = run.model(pixel_values=pixels).logits.double().softmax(-1).cpu().numpy()
-        yield from (pair for pair in zip(group, probabilities, strict=True) if is_after(pair[0], after))
+            return list(run.model(pixel_values=pixels_of(run, batch)).logits.double().softmax(-1).cpu().numpy())
+
+    return answer_batch
 
 
 def _label(image: Image) -> str:

@@ -1,6 +1,7 @@
 """Image tasks: the parts they share, from reading images to batches of their pixels."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,13 +12,13 @@ from torch import Tensor
 
 from reformer.data import DataError, Image, load_digits, read_images
 from reformer.data.batching.hold_out import hold_out
-from reformer.data.errors import OnError, raise_error
-from reformer.data.origin import Key
+from reformer.data.errors import OnError
 from reformer.models import ReformerConfig
 from reformer.recipe import BY_CHANCE, HeldOutDataRecipe, Recipe
-from reformer.tasks.base import PredictingTask, Run, describe_splits
+from reformer.tasks.base import Run, describe_splits
 from reformer.tasks.predict_options import PredictOptions
-from reformer.tasks.predictions import is_after, read_files
+from reformer.tasks.predicting import PredictingTask
+from reformer.tasks.predictions import read_files
 from reformer.wording import counted
 
 MAX_SIDE = 32
@@ -43,6 +44,14 @@ class ImageRecipe(Recipe, frozen=True):
     data: ImageDataRecipe
 
 
+@dataclass(frozen=True, slots=True)
+class ImageSequence:
+    """An image of the size that the model reads, as long as its patches are many."""
+
+    record: Image
+    ids: range
+
+
 class ImageTask(PredictingTask):
     """Task over images: of files that `read_images` reads, or of scikit-learn's digits."""
 
@@ -57,6 +66,7 @@ class ImageTask(PredictingTask):
     column: ClassVar[str]
     """The column of a table that has the label, unless the recipe names another."""
     captions: ClassVar[bool] = False
+    batch_tokens = TOKENS_AT_A_TIME
 
     def check_recipe(self, recipe: ImageRecipe) -> None:
         super().check_recipe(recipe)
@@ -64,6 +74,11 @@ class ImageTask(PredictingTask):
             raise ValueError(
                 f"data.source = {recipe.data.source!r}: the source for {recipe.training.task} is {self.source}"
             )
+
+    def sequences(
+        self, run: Run[Any], files: Iterable[str], options: PredictOptions, on_error: OnError
+    ) -> Iterator[ImageSequence | DataError]:
+        return image_sequences(run, read_all(files, options, on_error))
 
     def parts(self, recipe: ImageRecipe) -> dict[str, list[Image]]:
         """The images of each split; the test split may be empty.
@@ -168,36 +183,23 @@ def read_all(files: Iterable[str], options: PredictOptions, on_error: OnError) -
     return read_files(files, read, on_error, keeps_others=keeps_others)
 
 
-def batches(
-    run: Run[Any], images: Iterable[Image], on_error: OnError = raise_error, after: Key | None = None
-) -> Iterator[tuple[list[Image], Tensor]]:
-    """Images in their order with their pixels as the run's model takes them, a bounded number at a time.
-
-    One of another size than the model's goes to `on_error`, and the next one is read; without it, it is raised. Batches
-    without an image behind the one with the key `after` are passed over.
-    """
-
-    def batch() -> tuple[list[Image], Tensor]:
-        return held, stack([image.pixels for image in held]).to(run.model.device)
-
+def image_sequences(run: Run[Any], images: Iterable[Image]) -> Iterator[ImageSequence | DataError]:
+    """Images as the run's model reads them, and the error of one that has another size than the model's."""
     config = run.model.config
     assert isinstance(config, ReformerConfig)
-    most = max(1, TOKENS_AT_A_TIME // patches_of(config))
-    shape = (config.num_channels, *(config.image_size or ()))
-    held: list[Image] = []
+    shape, patches = (config.num_channels, *(config.image_size or ())), range(patches_of(config))
     for image in images:
         try:
             _check_shape(image, shape)
         except DataError as error:
-            on_error(error)
-            continue
-        held.append(image)
-        if len(held) == most:
-            if is_after(held[-1], after):
-                yield batch()
-            held = []
-    if held and is_after(held[-1], after):
-        yield batch()
+            yield error
+        else:
+            yield ImageSequence(image, patches)
+
+
+def pixels_of(run: Run[Any], batch: Sequence[ImageSequence]) -> Shaped[Tensor, "batch channels height width"]:
+    """The pixels of a batch, where the run's model is."""
+    return stack([sequence.record.pixels for sequence in batch]).to(run.model.device)
 
 
 def describe_images(parts: Mapping[str, Sequence[Any]], config: ReformerConfig) -> Iterator[str]:

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from reformer.data import DataError, Question
 from reformer.data.batching.encoding import Offsets
+from reformer.data.errors import TooLongError
 from reformer.wording import counted
 
 NO_ANSWER = 0
@@ -27,6 +28,10 @@ class Sequenced:
     offsets: Offsets
     """The characters of the document that each of its tokens stands for."""
     number: int = 0
+
+    @property
+    def record(self) -> Question:
+        return self.question
 
     def target(self) -> tuple[int, int]:
         """The first and the last token of the answer, or of the first of several; `NO_ANSWER` twice for none."""
@@ -80,7 +85,7 @@ def encode_question(question: Question, tokenizer: Any, config: Any, number: int
     if not offsets:
         return DataError.at(place, "this document has no token", "leave it out, or give it a text")
     if len(ids) > longest:
-        return DataError.at(
+        return TooLongError.at(
             place,
             f"this question with its document has {counted(len(ids), 'token')}, and the model takes at most "
             f"{longest:,}",

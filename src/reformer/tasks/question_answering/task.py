@@ -1,6 +1,6 @@
 """Extractive question answering task and its data."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -8,11 +8,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from reformer.data import DataError, Question, load_cloze, read_questions
-from reformer.data.batching.encoding import pad
+from reformer.data.batching.encoding import pad, pad_batch
 from reformer.data.batching.hold_out import hold_out
 from reformer.data.batching.read_ahead import in_order
 from reformer.data.errors import OnError, raise_error
-from reformer.data.origin import Key
 from reformer.errors import ReformerError
 from reformer.metrics.answers import AnswerMetric
 from reformer.models import ReformerForQuestionAnswering
@@ -20,7 +19,6 @@ from reformer.recipe import BY_CHANCE, AtLeastOne, HeldOutDataRecipe, Recipe
 from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.base import (
     Baseline,
-    PredictingTask,
     Run,
     TaskData,
     describe_splits,
@@ -28,7 +26,8 @@ from reformer.tasks.base import (
 )
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 from reformer.tasks.predict_options import PredictOptions
-from reformer.tasks.predictions import Prediction, is_after, prediction, read_files
+from reformer.tasks.predicting import PredictingTask
+from reformer.tasks.predictions import Prediction, prediction, read_files
 from reformer.tasks.question_answering.baseline import measure_baseline
 from reformer.tasks.question_answering.spans import (
     Sequenced,
@@ -91,26 +90,30 @@ class QuestionAnswering(PredictingTask):
     def load_data(self, recipe: QuestionRecipe, start: PretrainedStart | None = None) -> "QuestionData":
         return QuestionData(recipe, start)
 
-    def predict(
-        self,
-        run: "Run[QuestionAnswering]",
-        files: Iterable[str],
-        options: PredictOptions,
-        on_error: OnError,
-        after: Key | None = None,
+    def sequences(
+        self, run: "Run[QuestionAnswering]", files: Iterable[str], options: PredictOptions, on_error: OnError
+    ) -> Iterator[Sequenced | DataError]:
+        return _sequences(run, self.records(run, files, options, on_error))
+
+    def answering(
+        self, run: "Run[QuestionAnswering]", options: PredictOptions
+    ) -> Callable[[list[Sequenced]], list[SpanAnswer]]:
+        return _answering(run)
+
+    def predictions(
+        self, run: "Run[QuestionAnswering]", sequence: Sequenced, answer: SpanAnswer, options: PredictOptions
     ) -> Iterator[Prediction]:
-        questions = self.records(run, files, options, on_error)
-        for question, answer in answer_questions(run, questions, on_error, after=after):
-            document = {} if options.text is False else {"context": question.document}
-            yield prediction(
-                question,
-                question=question.text,
-                **document,
-                answer=answer.text(question.document),
-                start=answer.start,
-                end=answer.end,
-                probability=answer.probability,
-            )
+        question = sequence.question
+        document = {} if options.text is False else {"context": question.document}
+        yield prediction(
+            question,
+            question=question.text,
+            **document,
+            answer=answer.text(question.document),
+            start=answer.start,
+            end=answer.end,
+            probability=answer.probability,
+        )
 
     def records(
         self, run: "Run[QuestionAnswering]", files: Iterable[str], options: PredictOptions, on_error: OnError
@@ -229,29 +232,29 @@ def answer_questions(
     run: Run[QuestionAnswering],
     questions: Iterable[Question],
     on_error: OnError = raise_error,
-    *,
-    after: Key | None = None,
 ) -> Iterator[tuple[Question, SpanAnswer]]:
     """Each question with the model's answer, in the questions' order.
 
     A document is never cut: it goes through the model with its question in one pass. However many there are, only some
     thousand tokens of them, or one long one, are held. What the model cannot take (no token, or more than its maximum)
-    goes to `on_error`, and the next one is read; without `on_error` it is raised. Of questions of files, only those
-    behind the one with the key `after` are answered.
+    goes to `on_error`, and the next one is read; without `on_error` it is raised.
     """
+    for sequence, answer in in_order(_sequences(run, questions), _answering(run), on_error=on_error):
+        yield sequence.question, answer
 
-    def wanted(sequence: Sequenced) -> bool:
-        return is_after(sequence.question, after)
 
-    def answer_batch(batch: Sequence[Sequenced]) -> list[SpanAnswer]:
-        inputs = pad([sequence.ids for sequence in batch], run.model.config.pad_token_id)
+def _sequences(run: Run[Any], questions: Iterable[Question]) -> Iterator[Sequenced | DataError]:
+    return (encode_question(question, run.tokenizer, run.model.config) for question in questions)
+
+
+def _answering(run: Run[Any]) -> Callable[[list[Sequenced]], list[SpanAnswer]]:
+    def answer_batch(batch: list[Sequenced]) -> list[SpanAnswer]:
+        inputs = pad_batch([sequence.ids for sequence in batch], run.model.config.pad_token_id)
         with torch.inference_mode():
             outputs = run.model(**to_device(inputs, run.model.device))
         return [best_span(sequence, *logits) for sequence, *logits in zip(batch, *logit_rows(outputs), strict=True)]
 
-    sequences = (encode_question(question, run.tokenizer, run.model.config) for question in questions)
-    for sequence, answer in in_order(sequences, answer_batch, on_error=on_error, wanted=wanted):
-        yield sequence.question, answer
+    return answer_batch
 
 
 def evaluate_answers(run: Run[QuestionAnswering], questions: Iterable[Question]) -> dict[str, int | float]:
