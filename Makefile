@@ -6,9 +6,10 @@ SOURCES := src tests benchmarks examples
 
 # A file's tests in one process share what is made for them; in the order of the files, the longest are not the last.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
+QUICK := not slow and not data and not libraries and not browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-variants test-guides test-arm test-transformers test-faults test-fuzz test-triton test-data test-libraries check bench docs sanitize wheel test-wheel clean
+.PHONY: help demo test test-slow test-variants test-guides test-arm test-browser test-transformers test-faults test-fuzz test-triton test-data test-libraries check bench docs sanitize wheel test-wheel clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,7 +35,7 @@ demo: $(call ready,plain)  ## train on a newspaper, then label an article that w
 	$(BIN)/reformer show runs/demo index:people-daily --joined
 
 test: $(call ready,test)  ## the tests, on both cores
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'not slow and not data and not libraries'
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m '$(QUICK)'
 
 test-slow: $(call ready,test)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
@@ -48,6 +49,9 @@ test-guides: $(call ready,test)  ## the commands of README and guides, word by w
 test-arm: $(call ready,test)  ## the kernels for ARM, cross-compiled and run in an emulator, which Debian has (minutes)
 	$(BIN)/python -m tests.ops.emulated aarch64
 
+test-browser: $(VENV)/ready-browser  ## the page in Chromium, which Debian has, and clients of others against a server (minutes)
+	$(BIN)/python -m pytest -m browser tests/serving/browser
+
 test-transformers: $(call ready,test)  ## transformers' own tests of models, fetched, on every head; further ones of a checkout (an hour)
 	$(BIN)/python -m tests.transformers $(if $(TRANSFORMERS_TESTS),--tests $(TRANSFORMERS_TESTS)) -n 2
 
@@ -56,7 +60,7 @@ test-faults: $(call ready,test)  ## kills, disk errors and power failures at eve
 
 test-triton: $(VENV)/ready-test,gpu  ## the GPU's kernels in an interpreter, and compiled for a card, without one
 	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 -k triton tests/ops tests/benchmarks
-	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 -m 'not slow and not data and not libraries' tests/contract
+	TRITON_INTERPRET=1 $(BIN)/python -m pytest -n 2 -m '$(QUICK)' tests/contract
 	$(BIN)/python -m pytest -n 2 -m slow tests/ops/test_compiled.py
 
 test-data: $(call ready,test)  ## the tests on real data sets, which are fetched
@@ -93,7 +97,7 @@ test-wheel: wheel  ## the tests on the wheel, in an environment where nothing is
 	rm -rf build/wheel-test
 	$(PYTHON) -m venv build/wheel-test
 	build/wheel-test/bin/python -m pip install --constraint constraints.txt --find-links dist 'reformer-torch[test]'
-	build/wheel-test/bin/python -m pytest $(SIDE_BY_SIDE) -m 'not slow and not data and not libraries'
+	build/wheel-test/bin/python -m pytest $(SIDE_BY_SIDE) -m '$(QUICK)'
 
 clean:  ## remove what was made, data sets and runs excepted
 	rm -rf $(VENV) site build dist src/*.egg-info

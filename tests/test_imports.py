@@ -51,9 +51,11 @@ MAY_IMPORT = {
         "errors",
     },
     "inference": {"runs", "tasks", "metrics", "models", "data", "interruption", "files", "processes", "errors"},
+    "serving": {"inference", "runs", "tasks", "report", "metrics", "models", "data", "terminal", "errors"},
     "insight": {"advice", "tasks", "models", "recipe", "data", "terminal", "errors"},
     "advice": {"tasks", "data", "terminal", "errors"},
     "cli": {
+        "serving",
         "insight",
         "advice",
         "inference",

@@ -15,6 +15,7 @@ from reformer.cli.generate import generate
 from reformer.cli.init import init
 from reformer.cli.predict import predict
 from reformer.cli.score import score
+from reformer.cli.serve import serve
 from reformer.cli.show import show
 from reformer.cli.threads import set_thread_defaults
 from reformer.cli.train import train
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for _command in (init, train, evaluate, predict, show, generate, score, convert, env):
+for _command in (init, train, evaluate, predict, show, generate, score, serve, convert, env):
     app.command()(_command)
 app.add_typer(data, name="data")
 

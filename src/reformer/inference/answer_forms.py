@@ -99,7 +99,7 @@ class AnnotationForm:
         self._as_list = format in JSON_FORMATS and JSON_FORMATS[format].as_list
 
     def __call__(self, fields: dict[str, Any]) -> str:
-        written = self._write(_document(fields))
+        written = self._write(document_of(fields))
         if not self._as_list:
             return written
         before, self._is_begun = ",\n" if self._is_begun else "[\n", True
@@ -109,7 +109,7 @@ class AnnotationForm:
         return "" if not self._as_list else "\n]\n" if self._is_begun else "[]\n"
 
 
-def _document(fields: dict[str, Any]) -> Any:
+def document_of(fields: dict[str, Any]) -> Any:
     """The document that an answer to a text says."""
     from reformer.data.documents import Document, Span
 

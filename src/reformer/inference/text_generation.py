@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
+from transformers.generation.logits_process import LogitsProcessor, LogitsProcessorList
 from transformers.generation.streamers import BaseStreamer
 
 from reformer.data import byte_ids_begin, encode_piece, token_bytes
@@ -21,6 +23,9 @@ from reformer.wording import counted
 # stand for part of one would be held back for ever.
 PATIENCE = 8
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+OnToken = Callable[[int, Float[Tensor, " vocabulary"]], object]
+"""Called with a new token and the logarithms of all tokens' probabilities."""
 
 TEMPERATURES = (1e-6, 1e6)
 """The least and the greatest: divided by numbers beyond, logits overflow in float32, or are all alike."""
@@ -99,8 +104,13 @@ def generate(
     prompt: bytes,
     options: SamplingOptions,
     on_text: Callable[[str], object] = lambda text: None,
+    *,
+    on_token: OnToken | None = None,
 ) -> str:
     """The continuation of a prompt; `on_text` is called with each part of it as soon as it is generated.
+
+    Before it, `on_token` is called with each new token and the logarithms of all tokens' probabilities there, as the
+    model has them: before temperature, top-k and top-p. With beams it cannot be. What either raises ends the text.
 
     With a seed, the global random state is neither read nor set. With beams the text comes whole at the end.
 
@@ -110,6 +120,8 @@ def generate(
     """
     if options.num_rounds is not None and not run.model.config.is_hashed:
         raise ReformerError(f"{options.num_rounds} hash rounds of a model that has no hashed layer; leave them out")
+    if on_token is not None and options.beams > 1:
+        raise ReformerError("tokens as they are generated, and beams, which choose all at the end; leave one out")
     ids = prompt_ids(run, prompt)
     longest = run.model.config.max_position_embeddings
     if len(ids) + options.max_new_tokens > longest:
@@ -124,13 +136,15 @@ def generate(
         parts.append(text)
         on_text(text)
 
-    streamer = _Streamer(run.tokenizer, take)
+    recorder = None if on_token is None else _Recorder(on_token)
+    streamer = _Streamer(run.tokenizer, take, recorder)
     input_ids = torch.tensor([ids], device=run.model.device)
     with _seeded(options.seed):
         sequences: Any = run.model.generate(  # pyright: ignore[reportCallIssue]
             input_ids=input_ids,
             attention_mask=torch.ones_like(input_ids),
             streamer=streamer if options.beams == 1 else None,
+            logits_processor=LogitsProcessorList([] if recorder is None else [recorder]),
             **_generate_arguments(run, options),
         )
     if options.beams > 1:
@@ -170,11 +184,32 @@ def _seeded(seed: int | None) -> Iterator[None]:
         yield
 
 
+class _Recorder(LogitsProcessor):
+    """Keeper of the probabilities that a token was chosen by; it changes none."""
+
+    def __init__(self, on_token: OnToken) -> None:
+        self._on_token = on_token
+        self._scores: Tensor | None = None
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        self._scores = scores[0]
+        return scores
+
+    def take(self, token: int) -> None:
+        assert self._scores is not None
+        self._on_token(token, self._scores.float().log_softmax(-1))
+
+
 class _Streamer(BaseStreamer):
     """Streamer of the whole characters of new tokens; its first `put` has the prompt."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, on_text: Callable[[str], object]) -> None:
-        self._on_text = on_text
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        on_text: Callable[[str], object],
+        recorder: "_Recorder | None" = None,
+    ) -> None:
+        self._on_text, self._recorder = on_text, recorder
         table = token_bytes(tokenizer)
         self._decoder = _WholeTokens(tokenizer) if table is None else _Bytes(table)
         self._prompt = True
@@ -184,6 +219,8 @@ class _Streamer(BaseStreamer):
             self._prompt = False
             return
         for token in value.flatten().tolist():
+            if self._recorder is not None:
+                self._recorder.take(token)
             self._pass_on(self._decoder.decode(token))
 
     def end(self) -> None:

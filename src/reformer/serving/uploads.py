@@ -1,0 +1,141 @@
+"""Bodies of requests: bounded in size and time, and kept in a file while they are read."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+
+from reformer.serving.refusals import BODY_LATE, TOO_LARGE, WRONG, RefusalError
+
+NAMES: Mapping[str, str] = {
+    "application/json": "request.jsonl",
+    "application/x-ndjson": "request.jsonl",
+    "application/jsonl": "request.jsonl",
+    "text/csv": "request.csv",
+    "text/tab-separated-values": "request.tsv",
+    "text/plain": "request.txt",
+    "image/png": "request.png",
+    "image/jpeg": "request.jpg",
+    "image/gif": "request.gif",
+    "image/bmp": "request.bmp",
+    "image/tiff": "request.tiff",
+    "image/webp": "request.webp",
+}
+"""What a body of each type is called where the client gives it no name."""
+LONGEST_NAME = 200
+_NO_NAME = re.compile(r"[\x00-\x1f\x7f/\\:]|^\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on a request."""
+
+    body: int
+    """Bytes of a body."""
+    seconds: float
+    """How long a body, and then each answer, may take."""
+
+
+class Upload:
+    """The body of a request as a file of a folder of its own, which `close` removes."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._folder = Path(tempfile.mkdtemp(prefix="reformer-"))
+        self.path = self._folder / name
+
+    def close(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def upload_name(request: Request, name: str | None) -> str:
+    """What the body is called: by that its answers' ids and its format go.
+
+    Raises:
+        RefusalError: neither the client nor the type of the body says it, or it is no name of a file.
+    """
+    if name is not None:
+        if _NO_NAME.search(name) or not name or len(os.fsencode(name)) > LONGEST_NAME:
+            told = f"this is no name of a file, or has more than {LONGEST_NAME} bytes; give one such as texts.csv"
+            raise RefusalError(WRONG, told, ["query", "name"])
+        return name
+    kind = content_type(request)
+    if kind not in NAMES:
+        told = f"a body of the type {kind or 'that is not told'}; name it, such as ?name=texts.csv, or give one of "
+        raise RefusalError(WRONG, told + ", ".join(NAMES), ["header", "content-type"])
+    return NAMES[kind]
+
+
+def content_type(request: Request) -> str:
+    """The type of the body, without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_body(request: Request, limits: Limits) -> bytes:
+    """The whole body, in memory.
+
+    Raises:
+        RefusalError: it is too large, or does not come to its end in time.
+    """
+    parts: list[bytes] = []
+    await _each_part(request, limits, parts.append)
+    return b"".join(parts)
+
+
+async def save_body(request: Request, limits: Limits, name: str) -> Upload:
+    """The body as a file of this name.
+
+    Raises:
+        RefusalError: as `read_body`.
+    """
+    upload = Upload(name)
+    try:
+        with upload.path.open("wb") as file:
+            await _each_part(request, limits, file.write)
+    except BaseException:
+        upload.close()
+        raise
+    return upload
+
+
+async def _each_part(request: Request, limits: Limits, take: Any) -> None:
+    # A client that says so much is not asked to send it.
+    length = request.headers.get("content-length", "")
+    size = int(length) if length.isdecimal() else 0
+    if size <= limits.body:
+        size = 0
+        try:
+            async with asyncio.timeout(limits.seconds):
+                async for part in request.stream():
+                    size += len(part)
+                    if size > limits.body:
+                        break
+                    take(part)
+        except TimeoutError:
+            told = f"the body did not come to its end within {limits.seconds:g} s; send it faster, or in parts"
+            raise RefusalError(BODY_LATE, told, ["body"], {"Connection": "close"}) from None
+    if size > limits.body:
+        told = f"a body of more than {limits.body:,} bytes; send it in parts, or serve with a greater --max-body"
+        raise RefusalError(TOO_LARGE, told, ["body"], {"Connection": "close"})
+
+
+def parsed(body: bytes) -> Any:
+    """The value of a JSON body.
+
+    Raises:
+        RefusalError: it is none.
+    """
+    try:
+        return json.loads(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise RefusalError(WRONG, f"byte {error.start} is not UTF-8; send the body as UTF-8", ["body"]) from None
+    except (ValueError, RecursionError) as error:
+        raise RefusalError(WRONG, f"this is no JSON ({error}); send one value", ["body"]) from None
