@@ -153,3 +153,16 @@ def test_overwriting_a_run_replaces_its_files_and_no_others(runs, tmp_path):
     # What a run has not written stays where the run was put.
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.glob("run.replaced*/**/*") if path.is_file()}
     assert left == {"run.replaced/logs/dear.txt"}
+
+
+def test_show_writes_a_page_of_all_documents_or_of_one(runs, texts, tmp_path):
+    page = tmp_path / "page.html"
+    show = ("show", runs / "ner", texts, "--html", page)
+    reformer(*show)
+    whole = page.read_text(encoding="utf-8")
+    assert whole.count("<h2>") == 8
+    assert "exists already" in reformer(*show, status=1).stderr
+    reformer(*show, "--overwrite", "-n", 2)
+    assert page.read_text(encoding="utf-8").count("<h2>") == 1
+    assert "is the same file" in reformer("show", runs / "ner", texts, "--html", texts, "--overwrite", status=1).stderr
+    assert "--overwrite" in reformer("show", runs / "ner", texts, "--overwrite", status=1).stderr

@@ -1,12 +1,15 @@
 """`reformer show`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reformer.cli.errors import say_note
+from reformer.cli.files import check_output_file
 from reformer.cli.lean_start import start_lean
 from reformer.cli.options import (
     MAX_COUNT,
@@ -27,8 +30,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from reformer.data import Document, Span
+    from reformer.metrics.marked import MarkedDocument
     from reformer.tasks.documents.answer import DocumentAnswer
 
+MOST_DOCUMENTS = 1000
+"""Documents of a page, at most."""
 COLOURS = ("green", "magenta", "cyan", "yellow", "blue", "red")
 
 
@@ -42,8 +48,9 @@ def show(
         ),
     ],
     number: Annotated[
-        int, typer.Option("--number", "-n", min=1, max=MAX_COUNT, help="The number of the document, from 1.")
-    ] = 1,
+        int | None,
+        typer.Option("--number", "-n", min=1, max=MAX_COUNT, help="The number of the document, from 1; without it, 1."),
+    ] = None,
     format: Format = None,
     text_column: TextColumn = None,
     split: Split = "test",
@@ -52,6 +59,11 @@ def show(
     joined: Joined = False,
     on_overlap: Overlap = None,
     aggregation_strategy: Aggregation = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write all documents, or that of --number, into this page instead; it needs no other file."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
 ) -> None:
     """Show one document with the model's prediction: its entities in colours, or its class.
 
@@ -68,6 +80,9 @@ def show(
     from reformer.tasks.predict_options import PredictOptions
     from reformer.terminal import PlainConsole, printable
 
+    check_output_file(html, data, run, overwrite=overwrite)
+    if overwrite and html is None:
+        raise ReformerError("--overwrite is for the page of --html; leave it out")
     loaded = load_run(run, DocumentTask)
     recipe = loaded.recipe.data
     options = PredictOptions(
@@ -88,17 +103,45 @@ def show(
             join(read_source(source, recipe, **how), recipe) if joined else read_source(source, recipe, **how)
         )
     )
-    chosen = list(islice(found, number - 1, number))
-    if not chosen:
-        raise ReformerError(f"{', '.join(data)}: there is no document number {number}; give a smaller --number")
-    [(document, answer)] = predict(loaded.task.as_asked(loaded, options), chosen)
+    asked, types = loaded.task.as_asked(loaded, options), loaded.task.entity_types(loaded.recipe)
+    first = 1 if number is None else number
+    chosen = islice(found, first - 1, None if html is not None and number is None else first)
+    begin = next(chosen, None)
+    if begin is None:
+        raise ReformerError(f"{', '.join(data)}: there is no document number {first}; give a smaller --number")
+    answered = predict(asked, chain([begin], chosen))
+    if html is not None:
+        from reformer.files import replaced
+        from reformer.report.page import marked_page
+
+        documents = [_marked(*each, types) for each in islice(answered, MOST_DOCUMENTS)]
+        with replaced(html, overwrite=overwrite) as file:
+            file.write(marked_page(f"{run} on {', '.join(data)}", documents))
+        if len(documents) == MOST_DOCUMENTS:
+            say_note(f"the page has the first {MOST_DOCUMENTS:,} documents")
+        return
+    [(document, answer)] = answered
     console = PlainConsole()
     console.print(f"{printable(document.id, keep='')}: {counted(len(document.text), 'character')}", style="bold")
     if answer.spans is not None:
-        known = document.spans and spans_of_types(document.spans, loaded.task.entity_types(loaded.recipe))
+        known = document.spans and spans_of_types(document.spans, types)
         _show_entities(console, replace(document, spans=known), answer.spans)
     else:
         _show_class(console, document, answer)
+
+
+def _marked(document: "Document", answer: "DocumentAnswer", types: "Sequence[str] | None") -> "MarkedDocument":
+    """The document as a page shows it."""
+    from reformer.metrics.marked import MarkedDocument
+    from reformer.tasks.documents.answer import spans_of_types
+    from reformer.tasks.documents.review import marked_spans
+
+    if answer.spans is not None:
+        known = document.spans and spans_of_types(document.spans, types)
+        return MarkedDocument(document.id, document.text, marked_spans(answer.spans, known))
+    ordered = sorted((answer.scores or {}).items(), key=lambda pair: -pair[1])
+    chosen = answer.labels or (answer.label,)
+    return MarkedDocument(document.id, document.text, (), [(name, score, name in chosen) for name, score in ordered])
 
 
 def _show_entities(console: "Console", document: "Document", spans: "tuple[Span, ...]") -> None:

@@ -14,9 +14,13 @@ from reformer.metrics.calibration import (
     fit_temperature,
     tempered,
 )
+from reformer.metrics.marked import MarkedDocument
 
 MOST_MISTAKES = 200
 """Mistakes of one kind that are kept: the most confident ones."""
+
+MOST_DOCUMENTS, MOST_CHARACTERS = 20, 200_000
+"""Documents with mistakes that are kept whole, and their characters together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Review:
     counts_others: bool = True
     metrics: Mapping[str, int | float] = field(default_factory=dict)
     mistake_counts: dict[str, int] = field(default_factory=dict)
+    documents: list[MarkedDocument] = field(default_factory=list)
+    """The first documents with mistakes, as many as a page can show."""
 
     def __post_init__(self) -> None:
         size = len(self.axis)
@@ -109,6 +115,12 @@ class Review:
             heapq.heappush(kept, entry)
         else:
             heapq.heappushpop(kept, entry)
+
+    def add_document(self, document: MarkedDocument) -> None:
+        """Keep a document with mistakes, if it is among the first."""
+        shown = sum(len(each.text) for each in self.documents)
+        if len(self.documents) < MOST_DOCUMENTS and shown + len(document.text) <= MOST_CHARACTERS:
+            self.documents.append(document)
 
     def mistakes(self) -> Iterator[Mistake]:
         """The mistakes that were kept, the most confident first."""

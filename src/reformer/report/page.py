@@ -1,14 +1,17 @@
 """Page of a report: what there is to know of a model's answers, in one HTML file that needs no other."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from reformer.metrics.calibration import Calibration
 from reformer.metrics.forecast_review import ForecastReview
+from reformer.metrics.marked import MarkedDocument, lines
 from reformer.metrics.review import MOST_MISTAKES, Review
 from reformer.report.forecasts import forecast_part
 
@@ -38,6 +41,8 @@ def report_page(
         name: forecast_part(review) if isinstance(review, ForecastReview) else _class_part(review, calibration)
         for name, review in parts.items()
     }
+    review = parts[list(parts)[-1]]
+    documents = review.documents if isinstance(review, Review) else ()
     page = _template("forecasts.html" if of_forecasts else "report.html").render(
         title=title,
         parts=told,
@@ -46,9 +51,37 @@ def report_page(
         curve=None if curve is None else base64.b64encode(curve).decode("ascii"),
         floor=floor,
         most_mistakes=MOST_MISTAKES,
+        documents=documents,
+        labels=_labels(documents),
+        marks_style=_marks_style() if documents else "",
+        lines=lines,
     )
     # Names of files can hold bytes that are no UTF-8.
     return page.encode("utf-8", "backslashreplace")
+
+
+def marked_page(title: str, documents: Sequence[MarkedDocument]) -> bytes:
+    """The page of documents with what was found in them, in colours, as UTF-8; it is as self-contained."""
+    spans = [span for document in documents for span in document.spans]
+    page = _template("marked.html").render(
+        title=title,
+        documents=documents,
+        labels=_labels(documents),
+        kinds=any(span.kind in ("missed", "wrong") for span in spans),
+        marks_style=_marks_style(),
+        lines=lines,
+        curve=None,
+    )
+    return page.encode("utf-8", "backslashreplace")
+
+
+def _labels(documents: Sequence[MarkedDocument]) -> list[str]:
+    return sorted({span.label for document in documents for span in document.spans})
+
+
+@cache
+def _marks_style() -> Markup:
+    return Markup((files("reformer.report") / "marks.css").read_text(encoding="utf-8"))
 
 
 def _class_part(review: Review, calibration: Calibration) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from reformer.data import Document, Span
+from reformer.metrics.marked import Kind, MarkedDocument, MarkedSpan
 from reformer.metrics.review import Mistake, Review
 
 CONTEXT = 30
@@ -34,8 +35,25 @@ def review_spans(review: Review, document: Document, predicted: Iterable[Span], 
         if gold.label in places:
             review.counts[places[gold.label], 2] += 1
             review.confusions[places[gold.label], outside] += gold not in met
-    for mistake in _mistakes(document, found, known, meant):
+    mistakes = list(_mistakes(document, found, known, meant))
+    for mistake in mistakes:
         review.add_mistake(mistake)
+    if mistakes:
+        review.add_document(MarkedDocument(document.id, document.text, marked_spans(found, known)))
+
+
+def marked_spans(found: Sequence[Span], known: Sequence[Span] | None) -> list[MarkedSpan]:
+    """What was found, right or wrong, and what was missed, in the order of the text; without `known` nothing tells."""
+    if known is None:
+        return [_mark(span, "found") for span in found]
+    right = set(known)
+    marks = [_mark(span, "right" if span in right else "wrong") for span in found]
+    marks += [_mark(span, "missed") for span in right.difference(found)]
+    return sorted(marks, key=lambda mark: (mark.start, -mark.end))
+
+
+def _mark(span: Span, kind: Kind) -> MarkedSpan:
+    return MarkedSpan(span.start, span.end, span.label, span.score, kind)
 
 
 def _meant(found: Sequence[Span], known: Iterable[Span]) -> list[Span | None]:
