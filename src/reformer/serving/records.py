@@ -4,7 +4,7 @@ clients, and written as it writes them."""
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import fields
 from itertools import islice
@@ -220,7 +220,7 @@ def late(limits: Limits) -> RefusalError:
     return RefusalError(LATE, told)
 
 
-async def lines(answered: AsyncIterator[Answered], name: str) -> AsyncIterator[str]:
+async def lines(answered: AsyncIterator[Answered], name: str) -> AsyncGenerator[str]:
     """NDJSON of the answers as they are ready; in place of a record that has none, an object with its `error`.
 
     The first line comes only when it is known whether there is any answer at all.

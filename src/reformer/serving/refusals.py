@@ -52,14 +52,23 @@ def error_problem(error: ReformerError, name: str = "") -> dict[str, Any]:
 async def answer_refusal(request: Request, refusal: Exception) -> JSONResponse:
     """The response to a request that was refused."""
     assert isinstance(refusal, RefusalError)
-    return JSONResponse({"detail": refusal.detail}, refusal.status, headers=refusal.headers)
+    return JSONResponse(_body(request, refusal.detail, refusal.status), refusal.status, headers=refusal.headers)
 
 
 async def answer_invalid(request: Request, error: Exception) -> JSONResponse:
     """The response to arguments of a wrong kind; what was given is not repeated."""
     assert isinstance(error, RequestValidationError)
     found = [problem(each["type"], f"{each['msg']}; see /openapi.json", each["loc"]) for each in error.errors()]
-    return JSONResponse({"detail": found}, WRONG)
+    return JSONResponse(_body(request, found, WRONG), WRONG)
+
+
+def _body(request: Request, detail: Sequence[dict[str, Any]], status: int) -> dict[str, Any]:
+    """What is wrong; to OpenAI's clients also in the form in which they show it."""
+    body: dict[str, Any] = {"detail": list(detail)}
+    if request.url.path.startswith("/v1/"):
+        told = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in detail)
+        body["error"] = {"message": told, "type": "invalid_request_error", "param": None, "code": str(status)}
+    return body
 
 
 async def answer_mistake(request: Request, error: Exception) -> JSONResponse:

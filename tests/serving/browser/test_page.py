@@ -33,6 +33,7 @@ def page(browser, server):
 
 def opened(page, server, run):
     page.goto(f"{server.url}/runs/{run}/page")
+    page.wait_for_selector("#status[aria-busy=false]", state="attached")
     page.wait_for_selector("#view form")
 
 
@@ -43,7 +44,7 @@ def picture(page, name):
 
 def ask(page):
     page.click("#view form button.main")
-    page.wait_for_function("document.getElementById('status').textContent !== 'working …'")
+    page.wait_for_selector("#status[aria-busy=false]:not(:empty)")
 
 
 def downloaded(page, form):
@@ -55,10 +56,12 @@ def downloaded(page, form):
 @pytest.mark.parametrize("form", ["jsonl", "csv", "conll", "label-studio"])
 def test_what_is_downloaded_is_what_the_command_writes(page, server, folder, tmp_path, monkeypatch, form):
     opened(page, server, "entities")
-    page.fill("textarea[name=text]", ARTICLE)
+    # CoNLL has no place for a line break.
+    article = ARTICLE.replace("\n", "")
+    page.fill("textarea[name=text]", article)
     ask(page)
     monkeypatch.chdir(tmp_path)
-    Path("request.jsonl").write_text(json.dumps({"text": ARTICLE}, ensure_ascii=False) + "\n", encoding="utf-8")
+    Path("request.jsonl").write_text(json.dumps({"text": article}, ensure_ascii=False) + "\n", encoding="utf-8")
     options = {"jsonl": (), "csv": (), "conll": ("--to", "conll"), "label-studio": ("--to", "label-studio")}[form]
     output = tmp_path / ("out.csv" if form == "csv" else "out")
     reformer("predict", folder / "runs/entities", "request.jsonl", "-o", output, *options)
@@ -174,18 +177,28 @@ def test_the_page_speaks_chinese_in_the_dark_on_a_phone_at_twice_the_size(browse
     assert page.inner_text("#view form button.main") == "回答"
     assert page.evaluate("document.documentElement.lang") == "zh"
     # Nothing sticks out at the side.
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    wide = "[...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1)"
+    picture(page, "serve-phone")
+    assert page.evaluate(f"{wide}.map(e => e.outerHTML.slice(0, 80))") == []
     back, ink = page.evaluate("(s => [s.backgroundColor, s.color])(getComputedStyle(document.body))")
     assert back == "rgb(22, 22, 22)"
     assert ink == "rgb(230, 230, 230)"
-    picture(page, "serve-phone")
     context.close()
 
 
 def test_a_long_document_scrolls_without_stutter(page, server):
-    """100,000 characters with 5,000 entities, in the time of the browser's main thread."""
+    """100,000 characters with 5,000 entities, by the processor time of the page's main thread for each frame."""
     opened(page, server, "entities")
-    times = page.evaluate(
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.setTimeDomain", {"timeDomain": "threadTicks"})
+    session.send("Performance.enable")
+
+    def seconds():
+        found = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+        return found["TaskDuration"]
+
+    begun = seconds()
+    size = page.evaluate(
         """async () => {
           const { Entities } = await import("/page/marks.js");
           const line = "王小明去了昌平区的新华社。".padEnd(59, "的") + "\\n";
@@ -197,32 +210,25 @@ def test_a_long_document_scrolls_without_stutter(page, server):
           }
           const entities = new Entities(["LOC", "ORG", "PER"], () => {});
           document.getElementById("view").replaceChildren(entities.legend, entities.text);
-          const begun = performance.now();
           entities.show(text, spans);
-          entities.text.getBoundingClientRect();
-          const shown = performance.now() - begun;
-          const frames = [];
-          const box = entities.text;
-          let before = performance.now();
+          await new Promise(requestAnimationFrame);
+          return [text.length, spans.length];
+        }"""
+    )
+    shown, begun = seconds() - begun, seconds()
+    page.evaluate(
+        """async () => {
+          const box = document.querySelector("#view .text");
           for (let step = 0; step < 60; step++) {
             box.scrollTop += 400;
             await new Promise(requestAnimationFrame);
-            const now = performance.now();
-            frames.push(now - before);
-            before = now;
           }
-          frames.sort((a, b) => a - b);
-          const begunFilter = performance.now();
-          entities.slider.value = 0.75;
-          entities.filter();
-          const filtered = performance.now() - begunFilter;
-          const [median, worst] = [frames[30], frames[59]];
-          return { characters: text.length, entities: spans.length, shown, filtered, median, worst };
         }"""
     )
-    print(times)
-    assert times["characters"] >= 100_000
-    assert times["entities"] >= 5000
-    # The median frame at 60 a second; a busy machine misses some.
-    assert times["median"] < 34
-    assert times["shown"] < 3000
+    frame = (seconds() - begun) / 60
+    print(f"{size}: shown in {shown:.2f} s, a frame of scrolling {1000 * frame:.1f} ms of processor time")
+    assert size[0] >= 100_000
+    assert size[1] >= 5000
+    # Sixty frames a second leave 16.7 ms to each.
+    assert frame < 0.0167
+    assert shown < 2

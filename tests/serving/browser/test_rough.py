@@ -22,8 +22,8 @@ def server(folder, tmp_path):
     server = Server(tmp_path / "run", "--timeout", "5", log=tmp_path / "log", TMPDIR=str(tmp_path / "spool"))
     server.run = tmp_path / "run"
     yield server
-    if server.process.poll() is None:
-        server.process.kill()
+    server.process.kill()
+    server.process.wait()
 
 
 def connect(server):

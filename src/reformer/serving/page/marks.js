@@ -2,6 +2,7 @@
 import { word } from "./words.js";
 
 const COLOURS = 8;
+const LINES = 40;
 
 export const colour = (labels, label) => `c${Math.max(0, labels.indexOf(label)) % COLOURS}`;
 
@@ -30,32 +31,36 @@ export function stretches(length, spans) {
   return found;
 }
 
-// Fill `target` with the text, a block for each of its lines; `dress` makes the mark of a stretch out of its spans.
+// Fill `target` with the text, in blocks of whole lines, of which a browser draws those that are seen; `dress` makes the
+// mark of a stretch out of its spans.
 export function show(target, text, spans, dress) {
   target.replaceChildren();
   target.classList.add("marks");
-  let line = document.createElement("div");
-  const lines = document.createDocumentFragment();
-  const put = (piece, covering) => {
-    piece.split("\n").forEach((part, number) => {
-      if (number) {
-        lines.append(line);
-        line = document.createElement("div");
-      }
-      if (!part) return;
-      if (!covering.length) {
-        line.append(part);
-        return;
-      }
-      const mark = document.createElement("mark");
-      mark.textContent = part;
-      dress(mark, covering);
-      line.append(mark);
-    });
+  let block = document.createElement("div");
+  let lines = 0;
+  const blocks = document.createDocumentFragment();
+  const put = (part, covering) => {
+    if (!part) return;
+    if (!covering.length) {
+      block.append(part);
+      return;
+    }
+    const mark = document.createElement("mark");
+    mark.textContent = part;
+    dress(mark, covering);
+    block.append(mark);
   };
-  for (const [start, end, covering] of stretches(text.length, spans)) put(text.slice(start, end), covering);
-  lines.append(line);
-  target.append(lines);
+  for (const [start, end, covering] of stretches(text.length, spans)) {
+    text.slice(start, end).split("\n").forEach((part, number) => {
+      if (number && ++lines % LINES === 0) {
+        blocks.append(block);
+        block = document.createElement("div");
+      } else if (number) block.append("\n");
+      put(part, covering);
+    });
+  }
+  blocks.append(block);
+  target.append(blocks);
 }
 
 // Entities of a document, with a legend that filters them.

@@ -12,6 +12,7 @@ for (const each of document.querySelectorAll("[data-word]")) each.textContent = 
 function say(message, wrong = false) {
   find("status").textContent = message;
   find("status").classList.toggle("wrong", wrong);
+  find("status").setAttribute("aria-busy", message === word("working"));
 }
 
 async function ask(path, options = {}) {

@@ -44,6 +44,7 @@ export function writing(model, base, ask, say) {
     going = new AbortController();
     stop.disabled = false;
     text.hidden = true;
+    say(word("working"));
     const fresh = element("span", { className: "new" });
     written.replaceChildren(prompt.value, fresh);
     try {
@@ -55,7 +56,8 @@ export function writing(model, base, ask, say) {
       }
       say(word("ready"));
     } catch (error) {
-      if (error.name !== "AbortError") say(error.message, true);
+      if (error.name === "AbortError") say(word("ready"));
+      else say(error.message, true);
     } finally {
       stop.disabled = true;
     }
