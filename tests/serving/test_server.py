@@ -1,5 +1,6 @@
 """Guard, queue and metrics: who may ask, how much may wait, and what is told of it."""
 
+import asyncio
 import json
 import logging
 import threading
@@ -8,8 +9,13 @@ import time
 import pytest
 
 from reformer.errors import ReformerError
+from reformer.inference.answer_forms import JsonLines
 from reformer.serving.engine import Engine, QueueFullError, Work
+from reformer.serving.records import predictions, whole
+from reformer.serving.served_run import load_runs
 from reformer.serving.server import is_loopback
+from reformer.serving.uploads import Limits, Upload
+from reformer.tasks.predict_options import PredictOptions
 from tests.cli.test_cli import reformer
 from tests.serving.conftest import served
 from tests.serving.inputs import TEXTS
@@ -90,6 +96,33 @@ def test_what_takes_too_long_is_504(folder):
         client.engines["entities"].put(Work(1, 1, lambda batch: [go_on.wait(30)]))
         assert client.post("/predict", json={"text": TEXTS[0]}).status_code == 504
         go_on.set()
+
+
+def test_a_request_that_is_given_up_leaves_nothing_behind(folder):
+    """As when its client goes away: its records wait no more, and its file is gone."""
+    served_, go_on = (
+        load_runs([folder / "runs/entities"], lambda tokens: Engine(tokens, 64))["entities"],
+        threading.Event(),
+    )
+    served_.engine.put(Work(1, 1, lambda batch: [go_on.wait(30)]))
+
+    async def give_up():
+        upload = Upload("request.jsonl")
+        upload.path.write_text(json.dumps({"text": TEXTS[0]}) + "\n", encoding="utf-8")
+        answering = asyncio.ensure_future(
+            whole(predictions(served_, upload, PredictOptions(), Limits(1, 60)), JsonLines(), "request.jsonl")
+        )
+        while served_.engine.waiting == 0:
+            await asyncio.sleep(0.01)
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
+        upload.close()
+
+    asyncio.run(give_up())
+    assert served_.engine.waiting == 1
+    go_on.set()
+    served_.engine.close()
+    assert served_.engine.waiting == 0
 
 
 def test_a_long_work_holds_up_no_short_one():

@@ -1,6 +1,7 @@
 """Label Studio's protocol for ML backends: its tasks in, predictions with scores out."""
 
 import json
+from contextlib import aclosing
 from typing import Any
 from xml.etree import ElementTree
 
@@ -39,13 +40,14 @@ async def answer_tasks(served: ServedRun, body: dict[str, Any], limits: Limits) 
     try:
         records = (json.dumps({column: text, "id": str(number)}) + "\n" for number, text in enumerate(texts))
         upload.path.write_text("".join(records), encoding="utf-8")
-        async for each in predictions(served, upload, PredictOptions(), limits):
-            if isinstance(each, DataError):
-                raise RefusalError.of_errors([each], "tasks")
-            [found] = _FORM.build(document_of(each.fields))["predictions"]
-            for result in found["result"]:
-                result |= names
-            results.append(found | {"model_version": served.name} | _score(each.fields))
+        async with aclosing(predictions(served, upload, PredictOptions(), limits)) as answered:
+            async for each in answered:
+                if isinstance(each, DataError):
+                    raise RefusalError.of_errors([each], "tasks")
+                [found] = _FORM.build(document_of(each.fields))["predictions"]
+                for result in found["result"]:
+                    result |= names
+                results.append(found | {"model_version": served.name} | _score(each.fields))
     finally:
         upload.close()
     return {"results": results, "model_version": served.name}

@@ -4,8 +4,9 @@ clients, and written as it writes them."""
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Future
+from contextlib import aclosing
 from dataclasses import fields
 from itertools import islice
 from pathlib import Path
@@ -138,7 +139,7 @@ class Reading:
 
 async def predictions(
     served: ServedRun, upload: Upload, options: PredictOptions, limits: Limits
-) -> AsyncIterator[Answered]:
+) -> AsyncGenerator[Answered]:
     """The prediction for each record, or its error, in their order.
 
     Raises:
@@ -220,7 +221,7 @@ def late(limits: Limits) -> RefusalError:
     return RefusalError(LATE, told)
 
 
-async def lines(answered: AsyncIterator[Answered], name: str) -> AsyncGenerator[str]:
+async def lines(answered: AsyncGenerator[Answered], name: str) -> AsyncGenerator[str]:
     """NDJSON of the answers as they are ready; in place of a record that has none, an object with its `error`.
 
     The first line comes only when it is known whether there is any answer at all.
@@ -230,16 +231,17 @@ async def lines(answered: AsyncIterator[Answered], name: str) -> AsyncGenerator[
     """
     form, errors, begun = answer_form(None, None, excel=False, is_begun=False), list[DataError](), False
     try:
-        async for each in answered:
-            if isinstance(each, DataError):
-                errors.append(each)
-                if not begun and len(errors) < RECORDS_AHEAD:
-                    continue
-            for error in errors:
-                yield _error_line(error_problem(error, name))
-            errors, begun = [], True
-            if isinstance(each, Prediction):
-                yield form(each.fields)
+        async with aclosing(answered):
+            async for each in answered:
+                if isinstance(each, DataError):
+                    errors.append(each)
+                    if not begun and len(errors) < RECORDS_AHEAD:
+                        continue
+                for error in errors:
+                    yield _error_line(error_problem(error, name))
+                errors, begun = [], True
+                if isinstance(each, Prediction):
+                    yield form(each.fields)
     except RefusalError as refusal:
         if not begun:
             raise
@@ -255,21 +257,22 @@ def _error_line(told: dict[str, Any]) -> str:
     return json.dumps({"error": told}, ensure_ascii=False) + "\n"
 
 
-async def whole(answered: AsyncIterator[Answered], form: Form, name: str) -> str:
+async def whole(answered: AsyncGenerator[Answered], form: Form, name: str) -> str:
     """All answers in a form that has no place for errors.
 
     Raises:
         RefusalError: a record has no answer, or the form cannot hold one.
     """
     written, errors = [], list[DataError]()
-    async for each in answered:
-        if isinstance(each, DataError):
-            errors.append(each)
-            continue
-        try:
-            written.append(form(each.fields))
-        except DataError as error:
-            errors.append(error)
+    async with aclosing(answered):
+        async for each in answered:
+            if isinstance(each, DataError):
+                errors.append(each)
+                continue
+            try:
+                written.append(form(each.fields))
+            except DataError as error:
+                errors.append(error)
     if errors:
         raise RefusalError.of_errors(errors, name)
     return "".join(written) + form.end()
