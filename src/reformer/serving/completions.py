@@ -267,6 +267,9 @@ class Completions:
         failed = asyncio.gather(*map(asyncio.wrap_future, self._futures))
         try:
             while left:
+                if failed.done():
+                    # A mistake is raised here.
+                    failed.result()
                 event = asyncio.ensure_future(self._events.get())
                 waited: set[asyncio.Future[Any]] = {event} if failed.done() else {event, failed}
                 done, _ = await asyncio.wait(waited, timeout=self._limits.seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -277,8 +280,6 @@ class Completions:
                 event.cancel()
                 if not done:
                     raise late(self._limits)
-                # A mistake is raised here.
-                failed.result()
         finally:
             self.cancel()
             failed.cancel()
