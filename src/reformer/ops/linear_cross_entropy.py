@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy
 
 LOGITS_AT_ONCE = 1 << 22
@@ -55,65 +54,94 @@ def linear_cross_entropy(
         dtype = torch.get_autocast_dtype(device)
         hidden, weight, bias = hidden.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
     with torch.autocast(device, enabled=False):
-        total = _LinearCrossEntropy.apply(hidden, weight, bias, target, ignore_index, label_smoothing)
+        needed = [each is not None and each.requires_grad for each in (hidden, weight, bias)]
+        needed = [each and torch.is_grad_enabled() for each in needed]
+        total, *_ = _summed(hidden, weight, bias, target, ignore_index, label_smoothing, needed)
     if reduction == "sum":
-        return total  # pyright: ignore[reportReturnType]
-    return total / (target != ignore_index).sum().clamp_min(1)  # pyright: ignore[reportOperatorIssue]
-
-
-class _LinearCrossEntropy(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        hidden: Float[Tensor, "tokens features"],
-        weight: Float[Tensor, "classes features"],
-        bias: Float[Tensor, " classes"] | None,
-        target: Int[Tensor, " tokens"],
-        ignore_index: int,
-        label_smoothing: float,
-    ) -> Float[Tensor, ""]:
-        of_hidden, of_weight, of_bias = ctx.needs_input_grad[:3]
-        exact = torch.promote_types(hidden.dtype, torch.float32)
-        total = torch.zeros((), dtype=exact, device=hidden.device)
-        grad_hidden = torch.empty_like(hidden) if of_hidden else None
-        grad_weight = torch.zeros_like(weight, dtype=exact) if of_weight else None
-        grad_bias = torch.zeros_like(bias, dtype=exact) if of_bias and bias is not None else None
-        rows = max(1, LOGITS_AT_ONCE // weight.shape[0])
-        for begin in range(0, len(hidden), rows):
-            part, labels = hidden[begin : begin + rows], target[begin : begin + rows]
-            logits = torch.nn.functional.linear(part, weight, bias).to(exact)
-            total += cross_entropy(
-                logits, labels, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction="sum"
-            )
-            if not (of_hidden or of_weight or of_bias):
-                continue
-            gradient = _gradient(logits, labels, ignore_index, label_smoothing)
-            if grad_bias is not None:
-                grad_bias += gradient.sum(0)
-            gradient = gradient.to(hidden.dtype)
-            if grad_hidden is not None:
-                torch.mm(gradient, weight, out=grad_hidden[begin : begin + rows])
-            if grad_weight is not None:
-                grad_weight += gradient.T @ part
-        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
-        ctx.dtypes = weight.dtype, None if bias is None else bias.dtype
         return total
+    return total / (target != ignore_index).sum().clamp_min(1)
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_total: Float[Tensor, ""]) -> tuple[Tensor | None, ...]:
-        of_weight, of_bias = ctx.dtypes
-        grad_hidden, grad_weight, grad_bias = (
-            None if gradient is None else gradient * grad_total.to(gradient.dtype) for gradient in ctx.saved_tensors
+
+# One operator, so that a compiled graph has no loop whose length depends on the number of tokens.
+@torch.library.custom_op(
+    "reformer::linear_cross_entropy",
+    mutates_args=(),
+    schema="(Tensor hidden, Tensor weight, Tensor? bias, Tensor target, int ignore_index, float label_smoothing, "
+    "bool[] needed) -> (Tensor, Tensor, Tensor, Tensor)",
+)
+def _summed(
+    hidden: Float[Tensor, "tokens features"],
+    weight: Float[Tensor, "classes features"],
+    bias: Float[Tensor, " classes"] | None,
+    target: Int[Tensor, " tokens"],
+    ignore_index: int,
+    label_smoothing: float,
+    needed: list[bool],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The sum of the losses, and its gradients by hidden, weight and bias where they are needed, else without an
+    element; those of weight and bias in float32 at least."""
+    total, grad_hidden, grad_weight, grad_bias = _outputs(hidden, weight, bias, needed)
+    for each in (total, grad_weight, grad_bias):
+        each.zero_()
+    of_hidden, of_weight, of_bias = needed
+    rows = max(1, LOGITS_AT_ONCE // weight.shape[0])
+    for begin in range(0, len(hidden), rows):
+        part, labels = hidden[begin : begin + rows], target[begin : begin + rows]
+        logits = torch.nn.functional.linear(part, weight, bias).to(total.dtype)
+        total += cross_entropy(
+            logits, labels, ignore_index=ignore_index, label_smoothing=label_smoothing, reduction="sum"
         )
-        return (
-            grad_hidden,
-            None if grad_weight is None else grad_weight.to(of_weight),
-            None if grad_bias is None else grad_bias.to(of_bias),
-            None,
-            None,
-            None,
-        )
+        if not any(needed):
+            continue
+        gradient = _gradient(logits, labels, ignore_index, label_smoothing)
+        if of_bias:
+            grad_bias += gradient.sum(0)
+        gradient = gradient.to(hidden.dtype)
+        if of_hidden:
+            torch.mm(gradient, weight, out=grad_hidden[begin : begin + rows])
+        if of_weight:
+            grad_weight += gradient.T @ part
+    return total, grad_hidden, grad_weight, grad_bias
+
+
+@_summed.register_fake
+def _outputs(
+    hidden: Tensor, weight: Tensor, bias: Tensor | None, *others: Any
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    exact = torch.promote_types(hidden.dtype, torch.float32)
+    of_hidden, of_weight, of_bias = others[-1]
+    return (
+        hidden.new_empty((), dtype=exact),
+        hidden.new_empty(hidden.shape if of_hidden else 0),
+        weight.new_empty(weight.shape if of_weight else 0, dtype=exact),
+        hidden.new_empty(weight.shape[0] if of_bias else 0, dtype=exact),
+    )
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    _, weight, bias, *_, needed = inputs
+    ctx.save_for_backward(*output[1:])
+    ctx.needed, ctx.dtypes = needed, (weight.dtype, None if bias is None else bias.dtype)
+
+
+def _backward(ctx: Any, grad_total: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    of_weight, of_bias = ctx.dtypes
+    grad_hidden, grad_weight, grad_bias = (
+        gradient * grad_total.to(gradient.dtype) if needed else None
+        for gradient, needed in zip(ctx.saved_tensors, ctx.needed, strict=True)
+    )
+    return (
+        grad_hidden,
+        None if grad_weight is None else grad_weight.to(of_weight),
+        None if grad_bias is None else grad_bias.to(of_bias),
+        None,
+        None,
+        None,
+        None,
+    )
+
+
+_summed.register_autograd(_backward, setup_context=_keep)
 
 
 def _gradient(
