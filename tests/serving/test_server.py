@@ -7,13 +7,14 @@ import threading
 import time
 
 import pytest
+from fastapi.testclient import TestClient
 
 from reformer.errors import ReformerError
 from reformer.inference.answer_forms import JsonLines
 from reformer.serving.engine import Engine, QueueFullError, Work
+from reformer.serving.guard import Guard, Metrics, is_loopback
 from reformer.serving.records import predictions, whole
 from reformer.serving.served_run import load_runs
-from reformer.serving.server import is_loopback
 from reformer.serving.uploads import Limits, Upload
 from reformer.tasks.predict_options import PredictOptions
 from tests.cli.test_cli import reformer
@@ -32,6 +33,25 @@ def test_a_token_keeps_others_out(folder):
             assert client.get("/metrics", headers=headers).status_code == 401
         assert client.post("/predict", json=body, headers={"authorization": "Bearer sesame"}).status_code == 200
         assert client.post("/predict", json=body, auth=("anybody", "sesame")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("url", "status"),
+    [
+        ("http://127.0.0.1:8000", 200),
+        ("http://localhost", 200),
+        ("http://[::1]:80", 200),
+        ("http://evil.example:8000", 421),
+    ],
+)
+def test_a_name_that_was_made_to_lead_here_is_refused(url, status):
+    async def answer(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    response = TestClient(Guard(answer, Metrics(), None, only_here=True), base_url=url).get("/model")
+    assert response.status_code == status
+    assert status == 200 or response.json()["detail"][0]["loc"] == ["header", "host"]
 
 
 def test_a_browser_is_kept_to_this_host(client):

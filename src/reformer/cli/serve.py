@@ -45,7 +45,8 @@ def serve(
         raise ReformerError(f"serving needs {needed}; pip install 'reformer-torch[serve]'")
     if token is not None and (not token.isascii() or not token.isprintable() or " " in token or not token):
         raise ReformerError("--token: expected ASCII letters, digits and signs without spaces; give such a one")
-    from reformer.serving.server import ServerOptions, is_loopback
+    from reformer.serving.guard import is_loopback
+    from reformer.serving.server import ServerOptions
     from reformer.serving.server import serve as run_server
 
     if not is_loopback(host):

@@ -49,7 +49,14 @@ JSON_SIZE = 1 << 26
 """Bytes of a body that is held in memory."""
 
 
-def make_app(runs: Mapping[str, ServedRun], limits: Limits, metrics: Metrics, token: str | None = None) -> Any:
+def make_app(
+    runs: Mapping[str, ServedRun],
+    limits: Limits,
+    metrics: Metrics,
+    token: str | None = None,
+    *,
+    only_here: bool = False,
+) -> Any:
     """The ASGI application. The only run stands at the root, too; of several each has `/runs/NAME/`."""
 
     @asynccontextmanager
@@ -69,7 +76,7 @@ def make_app(runs: Mapping[str, ServedRun], limits: Limits, metrics: Metrics, to
             app.include_router(router, include_in_schema=False)
     _add_completions(app, runs, limits)
     _add_server(app, runs, metrics)
-    return Guard(app, metrics, token)
+    return Guard(app, metrics, token, only_here=only_here)
 
 
 def run_routes(served: ServedRun, limits: Limits) -> APIRouter:

@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -63,16 +64,28 @@ class Metrics:
         return count
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this machine reach the address."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class Guard:
     """ASGI middleware. The log has a JSON object a request: never a text, a query or a header.
 
     Args:
         app: the application.
         token: that a client has to bear; None: everybody may ask.
+        only_here: answer requests to an address of this machine alone. A page of another host, whose name was made to
+            lead here, asks for that name (DNS rebinding).
     """
 
-    def __init__(self, app: Any, metrics: Metrics, token: str | None) -> None:
-        self._app, self._metrics = app, metrics
+    def __init__(self, app: Any, metrics: Metrics, token: str | None, *, only_here: bool = False) -> None:
+        self._app, self._metrics, self._only_here = app, metrics, only_here
         self._token = None if token is None else f"Bearer {token}".encode()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -99,10 +112,14 @@ class Guard:
 
         self._metrics.in_progress.inc()
         try:
-            if self._may(scope):
+            if self._only_here and not _is_asked_here(scope):
+                await _refuse(guarded_send, 421, "host", "this server answers at 127.0.0.1 and localhost alone; start "
+                              "it with --host for other names")  # fmt: skip
+            elif self._may(scope):
                 await self._app(scope, counted_receive, guarded_send)
             else:
-                await _refuse(guarded_send)
+                await _refuse(guarded_send, 401, "authorization", "the token is missing or wrong; send it as "
+                              "Authorization: Bearer TOKEN")  # fmt: skip
         finally:
             self._metrics.in_progress.dec()
             seconds = time.monotonic() - begun
@@ -149,10 +166,16 @@ def _password(header: bytes) -> bytes:
         return b""
 
 
-async def _refuse(send: Any) -> None:
-    told = {"type": "refused", "loc": ["header", "authorization"], "msg": "the token is missing or wrong; send it as "
-            "Authorization: Bearer TOKEN"}  # fmt: skip
-    body = json.dumps({"detail": [told]}).encode()
-    headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer"), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _is_asked_here(scope: Any) -> bool:
+    given = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+    name = given.rpartition(":")[0] if given.rpartition(":")[2].isdigit() else given
+    return is_loopback(name.strip("[]").lower())
+
+
+async def _refuse(send: Any, status: int, header: str, message: str) -> None:
+    told = {"type": "refused", "loc": ["header", header], "msg": message}
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps({"detail": [told]}).encode()})

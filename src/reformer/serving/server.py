@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import uvicorn
 
 from reformer.serving.app import make_app
 from reformer.serving.engine import Engine
-from reformer.serving.guard import LOG, Metrics
+from reformer.serving.guard import LOG, Metrics, is_loopback
 from reformer.serving.served_run import load_runs
 from reformer.serving.uploads import Limits
 
@@ -35,16 +34,6 @@ class ServerOptions:
     """How long a body, and then each answer, may take."""
     waiting: int = 1024
     """Records that wait, at most."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs of this machine reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class _Server(uvicorn.Server):
@@ -70,7 +59,7 @@ def serve(folders: Sequence[Path], options: ServerOptions) -> None:
     limits = Limits(options.body, options.seconds)
     _log_plainly()
     config = uvicorn.Config(
-        make_app(runs, limits, metrics, options.token),
+        make_app(runs, limits, metrics, options.token, only_here=is_loopback(options.host)),
         host=options.host,
         port=options.port,
         access_log=False,
