@@ -28,6 +28,12 @@ NOT_RUN = {
         "reformer train recipes/people-daily-ner.toml --set training.max_minutes=10 --set model.hidden_size=128",
         "torchrun --nproc_per_node 2 -m reformer train recipes/people-daily-ner.toml",
     ],
+    "docs/guides/serve.md": [
+        "pip install 'reformer-torch[serve]'",
+        'curl localhost:8000/predict --json \'{"text": "张伟去了北京。"}\'',
+        "reformer show runs/demo texts.jsonl --html page.html",
+        "docker build --tag reformer .",
+    ],
 }
 """The blocks that no test runs, by their page and what they begin with; each has its reason on the page."""
 

@@ -56,9 +56,7 @@ def _store(place, **fields):
 def test_fields_of_other_loaders_are_left_out_and_named_once(load, saved):
     place, model = saved
     _store(place, **HOSTILE)
-    with pytest.warns(
-        UserWarning, match="fields of no Reformer, which are left out: attn_implementation, _attn"
-    ) as told:
+    with pytest.warns(UserWarning, match="fields of no Reformer, which are left out: .*attn_implementation") as told:
         loaded = load(place)
     assert len(told) == 1
     assert all(name in str(told[0].message) for name in HOSTILE)

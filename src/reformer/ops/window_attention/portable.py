@@ -80,11 +80,10 @@ def attend(
     batch, heads = query.shape[:2]
     dtype = torch.promote_types(query.dtype, torch.float32)
     # The vectors of absent tokens may hold NaN; a row of zeros stands for them.
-    query, value = (
-        vectors.where((slots >= 0).any(2)[..., None], 0)
-        for vectors, slots in ((query, query_slots), (value, key_slots))
-    )
-    rows = [pad(each, (0, 0, 0, 1)) for each in (query, unit_vectors(query) if key is None else key, value)]
+    queries, keys = ((slots >= 0).any(2)[..., None] for slots in (query_slots, key_slots))
+    query, value = query.where(queries, 0), value.where(keys, 0)
+    key = unit_vectors(query) if key is None else key.where(keys, 0)
+    rows = [pad(each, (0, 0, 0, 1)) for each in (query, key, value)]
     slots_q, slots_k = (pad(slots, (0, 1), value=-1).expand(batch, heads, -1, -1) for slots in (query_slots, key_slots))
     itself = None if attend_self else _self_keys(query_slots, key_slots).expand(batch, heads, -1)
     largest, total, output, some = [], [], [], []
