@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from reformer import load_run, read_recipe, train
-from reformer.tasks.base import PredictOptions
+from reformer.tasks.predict_options import PredictOptions
 
 RECIPE = """
 [data]

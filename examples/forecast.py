@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from reformer import load_run, read_recipe, train
-from reformer.tasks.base import PredictOptions
+from reformer.tasks.predict_options import PredictOptions
 
 RECIPE = """
 [data]

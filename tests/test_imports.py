@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "baselines": {"nn", "errors"},
     "models": {"nn", "ops", "auto_classes", "errors"},
     "interop": {"nn", "ops", "errors"},
-    "export": {"models", "nn", "ops", "errors"},
+    "export": {"models", "nn", "ops", "files", "errors"},
     "data": {"files", "terminal", "errors"},
     "metrics": {"data", "errors"},
     "report": {"metrics"},

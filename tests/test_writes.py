@@ -28,6 +28,14 @@ ALLOWED = {
     ("baselines/ngram_tagger.py", "TemporaryDirectory"),
     # An adapter is saved into the folder that `save_model` puts in place.
     ("finetuning/adapter.py", "save_file"),
+    # A model is saved into a folder by transformers; that of a run is put in place when it is whole.
+    ("models/configuration/config.py", "write_text"),
+    ("models/configuration/remote_code.py", "write_text"),
+    # A body is a file of a folder of its own, which ends with the request.
+    ("serving/uploads.py", "mkdtemp"),
+    ("serving/uploads.py", "open"),
+    ("serving/uploads.py", "rmtree"),
+    ("serving/uploads.py", "write_bytes"),
     # The average is a file of a checkpoint, which Trainer writes and removes.
     ("training/callbacks/averaging.py", "save_file"),
     # A checkpoint is a folder that Trainer writes; whole, it is moved to its place, and an unfinished one is removed.

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from reformer.errors import ReformerError
-from reformer.export import export_model, exported_program
+from reformer.export import export_model, exported_program, graphs
 from reformer.ops import standard
 from tests.contract.models import HEADS, random_ids
 
@@ -81,3 +81,17 @@ def test_onnx_is_the_model(variant, tmp_path):
     given = [sys.executable, "-c", script, variant, str(tmp_path / "model.onnx")]
     found = subprocess.run(given, capture_output=True, text=True, check=True)
     assert float(found.stdout.split()[-1]) < 1e-4
+
+
+def test_a_graph_that_differs_leaves_the_file_of_its_name(tmp_path, monkeypatch):
+    def differs(*_):
+        raise ReformerError("differs")
+
+    monkeypatch.setattr(graphs, "_write_program", lambda program, path: path.write_bytes(b"new"))
+    monkeypatch.setattr(graphs, "exported_program", lambda model, **_: None)
+    monkeypatch.setattr(graphs, "_compared", differs)
+    (tmp_path / "m.pt2").write_bytes(b"old")
+    with pytest.raises(ReformerError, match="differs"):
+        graphs.export_model(HEADS["causal-lm"].build(), tmp_path / "m.pt2")
+    assert (tmp_path / "m.pt2").read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["m.pt2"]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from reformer.errors import ReformerError
+from reformer.files import replace_file, unfinished_folder
 from reformer.models import ReformerForConditionalGeneration, ReformerModel, ReformerPreTrainedModel
 from reformer.ops import standard
 
@@ -124,7 +125,7 @@ def export_model(
 
     Raises:
         ReformerError: another ending, a model that cannot be exported, packages that are missing, or answers that
-            differ from the model's; then no file is left.
+            differ from the model's; then a file of that name is left as it was.
     """
     path = Path(path)
     if path.suffix not in FORMS:
@@ -132,13 +133,14 @@ def export_model(
     least = least_length(model)
     lengths = tuple(length for length in lengths if least <= length <= model.config.max_position_embeddings)
     write = _write_onnx if path.suffix == ".onnx" else _write_program
-    run = write(exported_program(model, standard_operators=True), path)
-    try:
+    program = exported_program(model, standard_operators=True)
+    with unfinished_folder(path) as fresh:
+        run = write(program, fresh / path.name)
         difference = max(_compared(model, run, length) for length in lengths)
-    except ReformerError:
-        path.unlink()
-        Path(f"{path}.data").unlink(missing_ok=True)
-        raise
+        # Weights of an ONNX graph may be a file of their own, which the graph calls by this name.
+        for name in (f"{path.name}.data", path.name):
+            if (fresh / name).exists():
+                replace_file(fresh / name, path.with_name(name))
     return Exported(path, difference, lengths, least)
 
 

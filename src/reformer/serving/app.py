@@ -105,7 +105,7 @@ def run_routes(served: ServedRun, limits: Limits) -> APIRouter:
                         WRONG, 'no text; send {"text": "..."}, or the text as text/plain', ["body", "text"]
                     )
                 upload = Upload("request.txt")
-                upload.path.write_bytes(text.encode("utf-8", "surrogatepass"))
+                upload.write(text)
             else:
                 upload = await save_body(request, limits, "request.txt")
             try:
@@ -196,7 +196,7 @@ def _record(served: ServedRun, body: Any, query: PredictQuery) -> Upload:
     if query.name is not None or query.format is not None or query.encoding is not None:
         raise RefusalError(WRONG, "name, format and encoding are of files; leave them out", ["query"])
     upload = Upload("request.jsonl")
-    upload.path.write_text(json.dumps(body) + "\n", encoding="ascii")
+    upload.write(json.dumps(body) + "\n")
     return upload
 
 

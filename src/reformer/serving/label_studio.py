@@ -39,7 +39,7 @@ async def answer_tasks(served: ServedRun, body: dict[str, Any], limits: Limits) 
     upload = Upload("tasks.jsonl")
     try:
         records = (json.dumps({column: text, "id": str(number)}) + "\n" for number, text in enumerate(texts))
-        upload.path.write_text("".join(records), encoding="utf-8")
+        upload.write("".join(records))
         async with aclosing(predictions(served, upload, PredictOptions(), limits)) as answered:
             async for each in answered:
                 if isinstance(each, DataError):

@@ -52,6 +52,10 @@ class Upload:
         self._folder = Path(tempfile.mkdtemp(prefix="reformer-"))
         self.path = self._folder / name
 
+    def write(self, text: str) -> None:
+        """Make a text the body, half surrogates included, which the readers name."""
+        self.path.write_bytes(text.encode("utf-8", "surrogatepass"))
+
     def close(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
