@@ -273,6 +273,8 @@ class ReformerModel(ReformerPreTrainedModel):
                 raise ValueError("inputs_embeds with ngram_sizes: groups of tokens need their ids; give input_ids")
             hidden = hidden + self.ngrams(input_ids, tokens, memories and memories[-1]).to(hidden.dtype)
         if added is not None:
+            if added.shape != hidden.shape:
+                raise ValueError(f"added has shape {tuple(added.shape)}, expected {tuple(hidden.shape)}")
             hidden = hidden + added.to(hidden.dtype)
         if self.positions is not None:
             hidden = hidden + self.positions(tokens.positions).to(hidden.dtype)

@@ -35,3 +35,12 @@ def test_the_question_is_compared_where_there_is_one(name, fields, message):
 def test_tokens_are_compared_by_ids():
     with pytest.raises(ValueError, match=r"inputs_embeds with question_match_sizes: .* give input_ids"):
         HEADS["question-answering"].build()(inputs_embeds=torch.zeros(1, 4, 32))
+
+
+def test_what_is_added_beside_is_added_too():
+    model, ids = HEADS["question-answering"].build(), random_ids(2, 8)
+    plain = model(ids).start_logits
+    assert torch.equal(model(ids, added=torch.zeros(2, 8, 32)).start_logits, plain)
+    assert not torch.allclose(model(ids, added=torch.randn(2, 8, 32)).start_logits, plain)
+    with pytest.raises(ValueError, match=r"added has shape \(1, 1, 32\), expected \(2, 8, 32\)"):
+        model(ids, added=torch.zeros(1, 1, 32))

@@ -51,7 +51,13 @@ class ReformerForQuestionAnswering(Head):
         """Start and end logits `[batch, length]`, -inf at padding; with both positions the mean of their losses.
         A position outside the text is ignored."""
         if self.question_matches is not None:
-            kwargs["added"] = self._matches(self.question_matches, input_ids, attention_mask)
+            matched = self._matches(self.question_matches, input_ids, attention_mask)
+            given = kwargs.get("added")
+            if given is None:
+                kwargs["added"] = matched
+            elif given.shape == matched.shape:
+                # Of another shape, it is the backbone that refuses it.
+                kwargs["added"] = given + matched
         hidden, states = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds, kwargs)
         logits = self.qa_outputs(hidden).masked_fill(~real_tokens(attention_mask, hidden)[..., None], float("-inf"))
         start, end = logits.unbind(-1)
