@@ -93,26 +93,7 @@ def run_routes(served: ServedRun, limits: Limits) -> APIRouter:
         return _page_file("index.html", "text/html")
 
     if not served.predicts:
-
-        @router.post("/score")
-        async def score_text(request: Request) -> Response:
-            """Bits of each token of a text: the body is the text, or `{"text": ...}` as JSON."""
-            if content_type(request) == "application/json":
-                body = parsed(await read_body(request, limits))
-                text = body.get("text") if isinstance(body, dict) else None
-                if not isinstance(text, str):
-                    raise RefusalError(
-                        WRONG, 'no text; send {"text": "..."}, or the text as text/plain', ["body", "text"]
-                    )
-                upload = Upload("request.txt")
-                upload.write(text)
-            else:
-                upload = await save_body(request, limits, "request.txt")
-            try:
-                return JSONResponse(await while_connected(request, score(served, upload, limits)))
-            finally:
-                upload.close()
-
+        _add_score(router, served, limits)
         return router
 
     @router.post("/predict", openapi_extra=_predict_body(served))
@@ -160,6 +141,30 @@ def run_routes(served: ServedRun, limits: Limits) -> APIRouter:
 
         return StreamingResponse(rest(), media_type=NDJSON)
 
+    _add_label_studio(router, served, limits)
+    return router
+
+
+def _add_score(router: APIRouter, served: ServedRun, limits: Limits) -> None:
+    @router.post("/score")
+    async def score_text(request: Request) -> Response:
+        """Bits of each token of a text: the body is the text, or `{"text": ...}` as JSON."""
+        if content_type(request) == "application/json":
+            body = parsed(await read_body(request, limits))
+            text = body.get("text") if isinstance(body, dict) else None
+            if not isinstance(text, str):
+                raise RefusalError(WRONG, 'no text; send {"text": "..."}, or the text as text/plain', ["body", "text"])
+            upload = Upload("request.txt")
+            upload.write(text)
+        else:
+            upload = await save_body(request, limits, "request.txt")
+        try:
+            return JSONResponse(await while_connected(request, score(served, upload, limits)))
+        finally:
+            upload.close()
+
+
+def _add_label_studio(router: APIRouter, served: ServedRun, limits: Limits) -> None:
     @router.post("/setup", include_in_schema=False)
     async def setup(request: Request) -> dict[str, str]:
         """Label Studio's greeting."""
@@ -176,8 +181,6 @@ def run_routes(served: ServedRun, limits: Limits) -> APIRouter:
     async def webhook() -> dict[str, str]:
         """Label Studio tells of its annotations; nothing is learned from them here."""
         return {"status": "ignored"}
-
-    return router
 
 
 def _record(served: ServedRun, body: Any, query: PredictQuery) -> Upload:
