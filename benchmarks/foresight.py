@@ -11,11 +11,16 @@ SHARE = 0.9
 """Of the memory, beyond which a contender is not begun."""
 
 MOST_SECONDS = 1200.0
-"""A single call that would take longer is not begun."""
+"""A single call that would take longer is not begun, unless the run has a greater limit."""
 
 
 def refusal(
-    rows: Iterable[dict[str, Any]], contender: str, length: int, action: str, most_bytes: float = float("inf")
+    rows: Iterable[dict[str, Any]],
+    contender: str,
+    length: int,
+    action: str,
+    most_bytes: float = float("inf"),
+    most_seconds: float = MOST_SECONDS,
 ) -> str | None:
     """Why a contender's action is not run at a length; None where it is.
 
@@ -37,7 +42,7 @@ def refusal(
     if needed is not None and needed > SHARE * most_bytes:
         return f"does not fit: about {size(int(needed))} {by}, of {size(int(most_bytes))}"
     seconds = carried_on(mine, "median_seconds", length)
-    if seconds is not None and seconds > MOST_SECONDS:
+    if seconds is not None and seconds > most_seconds:
         return f"too long: about {duration(seconds)} a call {by}"
     return None
 

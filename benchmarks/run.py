@@ -1,6 +1,7 @@
 """`python -m benchmarks.run CASE...`: check the contract, measure in turns, write JSON, print tables."""
 
 import argparse
+import math
 import os
 import shlex
 import sys
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from benchmarks import machine, results, table
 from benchmarks.case import Case, Contender
-from benchmarks.foresight import refusal
+from benchmarks.foresight import MOST_SECONDS, refusal
 from benchmarks.registry import CASES
 from benchmarks.turns import Effort, OutOfTimeError, Row, Workshop
 from benchmarks.worker import Settings
@@ -144,7 +145,9 @@ class _Measuring:
         """Whether an action can be expected to end; the reason why not goes into the file."""
         described = self.file.result["machine"]
         most = described.get("card_memory_bytes", described["memory_bytes"])
-        reason = refusal(self.file.result["rows"], name, length, action, most)
+        # Who gives a call more time than that wants it.
+        longest = max(MOST_SECONDS, self.effort.limit) if math.isfinite(self.effort.limit) else MOST_SECONDS
+        reason = refusal(self.file.result["rows"], name, length, action, most, longest)
         if reason is not None:
             self.file.add(Row(self.case.contender(name), length, action).common() | {"skipped": reason})
             self.console.print(f"{self.case.name}: {table.short(length):>5} {action} {name}: {reason}", style="yellow")

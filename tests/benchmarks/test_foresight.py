@@ -27,6 +27,7 @@ def test_what_does_not_fit_or_takes_too_long_is_refused():
     assert refusal(rows, "ours", 16384, "step") is None
     reason = refusal([_row(1024, 0.001, 10.0)], "ours", 1 << 20, "step", 24 * GIGABYTE)
     assert reason == "too long: about 2.84 hours a call by what 1k took"
+    assert refusal([_row(1024, 0.001, 10.0)], "ours", 1 << 20, "step", 24 * GIGABYTE, most_seconds=3 * 3600) is None
 
 
 @pytest.mark.parametrize(
