@@ -35,7 +35,7 @@ def test_where_the_windows_see_all_the_scores_are_plain_products():
     layer = Attention("local+lsh", 16, 2, 8, options).double()
     hidden, mask = torch.randn(2, 20, 16).double(), torch.ones(2, 20, dtype=torch.bool)
     query, key, value = (layer._split_heads(getattr(layer, name)(hidden), name) for name in ("query", "key", "value"))
-    expected = layer._merge_heads(full_attention(query, key, value, None, False), hidden)
+    expected = layer.merge(full_attention(query, key, value, None, False), None)
     assert (layer(hidden, Tokens.of(mask), Replay()) - expected).abs().max() < 1e-12
     assert not [name for name, _ in layer.named_parameters() if "temperature" in name]
 
@@ -50,7 +50,7 @@ def test_centering_brings_queries_and_keys_together():
         layer = Attention("lsh", 16, 1, 8, options).eval()
         query, key = torch.randn(1, 1, 200, 8), torch.randn(1, 1, 200, 8)
         vectors = centered(key + shift, torch.ones(1, 200, dtype=torch.bool), False) if scores == "dot" else key + shift
-        keys, queries = layer._buckets((vectors, query), 4)
+        keys, queries = layer._buckets((vectors, query), layer._rotations(4, query.device))
         seen = (keys[0, 0, :, None] == queries[0, 0, :, :, None]).any(0)
         best = (query @ key.transpose(-1, -2))[0, 0].topk(5).indices
         found[scores] = float(seen.gather(1, best).float().mean())

@@ -34,6 +34,7 @@ from reformer.nn import (
     Tokens,
 )
 from reformer.nn.channels import Channels, StreamChannels
+from reformer.nn.joined_norm import joined_norm
 from reformer.nn.norms import NORMS
 from reformer.nn.positions import rotary_waves
 from reformer.nn.time_bias import time_waves
@@ -282,7 +283,7 @@ class ReformerModel(ReformerPreTrainedModel):
         streams = [hidden] * self.config.residual_streams
         if between is not None:
             streams = between.begin(*streams)
-        return self.norm(torch.cat(self.encoder(*streams, tokens, memories and memories[:-1], between), -1))
+        return joined_norm(self.norm, self.encoder(*streams, tokens, memories and memories[:-1], between))
 
     def packed_rows(
         self,

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from functools import partial
-from typing import ClassVar
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -39,6 +38,19 @@ from reformer.ops import (
 from reformer.ops.draws import generator
 from reformer.ops.orderings import Rotations, bucket_count, bucket_factors
 from reformer.ops.window_attention import MAX_WINDOW, ScoreTransform
+
+
+class Projected(NamedTuple):
+    """What attention makes of each token alone, before the tokens see each other."""
+
+    query: Float[Tensor, "batch heads length head_dim"]
+    key: Float[Tensor, "batch key_heads length head_dim"] | None
+    """None where keys are the queries, divided by their length."""
+    value: Float[Tensor, "batch key_heads length head_dim"]
+    gate: Float[Tensor, "batch length heads"] | None = None
+    """Before its sigmoid."""
+    buckets: Int[Tensor, "batch all_heads rounds length"] | None = None
+    """Of the heads of keys, then of those of queries that are not keys."""
 
 
 class Attention(HeadLayer):
@@ -204,28 +216,75 @@ class Attention(HeadLayer):
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
+        projected = self.project(hidden, tokens, self.rotations(tokens, replay, hidden.device), memory)
+        return self.merge(self.attend(projected, tokens, replay, memory), projected.gate)
+
+    @property
+    def projects_tokens_alone(self) -> bool:
+        """Whether all that looks at several tokens is in `attend`: without filters, and without keys that are centered
+        before they are hashed. A class with a `forward` of its own does not say so."""
+        is_this = type(self).forward is Attention.forward
+        return is_this and not self.projection_kernel and (self.cosine or not self.hashed)
+
+    def rotations(self, tokens: Tokens, replay: Replay, device: torch.device) -> Rotations | None:
+        """The rotations that a pass hashes with; None where nothing is hashed, or was hashed before."""
+        if not self.hashed or replay.kept("buckets") is not None:
+            return None
+        return self._rotations(self._rounds(tokens), device)
+
+    def project(
+        self,
+        hidden: Float[Tensor, "batch length hidden"],
+        tokens: Tokens,
+        rotations: Rotations | None,
+        memory: Memory | None = None,
+    ) -> Projected:
+        """Queries, keys and values, turned by their positions; with rotations, their buckets as well."""
         exact, hidden = hidden, cast_once(hidden)
-        if self.hashed and hidden.dtype in HALVES:
+        buckets = None
+        if rotations is not None and hidden.dtype in HALVES:
             # Before anything else is held: what this takes is free again by then.
-            replay.keep("buckets", lambda: self._exact_buckets(exact, tokens, memory))
+            buckets = self._exact_buckets(exact, tokens, rotations, memory)
         query = self._projected("query_key" if self.shared else "query", hidden, tokens, memory)
         key = query if self.shared else self._projected("key", hidden, tokens, memory)
         value = self._projected("value", hidden, tokens, memory)
+        if rotations is not None and buckets is None:
+            buckets = self._buckets_of_all(query, key, tokens, rotations, memory)
+        # The kernels make keys of the queries by themselves. Rotary positions change no length, so they may come first.
+        made_there = self.shared and memory is None and self.time_bias is None and not self.global_tokens
+        if not made_there:
+            query, key = self._scaled_query(query), unit_vectors(key) if self.cosine else key
+        if tokens.rotary is not None:
+            key = key if made_there else rotate(key, tokens.rotary[self.kind])
+            query = rotate(query, tokens.rotary[self.kind])
+        gate = None if self.gate is None else self.gate(hidden)
+        return Projected(query, None if made_there else key, value, gate, buckets)
+
+    def attend(
+        self, projected: Projected, tokens: Tokens, replay: Replay, memory: Memory | None = None
+    ) -> Float[Tensor, "batch heads length head_dim"]:
+        """What the heads see of each other's tokens."""
+        query, key, value = projected[:3]
         tables = None
-        if memory is not None and self.kind != "full":
+        if memory is not None and key is not None and self.kind != "full":
             tables = KeyTables(memory, self._tables(tokens))
             tables.prepare(key, self.head_dim + (self.time_bias is not None))
-        query_slots, key_slots = self._slots(query, key, tokens, replay, memory, tables)
-        if self.shared and tables is None and self.time_bias is None and not self.global_tokens:
-            attended = self._attend_shared(query, value, query_slots, tokens)
-            return self._merge_heads(attended, hidden)
-        query, key, scale = self._scaled(query, key)
-        if tokens.rotary is not None:
-            query, key = rotate(query, tokens.rotary[self.kind]), rotate(key, tokens.rotary[self.kind])
+        query_slots, key_slots = self._slots(projected, tokens, replay, tables)
+        if key is None:
+            return shared_window_attention(
+                query,
+                value,
+                query_slots,
+                window=self._windows(tokens),
+                causal=self.causal,
+                scale=self._scale,
+                transform=self._transform,
+            )
         if self.time_bias is not None:
-            query, key, value = self.time_bias(query, key, value, scale, waves_of_heads(tokens.time, self.time_heads))
+            waves = waves_of_heads(tokens.time, self.time_heads)
+            query, key, value = self.time_bias(query, key, value, self._scale, waves)
         if self.kind == "full":
-            attended = self._attend_full(query, key, value, scale, tokens, memory)
+            attended = self._attend_full(query, key, value, tokens, memory)
         else:
             if tables is not None:
                 key, value, key_slots = tables.extended(key, value, query_slots, key_slots)
@@ -238,44 +297,28 @@ class Attention(HeadLayer):
                 window=self._windows(tokens),
                 causal=self.causal,
                 attend_self=not self.shared,
-                scale=scale,
+                scale=self._scale,
                 transform=self._transform,
             )
-        return self._merge_heads(attended[..., : self.head_dim], hidden)
+        return attended[..., : self.head_dim]
 
-    def _merge_heads(
-        self, attended: Float[Tensor, "batch heads length head_dim"], hidden: Float[Tensor, "batch length hidden"]
+    def merge(
+        self, attended: Float[Tensor, "batch heads length head_dim"], gate: Float[Tensor, "batch length heads"] | None
     ) -> Float[Tensor, "batch length hidden"]:
-        """The heads' outputs, gated by the layer's input, side by side, projected (`docs/math.md`, equation 16)."""
-        if self.gate is not None:
-            attended = attended * self.gate(hidden).sigmoid().transpose(1, 2)[..., None]
+        """The heads' outputs, gated, side by side, projected (`docs/math.md`, equation 16), of each token alone."""
+        if gate is not None:
+            attended = attended * gate.sigmoid().transpose(1, 2)[..., None]
         joined = attended.transpose(1, 2).flatten(2)
         return self.output(joined if self.activation is None else self.activation(joined))
-
-    def _attend_shared(
-        self, query: Tensor, value: Tensor, slots: Tensor, tokens: Tokens
-    ) -> Float[Tensor, "batch heads length head_dim"]:
-        # Rotary positions change no length, so they may be applied before the keys are made of the queries.
-        if tokens.rotary is not None:
-            query = rotate(query, tokens.rotary[self.kind])
-        return shared_window_attention(
-            query,
-            value,
-            slots,
-            window=self._windows(tokens),
-            causal=self.causal,
-            scale=1.0,
-            transform=self._transform,
-        )
 
     @property
     def _transform(self) -> ScoreTransform | None:
         return None if self.transform is None else self.transform()
 
     def _attend_full(
-        self, query: Tensor, key: Tensor, value: Tensor, scale: float, tokens: Tokens, memory: Memory | None
+        self, query: Tensor, key: Tensor, value: Tensor, tokens: Tokens, memory: Memory | None
     ) -> Float[Tensor, "batch heads length head_dim"]:
-        mask = tokens.mask if tokens.padded else None
+        scale, mask = self._scale, tokens.mask if tokens.padded else None
         if memory is None and self.transform is not None:
             return self._attend_transformed(query, key, value, scale, tokens.slots, tokens.slots)
         if memory is None:
@@ -334,9 +377,6 @@ class Attention(HeadLayer):
             return of_keys
         return of_keys[:, :, None].expand(-1, -1, shared_by, *of_keys.shape[2:]).flatten(1, 2)
 
-    def _scaled(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor, float]:
-        return self._scaled_query(query), unit_vectors(key) if self.cosine else key, self._scale
-
     @property
     def _scale(self) -> float:
         return 1.0 if self.cosine else 1 / math.sqrt(self.head_dim)
@@ -356,13 +396,7 @@ class Attention(HeadLayer):
         return math.prod(self.bucket_factors)
 
     def _slots(
-        self,
-        query: Tensor,
-        key: Tensor,
-        tokens: Tokens,
-        replay: Replay,
-        memory: Memory | None,
-        tables: KeyTables | None,
+        self, projected: Projected, tokens: Tokens, replay: Replay, tables: KeyTables | None
     ) -> tuple[Int[Tensor, "batch heads orderings length"], Int[Tensor, "batch key_heads orderings length"]]:
         """The slots of queries and of keys, which may be one tensor."""
         if not self.hashed:
@@ -371,7 +405,7 @@ class Attention(HeadLayer):
                 return placed, keys_placed
             return placed.expand(-1, self.heads, -1, -1), keys_placed.expand(-1, self.key_heads, -1, -1)
         mask = tokens.mask if tokens.padded else None
-        buckets = replay.keep("buckets", partial(self._buckets_of_all, query, key, tokens, memory))
+        buckets = replay.keep("buckets", lambda: cast(Tensor, projected.buckets))
         of_keys, of_queries = buckets[:, : self.key_heads], buckets[:, self.key_heads :]
         earlier = None if tables is None else tables.counts_of_rounds(len(self._position_windows))
         most = self._most_buckets
@@ -388,24 +422,23 @@ class Attention(HeadLayer):
 
     @torch.no_grad()
     def _exact_buckets(
-        self, hidden: Tensor, tokens: Tokens, memory: Memory | None
+        self, hidden: Tensor, tokens: Tokens, rotations: Rotations, memory: Memory | None
     ) -> Int[Tensor, "batch all_heads rounds length"]:
         """As `_buckets_of_all`, of float32 projections, since one query in some tens that was rounded to a half is in
         another bucket (`docs/math.md`, equation 2)."""
         query = self._projected("query_key" if self.shared else "query", hidden, tokens, memory, exact=True)
         key = query if self.shared else self._projected("key", hidden, tokens, memory, exact=True)
-        return self._buckets_of_all(query, key, tokens, memory)
+        return self._buckets_of_all(query, key, tokens, rotations, memory)
 
     def _buckets_of_all(
-        self, query: Tensor, key: Tensor, tokens: Tokens, memory: Memory | None
+        self, query: Tensor, key: Tensor, tokens: Tokens, rotations: Rotations, memory: Memory | None
     ) -> Int[Tensor, "batch all_heads rounds length"]:
         """The buckets of the heads of keys, then of those of queries that are not keys."""
         keys = key if self.cosine else centered(key, tokens.mask, self.causal, memory)
-        return torch.cat(self._buckets((keys,) if self.shared else (keys, query), self._rounds(tokens)), 1)
+        return torch.cat(self._buckets((keys,) if self.shared else (keys, query), rotations), 1)
 
-    def _buckets(self, vectors: tuple[Tensor, ...], rounds: int) -> list[Tensor]:
+    def _buckets(self, vectors: tuple[Tensor, ...], rotations: Rotations) -> list[Tensor]:
         """Buckets of keys (and queries), in the smallest integers, because they are kept until the backward pass."""
-        rotations = self._rotations(rounds, vectors[0].device)
         small = torch.int16 if bucket_count(rotations) <= 1 << 15 else torch.int32
         # Heads are the second dimension of what `_repeat_kv` takes.
         of_queries = tuple(self._repeat_kv(rotation[None])[0] for rotation in rotations)

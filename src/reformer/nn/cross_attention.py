@@ -88,7 +88,7 @@ class CrossAttention(Attention):
                 scale=self._scale,
                 transform=self._transform,
             )
-        return self._merge_heads(found, hidden)
+        return self.merge(found, None if self.gate is None else self.gate(hidden))
 
     def _read(self, query: Callable[[], Tensor], tokens: Tokens, replay: Replay, rounds: int) -> dict[str, Tensor]:
         """The source's keys and values; where they hash, their slots and buckets, and the queries' buckets."""
@@ -106,7 +106,7 @@ class CrossAttention(Attention):
                 is_rounded = hidden.dtype in HALVES
                 keys = self._projected("key", source.hidden, tokens, None, exact=True) if is_rounded else key
                 keys = keys if self.cosine else centered(keys, source.tokens.mask, False)
-                return torch.cat(self._buckets((keys, query()), rounds), -1)
+                return torch.cat(self._buckets((keys, query()), self._rotations(rounds, keys.device)), -1)
 
             buckets = replay.keep("buckets", buckets_of_both)
             seen["buckets"], seen["query_buckets"] = buckets.tensor_split((key.shape[2],), -1)
@@ -119,8 +119,11 @@ class CrossAttention(Attention):
     def _remembered(self, query: Callable[[], Tensor], memory: Memory | None, rounds: int) -> dict[str, Tensor] | None:
         if memory is None or "key" not in memory.tensors:
             return None
-        of_queries = {"query_buckets": self._buckets((query(),), rounds)[0]} if self.hashed else {}
-        return {**memory.tensors, **of_queries}
+        seen = dict(memory.tensors)
+        if self.hashed:
+            hashed = query()
+            seen["query_buckets"] = self._buckets((hashed,), self._rotations(rounds, hashed.device))[0]
+        return seen
 
     def _places(self, seen: dict[str, Tensor], tokens: Tokens) -> Tensor:
         return bucket_query_slots(

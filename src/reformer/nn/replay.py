@@ -30,6 +30,10 @@ class Replay:
         self._draws = self._inner_draws = 0
         return self
 
+    def kept(self, name: str) -> Tensor | None:
+        """The value that an earlier run has kept under this name."""
+        return self._kept.get(self._prefix + name)
+
     def keep(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
         """The value computed under this name in the first run."""
         name = self._prefix + name

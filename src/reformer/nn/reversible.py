@@ -120,6 +120,21 @@ def _run(
     return first, second
 
 
+def _run_in_place(
+    first: Tensor, second: Tensor, sublayers: Sequence[nn.Module], tokens: Tokens, again: list[Replay], trained: Trained
+) -> Streams:
+    """`_run` without a graph, on copies of the streams, which each sub-layer is added to."""
+    first, second = first.clone(), second.clone()
+    for sublayer, replay in zip(sublayers, again, strict=True):
+        add_to = None if sublayer in trained.sharded else getattr(sublayer, "add_to", None)
+        if add_to is None:
+            first.add_(sublayer(second, tokens, replay))
+        else:
+            add_to(first, second, tokens, replay)
+        first, second = second, first
+    return first, second
+
+
 def pullback(
     function: Callable[..., Tensor],
     hidden: Tensor,
@@ -128,9 +143,10 @@ def pullback(
     stream: Tensor,
     grad_output: Tensor,
     parameters: Sequence[Tensor],
-) -> tuple[Tensor | None, Sequence[Tensor | None]]:
+    grad_hidden: Tensor,
+) -> Sequence[Tensor | None]:
     """Run a sub-layer again, take its output off the stream that it was added to, in place, and find the gradients of
-    its input and of some of its parameters.
+    some of its parameters; that of its input is added to `grad_hidden`, in place.
 
     A sub-layer that can do it in less memory has a method of this name.
     """
@@ -142,7 +158,9 @@ def pullback(
     edge = torch.autograd.graph.get_gradient_edge(output)
     del output
     found = torch.autograd.grad([edge], [hidden, *parameters], [grad_output], allow_unused=True)
-    return found[0], found[1:]
+    if found[0] is not None:
+        grad_hidden.add_(found[0])
+    return found[1:]
 
 
 class _HandedOver(torch.autograd.Function):
@@ -157,9 +175,9 @@ class _HandedOver(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        # A view, as of two streams' gradients side by side, would keep all of its base, twice a stream, until the stack
-        # is done. PyTorch has no public name for this question.
-        ctx.given[:] = [each.clone() if each._is_view() else each for each in gradients]
+        # Copies, since they are changed in place. And a view, as of two streams' gradients side by side, would keep all
+        # of its base, twice a stream, until the stack is done.
+        ctx.given[:] = [each.clone(memory_format=torch.contiguous_format) for each in gradients]
         return None, *(each.new_zeros(()).expand_as(each) for each in gradients)
 
 
@@ -170,7 +188,8 @@ class _Recomputed(torch.autograd.Function):
     ) -> Streams:
         ctx.stack = stack
         ctx.autocast = autocast_now(first.device)
-        first, second = _run(first, second, *stack[:3])
+        sublayers, tokens, again, _, trained = stack
+        first, second = _run_in_place(first, second, sublayers, tokens, again, trained)
         ctx.save_for_backward(first, second)
         return first, second
 
@@ -196,15 +215,16 @@ class _Recomputed(torch.autograd.Function):
                 if sublayer in trained.sharded:
                     of_hidden, made = sharded_pullback(sublayer, first, tokens, replay, grad_second)
                     second.sub_(made)
+                    if of_hidden is not None:
+                        grad_first.add_(of_hidden)
                     found = [None] * len(wanted)
-                    del made
+                    del made, of_hidden
                 else:
-                    of_hidden, found = back(first, tokens, replay, second, grad_second, wanted)
+                    found = back(first, tokens, replay, second, grad_second, wanted, grad_first)
             gradients.add(wanted, found)
             del found
             first, second = second, first
-            grad_first, grad_second = grad_second, grad_first if of_hidden is None else grad_first + of_hidden
-            del of_hidden
+            grad_first, grad_second = grad_second, grad_first
         inputs = [
             grad_first if ctx.needs_input_grad[0] else None,
             grad_second if ctx.needs_input_grad[1] else None,

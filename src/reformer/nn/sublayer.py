@@ -1,20 +1,22 @@
 """Sub-layer: norm, function and dropout, whose result is added to a residual stream."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from reformer.nn.attention import Attention
 from reformer.nn.bottleneck import Bottleneck
 from reformer.nn.channels import Channels, StreamChannels
 from reformer.nn.layer import Layer
 from reformer.nn.memory import Memory
 from reformer.nn.norms import NORMS
-from reformer.nn.replay import Replay
+from reformer.nn.replay import Replay, drops_within
 from reformer.nn.reversible import pullback
+from reformer.nn.token_parts import AttentionByParts, Take, TokensByParts, is_called_plainly, parts_of, slices
 from reformer.nn.tokens import Tokens
 
 
@@ -78,6 +80,22 @@ class SubLayer(nn.Module):
             made = self.function(normed, tokens, replay, memory)
             return made if self.after is None else self.after(made)
 
+    def add_to(
+        self,
+        stream: Float[Tensor, "batch length hidden"],
+        hidden: Float[Tensor, "batch length hidden"],
+        tokens: Tokens,
+        replay: Replay,
+    ) -> None:
+        """Add what it makes of its input to a stream, in place and without a graph; a part of the tokens at a time
+        where that holds less."""
+        work = self._by_parts(hidden, tokens, replay) if is_called_plainly(self) else None
+        if work is None:
+            stream.add_(self(hidden, tokens, replay))
+            return
+        with torch.no_grad(), self._adding_to(stream, 1, replay) as take:
+            work.run(hidden, take)
+
     def pullback(
         self,
         hidden: Float[Tensor, "batch length hidden"],
@@ -86,20 +104,16 @@ class SubLayer(nn.Module):
         stream: Float[Tensor, "batch length hidden"],
         grad_output: Float[Tensor, "batch length hidden"],
         parameters: Sequence[Tensor],
-    ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
-        """As `reformer.nn.reversible.pullback`; a function with a `chunk_size` looks at each token alone, and so many
-        tokens at a time are run and differentiated, that its inner width is never held for a whole long sequence."""
-        size = self._chunk(hidden)
-        if size is None:
-            return pullback(self, hidden, tokens, replay, stream, grad_output, parameters)
-        # A dropout mask is drawn for all tokens at once, so the output must be whole; without one it need not be held.
-        dropped = self.dropout > 0 and replay.seed is not None
-        output = hidden.new_empty(hidden.shape if dropped else 0)
-        take_off = partial(_keep_part, output) if dropped else partial(_take_off_part, stream)
-        found = self._pull_chunks(size, hidden, tokens, replay, grad_output, parameters, take_off)
-        if dropped:
-            stream.sub_(replay.rewind().dropout(output, self.dropout))
-        return found
+        grad_hidden: Float[Tensor, "batch length hidden"],
+    ) -> Sequence[Tensor | None]:
+        """As `reformer.nn.reversible.pullback`; a part of the tokens at a time where that holds less."""
+        work = self._by_parts(hidden, tokens, replay)
+        if work is None:
+            return pullback(self, hidden, tokens, replay, stream, grad_output, parameters, grad_hidden)
+        # Dropout is a product with its mask, forward and backward.
+        of_made = replay.rewind().dropout(grad_output, self.dropout)
+        with self._adding_to(stream, -1, replay) as take:
+            return work.pull(hidden, of_made, parameters, grad_hidden, take)
 
     def residual_pullback(
         self,
@@ -110,66 +124,60 @@ class SubLayer(nn.Module):
         parameters: Sequence[Tensor],
     ) -> tuple[Tensor | None, Sequence[Tensor | None]]:
         """Run it again with `residual`, and find gradients as `pullback` does."""
-        size = self._chunk(hidden)
-        if size is not None:
-            return self._pull_chunks(size, hidden, tokens, replay, grad_output, parameters, skips=True)
+        if (parts := self._chunks(hidden)) is not None:
+            return self._pull_residual_chunks(parts, hidden, tokens, replay, grad_output, parameters)
         with torch.enable_grad():
             hidden = hidden.detach().requires_grad_()
             edge = torch.autograd.graph.get_gradient_edge(self(hidden, tokens, replay.rewind(), residual=True))
         found = torch.autograd.grad([edge], [hidden, *parameters], [grad_output], allow_unused=True)
         return found[0], found[1:]
 
-    def _chunk(self, hidden: Tensor) -> int | None:
-        """How many tokens the function is run on at a time; None for all."""
-        size = getattr(self.function, "chunk_size", 0)
-        return size if 0 < size < hidden.shape[1] else None
-
-    def _pull_chunks(
+    def _pull_residual_chunks(
         self,
-        size: int,
+        parts: Sequence[slice],
         hidden: Tensor,
         tokens: Tokens,
         replay: Replay,
         grad_output: Tensor,
         parameters: Sequence[Tensor],
-        made_again: Callable[[slice, Tensor], None] | None = None,
-        *,
-        skips: bool = False,
     ) -> tuple[Tensor, Sequence[Tensor | None]]:
-        """Gradients of the input and of some parameters, so many tokens at a time.
+        def normed_and_made(part: Tensor) -> tuple[Tensor, ...]:
+            normed = self.norm(part)
+            made = self._of_normed(normed, tokens, replay, None)
+            return (made, normed) if self.norm_skip else (made,)
 
-        Args:
-            made_again: given what the function makes of each part, without dropout.
-            skips: whether the input, or the normed input, was added to it.
-        """
         # Dropout is a product with its mask, forward and backward.
-        of_made = replay.rewind().dropout(grad_output, self.dropout)
-        of_hidden = torch.zeros_like(hidden)
-        total: list[Tensor | None] = [None] * len(parameters)
-        for begin in range(0, hidden.shape[1], size):
-            part = slice(begin, begin + size)
-            with torch.enable_grad():
-                given = hidden[:, part].detach().requires_grad_()
-                normed = self.norm(given)
-                outputs, gradients = [self._of_normed(normed, tokens, replay, None)], [of_made[:, part]]
-                if skips:
-                    outputs.append(normed if self.norm_skip else given)
-                    gradients.append(grad_output[:, part])
-                found = torch.autograd.grad(outputs, [given, *parameters], gradients, allow_unused=True)
-            if made_again is not None:
-                made_again(part, outputs[0].detach())
-            del normed, outputs
-            if found[0] is not None:
-                of_hidden[:, part] = found[0]
-            for index, gradient in enumerate(found[1:]):
-                earlier = total[index]
-                total[index] = gradient if earlier is None else earlier.add_(gradient)
-        return of_hidden, total
+        ends = [replay.rewind().dropout(grad_output, self.dropout), grad_output]
+        of_hidden = torch.zeros_like(hidden) if self.norm_skip else grad_output.clone()
+        ends = ends if self.norm_skip else ends[:1]
+        found = TokensByParts(normed_and_made, parts).pull_all(hidden, ends, parameters, of_hidden)
+        return of_hidden, found
 
+    def _chunks(self, hidden: Tensor) -> list[slice] | None:
+        """The tokens that a function with a `chunk_size`, which looks at each alone, is run on at a time; None for
+        all."""
+        size, length = getattr(self.function, "chunk_size", 0), hidden.shape[1]
+        return slices(length, size) if 0 < size < length else None
 
-def _keep_part(output: Tensor, part: slice, made: Tensor) -> None:
-    output[:, part] = made
+    def _by_parts(self, hidden: Tensor, tokens: Tokens, replay: Replay) -> TokensByParts | AttentionByParts | None:
+        """What runs it a part of the tokens at a time; None where it is to be run at once."""
+        if (chunks := self._chunks(hidden)) is not None:
+            return TokensByParts(lambda part: (self._of_normed(self.norm(part), tokens, replay, None),), chunks)
+        function = self.function
+        if not (isinstance(function, Attention) and function.projects_tokens_alone and is_called_plainly(function)):
+            return None
+        # What an adapter drops out is drawn in the order in which it is run, which would be another the second time.
+        parts = None if replay.seed is not None and drops_within(self) else parts_of(hidden)
+        behind = nn.Identity() if self.after is None else self.after
+        return None if parts is None else AttentionByParts(function, self.norm, behind, tokens, replay, parts)
 
-
-def _take_off_part(stream: Tensor, part: slice, made: Tensor) -> None:
-    stream[:, part].sub_(made)
+    @contextmanager
+    def _adding_to(self, stream: Tensor, times: int, replay: Replay) -> Iterator[Take]:
+        """What takes the output for each part, and adds so many times that, dropped out, to a stream."""
+        if self.dropout == 0 or replay.seed is None:
+            yield lambda part, made: stream[:, part].add_(made, alpha=times)
+            return
+        # A dropout mask is drawn for all tokens at once, so the output must be whole.
+        output = torch.empty_like(stream)
+        yield lambda part, made: output[:, part].copy_(made)
+        stream.add_(replay.rewind().dropout(output, self.dropout), alpha=times)

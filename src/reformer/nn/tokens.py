@@ -50,6 +50,14 @@ class Tokens:
         """The index of every token among the real ones; 0 for padding."""
         return self.slots[:, 0, 0].clamp_min(0)
 
+    def part(self, places: slice) -> "Tokens":
+        """Some neighbouring tokens, for what looks at each token alone."""
+        waves = self.rotary
+        if waves is not None:
+            waves = {kind: (cosine[:, :, places], sine[:, :, places]) for kind, (cosine, sine) in waves.items()}
+        of_all = {"global_slots": None, "time": None, "source": None, "positioned": None}
+        return replace(self, mask=self.mask[:, places], slots=self.slots[..., places], rotary=waves, **of_all)
+
     def with_global(self, places: Sequence[int], causal: bool) -> "Tokens":
         """The same tokens with the ordering of those that all see (`docs/math.md`, equation 49).
 
