@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.batch_parts import PartThreads
 from reformer.training.train import InterruptedRunError, train
-from tests.tiny import ner_recipe
+from tests.tiny import MODEL, ner_recipe, series_recipe, write_questions
 
 QUIET = Console(quiet=True)
 
@@ -108,3 +108,28 @@ def test_two_threads_train_alike_each_time_and_also_resumed(tmp_path, precision,
     train(recipe, tmp_path / "c", resume=True, console=QUIET)
     for other in ("b", "c"):
         assert all(torch.equal(each, weights(tmp_path / other)[name]) for name, each in weights(tmp_path / "a").items())
+
+
+def questions_recipe(folder, **training):
+    data = {name: str(write_questions(folder / f"{name}.jsonl", 40)) for name in ("train", "validation")}
+    return {
+        "data": data,
+        "model": dict(MODEL),
+        "training": {
+            "task": "question-answering",
+            "batch_tokens": 512,
+            "num_evaluations": 1,
+            "device": "cpu",
+            **training,
+        },
+    }
+
+
+@pytest.mark.parametrize("recipe_of", [series_recipe, questions_recipe])
+def test_losses_that_the_model_counts_are_shared_out_too(tmp_path, recipe_of, monkeypatch):
+    recipe = checked_recipe(recipe_of(tmp_path, num_threads=2, max_steps=2, precision="float32"))
+    used = []
+    backward = PartThreads.backward
+    monkeypatch.setattr(PartThreads, "backward", lambda *given: used.append(len(given[2])) or backward(*given))
+    train(recipe, tmp_path / "run", console=QUIET)
+    assert set(used) == {2}

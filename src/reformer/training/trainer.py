@@ -1,7 +1,7 @@
 """transformers' Trainer with batches of any lengths and metrics that are counted."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,7 @@ class CountingTrainer(Trainer):
         self.schedule = schedule
         self.schedule_callback = ScheduleCallback(schedule)
         self._recipe, self._finetune, self._data = recipe.training, recipe.finetune, data
+        self.model_accepts_loss_kwargs |= _item_count(self.model) is not None
         threads = torch.get_num_threads()
         alone = self.args.device.type == "cpu" and self.args.world_size == 1
         self._threads = PartThreads(threads) if alone and threads > 1 else None
@@ -118,8 +119,21 @@ class CountingTrainer(Trainer):
         # Seeded by the step: a generator that ran through would draw other numbers in a resumed run.
         place = (self._recipe.seed, self.state.global_step, self.args.process_index)
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
-        batches = (self._data.augment(batch, generator) for batch in epoch_iterator)
-        return super().get_batch_samples(batches, num_batches, device)
+        augmented = (self._data.augment(batch, generator) for batch in epoch_iterator)
+        batches, items = super().get_batch_samples(augmented, num_batches, device)
+        counted = self._counted_by_model(batches, device)
+        return batches, items if counted is None else counted
+
+    def _counted_by_model(self, batches: Sequence[dict[str, Any]], device: torch.device) -> Tensor | None:
+        """The number of items of a model whose loss is not the mean over `labels` of classes; None without one."""
+        count = _item_count(self.model)
+        if count is None or not batches:
+            return None
+        items = torch.stack([count(batch) for batch in batches]).sum().to(device)
+        if self.args.average_tokens_across_devices and self.args.world_size > 1:
+            items = self.accelerator.gather(items).sum()  # pyright: ignore[reportAttributeAccessIssue]
+        # As what it is divided by: a step of batches without any item changes nothing.
+        return items.clamp_min(1)
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Tensor | Any], num_items_in_batch: Tensor | int | None = None
@@ -297,6 +311,11 @@ class _BestCheckpoint(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         state.best_model_checkpoint = best_checkpoint(Path(str(args.output_dir)), state.best_global_step)
+
+
+def _item_count(model: Any) -> Callable[[dict[str, Any]], Tensor] | None:
+    """What counts the items of a batch, where a model has a count of its own."""
+    return getattr(model, "count_items", None)
 
 
 class _EpochOrder(TrainerCallback):

@@ -1,6 +1,6 @@
 """Head for forecasting: the next steps of a series, from its past, the calendar and covariates."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -57,7 +57,7 @@ class ReformerForForecasting(Head):
     main_input_name = "values"
     reads = ("embed", "dynamic", "static")
     smooths = False
-    # Trainer would count missing labels (NaN) as items.
+    # transformers' Trainer would count missing labels (NaN) as items; ours asks `count_items`.
     accepts_loss_kwargs = False
 
     stream_channels: ClassVar[StreamChannels] = {"forecast.weight": {1: Channels.SUMMED}}
@@ -90,6 +90,7 @@ class ReformerForForecasting(Head):
         feat_dynamic_cat: Int[Tensor, "batch steps channels columns"] | None = None,
         feat_static_real: Float[Tensor, "batch channels static_numbers"] | None = None,
         feat_static_cat: Int[Tensor, "batch channels static_columns"] | None = None,
+        num_items_in_batch: Tensor | int | None = None,
         num_rounds: int | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
@@ -106,6 +107,7 @@ class ReformerForForecasting(Head):
             feat_dynamic_cat: categories of the same steps, 0 where there is none.
             feat_static_real: numbers that are known of each channel, NaN where one is not.
             feat_static_cat: categories of each channel.
+            num_items_in_batch: what the sum of the losses is divided by, in place of how many labels are known.
             num_rounds: of hashing, for this call.
             return_dict: False for a plain tuple.
 
@@ -139,7 +141,7 @@ class ReformerForForecasting(Head):
         found = found.to(series.dtype)
         loss = None
         if labels is not None:
-            loss = self._loss(found, scale.apply(labels.transpose(1, 2).flatten(0, 1)))
+            loss = self._loss(found, scale.apply(labels.transpose(1, 2).flatten(0, 1)), num_items_in_batch)
         found = scale.undo(found).unflatten(0, (batch, channels)).transpose(1, 2)
         if not self.config.quantiles:
             return self._answer(ForecastOutput(loss=loss, prediction=found[..., 0]), return_dict)
@@ -147,6 +149,11 @@ class ReformerForForecasting(Head):
         found = found.sort(-1).values
         median = found[..., list(self.config.quantiles).index(0.5)]
         return self._answer(ForecastOutput(loss=loss, prediction=median, quantiles=found), return_dict)
+
+    @staticmethod
+    def count_items(batch: Mapping[str, Tensor]) -> Int[Tensor, ""]:
+        """How many losses the loss of a batch is the mean of: those of the labels that are known."""
+        return batch["labels"].isfinite().sum()
 
     def scaled(
         self, values: Float[Tensor, "batch length channels"], labels: Float[Tensor, "batch horizon channels"]
@@ -186,7 +193,10 @@ class ReformerForForecasting(Head):
         return self.embed(patches), present
 
     def _loss(
-        self, found: Float[Tensor, "series horizon quantiles"], expected: Float[Tensor, "series horizon"]
+        self,
+        found: Float[Tensor, "series horizon quantiles"],
+        expected: Float[Tensor, "series horizon"],
+        num_items_in_batch: Tensor | int | None,
     ) -> Float[Tensor, ""]:
         known = expected.isfinite()
         error = expected.where(known, 0)[..., None] - found
@@ -195,7 +205,8 @@ class ReformerForForecasting(Head):
         else:
             levels = error.new_tensor(self.config.quantiles)
             losses = torch.maximum(levels * error, (levels - 1) * error)
-        return (losses.mean(-1) * known).sum() / known.sum().clamp_min(1)
+        count = known.sum().clamp_min(1) if num_items_in_batch is None else num_items_in_batch
+        return (losses.mean(-1) * known).sum() / count
 
     def _check_covariates(
         self,

@@ -1,9 +1,9 @@
 """Head for extractive question answering: start and end logits of every token."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers.modeling_outputs import QuestionAnsweringModelOutput
@@ -44,12 +44,13 @@ class ReformerForQuestionAnswering(Head):
         inputs_embeds: Float[Tensor, "batch length hidden"] | None = None,
         start_positions: Int[Tensor, " batch"] | None = None,
         end_positions: Int[Tensor, " batch"] | None = None,
+        num_items_in_batch: Tensor | int | None = None,
         num_rounds: int | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> QuestionAnsweringModelOutput:
-        """Start and end logits `[batch, length]`, -inf at padding; with both positions the mean of their losses.
-        A position outside the text is ignored."""
+        """Start and end logits `[batch, length]`, -inf at padding; with both positions the mean of their losses, or the
+        sum over `num_items_in_batch`, which `count_items` counts. A position outside the text is ignored."""
         if self.question_matches is not None:
             matched = self._matches(self.question_matches, input_ids, attention_mask)
             given = kwargs.get("added")
@@ -63,7 +64,13 @@ class ReformerForQuestionAnswering(Head):
         start, end = logits.unbind(-1)
         loss = None
         if start_positions is not None and end_positions is not None:
-            loss = (_position_loss(start, start_positions) + _position_loss(end, end_positions)) / 2
+            losses, counts = zip(
+                _position_loss(start, start_positions), _position_loss(end, end_positions), strict=True
+            )
+            if num_items_in_batch is None:
+                loss = sum(each / count.clamp_min(1) for each, count in zip(losses, counts, strict=True)) / 2
+            else:
+                loss = sum(losses) / num_items_in_batch
         output = QuestionAnsweringModelOutput(
             loss=loss,  # pyright: ignore
             start_logits=start,
@@ -71,6 +78,12 @@ class ReformerForQuestionAnswering(Head):
             hidden_states=states,
         )
         return self._answer(output, return_dict)
+
+    @staticmethod
+    def count_items(batch: Mapping[str, Tensor]) -> Int[Tensor, ""]:
+        """How many losses the loss of a batch is the mean of: those of the positions inside of the texts."""
+        length = batch["input_ids"].shape[1]
+        return _is_inside(batch["start_positions"], length).sum() + _is_inside(batch["end_positions"], length).sum()
 
     def _matches(
         self, matches: QuestionMatches, input_ids: Tensor | None, attention_mask: Tensor | None
@@ -82,9 +95,14 @@ class ReformerForQuestionAnswering(Head):
         return matches(input_ids, mask, ends if isinstance(ends, list) else [ends])
 
 
-def _position_loss(logits: Float[Tensor, "batch length"], positions: Int[Tensor, " batch"]) -> Tensor:
-    inside = (positions >= 0) & (positions < logits.shape[1])
+def _position_loss(
+    logits: Float[Tensor, "batch length"], positions: Int[Tensor, " batch"]
+) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
+    """The sum of the losses of the positions inside of the text, and how many there are."""
+    inside = _is_inside(positions, logits.shape[1])
     targets = positions.where(inside, IGNORE_INDEX)
-    return cross_entropy(logits.float(), targets, ignore_index=IGNORE_INDEX, reduction="sum") / inside.sum().clamp_min(
-        1
-    )
+    return cross_entropy(logits.float(), targets, ignore_index=IGNORE_INDEX, reduction="sum"), inside.sum()
+
+
+def _is_inside(positions: Int[Tensor, " batch"], length: int) -> Bool[Tensor, " batch"]:
+    return (positions >= 0) & (positions < length)
