@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "recipe": {"errors"},
     "ops": {"files", "errors"},
     "nn": {"ops"},
+    "parallel": {"nn", "ops"},
     "baselines": {"nn", "errors"},
     "models": {"nn", "ops", "auto_classes", "errors"},
     "interop": {"nn", "ops", "errors"},

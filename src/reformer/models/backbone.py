@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, cast
@@ -37,9 +38,10 @@ from reformer.nn.channels import Channels, StreamChannels
 from reformer.nn.joined_norm import joined_norm
 from reformer.nn.norms import NORMS
 from reformer.nn.positions import rotary_waves
+from reformer.nn.sequence_part import NeedsWholeRows, SequenceGroup, SequencePart, why_whole
 from reformer.nn.time_bias import time_waves
 from reformer.ops import gpu
-from reformer.ops.draws import dropout, generator
+from reformer.ops.draws import dropout, token_generator
 
 
 class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
@@ -108,7 +110,7 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
             init.normal_(module.weight, std=module.in_features**-0.5)  # pyright: ignore
 
 
-class ReformerModel(ReformerPreTrainedModel):
+class ReformerModel(ReformerPreTrainedModel, NeedsWholeRows):
     """The bare Reformer: token ids or vectors in, all residual streams out, `[batch, length, output_size]`.
 
     Args:
@@ -126,6 +128,8 @@ class ReformerModel(ReformerPreTrainedModel):
     """As `stream_channels`, of weights as wide as the embeddings, which count where those are as wide as the stream."""
 
     __call__: Callable[..., BaseModelOutputWithPast]
+    sequence_group: SequenceGroup | None
+    """The processes that hold parts of the same rows, see `reformer.parallel`; None where rows are whole."""
     rounds_are_of_another: bool
     """Whether a number of rounds is meant for another stack of the same model, where this one hashes nothing."""
 
@@ -153,8 +157,12 @@ class ReformerModel(ReformerPreTrainedModel):
         # Of a module, compilers take it as a constant; of a configuration, as a number that may change.
         self.rotary_width = config.rotary_width if config.position_embedding_type == "rotary" else 0
         self.rounds_are_of_another = False
+        self.sequence_group = None
         self._tied_weights_keys = shared_weights(self, layers, config.num_distinct_layers or len(layers))
         self.post_init()
+
+    def why_whole(self) -> str | None:
+        return why_whole([self.encoder])
 
     def get_input_embeddings(self) -> nn.Module | None:
         return self.embeddings
@@ -211,7 +219,11 @@ class ReformerModel(ReformerPreTrainedModel):
             causal=bool(self.config.is_decoder),
         )
         told = kwargs | {"position_ids": position_ids}
-        packed = self.packed_rows(told, attention_mask, input_ids, inputs_embeds, past_key_values)
+        if self.sequence_group is not None:
+            self._check_divided(told, use_cache=bool(use_cache) or past_key_values is not None, source=source)
+        packed = None
+        if self.sequence_group is None:
+            packed = self.packed_rows(told, attention_mask, input_ids, inputs_embeds, past_key_values)
         if packed is not None and (use_cache or past_key_values is not None):
             if packed.several:
                 raise ValueError("several documents in a row, and a cache, which has one; give each a row of its own")
@@ -233,7 +245,11 @@ class ReformerModel(ReformerPreTrainedModel):
         cache = self._cache(past_key_values, use_cache)
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         between = self._between() if wanted else None
-        hidden = self._read(input_ids, attention_mask, inputs_embeds, cache, num_rounds, source, between, added)
+        part = self.part(attention_mask, input_ids if inputs_embeds is None else inputs_embeds)
+        with nullcontext() if part is None else part[0].drawing():
+            hidden = self._read(
+                input_ids, attention_mask, inputs_embeds, cache, num_rounds, source, between, added, part
+            )
         states = None if between is None else between.states(hidden)
         if packed is not None or again:
             # As the tokens of this call stand.
@@ -260,6 +276,7 @@ class ReformerModel(ReformerPreTrainedModel):
         source: Source | None,
         between: Between | None,
         added: Tensor | None,
+        part: tuple[SequencePart, Tensor] | None,
     ) -> Float[Tensor, "batch length streams"]:
         """The streams behind the last norm."""
         hidden = self.embed(input_ids, inputs_embeds)
@@ -267,7 +284,7 @@ class ReformerModel(ReformerPreTrainedModel):
             hidden = _without_some_tokens(hidden, float(self.config.token_dropout), self.config.initializer_range)
         if self.embedding_projection is not None:
             hidden = self.embedding_projection(hidden)
-        tokens = self.tokens(attention_mask, hidden, cache, self._rounds(num_rounds, cache), source)
+        tokens = self.tokens(attention_mask, hidden, cache, self._rounds(num_rounds, cache), source, part)
         memories = None if cache is None else cache.memories
         if self.ngrams is not None:
             if input_ids is None:
@@ -405,9 +422,10 @@ class ReformerModel(ReformerPreTrainedModel):
         cache: ReformerCache | None = None,
         rounds: int | None = None,
         source: Source | None = None,
+        part: tuple[SequencePart, Tensor] | None = None,
     ) -> Tokens:
         """`Tokens` of one forward pass, for every layer: which tokens with these vectors are real, and where they
-        stand."""
+        stand. Of a part of the rows, with the mask of whole rows."""
         batch, length = hidden.shape[:2]
         if cache is not None and attention_mask is not None and attention_mask.shape[1] == cache.seen + length:
             attention_mask = attention_mask[:, cache.seen :]
@@ -418,19 +436,67 @@ class ReformerModel(ReformerPreTrainedModel):
         else:
             mask = attention_mask.bool()
             padded = gpu.is_capturing() or not bool(mask.all())
+        if part is not None:
+            return self._divided(mask, *part, rounds)
         longest = length if not padded or gpu.is_capturing() else int(mask.sum(-1).max())
         earlier = None
         if cache is not None:
             earlier = cache.earlier(mask)
             longest += int(earlier.max())
+        self._check_length(longest)
+        tokens = Tokens.of(mask, padded, earlier)
+        return self._positioned(replace(tokens, rounds=rounds, source=source, positioned=self._positioned))
+
+    def _divided(
+        self,
+        mask: Bool[Tensor, "batch length"],
+        part: SequencePart,
+        rows: Bool[Tensor, "batch all"],
+        rounds: int | None,
+    ) -> Tokens:
+        """Tokens of this process's part of the rows."""
+        self._check_length(int(rows.sum(-1).max()) if rows.numel() else 0)
+        whole = replace(Tokens.of(rows, not bool(rows.all())), rounds=rounds)
+        if self.config.global_tokens:
+            whole = whole.with_global(self.config.global_tokens, self.config.is_decoder)
+        earlier = rows[:, : sum(part.lengths[: part.process])].sum(-1)
+        tokens = replace(Tokens.of(mask, not bool(mask.all()), earlier), rounds=rounds, part=part, rows=whole)
+        return self._positioned(tokens)
+
+    def part(
+        self, attention_mask: Tensor | None, given: Tensor | None
+    ) -> tuple[SequencePart, Bool[Tensor, "batch all"]] | None:
+        """This process's part of the rows, and which tokens of whole rows are real; None where rows are whole.
+
+        Raises:
+            ValueError: see `reformer.nn.sequence_part.SequenceGroup`.
+        """
+        if self.sequence_group is None or given is None:
+            return None
+        mask = real_tokens(attention_mask, given)
+        if mask.shape != given.shape[:2]:
+            raise ValueError(f"attention_mask has shape {tuple(mask.shape)}, expected {tuple(given.shape[:2])}")
+        return self.sequence_group.begin(mask, training=self.training)
+
+    def _check_divided(self, told: Mapping[str, Any], *, use_cache: bool, source: Source | None) -> None:
+        given = [name for name in ("position_ids", *BORDERS) if told.get(name) is not None]
+        if use_cache:
+            given.append("use_cache or past_key_values")
+        if source is not None:
+            given.append("a source")
+        if given:
+            raise ValueError(
+                f"{', '.join(given)} of a model whose rows are divided between processes: a row is one document, read "
+                "at once; leave it out, or undo it with parallelize(model, None)"
+            )
+
+    def _check_length(self, longest: int) -> None:
         if longest > self.config.max_position_embeddings:
             raise ValueError(
                 f"a sequence of {longest} tokens, longer than max_position_embeddings="
                 f"{self.config.max_position_embeddings}; split it, or load the model with a greater "
                 "max_position_embeddings where its positions allow it"
             )
-        tokens = Tokens.of(mask, padded, earlier)
-        return self._positioned(replace(tokens, rounds=rounds, source=source, positioned=self._positioned))
 
     def _positioned(self, tokens: Tokens) -> Tokens:
         """The same tokens with the waves of rotary positions and of the time bias, and those that all see."""
@@ -441,7 +507,8 @@ class ReformerModel(ReformerPreTrainedModel):
                 theta: rotary_waves(tokens.positions, width, theta, scaling) for theta in dict.fromkeys(thetas.values())
             }
             rotary = {kind: waves[theta] for kind, theta in thetas.items()}
-        if self.config.global_tokens:
+        # Of a part of the rows, layers look them up among all tokens.
+        if self.config.global_tokens and tokens.part is None:
             tokens = tokens.with_global(self.config.global_tokens, self.config.is_decoder)
         if self.config.time_bias_length:
             time = time_waves(tokens.positions, self.config.steps_of_heads, self.config.time_bias_length)
@@ -467,7 +534,10 @@ def _without_some_tokens(
     Not by zeros: where no later layer adds anything, as to a first token that sees none before it, each norm multiplies
     the gradient of a zero vector by a million.
     """
-    kept = torch.empty(hidden.shape[:2], device=hidden.device).uniform_(generator=generator()) >= probability
+    kept = (
+        torch.empty(hidden.shape[:2], device=hidden.device).uniform_(generator=token_generator(hidden.device))
+        >= probability
+    )
     fixed = torch.full_like(hidden[0, 0], size)
     fixed[1::2] = -size
     return torch.where(kept[..., None], hidden / (1 - probability), fixed)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple, cast
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -22,6 +22,7 @@ from reformer.nn.norms import RMSNorm
 from reformer.nn.positions import rotate
 from reformer.nn.replay import Replay
 from reformer.nn.score_transform import LearnedTransform
+from reformer.nn.sequence_part import HeadShare
 from reformer.nn.time_bias import TimeBias, waves_of_heads
 from reformer.nn.tokens import Tokens
 from reformer.ops import (
@@ -141,6 +142,9 @@ class Attention(HeadLayer):
     def output_maps(self) -> tuple[nn.Module]:
         return (self.output,)
 
+    def why_whole(self) -> None:
+        """None: whole rows of some heads are asked for, or neighbours."""
+
     def output_columns(self, first: int, count: int) -> Float[Tensor, "hidden columns"]:
         return self.output.weight[:, first * self.head_dim : (first + count) * self.head_dim]
 
@@ -213,6 +217,12 @@ class Attention(HeadLayer):
         """Windows of the orderings that do not hash."""
         return self.local_windows + (self.global_tokens,) * (self.global_tokens > 0)
 
+    def _share(self, tokens: Tokens) -> HeadShare:
+        """The heads that are computed here: all, but where other processes hold parts of the same rows."""
+        if tokens.part is None:
+            return HeadShare.of(self.heads, self.key_heads)
+        return HeadShare.of(self.heads, self.key_heads, tokens.part.process, tokens.part.processes)
+
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
@@ -270,19 +280,25 @@ class Attention(HeadLayer):
             tables = KeyTables(memory, self._tables(tokens))
             tables.prepare(key, self.head_dim + (self.time_bias is not None))
         query_slots, key_slots = self._slots(projected, tokens, replay, tables)
+        share = self._share(tokens)
         if key is None:
-            return shared_window_attention(
+            query, value = self._of_whole_rows(tokens, query, value)
+            attended = shared_window_attention(
                 query,
                 value,
                 query_slots,
                 window=self._windows(tokens),
                 causal=self.causal,
                 scale=self._scale,
-                transform=self._transform,
+                transform=self._transform(share),
             )
+            return self._of_own_tokens(tokens, attended)
         if self.time_bias is not None:
             waves = waves_of_heads(tokens.time, self.time_heads)
             query, key, value = self.time_bias(query, key, value, self._scale, waves)
+        if self._asks_neighbours(tokens):
+            return self._attend_neighbours(query, key, value, tokens)[..., : self.head_dim]
+        query, key, value = self._of_whole_rows(tokens, query, key, value)
         if self.kind == "full":
             attended = self._attend_full(query, key, value, tokens, memory)
         else:
@@ -290,17 +306,61 @@ class Attention(HeadLayer):
                 key, value, key_slots = tables.extended(key, value, query_slots, key_slots)
             attended = window_attention(
                 query,
-                self._repeat_kv(key),
-                self._repeat_kv(value),
+                self._repeat_kv(key, share),
+                self._repeat_kv(value, share),
                 query_slots,
-                None if key_slots is query_slots else self._repeat_kv(key_slots),
+                None if key_slots is query_slots else self._repeat_kv(key_slots, share),
                 window=self._windows(tokens),
                 causal=self.causal,
                 attend_self=not self.shared,
                 scale=self._scale,
-                transform=self._transform,
+                transform=self._transform(share),
             )
-        return attended[..., : self.head_dim]
+        return self._of_own_tokens(tokens, attended[..., : self.head_dim])
+
+    def _of_whole_rows(self, tokens: Tokens, *vectors: Tensor) -> tuple[Tensor, ...]:
+        """The heads' vectors, of the heads computed here for all tokens where each process holds a part of these."""
+        if tokens.part is None:
+            return vectors
+        groups = self._share(tokens).groups
+        # Each head of queries goes with keys of its own where these are too few to be divided.
+        vectors = tuple(each if each.shape[1] % groups == 0 else self._repeat_kv(each) for each in vectors)
+        return tokens.part.to_heads(groups, *vectors)
+
+    def _of_own_tokens(self, tokens: Tokens, attended: Tensor) -> Tensor:
+        if tokens.part is None:
+            return attended
+        return tokens.part.to_tokens(self._share(tokens).groups, self.heads, attended)
+
+    def _asks_neighbours(self, tokens: Tokens) -> bool:
+        """Whether keys and values of a window's reach are asked for, and not those of some heads for whole rows, which
+        are more (`docs/math.md`, equation 55)."""
+        if tokens.part is None or self.kind != "local" or self.global_tokens:
+            return False
+        reach = self.local_windows[0] - 1
+        asked = 2 * self.key_heads * reach * (1 if self.causal else 2)
+        return asked < 2 * (self.heads + self.key_heads) * sum(tokens.part.lengths) / tokens.part.processes
+
+    def _attend_neighbours(
+        self, query: Tensor, key: Tensor, value: Tensor, tokens: Tokens
+    ) -> Float[Tensor, "batch heads length head_dim"]:
+        """Local attention of this part's tokens to themselves and to those of other parts within the window."""
+        assert tokens.part is not None
+        before, share = self.local_windows[0] - 1, HeadShare.of(self.heads, self.key_heads)
+        after = 0 if self.causal else before
+        both = tokens.part.around(torch.cat((key, value), -1).transpose(1, 2), before, after).transpose(1, 2)
+        key, value = both.split(key.shape[-1], -1)
+        return window_attention(
+            query,
+            self._repeat_kv(key, share),
+            self._repeat_kv(value, share),
+            tokens.slots,
+            tokens.slots_around(before, after),
+            window=self.local_windows,
+            causal=self.causal,
+            scale=self._scale,
+            transform=self._transform(share),
+        )
 
     def merge(
         self, attended: Float[Tensor, "batch heads length head_dim"], gate: Float[Tensor, "batch length heads"] | None
@@ -311,16 +371,16 @@ class Attention(HeadLayer):
         joined = attended.transpose(1, 2).flatten(2)
         return self.output(joined if self.activation is None else self.activation(joined))
 
-    @property
-    def _transform(self) -> ScoreTransform | None:
-        return None if self.transform is None else self.transform()
+    def _transform(self, share: HeadShare) -> ScoreTransform | None:
+        return None if self.transform is None else self.transform(share)
 
     def _attend_full(
         self, query: Tensor, key: Tensor, value: Tensor, tokens: Tokens, memory: Memory | None
     ) -> Float[Tensor, "batch heads length head_dim"]:
+        share, tokens = self._share(tokens), tokens.whole
         scale, mask = self._scale, tokens.mask if tokens.padded else None
         if memory is None and self.transform is not None:
-            return self._attend_transformed(query, key, value, scale, tokens.slots, tokens.slots)
+            return self._attend_transformed(query, key, value, scale, (tokens.slots, tokens.slots), share)
         if memory is None:
             return full_attention(query, key, value, mask, self.causal, scale)
         earlier = memory.tensors
@@ -329,7 +389,7 @@ class Attention(HeadLayer):
         real = torch.cat((earlier["mask"], tokens.mask), 1) if "key" in earlier else tokens.mask
         earlier.update(key=key, value=value, mask=real)
         if self.transform is not None:
-            return self._attend_transformed(query, key, value, scale, tokens.slots, position_slots(real))
+            return self._attend_transformed(query, key, value, scale, (tokens.slots, position_slots(real)), share)
         return continued_attention(query, key, value, real, scale)
 
     def _projected(
@@ -344,19 +404,18 @@ class Attention(HeadLayer):
         return self._split_heads(vectors, name, exact=exact)
 
     def _attend_transformed(
-        self, query: Tensor, key: Tensor, value: Tensor, scale: float, query_slots: Tensor, key_slots: Tensor
+        self, query: Tensor, key: Tensor, value: Tensor, scale: float, slots: tuple[Tensor, Tensor], share: HeadShare
     ) -> Float[Tensor, "batch heads length head_dim"]:
         """Full attention as one window over all tokens, since PyTorch's attention transforms no scores."""
         return window_attention(
             query,
-            self._repeat_kv(key),
-            self._repeat_kv(value),
-            query_slots,
-            key_slots,
+            self._repeat_kv(key, share),
+            self._repeat_kv(value, share),
+            *slots,
             window=MAX_WINDOW,
             causal=self.causal,
             scale=scale,
-            transform=self._transform,
+            transform=self._transform(share),
         )
 
     def _split_heads(
@@ -369,13 +428,13 @@ class Attention(HeadLayer):
             heads = in_float32(norm, heads) if exact else norm(heads)
         return heads.transpose(1, 2)
 
-    def _repeat_kv(self, of_keys: Tensor) -> Tensor:
-        """Keys, values or slots of each head of keys, repeated for the heads of queries that share it; a view where all
-        share one."""
-        shared_by = self.heads // self.key_heads
-        if shared_by == 1 or of_keys.shape[1] != self.key_heads:
+    def _repeat_kv(self, of_keys: Tensor, share: HeadShare | None = None) -> Tensor:
+        """Keys, values or slots of each head of keys, repeated for the heads of queries that share it, of a share of
+        all heads; a view where all share one."""
+        share = HeadShare.of(self.heads, self.key_heads) if share is None else share
+        if share.together == 1 or of_keys.shape[1] != share.key_heads:
             return of_keys
-        return of_keys[:, :, None].expand(-1, -1, shared_by, *of_keys.shape[2:]).flatten(1, 2)
+        return of_keys[:, :, None].expand(-1, -1, share.together, *of_keys.shape[2:]).flatten(1, 2)
 
     @property
     def _scale(self) -> float:
@@ -400,13 +459,14 @@ class Attention(HeadLayer):
     ) -> tuple[Int[Tensor, "batch heads orderings length"], Int[Tensor, "batch key_heads orderings length"]]:
         """The slots of queries and of keys, which may be one tensor."""
         if not self.hashed:
-            placed, keys_placed = tokens.by_position(True, self.global_tokens > 0)
+            placed, keys_placed = tokens.whole.by_position(True, self.global_tokens > 0)
             if tables is None:
                 return placed, keys_placed
             return placed.expand(-1, self.heads, -1, -1), keys_placed.expand(-1, self.key_heads, -1, -1)
+        buckets = replay.keep("buckets", lambda: self._buckets_of_rows(projected.buckets, tokens))
+        share, tokens = self._share(tokens), tokens.whole
         mask = tokens.mask if tokens.padded else None
-        buckets = replay.keep("buckets", lambda: cast(Tensor, projected.buckets))
-        of_keys, of_queries = buckets[:, : self.key_heads], buckets[:, self.key_heads :]
+        of_keys, of_queries = buckets[:, : share.key_heads], buckets[:, share.key_heads :]
         earlier = None if tables is None else tables.counts_of_rounds(len(self._position_windows))
         most = self._most_buckets
         key_slots = bucket_slots(of_keys, mask, most_buckets=most)
@@ -415,7 +475,8 @@ class Attention(HeadLayer):
         if self.shared:
             placed = self._with_position(key_slots, tokens, 1)
             return (self._with_position(key_slots, tokens, 0) if self.global_tokens else placed), placed
-        places = bucket_query_slots(of_queries, self._repeat_kv(of_keys), mask, causal=self.causal, most_buckets=most)
+        of_shared = self._repeat_kv(of_keys, share)
+        places = bucket_query_slots(of_queries, of_shared, mask, causal=self.causal, most_buckets=most)
         if earlier is not None:
             places = continued_places(places, of_queries.long(), mask, self._repeat_kv(earlier))
         return self._with_position(places, tokens, 0), self._with_position(key_slots, tokens, 1)
@@ -434,8 +495,19 @@ class Attention(HeadLayer):
         self, query: Tensor, key: Tensor, tokens: Tokens, rotations: Rotations, memory: Memory | None
     ) -> Int[Tensor, "batch all_heads rounds length"]:
         """The buckets of the heads of keys, then of those of queries that are not keys."""
-        keys = key if self.cosine else centered(key, tokens.mask, self.causal, memory)
+        keys = key if self.cosine else centered(key, tokens.mask, self.causal, memory, tokens.part)
         return torch.cat(self._buckets((keys,) if self.shared else (keys, query), rotations), 1)
+
+    def _buckets_of_rows(
+        self, buckets: Tensor | None, tokens: Tokens
+    ) -> Int[Tensor, "batch all_heads rounds all_tokens"]:
+        """Those of the heads computed here for all tokens. They were hashed where the tokens are: all processes draw
+        the rotations of all heads, which are small, and alike."""
+        assert buckets is not None
+        if tokens.part is None:
+            return buckets
+        both = buckets.transpose(2, 3).split([self.key_heads] + [self.heads] * (not self.shared), 1)
+        return torch.cat([each.transpose(2, 3) for each in self._of_whole_rows(tokens, *both)], 1)
 
     def _buckets(self, vectors: tuple[Tensor, ...], rotations: Rotations) -> list[Tensor]:
         """Buckets of keys (and queries), in the smallest integers, because they are kept until the backward pass."""

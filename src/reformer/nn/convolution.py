@@ -43,6 +43,9 @@ class SeparableConvolution(Layer):
         """Draw the filters so that the variance of the channels stays."""
         nn.init.normal_(self.depthwise, std=self.kernel**-0.5)
 
+    def why_whole(self) -> None:
+        """None: the neighbours in other parts are asked for."""
+
     @property
     def output_maps(self) -> tuple[nn.Module]:
         return (self.pointwise,)
@@ -75,7 +78,10 @@ def depthwise(
         if tokens.padded:
             hidden = hidden.masked_fill(~tokens.mask[..., None], 0)
         before = kernel - 1 if causal else kernel // 2
-        padded = nn.functional.pad(hidden, (0, 0, before, kernel - 1 - before))
+        if tokens.part is not None:
+            padded = tokens.part.around(hidden, before, kernel - 1 - before)
+        else:
+            padded = nn.functional.pad(hidden, (0, 0, before, kernel - 1 - before))
     mixed = padded[:, :length] * filters[0]
     for offset in range(1, kernel):
         mixed = torch.addcmul(mixed, padded[:, offset : offset + length], filters[offset])

@@ -51,6 +51,9 @@ class CrossAttention(Attention):
         own = replace(options, shared=False, projection_kernel=0, time_heads=None, global_tokens=0)
         super().__init__(kind, hidden_size, heads, head_dim, own, source_size=source_size)
 
+    def why_whole(self) -> str | None:
+        return "cross attention: the source's rows would have to be divided as well"
+
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
@@ -72,8 +75,9 @@ class CrossAttention(Attention):
             mask = seen.get("mask")
             if mask is None:
                 mask = torch.ones(query.shape[0], seen["key"].shape[2], dtype=torch.bool, device=query.device)
+            slots = (tokens.slots, position_slots(mask))
             found = self._attend_transformed(
-                query, seen["key"], seen["value"], self.head_dim**-0.5, tokens.slots, position_slots(mask)
+                query, seen["key"], seen["value"], self.head_dim**-0.5, slots, self._share(tokens)
             )
         elif places is None:
             found = cross_attention(query, seen["key"], seen["value"], seen.get("mask"))
@@ -86,7 +90,7 @@ class CrossAttention(Attention):
                 seen["slots"],
                 window=self._windows(tokens),
                 scale=self._scale,
-                transform=self._transform,
+                transform=self._transform(self._share(tokens)),
             )
         return self.merge(found, None if self.gate is None else self.gate(hidden))
 

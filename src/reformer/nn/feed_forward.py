@@ -58,6 +58,9 @@ class FeedForward(Layer):
         self.gate = linear(hidden_size, feed_forward_size) if gated else None
         self.outer = linear(feed_forward_size, hidden_size)
 
+    def why_whole(self) -> None:
+        """None: every token is computed alone."""
+
     @property
     def output_maps(self) -> tuple[nn.Module]:
         return (self.outer,)

@@ -44,6 +44,9 @@ class FourierConvolution(Layer):
         self.log_decay = nn.Parameter(torch.empty(width))
         self.reset_learned()
 
+    def why_whole(self) -> str | None:
+        return '"fourier" among attention_layers: its filters reach over whole rows'
+
     @property
     def output_maps(self) -> tuple[nn.Module]:
         return (self.output,)

@@ -15,11 +15,12 @@ from reformer.nn.norms import NORMS
 from reformer.nn.past_inputs import after_history, pack_real
 from reformer.nn.recomputation import Recompute
 from reformer.nn.reversible import ReversibleSequence, Streams
+from reformer.nn.sequence_part import NeedsWholeRows
 from reformer.nn.tokens import Tokens
 from reformer.ops import gpu
 
 
-class Hourglass(nn.Module):
+class Hourglass(nn.Module, NeedsWholeRows):
     """Some sub-layers on all tokens, some on one step for every `stride` tokens, and the rest on all tokens again.
 
     Both streams together are shortened by a fusion layer: a `StridedConvolution` of `kernel` tokens, whose steps are
@@ -70,6 +71,9 @@ class Hourglass(nn.Module):
         self.shorten = nn.Linear(size, width)
         self.middle_norm = NORMS[norm](width, eps=eps)
         self.expand = nn.Linear(width, width)
+
+    def why_whole(self) -> str | None:
+        return "shortened_layers: a step of the shortened rows would be of tokens of two parts"
 
     @property
     def sublayers(self) -> list[nn.Module]:

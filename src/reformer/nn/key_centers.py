@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from reformer.nn.memory import Memory
+from reformer.nn.sequence_part import SequencePart
 
 
 @torch.no_grad()
@@ -13,6 +14,7 @@ def centered(
     mask: Bool[Tensor, "batch length"],
     causal: bool,
     memory: Memory | None = None,
+    part: SequencePart | None = None,
 ) -> Float[Tensor, "batch heads length head_dim"]:
     """Keys less the mean of the sequence's real keys; causal, of those up to each key (`docs/math.md`, equation 48).
 
@@ -24,6 +26,7 @@ def centered(
         mask: True for a real key.
         causal: subtract from each key the mean of those up to it.
         memory: of a causal sequence that is read in pieces, where the sum so far lives.
+        part: where these are the tokens of a part of the rows.
     """
     # Sums in float64: in other orders, as of padded or streamed sequences, float32 would round keys into other buckets.
     exact = keys.double().masked_fill(~mask[:, None, :, None], 0)
@@ -33,4 +36,13 @@ def centered(
         if "key_sum" in memory.tensors:
             sums, counts = sums + memory.tensors["key_sum"], counts + memory.tensors["key_count"]
         memory.tensors.update(key_sum=sums[:, :, -1:], key_count=counts[:, -1:])
+    if part is not None:
+        of_rows = torch.cat((exact, mask[:, None, :, None].expand(-1, exact.shape[1], -1, 1).to(exact)), -1).sum(
+            2, keepdim=True
+        )
+        earlier, every = part.sum_before(of_rows)
+        if causal:
+            sums, counts = sums + earlier[..., :-1], counts + earlier[:, 0, :, -1]
+        else:
+            sums, counts = every[..., :-1], every[:, 0, :, -1]
     return (keys.double() - sums / counts.clamp_min(1)[:, None, :, None]).to(keys.dtype)

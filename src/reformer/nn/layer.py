@@ -10,11 +10,15 @@ from torch import Tensor, nn
 from reformer.nn.channels import StreamChannels
 from reformer.nn.memory import Memory
 from reformer.nn.replay import Replay
+from reformer.nn.sequence_part import NeedsWholeRows
 from reformer.nn.tokens import Tokens
 
 
-class Layer(nn.Module):
-    """Base class of the functions of sub-layers: a normalised stream in, what is added to the stream out."""
+class Layer(nn.Module, NeedsWholeRows):
+    """Base class of the functions of sub-layers: a normalised stream in, what is added to the stream out.
+
+    A layer that computes what it does in whole rows from a part of each, with `Tokens.part`, says so in `why_whole`.
+    """
 
     stream_channels: ClassVar[StreamChannels] = {}
     """Of its own parameters; a layer that leaves one out that reads or writes the stream cannot be widened."""

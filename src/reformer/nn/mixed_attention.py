@@ -26,6 +26,9 @@ class MixedAttention(Layer):
         super().__init__()
         self.groups = nn.ModuleList(groups)
 
+    def why_whole(self) -> None:
+        """None: each group says for itself whether it must have whole rows."""
+
     @property
     def head_groups(self) -> Sequence[HeadLayer]:
         return [group for group in self.groups if isinstance(group, HeadLayer)]

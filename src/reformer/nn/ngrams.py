@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from reformer.nn.channels import Channels, StreamChannels
 from reformer.nn.memory import Memory
 from reformer.nn.tokens import Tokens
-from reformer.ops.draws import generator
+from reformer.ops.draws import token_generator
 
 # Odd constants of 64-bit mixing functions: the golden ratio's digits, and those of MurmurHash3's finalizer.
 SPREAD = 0x9E3779B97F4A7C15 - (1 << 64)
@@ -61,7 +61,7 @@ class NgramEmbedding(nn.Module):
         groups = groups.view(batch * length, sizes)
         kept = None if self.frequent is None else self.frequent[groups].to(self.table.dtype)
         if self.training and self.dropout:
-            drawn = self.table.new_empty(batch * length, sizes).uniform_(generator=generator())
+            drawn = self.table.new_empty(batch * length, sizes).uniform_(generator=token_generator(self.table.device))
             drawn = (drawn >= self.dropout).to(drawn.dtype) / (1 - self.dropout)
             kept = drawn if kept is None else kept * drawn
         # A bag for each token adds its rows up without holding them one by one.
@@ -92,7 +92,8 @@ class NgramEmbedding(nn.Module):
         before = ids.new_zeros(ids.shape[0], longest - 1)
         if memory is not None:
             before = memory.tensors.get("ids", before)
-        known = torch.cat((before, known), 1)
+        part = tokens.part
+        known = torch.cat((before, known), 1) if part is None else part.around(known, longest - 1, 0)
         if memory is not None:
             memory.tensors["ids"] = known[:, known.shape[1] - (longest - 1) :].clone()
         found, mixed = {}, torch.zeros_like(ids)

@@ -37,11 +37,21 @@ class QuestionMatches(nn.Module):
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], ends: Sequence[int]
     ) -> Float[Tensor, "batch length hidden"]:
         """The vectors; `mask` is True for a real token, `ends` are the tokens the first of which ends the question."""
-        # Padding may stand anywhere, and a group is of real tokens that follow each other.
+        return self.project(self.features(ids, mask, ends))
+
+    def project(self, found: Bool[Tensor, "batch length features"]) -> Float[Tensor, "batch length hidden"]:
+        """The vectors for `features`."""
+        return self.projection(found.to(self.projection.weight.dtype))
+
+    def features(
+        self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], ends: Sequence[int]
+    ) -> Bool[Tensor, "batch length features"]:
+        """As `found`, of rows whose padding may stand anywhere."""
+        # A group is of real tokens that follow each other.
         order = (~mask).sort(dim=1, stable=True).indices
         found = self.found(ids.gather(1, order), mask.gather(1, order), ends)
         places = order.argsort(1)[..., None].expand_as(found)
-        return self.projection(found.gather(1, places).to(self.projection.weight.dtype))
+        return found.gather(1, places)
 
     def found(
         self, ids: Int[Tensor, "batch length"], mask: Bool[Tensor, "batch length"], ends: Sequence[int]

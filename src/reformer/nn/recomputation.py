@@ -17,23 +17,25 @@ COMPUTED_BYTES = 1 << 30
 Recompute = bool | Literal["auto"]
 
 
-def is_run_again(recompute: Recompute, hidden: Tensor, sublayers: Iterable[nn.Module]) -> bool:
+def is_run_again(recompute: Recompute, hidden: Tensor, sublayers: Iterable[nn.Module], tokens: Tokens) -> bool:
     """Whether the backward pass is to run sub-layers again, whose input is as `hidden`; never in a graph that is
-    compiled, where the compiler chooses what is kept and what is computed again."""
+    compiled, where the compiler chooses what is kept and what is computed again. Processes that hold parts of the same
+    rows decide alike."""
     if torch.compiler.is_compiling():
         return False
     if recompute != "auto":
         return bool(recompute)
-    return sum(_computed_bytes(sublayer, hidden) for sublayer in sublayers) > COMPUTED_BYTES
+    rows = hidden.shape[0] * tokens.longest_part
+    return sum(_computed_bytes(sublayer, hidden, rows) for sublayer in sublayers) > COMPUTED_BYTES
 
 
-def _computed_bytes(sublayer: nn.Module, hidden: Tensor) -> int:
+def _computed_bytes(sublayer: nn.Module, hidden: Tensor, rows: int) -> int:
     """What a backward pass needs of a sub-layer, about: what goes into each matrix and comes out of it, which autocast
     makes smaller, and what the norm is of."""
     autocast = autocast_now(hidden.device)
     size = autocast["dtype"].itemsize if autocast["enabled"] else hidden.element_size()
     matrices = sum(sum(parameter.shape) for parameter in sublayer.parameters() if parameter.ndim > 1)
-    return hidden.numel() // hidden.shape[-1] * matrices * size + hidden.nbytes
+    return rows * (matrices * size + hidden.shape[-1] * hidden.element_size())
 
 
 class Trained:

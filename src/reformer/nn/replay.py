@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from reformer.ops.draws import generator
+from reformer.ops.draws import generator, seed_of_part
 
 
 class Replay:
@@ -100,12 +100,14 @@ def _dropped(hidden: Tensor, probability: float, seed: int) -> Tensor:
     return hidden * mask.to(hidden.dtype).mul_(65536 / kept)
 
 
-def replays(sublayers: Sequence[nn.Module], *, training: bool) -> list[Replay]:
+def replays(sublayers: Sequence[nn.Module], *, training: bool, process: int | None = None) -> list[Replay]:
     """One replay for each sub-layer of a stack. In training, if any of them drops out, or a module in it, the seeds of
-    all are drawn from the global generator, or that of the thread."""
+    all are drawn from the global generator, or that of the thread. Where several processes, which draw the same, hold
+    parts of the same rows, each has seeds of its own."""
     if not training or not any(getattr(each, "dropout", 0) > 0 or drops_within(each) for each in sublayers):
         return [Replay() for _ in sublayers]
     if torch.compiler.is_compiling():
         return [Replay(0) for _ in sublayers]
     first = int(torch.randint(1 << 48, (), generator=generator()))
+    first = first if process is None else seed_of_part(first, process)
     return [Replay(first + (index << 8)) for index in range(len(sublayers))]

@@ -23,6 +23,7 @@ from reformer.nn.recomputation import (
     sharded_pullback,
 )
 from reformer.nn.replay import Replay, replays
+from reformer.nn.sequence_part import NeedsWholeRows, why_whole
 from reformer.nn.sublayer import SubLayer
 from reformer.nn.tokens import Tokens
 
@@ -32,7 +33,7 @@ KEPT_BYTES = 1 << 29
 Part = tuple[SubLayer, Replay]
 
 
-class ResidualSequence(nn.Module):
+class ResidualSequence(nn.Module, NeedsWholeRows):
     """Runs `x -> x + f(x)` for each sub-layer `f` in turn (`docs/math.md`, 23), or `x -> norm(x) + f(x)`.
 
     Its input cannot be found again from its output, so training memory grows with the number of sub-layers: by all that
@@ -55,6 +56,9 @@ class ResidualSequence(nn.Module):
         self.sublayers = nn.ModuleList(sublayers)
         self.drop = drop
         self.recompute: Recompute = recompute
+
+    def why_whole(self) -> str | None:
+        return why_whole([part for sublayer in self.sublayers for part in sublayer.modules()])
 
     @property
     def memory_count(self) -> int:
@@ -80,13 +84,15 @@ class ResidualSequence(nn.Module):
         if self.training and self.drop is not None:
             check_whole(between)
             sublayers = self.drop(sublayers)
-        parts = list(zip(sublayers, replays(sublayers, training=self.training), strict=True))
+        process = None if tokens.part is None else tokens.part.process
+        again = replays(sublayers, training=self.training, process=process)
+        parts = list(zip(sublayers, again, strict=True))
         if between is not None:
             for part in parts:
                 hidden = _run([part], hidden, tokens)
                 (hidden,) = between.add(hidden)
             return (hidden,)
-        if not (torch.is_grad_enabled() and is_run_again(self.recompute, hidden, sublayers)):
+        if not (torch.is_grad_enabled() and is_run_again(self.recompute, hidden, sublayers, tokens)):
             return (_run(parts, hidden, tokens),)
         frozen = frozen_bottom([hidden], tokens, sublayers)
         with torch.no_grad():
@@ -117,7 +123,9 @@ class _RunAgain(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, seen: Tensor | None, stack: tuple, *parameters: Tensor) -> Tensor:
         parts, tokens, trained = stack
-        size = 1 if len(parts) * hidden.nbytes <= KEPT_BYTES else math.isqrt(len(parts))
+        # On all processes that hold parts of the same rows the groups must be the same.
+        kept_bytes = len(parts) * hidden.shape[0] * tokens.longest_part * hidden.shape[2] * hidden.element_size()
+        size = 1 if kept_bytes <= KEPT_BYTES else math.isqrt(len(parts))
         groups = [parts[first : first + size] for first in range(0, len(parts), size)]
         ctx.stack, ctx.autocast = (groups, tokens, trained), autocast_now(hidden.device)
         kept = hidden.new_empty(len(groups), *hidden.shape)

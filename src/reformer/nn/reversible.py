@@ -23,12 +23,13 @@ from reformer.nn.recomputation import (
     sharded_pullback,
 )
 from reformer.nn.replay import Replay, replays
+from reformer.nn.sequence_part import NeedsWholeRows, why_whole
 from reformer.nn.tokens import Tokens
 
 Streams = tuple[Tensor, Tensor]
 
 
-class ReversibleSequence(nn.Module):
+class ReversibleSequence(nn.Module, NeedsWholeRows):
     """Runs `(x1, x2) -> (x2, x1 + f(x2))` for each sub-layer `f` in turn.
 
     Training memory does not grow with the number of sub-layers: the backward pass finds each input again from the
@@ -50,6 +51,9 @@ class ReversibleSequence(nn.Module):
         self.sublayers = nn.ModuleList(sublayers)
         self.reversible: Recompute = reversible
         self.drop = drop
+
+    def why_whole(self) -> str | None:
+        return why_whole([part for sublayer in self.sublayers for part in sublayer.modules()])
 
     @property
     def memory_count(self) -> int:
@@ -83,7 +87,8 @@ class ReversibleSequence(nn.Module):
             sublayers = self.drop(sublayers)
         if not sublayers:
             return first, second
-        again = replays(sublayers, training=self.training)
+        process = None if tokens.part is None else tokens.part.process
+        again = replays(sublayers, training=self.training, process=process)
         if between is not None:
             return _run(first, second, sublayers, tokens, again, between)
         frozen = frozen_bottom((first, second), tokens, sublayers)
@@ -95,7 +100,7 @@ class ReversibleSequence(nn.Module):
         trained = Trained(sublayers)
         seen = None if tokens.source is None else tokens.source.hidden
         needed = any(each.requires_grad for each in (first, second, seen, *trained.parameters) if each is not None)
-        if needed and torch.is_grad_enabled() and is_run_again(self.reversible, first, sublayers):
+        if needed and torch.is_grad_enabled() and is_run_again(self.reversible, first, sublayers, tokens):
             check_replayable(sublayers)
             tokens = tokens if seen is None else tokens.seeing(seen.detach())
             given: list[Tensor] = []

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from reformer.nn.sequence_part import HeadShare
 from reformer.ops import Polynomial, Sinh
 from reformer.ops.window_attention import ScoreTransform
 
@@ -29,5 +30,6 @@ class LearnedTransform(nn.Module):
         """Go back to the identity."""
         self.coefficients.fill_(self.first)
 
-    def forward(self) -> ScoreTransform:
-        return self.of_kind(self.coefficients)
+    def forward(self, share: HeadShare) -> ScoreTransform:
+        """The function of the heads of a share."""
+        return self.of_kind(self.coefficients[share.first : share.first + share.heads])

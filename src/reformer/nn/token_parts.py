@@ -174,7 +174,7 @@ class AttentionByParts:
         for part in self.parts:
             with torch.enable_grad():
                 given = hidden[:, part].detach().requires_grad_()
-                made = self.attention.project(self.before(given), self.tokens.part(part), None)
+                made = self.attention.project(self.before(given), self.tokens.sliced(part), None)
                 outputs = [cast(Tensor, getattr(made, name)) for name in names]
                 ends = [_part(each, part, name) for each, name in zip(of_projected, names, strict=True)]
                 found = grad(outputs, [given, *parameters], ends, allow_unused=True)
@@ -222,7 +222,7 @@ class AttentionByParts:
         whole: dict[str, Tensor] = {}
         buckets: list[Tensor] = []
         for part in self.parts:
-            made = self.attention.project(self.before(hidden[:, part]), self.tokens.part(part), rotations)
+            made = self.attention.project(self.before(hidden[:, part]), self.tokens.sliced(part), rotations)
             for name, dim in TOKEN_DIMS.items():
                 each = getattr(made, name)
                 if each is None:

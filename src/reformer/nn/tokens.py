@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from reformer.nn.positions import RotaryWaves
+from reformer.nn.sequence_part import SequencePart
 from reformer.nn.time_bias import Waves
 from reformer.ops import position_slots
 
@@ -34,6 +35,10 @@ class Tokens:
     """The sequence that cross attention looks at."""
     positioned: "Callable[[Tokens], Tokens] | None" = None
     """Adds what follows from the positions to other tokens, for layers that shorten the sequence."""
+    part: SequencePart | None = None
+    """The way to the rest of the rows, where other processes hold it."""
+    rows: "Tokens | None" = None
+    """All tokens of those rows: which are real, and their slots."""
 
     @classmethod
     def of(
@@ -46,16 +51,27 @@ class Tokens:
         return cls(mask, padded, slots)
 
     @property
+    def whole(self) -> "Tokens":
+        """The tokens of whole rows: these, or where they are a part of each, `rows`."""
+        return self if self.rows is None else self.rows
+
+    @property
+    def longest_part(self) -> int:
+        """How many tokens a row has on the process that holds the most of it: the same number on all, on which those
+        decisions depend that all must make alike."""
+        return self.mask.shape[1] if self.part is None else max(self.part.lengths)
+
+    @property
     def positions(self) -> Int[Tensor, "batch length"]:
         """The index of every token among the real ones; 0 for padding."""
         return self.slots[:, 0, 0].clamp_min(0)
 
-    def part(self, places: slice) -> "Tokens":
+    def sliced(self, places: slice) -> "Tokens":
         """Some neighbouring tokens, for what looks at each token alone."""
         waves = self.rotary
         if waves is not None:
             waves = {kind: (cosine[:, :, places], sine[:, :, places]) for kind, (cosine, sine) in waves.items()}
-        of_all = {"global_slots": None, "time": None, "source": None, "positioned": None}
+        of_all = dict.fromkeys(("global_slots", "time", "source", "positioned", "part", "rows"))
         return replace(self, mask=self.mask[:, places], slots=self.slots[..., places], rotary=waves, **of_all)
 
     def with_global(self, places: Sequence[int], causal: bool) -> "Tokens":
@@ -89,6 +105,13 @@ class Tokens:
             raise ValueError("tokens that all see, without their slots; give Tokens their `global_slots`")
         queries, keys = (torch.cat((self.slots, slots), 2) if local else slots for slots in self.global_slots)
         return queries, keys
+
+    def slots_around(self, before: int, after: int) -> Int[Tensor, "batch 1 1 around"]:
+        """Position slots of the tokens of a part, and of so many that stand in other parts before and after it."""
+        assert self.part is not None
+        begin = sum(self.part.lengths[: self.part.process])
+        padded = torch.nn.functional.pad(self.whole.slots, (before, after), value=-1)
+        return padded[..., begin : begin + before + self.mask.shape[1] + after]
 
     def seeing(self, hidden: Float[Tensor, "batch source width"]) -> "Tokens":
         """The same tokens, the source's vectors being these."""

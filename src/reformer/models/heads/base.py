@@ -11,6 +11,7 @@ from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
 from reformer.models.configuration import ReformerConfig
 from reformer.nn import NgramLogits
 from reformer.nn.dropout import Dropout
+from reformer.nn.sequence_part import NeedsWholeRows, SequencePart
 from reformer.ops import linear_cross_entropy
 
 AnyOutput = TypeVar("AnyOutput", bound=ModelOutput)
@@ -25,12 +26,14 @@ def token_loss(
     labels: Int[Tensor, "batch length"],
     num_items_in_batch: Tensor | int | None,
     label_smoothing: float = 0.0,
+    part: SequencePart | None = None,
 ) -> Float[Tensor, ""]:
     """Mean cross entropy over the labels that are not `IGNORE_INDEX`, or their sum over a count given from outside, as
-    gradient accumulation over unequal batches needs it. The logits are never held whole."""
+    gradient accumulation over unequal batches needs it. The logits are never held whole. Of a part of the rows, the
+    mean is over all labels of whole rows."""
     if labels.shape != hidden.shape[:2]:
         raise ValueError(f"labels have shape {tuple(labels.shape)}, expected {tuple(hidden.shape[:2])}")
-    reduction = "mean" if num_items_in_batch is None else "sum"
+    reduction = "mean" if num_items_in_batch is None and part is None else "sum"
     loss = linear_cross_entropy(
         hidden.flatten(0, 1),
         output.weight,
@@ -40,10 +43,15 @@ def token_loss(
         label_smoothing=label_smoothing,
         reduction=reduction,
     )
+    if part is not None:
+        every = num_items_in_batch
+        if every is None:
+            every = part.sum((labels != IGNORE_INDEX).sum()).clamp_min(1)
+        return part.total(loss / every)
     return loss if num_items_in_batch is None else loss / num_items_in_batch
 
 
-class Head(ReformerPreTrainedModel):
+class Head(ReformerPreTrainedModel, NeedsWholeRows):
     """Base class of a head over a backbone named `reformer`."""
 
     backbone: type[ReformerPreTrainedModel] = ReformerModel
@@ -76,6 +84,15 @@ class Head(ReformerPreTrainedModel):
                 "no classes; leave it out"
             )
         self.reformer = self.backbone(config)
+
+    def _part(
+        self, attention_mask: Tensor | None, given: Tensor | None
+    ) -> tuple[SequencePart | None, Bool[Tensor, "batch all"] | None]:
+        """This process's part of the rows and the mask of whole ones, where other processes hold the rest of them."""
+        # Type checkers see any module in `self.reformer`, which may be a pair of stacks.
+        backbone: Any = self.reformer
+        found = backbone.part(attention_mask, given) if hasattr(backbone, "part") else None
+        return (None, None) if found is None else found
 
     def _encode(
         self,

@@ -1,6 +1,7 @@
 """Heads for token and sequence classification."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -13,6 +14,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput, TokenClassif
 from reformer.models.backbone import ReformerModel, real_tokens
 from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import IGNORE_INDEX, Head, token_loss
+from reformer.models.heads.pooling import pool
 from reformer.nn import CharacterReader, FusionPooling, SequenceNgramLogits, TokenNgramLogits
 from reformer.nn.channels import Channels, StreamChannels
 from reformer.nn.steady_rows import steady_rows
@@ -141,29 +143,46 @@ class ReformerForTokenClassification(Head):
             hidden = self.characters(hidden, character_pieces, own, character_places)
         loss, logits, scores = None, None, None
         if self.transitions is None:
-            hidden = self.dropout(hidden)
-            loss = (
-                None
-                if labels is None
-                else token_loss(hidden, self.classifier, labels, num_items_in_batch, self._smoothing)
-            )
+            hidden = self._dropped(hidden)
+            if labels is not None:
+                part, _ = self._part(attention_mask, hidden)
+                loss = token_loss(hidden, self.classifier, labels, num_items_in_batch, self._smoothing, part)
             logits = self.classifier(hidden)
         else:
-            scores = self.classifier(self.dropout(hidden))
+            scores = self.classifier(self._dropped(hidden))
             real = real_tokens(attention_mask, hidden) if character_pieces is None else character_pieces >= 0
+            # N-grams are of what is labelled.
+            labelled = input_ids if character_ids is None else character_ids
+            part, rows = self._part(attention_mask, hidden)
+            if part is not None and rows is not None:
+                # A chain is of the labels of a whole row, which are few numbers a token.
+                scores, real = part.gather(scores), rows
+                labels = None if labels is None else part.gather(labels)
+                labelled = part.gather(labelled) if self.wide is not None and labelled is not None else None
             if self.wide is not None:
-                # N-grams are of what is labelled.
-                labelled = input_ids if character_ids is None else character_ids
                 scores = scores + self._wide_logits(self.wide, labelled, real)
             if labels is not None:
                 loss = crf_loss(scores, self.transitions, labels, num_items_in_batch)
             if self._wants_logits(labels, None):
                 logits = crf_logits(scores, self.transitions, real)
+            if part is not None:
+                loss = None if loss is None else part.total(part.once(loss))
+                scores, logits = part.own(scores), None if logits is None else part.own(logits)
         if self.transitions is None:
             return self._answer(TokenClassifierOutput(loss=loss, logits=logits, hidden_states=states), return_dict)
         kept = None if logits is None else scores
         output = RandomFieldOutput(loss=loss, logits=logits, scores=kept, hidden_states=states)
         return self._answer(output, return_dict)
+
+    def _dropped(self, hidden: Float[Tensor, "batch length streams"]) -> Float[Tensor, "batch length streams"]:
+        group = cast(ReformerModel, self.reformer).sequence_group
+        with nullcontext() if group is None else group.drawing():
+            return self.dropout(hidden)
+
+    def why_whole(self) -> str | None:
+        if self.characters is not None:
+            return "classifier_reads='characters': the characters of a part's tokens are not known"
+        return None
 
     @torch.no_grad()
     def segment_log_probability(
@@ -251,14 +270,17 @@ class ReformerForSequenceClassification(Head):
                 sequences that it was fitted to, by a fit without them.
         """
         hidden, states = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds, kwargs)
-        mask = real_tokens(attention_mask, hidden)
+        mask, part, rows = real_tokens(attention_mask, hidden), None, None
         if self.fusion is not None:
             pooled = self.fusion(hidden, mask)
         else:
             weights = None if self.weigh is None else self.weigh(hidden)[..., 0]
-            pooled = _pool(hidden, mask, self.config.classifier_pooling, weights)
+            part, rows = self._part(attention_mask, hidden)
+            pooled = pool(hidden, mask, self.config.classifier_pooling, weights, part, rows)
         logits = steady_rows(self.classifier, self.dropout(pooled))
         if self.wide is not None:
+            if part is not None and rows is not None:
+                input_ids, mask = None if input_ids is None else part.gather(input_ids), rows
             logits = logits + self._wide_logits(self.wide, input_ids, mask, wide_logits)
         elif wide_logits is not None:
             raise ValueError("wide_logits of a model without a wide part; leave them out, or set wide_sizes")
@@ -267,8 +289,14 @@ class ReformerForSequenceClassification(Head):
             # Counted as Trainer does: several labels of one sequence are several items.
             losses = self._losses(logits.float(), labels)
             loss = losses.mean() if num_items_in_batch is None else losses.sum() / num_items_in_batch
+            loss = loss if part is None else part.total(part.once(loss))
         output = SequenceClassifierOutput(loss=loss, logits=logits, hidden_states=states)
         return self._answer(output, return_dict)
+
+    def why_whole(self) -> str | None:
+        if self.fusion is not None:
+            return "classifier_pooling='fusion': its steps would be of tokens of two parts"
+        return None
 
     def _losses(self, logits: Tensor, labels: Tensor) -> Float[Tensor, "batch *labels"]:
         problem, weights = self.config.problem_type, self.class_weights if self.training else None
@@ -287,23 +315,3 @@ class ReformerForSequenceClassification(Head):
             return losses if weights is None else losses * torch.where(labels > 0, weights[1], weights[0])
         losses = cross_entropy(logits, labels.view(-1), reduction="none", label_smoothing=self._smoothing)
         return losses if weights is None else losses * weights[1][labels.view(-1)]
-
-
-def _pool(
-    hidden: Float[Tensor, "batch length streams"],
-    mask: Bool[Tensor, "batch length"],
-    kind: str,
-    weights: Float[Tensor, "batch length"] | None,
-) -> Float[Tensor, "batch streams"]:
-    """Pooling of a sequence's real tokens; zeros where it has none. With `weights`, a mean by their softmax."""
-    real = mask[..., None]
-    if weights is not None:
-        shares = weights.float().masked_fill(~mask, torch.finfo(torch.float32).min).softmax(-1).where(mask, 0)
-        return (shares[:, None].to(hidden.dtype) @ hidden)[:, 0]
-    if kind == "mean":
-        return hidden.masked_fill(~real, 0).sum(1) / real.sum(1).clamp_min(1)
-    any_real = real.any(1)
-    if kind == "max":
-        return hidden.masked_fill(~real, float("-inf")).amax(1).where(any_real, 0)
-    first = mask.byte().argmax(-1)
-    return hidden[torch.arange(hidden.shape[0], device=hidden.device), first].where(any_real, 0)

@@ -59,6 +59,9 @@ class ReformerForImageClassification(ReformerForSequenceClassification):
 
     __call__: Callable[..., SequenceClassifierOutput]
 
+    def why_whole(self) -> str | None:
+        return f"{type(self).__name__}: images are not divided between processes"
+
     def __init__(self, config: ReformerConfig) -> None:
         if config.vocab_size:
             raise ValueError(f"vocab_size={config.vocab_size}: images have no tokens of a vocabulary; set it to 0")

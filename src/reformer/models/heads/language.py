@@ -81,6 +81,9 @@ class ReformerForMaskedLM(LanguageModel):
             raise ValueError("is_decoder=True: a masked language model reads both sides; set it to False")
         super().__init__(config)
 
+    def why_whole(self) -> None:
+        """None: every token is scored alone."""
+
     def forward(
         self,
         input_ids: Int[Tensor, "batch length"] | None = None,
@@ -98,7 +101,10 @@ class ReformerForMaskedLM(LanguageModel):
         vocabulary. For `kwargs` see `ReformerModel`."""
         hidden, states = self._encode(input_ids, attention_mask, inputs_embeds, num_rounds, kwargs, packs=True)
         hidden = self.scored(hidden)
-        loss = None if labels is None else token_loss(hidden, self.lm_head, labels, num_items_in_batch, self._smoothing)
+        loss = None
+        if labels is not None:
+            part, _ = self._part(attention_mask, hidden)
+            loss = token_loss(hidden, self.lm_head, labels, num_items_in_batch, self._smoothing, part)
         logits = self.lm_head(hidden) if self._wants_logits(labels, return_logits) else None
         output = MaskedLMOutput(loss=loss, logits=logits, hidden_states=states)
         return self._answer(output, return_dict)
@@ -113,6 +119,9 @@ class ReformerForCausalLM(LanguageModel, ReformerGenerationMixin):
         if not config.is_decoder:
             raise ValueError("is_decoder=False: a causal language model must not read ahead; set it to True")
         super().__init__(config)
+
+    def why_whole(self) -> None:
+        """None: the label of a part's last token is asked for, that of the next part's first."""
 
     def stream(self) -> Stream:
         """Begin to read a sequence in pieces; see `Stream`."""
@@ -141,6 +150,11 @@ class ReformerForCausalLM(LanguageModel, ReformerGenerationMixin):
         with labels there are no logits unless `return_logits` asks for them: memory must not grow with length x
         vocabulary. For the cache, `num_rounds` and `kwargs` see `ReformerModel`."""
         backbone = cast(ReformerModel, self.reformer)
+        if backbone.sequence_group is not None and not (isinstance(logits_to_keep, int) and logits_to_keep == 0):
+            raise ValueError(
+                "logits_to_keep of a model whose rows are divided between processes, each of which has the logits of "
+                "its own tokens; leave it out"
+            )
         packed = backbone.packed_rows(kwargs, attention_mask, input_ids, inputs_embeds, past_key_values)
         found = self.reformer(
             input_ids,
@@ -153,14 +167,19 @@ class ReformerForCausalLM(LanguageModel, ReformerGenerationMixin):
             **kwargs,
         )
         hidden = self.scored(found.last_hidden_state)
-        loss = None
+        loss, part = None, None
+        if labels is not None or shift_labels is not None:
+            part, _ = self._part(attention_mask, hidden)
         if labels is not None and shift_labels is None:
             if packed is not None and packed.several:
                 labels = packed.without_firsts(labels, IGNORE_INDEX)
-            # Nothing follows the last token, so it has no label.
-            shift_labels = nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORE_INDEX)
+            # Nothing follows the last token of a row, so it has no label.
+            if part is None:
+                shift_labels = nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORE_INDEX)
+            else:
+                shift_labels = part.around(labels, 0, 1, IGNORE_INDEX)[:, 1:]
         if shift_labels is not None:
-            loss = token_loss(hidden, self.lm_head, shift_labels, num_items_in_batch, self._smoothing)
+            loss = token_loss(hidden, self.lm_head, shift_labels, num_items_in_batch, self._smoothing, part)
         logits = None
         if self._wants_logits(shift_labels, return_logits):
             logits = self.lm_head(kept_tokens(hidden, logits_to_keep, attention_mask))

@@ -1,7 +1,7 @@
 """Head for extractive question answering: start and end logits of every token."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -64,13 +64,15 @@ class ReformerForQuestionAnswering(Head):
         start, end = logits.unbind(-1)
         loss = None
         if start_positions is not None and end_positions is not None:
-            losses, counts = zip(
-                _position_loss(start, start_positions), _position_loss(end, end_positions), strict=True
-            )
+            part, _ = self._part(attention_mask, hidden)
+            whole = logits if part is None else part.gather(logits)
+            positions = (start_positions, end_positions)
+            losses, counts = zip(*map(_position_loss, whole.unbind(-1), positions), strict=True)
             if num_items_in_batch is None:
-                loss = sum(each / count.clamp_min(1) for each, count in zip(losses, counts, strict=True)) / 2
+                loss = (losses[0] / counts[0].clamp_min(1) + losses[1] / counts[1].clamp_min(1)) / 2
             else:
-                loss = sum(losses) / num_items_in_batch
+                loss = (losses[0] + losses[1]) / num_items_in_batch
+            loss = loss if part is None else part.total(part.once(loss))
         output = QuestionAnsweringModelOutput(
             loss=loss,  # pyright: ignore
             start_logits=start,
@@ -91,8 +93,15 @@ class ReformerForQuestionAnswering(Head):
         if input_ids is None:
             raise ValueError("inputs_embeds with question_match_sizes: tokens are compared by ids; give input_ids")
         ends = self.config.eos_token_id
-        mask = real_tokens(attention_mask, input_ids)
-        return matches(input_ids, mask, ends if isinstance(ends, list) else [ends])
+        ends = cast(list[int], ends if isinstance(ends, list) else [ends])
+        part, rows = self._part(attention_mask, input_ids)
+        if part is None or rows is None:
+            return matches(input_ids, real_tokens(attention_mask, input_ids), ends)
+        # The question stands in one part, and what is asked of it in all others.
+        return matches.project(part.own(matches.features(part.gather(input_ids), rows, ends)))
+
+    def why_whole(self) -> None:
+        """None: the logits of whole rows are gathered, which are two numbers a token."""
 
 
 def _position_loss(

@@ -1,0 +1,14 @@
+"""Long rows divided between processes: each holds a part of the tokens, and of attention whole rows of some heads."""
+
+from reformer.parallel.gradients import sum_gradients
+from reformer.parallel.group import SequenceGroup
+from reformer.parallel.parallelize import parallelize
+from reformer.parallel.shard import part_lengths, shard_sequence
+
+__all__ = [
+    "SequenceGroup",
+    "parallelize",
+    "part_lengths",
+    "shard_sequence",
+    "sum_gradients",
+]

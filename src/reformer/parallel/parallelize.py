@@ -1,0 +1,61 @@
+"""Models told which processes hold parts of their rows, and refused where a part is not enough for them."""
+
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+
+from reformer.nn.sequence_part import NeedsWholeRows
+from reformer.parallel.group import SequenceGroup
+
+
+def parallelize(model: nn.Module, group: SequenceGroup | dist.ProcessGroup | DeviceMesh | None) -> SequenceGroup | None:
+    """Let the processes of a group each hold a part of the tokens of every row that the model is given from now on.
+
+    Outputs and losses are those of one process with whole rows, and so are gradients once `sum_gradients` has added
+    them up. The weights, and in training the state of the random numbers, must be equal on all processes.
+
+    Args:
+        model: any model of this package, or a module that has one.
+        group: a `SequenceGroup`, a process group or one dimension of a `DeviceMesh`, such as `mesh["sp"]`; None to have
+            whole rows again.
+
+    Returns:
+        the group.
+
+    Raises:
+        ValueError: a layer or a head that must have whole rows, each named; fewer heads than processes in every layer;
+            a module without a model of this package.
+
+    Example:
+        >>> import tempfile
+        >>> from reformer.models import ReformerConfig, ReformerForMaskedLM
+        >>> model = ReformerForMaskedLM(ReformerConfig(vocab_size=5, attention_layers=["local"], hidden_size=8))
+        >>> parallelize(model, None)
+    """
+    backbones = [module for module in model.modules() if hasattr(module, "sequence_group")]
+    if not backbones:
+        raise ValueError(f"{type(model).__name__} has no model of this package, whose rows could be divided")
+    if group is not None:
+        group = group if isinstance(group, SequenceGroup) else SequenceGroup(group)
+        check(model, group.processes)
+    for module in backbones:
+        module.sequence_group = group  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+    return group
+
+
+def check(model: nn.Module, processes: int) -> None:
+    """Refuse a model that needs whole rows, or has too few heads for so many processes; see `parallelize`."""
+    if processes == 1:
+        return
+    reasons = [module.why_whole() for module in model.modules() if isinstance(module, NeedsWholeRows)]
+    found = list(dict.fromkeys(reason for reason in reasons if reason is not None))
+    if found:
+        raise ValueError(f"the rows of this model cannot be divided between {processes} processes: {'; '.join(found)}")
+    for sublayer in model.modules():
+        groups = getattr(getattr(sublayer, "function", None), "head_groups", ())
+        heads = sum(group.heads for group in groups)
+        if 0 < heads < processes:
+            raise ValueError(
+                f"{heads} heads for {processes} processes, each of which computes whole rows of some of them: give at "
+                f"most {heads} processes, or num_attention_heads={processes} at least"
+            )
