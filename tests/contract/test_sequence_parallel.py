@@ -1,16 +1,18 @@
 """Rows divided between processes have the outputs, losses and gradients of whole rows on one."""
 
+import itertools
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from reformer.parallel import SequenceGroup, parallelize, shard_sequence, sum_gradients
-from tests.contract.models import FLATTER, HEADS, VARIANTS, VOCABULARY, plain_twin
+from tests.contract.models import HEADS, VARIANTS, VOCABULARY, plain_twin
 from tests.processes import in_processes
 
 HEADS_SERVED = [name for name in HEADS if name != "encoder-decoder"]
@@ -29,6 +31,10 @@ class Case:
     padded: str = "right"
     lengths: str = "unequal"
     length: int = 37
+
+    @property
+    def drops(self) -> bool:
+        return "hidden_dropout_prob" in self.options
 
     @property
     def bound(self) -> float:
@@ -79,11 +85,17 @@ def _run(model: Any, batch: dict[str, Tensor], finish: Callable[[], None] = lamb
 
 
 def _differs(case: Case, group: SequenceGroup) -> list[str]:
-    batch, model = _batch(case), _model(case)
-    expected = _run(plain_twin(model), batch)
-    parallelize(model, group)
-    lengths = _lengths(case, group.processes)
+    """What a model with divided rows gives otherwise than one with whole rows, or with dropout, whose draws are of each
+    part, than one that runs no layer again."""
+    model, batch, lengths = _model(case), _batch(case), _lengths(case, group.processes)
     part = shard_sequence(batch, group, lengths=lengths)
+    twin = plain_twin(model)
+    if case.drops:
+        parallelize(twin, group)
+        expected = _run(twin, part, lambda: sum_gradients(twin, group))
+    else:
+        expected = _run(twin, batch)
+    parallelize(model, group)
     found = _run(model, part, lambda: sum_gradients(model, group))
     wrong = [f"only one has {name}" for name in expected.keys() ^ found.keys()]
     begin = sum(lengths[: group.process])
@@ -92,23 +104,58 @@ def _differs(case: Case, group: SequenceGroup) -> list[str]:
         if whole.shape != mine.shape:
             whole = whole[:, begin : begin + lengths[group.process]]
         if name in ("logits", "scores", "start_logits", "end_logits") and mine.shape[:2] == part["input_ids"].shape:
+            # What padding gets depends on what stands beside it.
             real = part["attention_mask"].bool()
             whole, mine = whole[real], mine[real]
-        difference = (mine - whole).abs().max() if mine.numel() else torch.zeros(())
         scale = expected[name].abs()
-        scale = scale[scale.isfinite()].max().clamp_min(1) if scale.numel() else 1
+        scale = float(scale[scale.isfinite()].max().clamp_min(1)) if scale.numel() else 1.0
+        difference = float((mine - whole).abs().max()) if mine.numel() else 0.0
         if not difference <= case.bound * scale:
             wrong.append(f"{name} by {difference:.2g} of {scale:.2g}")
     return wrong
 
 
-def _cases() -> Iterator[Case]:
-    for variant in VARIANTS_SERVED:
-        for head in ("causal-lm", "token-classification"):
-            yield Case(head, variant)
-            yield Case(head, variant, FLATTER, dtype=torch.float32, training=True, padded="left")
+def _every_variant() -> Iterator[Case]:
+    for number, variant in enumerate(VARIANTS_SERVED):
+        # Layers know no head: one that looks back and one that looks ahead in turn.
+        head = ("causal-lm", "token-classification")[number % 2]
+        other = ("token-classification", "causal-lm")[number % 2]
+        yield Case(head, variant, training=True)
+        yield Case(other, variant, {"initializer_range": 0.1}, torch.float32, padded="left")
+
+
+def _every_head() -> Iterator[Case]:
     for head in HEADS_SERVED:
-        yield Case(head, "mixed")
+        yield Case(head, "local+lsh", padded="all right")
+    for pooling in ("max", "first"):
+        yield Case("sequence-classification", "local", {"classifier_pooling": pooling}, padded="left")
+    # Its softmax is in float32 whatever the weights are.
+    softmax = {"classifier_pooling": "attention", "initializer_range": 0.1}
+    yield Case("sequence-classification", "local", softmax, torch.float32, padded="left")
+
+
+def _every_division() -> Iterator[Case]:
+    for lengths in ("equal", "empty", "padding"):
+        yield Case("causal-lm", "projected", lengths=lengths, padded="all right")
+        yield Case("token-classification", "shared", lengths=lengths, padded="left")
+        yield Case("sequence-classification", "local", {"classifier_pooling": "max"}, lengths=lengths)
+
+
+def _dropping() -> Iterator[Case]:
+    drops = {"hidden_dropout_prob": 0.2, "token_dropout": 0.1, "layer_drop": 0.3}
+    for head, variant in (("causal-lm", "mixed"), ("token-classification", "post-norm"), ("random-field", "ngrams")):
+        options = {**drops, "ngram_dropout": 0.2} if variant == "ngrams" else drops
+        yield Case(head, variant, options, training=True)
+
+
+def _cases() -> list[Case]:
+    return [*_every_variant(), *_every_head(), *_every_division(), *_dropping()]
+
+
+def _more_cases(processes: int) -> list[Case]:
+    """Those for more processes than two, each of which must have a head."""
+    enough = {"num_attention_heads": 4, "attention_head_size": 8} if processes > 2 else {}
+    return [replace(case, options={**case.options, **enough}) for case in _cases()]
 
 
 def _worker(rank: int, processes: int, folder: str, cases: list[Case]) -> None:
@@ -131,4 +178,16 @@ def _assert_equal(processes: int, folder: Any, cases: list[Case]) -> None:
 
 
 def test_two_processes_equal_one(tmp_path):
-    _assert_equal(2, tmp_path, list(_cases()))
+    _assert_equal(2, tmp_path, _cases())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 3, 4])
+def test_so_many_processes_equal_one(processes, tmp_path):
+    _assert_equal(processes, tmp_path, _more_cases(processes))
+
+
+@pytest.mark.slow
+def test_every_head_with_every_variant_in_two_processes(tmp_path):
+    pairs = itertools.product(HEADS_SERVED, VARIANTS_SERVED)
+    _assert_equal(2, tmp_path, [Case(head, variant, training=True) for head, variant in pairs])

@@ -350,6 +350,9 @@ class Attention(HeadLayer):
         after = 0 if self.causal else before
         both = tokens.part.around(torch.cat((key, value), -1).transpose(1, 2), before, after).transpose(1, 2)
         key, value = both.split(key.shape[-1], -1)
+        if query.shape[2] == 0:
+            # Without a token of its own, this process must still hear of the gradients of what it has received.
+            return query + key[:, :1, :0]
         return window_attention(
             query,
             self._repeat_kv(key, share),
