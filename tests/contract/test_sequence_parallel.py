@@ -1,19 +1,26 @@
 """Rows divided between processes have the outputs, losses and gradients of whole rows on one."""
 
 import itertools
+import os
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
+from reformer.nn import SubLayer
 from reformer.parallel import SequenceGroup, parallelize, shard_sequence, sum_gradients
-from tests.contract.models import HEADS, VARIANTS, VOCABULARY, plain_twin
+from tests.contract.models import HEADS, SMALL, VARIANTS, VOCABULARY, plain_twin
 from tests.processes import in_processes
+
+Check = Callable[[SequenceGroup], list[str]]
 
 HEADS_SERVED = [name for name in HEADS if name != "encoder-decoder"]
 VARIANTS_SERVED = [name for name in VARIANTS if name not in ("fourier", "hourglass")]
@@ -158,27 +165,123 @@ def _more_cases(processes: int) -> list[Case]:
     return [replace(case, options={**case.options, **enough}) for case in _cases()]
 
 
-def _worker(rank: int, processes: int, folder: str, cases: list[Case]) -> None:
+REFUSED: list[tuple[str, dict[str, Any]]] = [
+    ("position_ids", {"position_ids": torch.arange(8)[None]}),
+    ("use_cache", {"use_cache": True}),
+    ("logits_to_keep", {"logits_to_keep": 1}),
+    ("padding between real tokens", {"attention_mask": torch.tensor([[1, 1, 0, 1, 1, 1, 1, 1]])}),
+    ("attention_mask has shape", {"attention_mask": torch.ones(1, 9)}),
+]
+
+
+def _takes(group: SequenceGroup) -> list[str]:
+    """What was not refused, or not in such words, of calls that the parts of rows make no sense of."""
+    model, wrong = HEADS["causal-lm"].build("local"), []
+    parallelize(model, group)
+    ids = torch.ones(1, 8, dtype=torch.int64)
+    calls = [(words, {"input_ids": ids, **given}) for words, given in REFUSED]
+    calls.append(("random numbers", {"input_ids": ids}))
+    calls.append(("rows on the processes", {"input_ids": ids.expand(1 + group.process, -1)}))
+    for words, call in calls:
+        model.train(words == "random numbers")
+        torch.manual_seed(group.process)
+        try:
+            model(**call)
+        except ValueError as error:
+            if words in str(error):
+                continue
+            wrong.append(f"{words}: {error}")
+        else:
+            wrong.append(f"{words} is taken")
+    torch.manual_seed(0)
+    return wrong
+
+
+def _sharded(group: SequenceGroup) -> list[str]:
+    """What differs where FSDP2 shards the weights along another dimension of the mesh."""
+    mesh = init_device_mesh("cpu", (dist.get_world_size() // 2, 2), mesh_dim_names=("dp", "sp"))
+    wrong = []
+    for variant in ("mixed", "post-norm"):
+        case = Case("causal-lm", variant, training=True)
+        batches = [{name: each[row : row + 1] for name, each in _batch(case).items()} for row in range(2)]
+        whole, model = plain_twin(_model(case)), _model(case)
+        replicas = mesh["dp"].size()
+        expected: dict[str, Tensor] = {}
+        for batch in batches[:replicas]:
+            for name, each in _run(whole, batch).items():
+                expected[name] = each / replicas if each.dim() else each
+        for module in [module for module in model.modules() if isinstance(module, SubLayer)]:
+            fully_shard(module, mesh=mesh["dp"])
+        fully_shard(model, mesh=mesh["dp"])
+        found = parallelize(model, mesh["sp"])
+        assert found is not None
+        part = shard_sequence(batches[mesh["dp"].get_local_rank()], found)
+        gradients = _run(model, part, lambda model=model, found=found: sum_gradients(model, found))
+        for name, each in gradients.items():
+            if name in dict(model.named_parameters()):
+                difference = float(
+                    (getattr(each, "full_tensor", lambda each=each: each)() - expected[name]).abs().max()
+                )
+            if not difference < 1e-9:
+                wrong.append(f"{variant}, {name} by {difference:.2g}")
+    return wrong
+
+
+def _counts(group: SequenceGroup) -> list[str]:
+    """What is counted as sent otherwise than `docs/math.md`, equations 54 to 56, has it."""
+    wrong, processes, tokens = [], group.processes, 8
+    heads, dim, kernel, window, rounds = 4, 8, 3, 3, 2
+    sizes = {"num_attention_heads": heads, "attention_head_size": dim, "local_window": window, "num_rounds": rounds}
+    for kinds, keys in ((["full"], 4), (["lsh"], 4), (["full"], 2), (["local"], 4)):
+        options = {"num_key_value_heads": keys, "shared_query_key": keys == heads, "convolution_kernel": kernel}
+        for reversible in (False, True):
+            model = HEADS["causal-lm"].build("full", **sizes, **options, attention_layers=kinds, reversible=reversible)
+            parallelize(model, group)
+            group.sent.clear()
+            ids = torch.ones(1, tokens, dtype=torch.int64)
+            model(input_ids=ids, labels=ids).loss.backward()
+            passes = 3 if reversible else 2
+            projected = heads + keys if kinds == ["lsh"] else heads + 2 * keys
+            whole = passes * (projected + heads) * dim * 4 * tokens * (processes - 1) // processes
+            if kinds == ["lsh"]:
+                whole += 2 * rounds * heads * tokens * (processes - 1) // processes
+            # The last part is no one's neighbour ahead of it, and only gets gradients back.
+            ahead, behind = group.process < processes - 1, group.process > 0
+            rows = (passes - 1) * ahead + behind
+            near = rows * (kernel - 1) * SMALL["hidden_size"] * 4
+            if kinds == ["local"]:
+                whole, near = 0, near + rows * 2 * keys * dim * (window - 1) * 4
+            label = 8 * behind
+            sent = {"heads": whole, "neighbours": near + label}
+            found = {name: group.sent.get(name, 0) for name in sent}
+            if found != sent:
+                wrong.append(f"{kinds}, {keys} heads of keys, {reversible=}: {found}, not {sent}")
+    return wrong
+
+
+def _worker(rank: int, processes: int, folder: str, cases: list[Case], further: Sequence[Check] = ()) -> None:
     torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR="127.0.0.1", RANK=str(rank), WORLD_SIZE=str(processes), LOCAL_RANK=str(rank))
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=processes)
     wrong, group = [], SequenceGroup()
-    for case in cases:
+    checks = [(str(case), partial(_differs, case)) for case in cases] + [(each.__name__, each) for each in further]
+    for name, check in checks:
         try:
-            wrong += [f"{case}: {each}" for each in _differs(case, group)]
+            wrong += [f"{name}: {each}" for each in check(group)]
         except Exception:
-            wrong.append(f"{case}: {traceback.format_exc()[-1500:]}")
+            wrong.append(f"{name}: {traceback.format_exc()[-1500:]}")
     torch.save(wrong, f"{folder}/wrong-{rank}.pt")
     dist.destroy_process_group()
 
 
-def _assert_equal(processes: int, folder: Any, cases: list[Case]) -> None:
-    in_processes(processes, _worker, processes, str(folder), cases)
+def _assert_equal(processes: int, folder: Any, cases: list[Case], further: Sequence[Check] = ()) -> None:
+    in_processes(processes, _worker, processes, str(folder), cases, further)
     for rank in range(processes):
         assert torch.load(f"{folder}/wrong-{rank}.pt", weights_only=True) == []
 
 
 def test_two_processes_equal_one(tmp_path):
-    _assert_equal(2, tmp_path, _cases())
+    _assert_equal(2, tmp_path, _cases(), [_takes, _counts, _sharded])
 
 
 @pytest.mark.slow
@@ -191,3 +294,8 @@ def test_so_many_processes_equal_one(processes, tmp_path):
 def test_every_head_with_every_variant_in_two_processes(tmp_path):
     pairs = itertools.product(HEADS_SERVED, VARIANTS_SERVED)
     _assert_equal(2, tmp_path, [Case(head, variant, training=True) for head, variant in pairs])
+
+
+@pytest.mark.slow
+def test_two_rows_in_two_parts_each(tmp_path):
+    _assert_equal(4, tmp_path, [], [_sharded])

@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from reformer.parallel.group import SequenceGroup
 
@@ -35,13 +36,19 @@ def sum_gradients(model: nn.Module, group: SequenceGroup) -> None:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     bucket: list[torch.Tensor] = []
-    for parameter in found:
-        assert parameter.grad is not None
-        if bucket and (bucket[0].dtype != parameter.grad.dtype or sum(each.nbytes for each in bucket) >= BUCKET_BYTES):
+    for gradient in (_local(parameter) for parameter in found):
+        if bucket and (bucket[0].dtype != gradient.dtype or sum(each.nbytes for each in bucket) >= BUCKET_BYTES):
             _sum_together(bucket, group)
             bucket = []
-        bucket.append(parameter.grad)
+        bucket.append(gradient)
     _sum_together(bucket, group)
+
+
+def _local(parameter: nn.Parameter) -> torch.Tensor:
+    """The gradient; of a parameter that FSDP2 has sharded along another dimension of a mesh, its shard."""
+    gradient = parameter.grad
+    assert gradient is not None
+    return gradient.to_local() if isinstance(gradient, DTensor) else gradient
 
 
 def _sum_together(gradients: list[torch.Tensor], group: SequenceGroup) -> None:

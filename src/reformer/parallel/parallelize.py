@@ -23,7 +23,7 @@ def parallelize(model: nn.Module, group: SequenceGroup | dist.ProcessGroup | Dev
         the group.
 
     Raises:
-        ValueError: a layer or a head that must have whole rows, each named; fewer heads than processes in every layer;
+        ValueError: a layer or a head that must have whole rows, each named; fewer heads in every layer than processes;
             a module without a model of this package.
 
     Example:
@@ -51,11 +51,10 @@ def check(model: nn.Module, processes: int) -> None:
     found = list(dict.fromkeys(reason for reason in reasons if reason is not None))
     if found:
         raise ValueError(f"the rows of this model cannot be divided between {processes} processes: {'; '.join(found)}")
-    for sublayer in model.modules():
-        groups = getattr(getattr(sublayer, "function", None), "head_groups", ())
-        heads = sum(group.heads for group in groups)
-        if 0 < heads < processes:
-            raise ValueError(
-                f"{heads} heads for {processes} processes, each of which computes whole rows of some of them: give at "
-                f"most {heads} processes, or num_attention_heads={processes} at least"
-            )
+    layers = [getattr(getattr(module, "function", None), "head_groups", ()) for module in model.modules()]
+    heads = max((sum(group.heads for group in groups) for groups in layers), default=0)
+    if 0 < heads < processes:
+        raise ValueError(
+            f"{heads} heads for {processes} processes, each of which computes whole rows of some of them: expected at "
+            f"most {heads} processes, or a model with num_attention_heads={processes} or more"
+        )
