@@ -334,7 +334,7 @@ class Attention(HeadLayer):
 
     def _asks_neighbours(self, tokens: Tokens) -> bool:
         """Whether keys and values of a window's reach are asked for, and not those of some heads for whole rows, which
-        are more (`docs/math.md`, equation 55)."""
+        are more (`docs/math.md`, equation 56)."""
         if tokens.part is None or self.kind != "local" or self.global_tokens:
             return False
         reach = self.local_windows[0] - 1

@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class HeadShare:
-    """Neighbouring heads of an attention that one process computes for whole rows (`docs/math.md`, equation 54)."""
+    """Neighbouring heads of an attention that one process computes for whole rows (`docs/math.md`, equation 55)."""
 
     first: int
     heads: int

@@ -49,7 +49,7 @@ class SequenceGroup(sequence_part.SequenceGroup):
 
     @property
     def sent(self) -> dict[str, int]:
-        """Bytes that this process has sent to the others, by what for; see `docs/math.md`, equations 54 to 56."""
+        """Bytes that this process has sent to the others, by what for; see `docs/math.md`, equations 55 to 57."""
         return self.collectives.sent
 
     def drawing(self) -> AbstractContextManager[None]:
