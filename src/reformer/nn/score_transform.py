@@ -30,6 +30,8 @@ class LearnedTransform(nn.Module):
         """Go back to the identity."""
         self.coefficients.fill_(self.first)
 
-    def forward(self, share: HeadShare) -> ScoreTransform:
-        """The function of the heads of a share."""
+    def forward(self, share: HeadShare | None = None) -> ScoreTransform:
+        """The function of all heads, or of those of a share."""
+        if share is None:
+            return self.of_kind(self.coefficients)
         return self.of_kind(self.coefficients[share.first : share.first + share.heads])
