@@ -1,7 +1,6 @@
 """Self-attention of any kind: projections, orderings that are attended in, scales of queries and keys."""
 
 import math
-from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -10,15 +9,13 @@ from torch import Tensor, nn
 
 from reformer.nn.attention_options import AttentionOptions
 from reformer.nn.channels import Channels, StreamChannels
-from reformer.nn.convolution import depthwise
-from reformer.nn.feed_forward import ACTIVATIONS
-from reformer.nn.float32 import HALVES, in_float32
+from reformer.nn.float32 import HALVES
 from reformer.nn.full_attention import continued_attention, full_attention
+from reformer.nn.head_projections import HeadProjections
 from reformer.nn.key_centers import centered
 from reformer.nn.key_tables import KeyTables, continued_places, continued_slots
-from reformer.nn.layer import HeadLayer, cast_once
+from reformer.nn.layer import cast_once
 from reformer.nn.memory import Memory
-from reformer.nn.norms import RMSNorm
 from reformer.nn.positions import rotate
 from reformer.nn.replay import Replay
 from reformer.nn.score_transform import LearnedTransform
@@ -54,7 +51,7 @@ class Projected(NamedTuple):
     """Of the heads of keys, then of those of queries that are not keys."""
 
 
-class Attention(HeadLayer):
+class Attention(HeadProjections):
     """Multi-head attention to all tokens, to neighbours, to the tokens of a bucket, or to the last two in one softmax.
 
     Hash rotations are drawn anew in each training forward pass; evaluation uses those in the checkpoint, and for
@@ -91,23 +88,24 @@ class Attention(HeadLayer):
         key_value_heads: int | None = None,
         source_size: int | None = None,
     ) -> None:
-        super().__init__()
-        self.kind, self.heads, self.head_dim, self.causal = kind, heads, head_dim, causal
-        self.hashed = "lsh" in kind
-        self.shared = options.shared and self.hashed
-        self.key_heads = heads if key_value_heads is None else key_value_heads
-        if self.key_heads < 1 or heads % self.key_heads or (self.shared and self.key_heads != heads):
-            raise ValueError(
-                f"key_value_heads={key_value_heads} for {heads} heads{', whose queries are keys' * self.shared}: "
-                f"expected {heads if self.shared else f'a divisor of {heads}'}"
-            )
+        hashed = "lsh" in kind
+        super().__init__(
+            hidden_size,
+            hidden_size if source_size is None else source_size,
+            heads,
+            key_value_heads,
+            head_dim,
+            options,
+            shared=options.shared and hashed,
+            causal=causal,
+        )
+        self.kind, self.hashed = kind, hashed
         self.rounds = options.rounds if self.hashed else 0
         self.cosine = self.hashed and options.hashed_scores == "cosine"
         if self.shared and not self.cosine:
             raise ValueError("hashed_scores='dot' with shared queries and keys: a key's length would be its query's")
         self.global_tokens = 0 if kind == "full" else options.global_tokens
         self.local_windows, self.lsh_window = (options.local_window,) * ("local" in kind), options.lsh_window
-        self._make_projections(hidden_size, hidden_size if source_size is None else source_size, options)
         if self.cosine and not self.shared:
             self.log_temperature = nn.Parameter(torch.full((heads,), 0.5 * math.log(head_dim)))
         self.time_heads = None if options.time_heads is None else tuple(options.time_heads)
@@ -118,67 +116,8 @@ class Attention(HeadLayer):
         for index, rotation in enumerate(self._draw(self.rounds)):
             self.register_buffer(f"rotation_{index}", rotation)
 
-    def _make_projections(self, hidden_size: int, source_size: int, options: AttentionOptions) -> None:
-        width, key_width = self.heads * self.head_dim, self.key_heads * self.head_dim
-        bias = options.bias != "none"
-        if self.shared:
-            self.query_key = nn.Linear(hidden_size, width, bias)
-        else:
-            self.query = nn.Linear(hidden_size, width, bias)
-            self.key = nn.Linear(source_size, key_width, bias)
-        self.value = nn.Linear(source_size, key_width, bias)
-        self.query_norm = RMSNorm(self.head_dim, options.norm_eps) if options.query_key_norm else None
-        self.key_norm = None if self.shared or self.query_norm is None else RMSNorm(self.head_dim, options.norm_eps)
-        self.gate = nn.Linear(hidden_size, self.heads) if options.gated else None
-        self.activation = None if options.activation is None else ACTIVATIONS[options.activation]
-        self.output = nn.Linear(width, hidden_size, options.bias == "all")
-        self.projection_kernel = options.projection_kernel
-        for name in self._filtered:
-            filters = torch.empty(self.projection_kernel, getattr(self, name).out_features)
-            self.register_parameter(f"{name}_filters", nn.Parameter(filters))
-        self._reset_filters()
-
-    @property
-    def output_maps(self) -> tuple[nn.Module]:
-        return (self.output,)
-
     def why_whole(self) -> None:
         """None: whole rows of some heads are asked for, or neighbours."""
-
-    def output_columns(self, first: int, count: int) -> Float[Tensor, "hidden columns"]:
-        return self.output.weight[:, first * self.head_dim : (first + count) * self.head_dim]
-
-    def state_of_heads(self, heads: Sequence[int]) -> dict[str, Tensor]:
-        together = self.heads // self.key_heads
-        places = torch.tensor(heads)
-        key_places = places[::together] // together
-        return {name: self._of_heads(name, weight, places, key_places) for name, weight in self.state_dict().items()}
-
-    def _of_heads(self, name: str, weight: Tensor, places: Tensor, key_places: Tensor) -> Tensor:
-        """The part of a weight that belongs to some of the heads."""
-        part = name.partition(".")[0]
-        if part in ("query_norm", "key_norm") or name == "output.bias":
-            return weight
-        of_keys = part in ("key", "value", "key_filters", "value_filters") or part.startswith("rotation_")
-        chosen, count = (key_places, self.key_heads) if of_keys else (places, self.heads)
-        # The output projection and filters have the heads' channels last; every other weight has heads first.
-        last = part == "output" or part.endswith("_filters")
-        divided = weight.unflatten(-1 if last else 0, (count, -1))
-        found = divided.index_select(-2 if last else 0, chosen.to(weight.device))
-        return found.flatten(-2, -1) if last else found.flatten(0, 1)
-
-    @property
-    def _filtered(self) -> tuple[str, ...]:
-        """The projections with filters over neighbouring tokens."""
-        if not self.projection_kernel:
-            return ()
-        return ("query_key", "value") if self.shared else ("query", "key", "value")
-
-    @torch.no_grad()
-    def _reset_filters(self) -> None:
-        for name in self._filtered:
-            filters = self.get_parameter(f"{name}_filters").zero_()
-            filters[-1 if self.causal else self.projection_kernel // 2] = 1
 
     def reset_learned(self) -> None:
         """Draw the rotations that evaluation uses, set the temperatures to those of unscaled vectors, and filters, time
@@ -365,15 +304,6 @@ class Attention(HeadLayer):
             transform=self._transform(share),
         )
 
-    def merge(
-        self, attended: Float[Tensor, "batch heads length head_dim"], gate: Float[Tensor, "batch length heads"] | None
-    ) -> Float[Tensor, "batch length hidden"]:
-        """The heads' outputs, gated, side by side, projected (`docs/math.md`, equation 16), of each token alone."""
-        if gate is not None:
-            attended = attended * gate.sigmoid().transpose(1, 2)[..., None]
-        joined = attended.transpose(1, 2).flatten(2)
-        return self.output(joined if self.activation is None else self.activation(joined))
-
     def _transform(self, share: HeadShare) -> ScoreTransform | None:
         return None if self.transform is None else self.transform(share)
 
@@ -395,17 +325,6 @@ class Attention(HeadLayer):
             return self._attend_transformed(query, key, value, scale, (tokens.slots, position_slots(real)), share)
         return continued_attention(query, key, value, real, scale)
 
-    def _projected(
-        self, name: str, hidden: Tensor, tokens: Tokens, memory: Memory | None, *, exact: bool = False
-    ) -> Float[Tensor, "batch heads length head_dim"]:
-        """The heads' vectors of a projection; with `exact` in float32, and without a gradient."""
-        projection = getattr(self, name)
-        vectors = in_float32(projection, hidden) if exact else projection(hidden)
-        if name in self._filtered:
-            filters, inputs = self.get_parameter(f"{name}_filters"), f"{name}_{'exact_' * exact}inputs"
-            vectors = depthwise(vectors, filters, tokens, self.causal, memory, inputs)
-        return self._split_heads(vectors, name, exact=exact)
-
     def _attend_transformed(
         self, query: Tensor, key: Tensor, value: Tensor, scale: float, slots: tuple[Tensor, Tensor], share: HeadShare
     ) -> Float[Tensor, "batch heads length head_dim"]:
@@ -420,24 +339,6 @@ class Attention(HeadLayer):
             scale=scale,
             transform=self._transform(share),
         )
-
-    def _split_heads(
-        self, vectors: Tensor, name: str, *, exact: bool = False
-    ) -> Float[Tensor, "batch heads length head_dim"]:
-        """The heads' vectors of the projection of this name, normalised where queries and keys are."""
-        heads = vectors.unflatten(-1, (-1, self.head_dim))
-        norm = {"query_key": self.query_norm, "query": self.query_norm, "key": self.key_norm}.get(name)
-        if norm is not None:
-            heads = in_float32(norm, heads) if exact else norm(heads)
-        return heads.transpose(1, 2)
-
-    def _repeat_kv(self, of_keys: Tensor, share: HeadShare | None = None) -> Tensor:
-        """Keys, values or slots of each head of keys, repeated for the heads of queries that share it, of a share of
-        all heads; a view where all share one."""
-        share = HeadShare.of(self.heads, self.key_heads) if share is None else share
-        if share.together == 1 or of_keys.shape[1] != share.key_heads:
-            return of_keys
-        return of_keys[:, :, None].expand(-1, -1, share.together, *of_keys.shape[2:]).flatten(1, 2)
 
     @property
     def _scale(self) -> float:
