@@ -66,7 +66,7 @@ test-triton: $(VENV)/ready-test,gpu  ## the GPU's kernels in an interpreter, and
 test-data: $(call ready,test)  ## the tests on real data sets, which are fetched
 	$(BIN)/python -m pytest -m data
 
-test-libraries: $(VENV)/ready-libraries  ## the models in optuna, sentence-transformers, peft and datasets (minutes)
+test-libraries: $(VENV)/ready-libraries  ## the models in optuna, sentence-transformers, peft, datasets, lm-eval and captum (minutes)
 	$(BIN)/python -m pytest -m libraries tests/libraries
 
 test-fuzz: $(call ready,test)  ## 100,000 damaged and hostile inputs of every kind

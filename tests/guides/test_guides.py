@@ -23,6 +23,10 @@ NOT_RUN = {
     "docs/guides/forecast.md": ["from reformer.data import load_series, read_series"],
     "docs/guides/install.md": ["make demo"],
     "docs/guides/language-models.md": ["reformer train recipes/enwik8-quick.toml", "apt install libjemalloc2"],
+    "docs/guides/libraries.md": [
+        "from lm_eval import simple_evaluate",
+        "from captum.attr import LayerIntegratedGradients",
+    ],
     "docs/guides/questions.md": ["reformer train recipes/people-daily-cloze.toml"],
     "docs/guides/recipes.md": [
         "reformer train recipes/people-daily-ner.toml --set training.max_minutes=10 --set model.hidden_size=128",
