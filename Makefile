@@ -72,10 +72,11 @@ test-libraries: $(VENV)/ready-libraries  ## the models in optuna, sentence-trans
 test-fuzz: $(call ready,test)  ## 100,000 damaged and hostile inputs of every kind
 	$(BIN)/python -m tests.fuzz --inputs 100000
 
-check: $(VENV)/ready-dev docs  ## format, lint, types, and the documentation, strictly
+check: $(VENV)/ready-dev docs  ## format, lint, types, those of a user's script too, and the documentation, strictly
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/python -m pytest -m slow tests/models/test_user_types.py
 
 bench: $(call ready,bench)  ## time and memory beside the other implementations (minutes)
 	$(BIN)/python -m benchmarks.run --quick

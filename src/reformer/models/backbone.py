@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -56,6 +56,14 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
     _no_split_modules: set[str] | list[str] | None = ["SubLayer"]  # noqa: RUF012
     projections: tuple[str, ...] = ("embedding_projection", "lm_projection")
     """Names of the linear maps to and from the width of embeddings."""
+
+    if TYPE_CHECKING:
+        # transformers says of these either nothing or what type checkers take for another signature.
+        def to(self, *args: Any, **kwargs: Any) -> Self: ...
+        def cuda(self, *args: Any, **kwargs: Any) -> Self: ...
+        def half(self, *args: Any) -> Self: ...
+        def train(self, mode: bool = True) -> Self: ...
+        def eval(self) -> Self: ...
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
         """By the name of each tied parameter, the name of the one that it is; each model lists its own in
