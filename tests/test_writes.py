@@ -31,8 +31,9 @@ ALLOWED = {
     # A model is saved into a folder by transformers; that of a run is put in place when it is whole.
     ("models/configuration/config.py", "write_text"),
     ("models/configuration/remote_code.py", "write_text"),
-    # A body is a file of a folder of its own, which ends with the request.
-    ("serving/uploads.py", "mkdtemp"),
+    # A body is a file of a folder of its own, which ends with the request, in one that ends with the server.
+    ("serving/spool.py", "mkdtemp"),
+    ("serving/spool.py", "rmtree"),
     ("serving/uploads.py", "open"),
     ("serving/uploads.py", "rmtree"),
     ("serving/uploads.py", "write_bytes"),

@@ -1,5 +1,7 @@
 """Runs of every task that answers, and a server of all of them."""
 
+from contextlib import contextmanager
+
 import pytest
 from rich.console import Console
 from starlette.testclient import TestClient
@@ -8,6 +10,7 @@ from reformer.serving.app import make_app
 from reformer.serving.engine import Engine
 from reformer.serving.guard import Metrics
 from reformer.serving.served_run import load_runs
+from reformer.serving.spool import Spool
 from reformer.serving.uploads import Limits
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
@@ -25,14 +28,15 @@ def folder(tmp_path_factory):
     return folder
 
 
+@contextmanager
 def served(runs, *, waiting=1024, body=1 << 20, seconds=60.0, token=None):
     """A client of a server of these runs."""
     metrics = Metrics()
     names = iter([run.name for run in runs])
     found = load_runs(runs, lambda tokens: Engine(tokens, waiting, metrics.on_batch(next(names))))
-    client = TestClient(make_app(found, Limits(body, seconds), metrics, token))
-    client.engines = {name: run.engine for name, run in found.items()}
-    return client
+    with Spool() as spool, TestClient(make_app(found, Limits(body, seconds), metrics, spool, token)) as client:
+        client.engines = {name: run.engine for name, run in found.items()}
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -3,23 +3,32 @@
 import asyncio
 import json
 import logging
+import os
+import shutil
 import threading
 import time
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
+from rich.console import Console
 
 from reformer.errors import ReformerError
 from reformer.inference.answer_forms import JsonLines
+from reformer.serving.address import is_loopback
 from reformer.serving.engine import Engine, QueueFullError, Work
-from reformer.serving.guard import Guard, Metrics, is_loopback
+from reformer.serving.guard import Guard, Metrics
 from reformer.serving.records import predictions, whole
 from reformer.serving.served_run import load_runs
+from reformer.serving.spool import Spool
 from reformer.serving.uploads import Limits, Upload
 from reformer.tasks.predict_options import PredictOptions
+from reformer.tasks.recipe_checks import checked_recipe
+from reformer.training.train import train
 from tests.cli.test_cli import reformer
 from tests.serving.conftest import served
 from tests.serving.inputs import TEXTS
+from tests.tiny import masked_recipe
 
 
 def test_a_token_keeps_others_out(folder):
@@ -81,6 +90,14 @@ def test_metrics_count(client):
     assert 'reformer_waiting{run="entities"} 0.0' in text
 
 
+def test_a_run_is_called_as_its_folder(folder, tmp_path):
+    shutil.copytree(folder / "runs/entities", tmp_path / "演示 2%20+")
+    with served([tmp_path / "演示 2%20+"]) as client:
+        answer = client.get(f"/runs/{quote('演示 2%20+')}/model")
+        assert answer.json()["name"] == "演示 2%20+"
+        assert client.get("/runs").json() == ["演示 2%20+"]
+
+
 def test_the_only_run_stands_at_the_root(folder, client):
     with served([folder / "runs/entities"]) as alone:
         assert alone.post("/predict", json={"text": TEXTS[0]}).status_code == 200
@@ -126,8 +143,8 @@ def test_a_request_that_is_given_up_leaves_nothing_behind(folder):
     )
     served_.engine.put(Work(1, 1, lambda batch: [go_on.wait(30)]))
 
-    async def give_up():
-        upload = Upload("request.jsonl")
+    async def give_up(spool):
+        upload = Upload(spool, "request.jsonl")
         upload.path.write_text(json.dumps({"text": TEXTS[0]}) + "\n", encoding="utf-8")
         answering = asyncio.ensure_future(
             whole(predictions(served_, upload, PredictOptions(), Limits(1, 60)), JsonLines(), "request.jsonl")
@@ -138,7 +155,8 @@ def test_a_request_that_is_given_up_leaves_nothing_behind(folder):
         await asyncio.gather(answering, return_exceptions=True)
         upload.close()
 
-    asyncio.run(give_up())
+    with Spool() as spool:
+        asyncio.run(give_up(spool))
     assert served_.engine.waiting == 1
     go_on.set()
     served_.engine.close()
@@ -195,6 +213,13 @@ def test_what_is_loopback(host, told):
 def test_runs_that_answer_nothing_or_share_a_name_are_refused(folder, tmp_path):
     (tmp_path / "entities").symlink_to(folder / "runs/entities")
     with pytest.raises(ReformerError, match="two runs are called"):
-        served([folder / "runs/entities", tmp_path / "entities"])
+        load_runs([folder / "runs/entities", tmp_path / "entities"], lambda tokens: Engine(tokens, 1))
+    for name in ("a{b}", os.fsdecode(b"\xff")):
+        with pytest.raises(ReformerError, match="rename the folder"):
+            load_runs([tmp_path / name], lambda tokens: Engine(tokens, 1))
+    # As `predict` and `score` refuse it.
+    train(checked_recipe(masked_recipe(tmp_path, max_steps=1)), tmp_path / "masked", console=Console(quiet=True))
+    with pytest.raises(ReformerError, match=r"masked-language-modelling, which answers.*from = '.*masked'"):
+        load_runs([tmp_path / "masked"], lambda tokens: Engine(tokens, 1))
     assert "there is no such run folder" in reformer("serve", tmp_path / "no", status=1).stderr
     assert "--token" in reformer("serve", folder / "runs/entities", "--token", "a b", status=1).stderr

@@ -45,11 +45,15 @@ def serve(
         raise ReformerError(f"serving needs {needed}; pip install 'reformer-torch[serve]'")
     if token is not None and (not token.isascii() or not token.isprintable() or " " in token or not token):
         raise ReformerError("--token: expected ASCII letters, digits and signs without spaces; give such a one")
-    from reformer.serving.guard import is_loopback
+    from reformer.serving.address import is_loopback
     from reformer.serving.server import ServerOptions
     from reformer.serving.server import serve as run_server
 
     if not is_loopback(host):
         reach = "others can reach this server" + (", and no --token keeps them out" if token is None else "")
         say_note(f"{host} is no loopback address: {reach}; without encryption they can read along")
-    run_server(runs, ServerOptions(host, port, token, max_body, timeout, max_waiting))
+    run_server(runs, ServerOptions(host, port, token, max_body, timeout, max_waiting), _say_ready)
+
+
+def _say_ready(url: str) -> None:
+    say_note(f"serving at {url}; Ctrl-C ends it")

@@ -6,11 +6,10 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -19,7 +18,7 @@ from reformer.errors import ReformerError
 from reformer.inference.answer_forms import OF_CLASSES, OF_ENTITIES
 from reformer.serving import label_studio
 from reformer.serving.completions import CompletionRequest, Completions
-from reformer.serving.connection import while_connected
+from reformer.serving.connection import Stream, while_connected
 from reformer.serving.guard import Guard, Metrics
 from reformer.serving.records import PredictQuery, busy, lines, predictions, whole
 from reformer.serving.refusals import (
@@ -31,6 +30,7 @@ from reformer.serving.refusals import (
 )
 from reformer.serving.scores import score
 from reformer.serving.served_run import ServedRun
+from reformer.serving.spool import Spool
 from reformer.serving.uploads import (
     Limits,
     Upload,
@@ -53,6 +53,7 @@ def make_app(
     runs: Mapping[str, ServedRun],
     limits: Limits,
     metrics: Metrics,
+    spool: Spool,
     token: str | None = None,
     *,
     only_here: bool = False,
@@ -70,8 +71,8 @@ def make_app(
     app.add_exception_handler(RequestValidationError, answer_invalid)
     app.add_exception_handler(Exception, answer_mistake)
     for served in runs.values():
-        router = run_routes(served, limits)
-        app.include_router(router, prefix=f"/runs/{quote(served.name)}", tags=[served.name])
+        router = run_routes(served, limits, spool)
+        app.include_router(router, prefix=f"/runs/{served.name}", tags=[served.name])
         if len(runs) == 1:
             app.include_router(router, include_in_schema=False)
     _add_completions(app, runs, limits)
@@ -79,7 +80,7 @@ def make_app(
     return Guard(app, metrics, token, only_here=only_here)
 
 
-def run_routes(served: ServedRun, limits: Limits) -> APIRouter:
+def run_routes(served: ServedRun, limits: Limits, spool: Spool) -> APIRouter:
     """The routes of one run."""
     router = APIRouter()
 
@@ -93,7 +94,7 @@ def run_routes(served: ServedRun, limits: Limits) -> APIRouter:
         return _page_file("index.html", "text/html")
 
     if not served.predicts:
-        _add_score(router, served, limits)
+        _add_score(router, served, limits, spool)
         return router
 
     @router.post("/predict", openapi_extra=_predict_body(served))
@@ -105,13 +106,15 @@ def run_routes(served: ServedRun, limits: Limits) -> APIRouter:
         if content_type(request) == "application/json":
             body = parsed(await read_body(request, Limits(min(limits.body, JSON_SIZE), limits.seconds)))
             if label_studio.is_request(body):
-                return JSONResponse(await while_connected(request, label_studio.answer_tasks(served, body, limits)))
+                return JSONResponse(
+                    await while_connected(request, label_studio.answer_tasks(served, body, limits, spool))
+                )
             options = query.options(served)
-            upload = _record(served, body, query)
+            upload = _record(served, body, query, spool)
             alone = query.to is None
         else:
             options, name = query.options(served), upload_name(request, query.name)
-            upload = await save_body(request, limits, name)
+            upload = await save_body(request, limits, spool, name)
             alone = False
         try:
             answered = predictions(served, upload, options, limits)
@@ -122,6 +125,7 @@ def run_routes(served: ServedRun, limits: Limits) -> APIRouter:
                 return Response(text, media_type=kind)
             written = lines(answered, upload.name)
             first = await while_connected(request, anext(written, None))
+            return Stream(written, NDJSON, upload.close, first)
         except ReformerError as error:
             upload.close()
             raise RefusalError.of_errors([error], upload.name) from None
@@ -129,23 +133,11 @@ def run_routes(served: ServedRun, limits: Limits) -> APIRouter:
             upload.close()
             raise
 
-        async def rest() -> AsyncIterator[str]:
-            try:
-                if first is not None:
-                    yield first
-                async for line in written:
-                    yield line
-            finally:
-                await written.aclose()
-                upload.close()
-
-        return StreamingResponse(rest(), media_type=NDJSON)
-
     _add_label_studio(router, served, limits)
     return router
 
 
-def _add_score(router: APIRouter, served: ServedRun, limits: Limits) -> None:
+def _add_score(router: APIRouter, served: ServedRun, limits: Limits, spool: Spool) -> None:
     @router.post("/score")
     async def score_text(request: Request) -> Response:
         """Bits of each token of a text: the body is the text, or `{"text": ...}` as JSON."""
@@ -154,10 +146,10 @@ def _add_score(router: APIRouter, served: ServedRun, limits: Limits) -> None:
             text = body.get("text") if isinstance(body, dict) else None
             if not isinstance(text, str):
                 raise RefusalError(WRONG, 'no text; send {"text": "..."}, or the text as text/plain', ["body", "text"])
-            upload = Upload("request.txt")
+            upload = Upload(spool, "request.txt")
             upload.write(text)
         else:
-            upload = await save_body(request, limits, "request.txt")
+            upload = await save_body(request, limits, spool, "request.txt")
         try:
             return JSONResponse(await while_connected(request, score(served, upload, limits)))
         finally:
@@ -183,7 +175,7 @@ def _add_label_studio(router: APIRouter, served: ServedRun, limits: Limits) -> N
         return {"status": "ignored"}
 
 
-def _record(served: ServedRun, body: Any, query: PredictQuery) -> Upload:
+def _record(served: ServedRun, body: Any, query: PredictQuery, spool: Spool) -> Upload:
     """The one record of a JSON body, as a file."""
     if not isinstance(body, dict):
         told = f"a JSON {type(body).__name__}; send one object, or several records a line each as {NDJSON}"
@@ -198,7 +190,7 @@ def _record(served: ServedRun, body: Any, query: PredictQuery) -> Upload:
             raise RefusalError(WRONG, f"the field {field!r} {given}; give it as a string", ["body", field])
     if query.name is not None or query.format is not None or query.encoding is not None:
         raise RefusalError(WRONG, "name, format and encoding are of files; leave them out", ["query"])
-    upload = Upload("request.jsonl")
+    upload = Upload(spool, "request.jsonl")
     upload.write(json.dumps(body) + "\n")
     return upload
 
@@ -262,7 +254,7 @@ def _add_completions(app: FastAPI, runs: Mapping[str, ServedRun], limits: Limits
         made = await run_in_threadpool(Completions, served, asked, limits)
         made.begin()
         if asked.stream:
-            return StreamingResponse(made.events(), media_type="text/event-stream")
+            return Stream(made.events(), "text/event-stream", made.cancel)
         try:
             return JSONResponse(await while_connected(request, made.whole()))
         finally:

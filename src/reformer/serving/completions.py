@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -250,7 +250,7 @@ class Completions:
         ]  # fmt: skip
         return self._response(choices) | {"usage": self._usage()}
 
-    async def events(self) -> AsyncIterator[str]:
+    async def events(self) -> AsyncGenerator[str]:
         """Server-sent events, one for each part of a text."""
         try:
             async for index, text, logprobs, end in self._parts():
@@ -265,6 +265,8 @@ class Completions:
     async def _parts(self) -> AsyncIterator[tuple[int, str, dict[str, Any] | None, str | None]]:
         left = len(self._choices)
         failed = asyncio.gather(*map(asyncio.wrap_future, self._futures))
+        # asyncio would write into the log of one that is cancelled before somebody looks at it.
+        failed.add_done_callback(lambda future: future.cancelled() or future.exception())
         try:
             while left:
                 if failed.done():

@@ -1,10 +1,12 @@
-"""A client that goes away before it is answered."""
+"""A client that goes away before it is answered, or while it is."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi import Request
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from reformer.serving.refusals import RefusalError
 
@@ -31,6 +33,40 @@ async def while_connected(request: Request, answer: Awaitable[Answer]) -> Answer
         for future in waiting:
             future.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
+
+
+class Stream(StreamingResponse):
+    """Response whose parts are sent as they are ready, and whose end is told, also where it never begins.
+
+    A generator that nobody has asked for its first part runs none of its `finally`: what was opened for it is closed
+    here.
+
+    Args:
+        parts: what is sent, after `first`.
+        on_end: is called when nothing more is sent.
+    """
+
+    def __init__(
+        self, parts: AsyncGenerator[str], media_type: str, on_end: Callable[[], object], first: str | None = None
+    ) -> None:
+        super().__init__(_preceded(first, parts), media_type=media_type)
+        self._parts, self._on_end = parts, on_end
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            try:
+                await self._parts.aclose()
+            finally:
+                self._on_end()
+
+
+async def _preceded(first: str | None, parts: AsyncGenerator[str]) -> AsyncGenerator[str]:
+    if first is not None:
+        yield first
+    async for part in parts:
+        yield part
 
 
 async def _gone(request: Request) -> None:

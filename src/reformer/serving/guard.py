@@ -5,12 +5,13 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
+
+from reformer.serving.address import is_loopback
 
 LOG = logging.getLogger("reformer.access")
 
@@ -62,16 +63,6 @@ class Metrics:
             self.batch_seconds.labels(run).observe(seconds)
 
         return count
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs of this machine reach the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Guard:

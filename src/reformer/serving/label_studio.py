@@ -11,6 +11,7 @@ from reformer.inference.answer_forms import document_of
 from reformer.serving.records import predictions
 from reformer.serving.refusals import WRONG, RefusalError
 from reformer.serving.served_run import ServedRun
+from reformer.serving.spool import Spool
 from reformer.serving.uploads import Limits, Upload
 from reformer.tasks.documents.task import DocumentTask
 from reformer.tasks.predict_options import PredictOptions
@@ -23,7 +24,7 @@ def is_request(body: Any) -> bool:
     return isinstance(body, dict) and isinstance(body.get("tasks"), list)
 
 
-async def answer_tasks(served: ServedRun, body: dict[str, Any], limits: Limits) -> dict[str, Any]:
+async def answer_tasks(served: ServedRun, body: dict[str, Any], limits: Limits, spool: Spool) -> dict[str, Any]:
     """Predictions for tasks, in the names of the project's labelling configuration.
 
     Raises:
@@ -36,7 +37,7 @@ async def answer_tasks(served: ServedRun, body: dict[str, Any], limits: Limits) 
     results: list[dict[str, Any]] = []
     if not texts:
         return {"results": results, "model_version": served.name}
-    upload = Upload("tasks.jsonl")
+    upload = Upload(spool, "tasks.jsonl")
     try:
         records = (json.dumps({column: text, "id": str(number)}) + "\n" for number, text in enumerate(texts))
         upload.write("".join(records))

@@ -11,7 +11,7 @@ from reformer.data import DataError
 from reformer.data.errors import TooLongError
 from reformer.errors import ReformerError
 
-WRONG, TOO_LARGE, BUSY, LATE, UNAUTHORISED, BODY_LATE = 422, 413, 503, 504, 401, 408
+WRONG, TOO_LARGE, BUSY, LATE, BODY_LATE, NO_SPACE = 422, 413, 503, 504, 408, 507
 
 
 class RefusalError(Exception):

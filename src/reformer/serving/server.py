@@ -1,24 +1,29 @@
-"""Server of runs: address, token, signals and log around the application."""
+"""Server of runs: signals and log around the application."""
 
 import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
 
+from reformer.serving.address import bound_socket, is_loopback, url_of
 from reformer.serving.app import make_app
 from reformer.serving.engine import Engine
-from reformer.serving.guard import LOG, Metrics, is_loopback
+from reformer.serving.guard import LOG, Metrics
 from reformer.serving.served_run import load_runs
+from reformer.serving.spool import Spool
 from reformer.serving.uploads import Limits
 
 CONNECTIONS = 1024
 """Connections above which the server answers 503 without reading."""
+STOPS = signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ())
+"""Ctrl-C, a termination request, and a closed terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,39 +42,56 @@ class ServerOptions:
 
 
 class _Server(uvicorn.Server):
-    """Server that ends by the first Ctrl-C or termination request when all that is under way is answered, and by the
-    second at once; its process then ends as any that is done."""
+    """Server that ends by the first request to stop when all that is under way is answered, and by the second at once;
+    its process then ends as any that is done."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
 
     async def serve(self, sockets: Any = None) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
+        for number in STOPS:
+            # `nohup` has it ignored.
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self.handle_exit)
         await self._serve(sockets)
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
-def serve(folders: Sequence[Path], options: ServerOptions) -> None:
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+
+def serve(folders: Sequence[Path], options: ServerOptions, on_ready: Callable[[str], object]) -> None:
     """Serve runs until the process is told to end.
+
+    Args:
+        on_ready: is called with the URL when requests are answered.
 
     Raises:
         ReformerError: a run cannot be loaded, or the address cannot be had.
     """
+    # Before the runs are loaded, which takes its time.
+    bound = bound_socket(options.host, options.port)
     metrics = Metrics()
     names = iter([folder.resolve().name for folder in folders])
     runs = load_runs(folders, lambda tokens: Engine(tokens, options.waiting, metrics.on_batch(next(names))))
     limits = Limits(options.body, options.seconds)
     _log_plainly()
-    config = uvicorn.Config(
-        make_app(runs, limits, metrics, options.token, only_here=is_loopback(options.host)),
-        host=options.host,
-        port=options.port,
-        access_log=False,
-        log_level="warning",
-        limit_concurrency=CONNECTIONS,
-        server_header=False,
-        lifespan="on",
-    )
-    server = _Server(config)
-    asyncio.run(server.serve(sockets=[config.bind_socket()]))
+    with Spool() as spool:
+        config = uvicorn.Config(
+            make_app(runs, limits, metrics, spool, options.token, only_here=is_loopback(options.host)),
+            access_log=False,
+            log_level="warning",
+            limit_concurrency=CONNECTIONS,
+            server_header=False,
+            lifespan="on",
+        )
+        server = _Server(config, lambda: on_ready(url_of(bound)))
+        asyncio.run(server.serve([bound]))
 
 
 def _log_plainly() -> None:

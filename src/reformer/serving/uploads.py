@@ -5,15 +5,15 @@ import json
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fastapi import Request
 
-from reformer.serving.refusals import BODY_LATE, TOO_LARGE, WRONG, RefusalError
+from reformer.serving.refusals import BODY_LATE, NO_SPACE, TOO_LARGE, WRONG, RefusalError
+from reformer.serving.spool import Spool
 
 NAMES: Mapping[str, str] = {
     "application/json": "request.jsonl",
@@ -45,19 +45,42 @@ class Limits:
 
 
 class Upload:
-    """The body of a request as a file of a folder of its own, which `close` removes."""
+    """The body of a request as a file of a folder of its own, which `close` removes.
 
-    def __init__(self, name: str) -> None:
+    Raises:
+        RefusalError: there is no space for it.
+    """
+
+    def __init__(self, spool: Spool, name: str) -> None:
         self.name = name
-        self._folder = Path(tempfile.mkdtemp(prefix="reformer-"))
+        with _space():
+            self._folder = spool.new_folder()
         self.path = self._folder / name
 
     def write(self, text: str) -> None:
-        """Make a text the body, half surrogates included, which the readers name."""
-        self.path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        """Make a text the body, half surrogates included, which the readers name.
+
+        Raises:
+            RefusalError: there is no space for it.
+        """
+        try:
+            with _space():
+                self.path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        except RefusalError:
+            self.close()
+            raise
 
     def close(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@contextmanager
+def _space() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        told = f"the server cannot keep the body ({error.strerror}); come again, or have space made where it runs"
+        raise RefusalError(NO_SPACE, told, ["body"]) from None
 
 
 def upload_name(request: Request, name: str | None) -> str:
@@ -94,15 +117,15 @@ async def read_body(request: Request, limits: Limits) -> bytes:
     return b"".join(parts)
 
 
-async def save_body(request: Request, limits: Limits, name: str) -> Upload:
+async def save_body(request: Request, limits: Limits, spool: Spool, name: str) -> Upload:
     """The body as a file of this name.
 
     Raises:
-        RefusalError: as `read_body`.
+        RefusalError: as `read_body`, or there is no space for it.
     """
-    upload = Upload(name)
+    upload = Upload(spool, name)
     try:
-        with upload.path.open("wb") as file:
+        with _space(), upload.path.open("wb") as file:
             await _each_part(request, limits, file.write)
     except BaseException:
         upload.close()
