@@ -1,5 +1,6 @@
 """A run that is served: its name, its engine, and the functions that answer for each choice of options."""
 
+import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,6 +95,11 @@ def load_runs(folders: Sequence[Path], engine: Callable[[int], Engine]) -> dict[
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ReformerError(f"two runs are called {twice!r}, by which clients choose; rename the folder of one")
+    # Where routes are matched, braces stand for any name; and JSON is UTF-8.
+    odd = next((name for name in names if re.search("[{}\ud800-\udfff]", name)), None)
+    if odd is not None:
+        told = "braces, or bytes that are no UTF-8, where clients choose by the name; rename the folder"
+        raise ReformerError(f"a run is called {odd!r}: {told}")
     found: dict[str, ServedRun] = {}
     for name, folder in zip(names, folders, strict=True):
         run = load_run(folder)
@@ -103,8 +109,9 @@ def load_runs(folders: Sequence[Path], engine: Callable[[int], Engine]) -> dict[
             tokens = PredictingTask.batch_tokens
         else:
             raise ReformerError(
-                f"{folder}: this run has learned {run.recipe.training.task}, which answers nothing by itself; serve "
-                "one that was trained from it (finetune.start_from)"
+                f"{folder}: this run has learned {run.recipe.training.task}, which answers nothing by itself, neither "
+                f"here nor by `reformer predict`; train one from it (finetune.start_from = {str(folder)!r}), and serve "
+                "that one"
             )
         found[name] = ServedRun(name, run, engine(tokens))
     return found
