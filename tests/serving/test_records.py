@@ -1,5 +1,6 @@
 """The server answers as `reformer predict` does, byte for byte, and names what is wrong with a request."""
 
+import errno
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -66,9 +67,12 @@ def test_options_are_those_of_the_command(client):
     ("run", "query", "body", "place", "told"),
     [
         ("entities", {}, {"txt": "a"}, ["body", "text"], "is missing"),
-        ("entities", {}, {"text": 3}, ["body", "text"], "is a int"),
+        ("entities", {}, {"text": 3}, ["body", "text"], "is a JSON number"),
         ("entities", {}, {"text": " "}, ["body", "line 1"], "empty text"),
-        ("entities", {}, ["a"], ["body"], "send one object"),
+        ("entities", {}, ["a"], ["body"], "a JSON array; send one object"),
+        ("entities", {}, None, ["body"], "a JSON null"),
+        ("entities", {"min_confidence": [0.1, 0.2]}, {"text": "a"}, ["query", "min_confidence"], "give it once"),
+        ("entities", {}, {"tasks": [], "label_config": 3}, ["body", "label_config"], "a JSON number"),
         ("entities", {}, {"text": "\ud800"}, ["body", "line 1"], "surrogate"),
         ("entities", {"beams": 2}, {"text": "a"}, ["query", "beams"], "leave it out"),
         ("entities", {"min_confidence": 2}, {"text": "a"}, ["query", "min_confidence"], "less than or equal to 1"),
@@ -116,6 +120,26 @@ def test_what_is_too_long_is_413_with_the_limit(client):
     answer = client.post("/runs/pairs/predict", content=b"1" * (2 << 20), headers=LINES)
     assert answer.status_code == 413
     assert "1,048,576 bytes" in answer.text
+
+
+def test_a_body_with_a_coding_is_refused(client):
+    answer = client.post("/runs/entities/predict", content=b"", headers=LINES | {"content-encoding": "gzip"})
+    assert answer.status_code == 415
+    assert ".gz" in answer.json()["detail"][0]["msg"]
+
+
+def test_a_full_disk_is_told(client, monkeypatch):
+    def full(**options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    for answer in (
+        client.post("/runs/entities/predict", json={"text": "a"}),
+        client.post("/runs/entities/predict", content=b"a", headers=LINES),
+        client.post("/runs/writer/score", json={"text": "a"}),
+    ):
+        assert answer.status_code == 507
+        assert "No space left" in answer.json()["detail"][0]["msg"]
 
 
 @pytest.mark.parametrize("name", ["../a.jsonl", "a/b.jsonl", "", ".jsonl", "a\nb.jsonl", "x" * 300])

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from reformer.errors import ReformerError
 from reformer.inference.answer_forms import JsonLines
-from reformer.serving.address import is_loopback
+from reformer.serving.address import bound_socket, is_loopback, url_of
 from reformer.serving.engine import Engine, QueueFullError, Work
 from reformer.serving.guard import Guard, Metrics
 from reformer.serving.records import predictions, whole
@@ -71,6 +71,18 @@ def test_a_browser_is_kept_to_this_host(client):
     answer = client.get("/", headers={"origin": "http://elsewhere"})
     assert not [name for name in answer.headers if name.startswith("access-control")]
     assert client.get("/page/..%2fapp.py").status_code == 404
+
+
+def test_what_is_not_there_is_told(client):
+    for path in ("/", "/health", "/runs/entities/model"):
+        answer = client.head(path)
+        assert answer.status_code == 200
+        assert answer.content == b""
+        assert answer.headers["content-length"] == client.get(path).headers["content-length"]
+    assert client.head("/runs/entities/predict").status_code == 405
+    for answer in (client.get("/no"), client.get("/runs/entities/predict"), client.options("/health")):
+        assert "/openapi.json" in answer.json()["detail"][0]["msg"]
+    assert answer.headers["allow"] == "GET"
 
 
 def test_the_log_has_no_text(client, caplog):
@@ -137,11 +149,15 @@ def test_what_takes_too_long_is_504(folder):
 
 def test_a_request_that_is_given_up_leaves_nothing_behind(folder):
     """As when its client goes away: its records wait no more, and its file is gone."""
-    served_, go_on = (
-        load_runs([folder / "runs/entities"], lambda tokens: Engine(tokens, 64))["entities"],
-        threading.Event(),
-    )
-    served_.engine.put(Work(1, 1, lambda batch: [go_on.wait(30)]))
+    served_ = load_runs([folder / "runs/entities"], lambda tokens: Engine(tokens, 64))["entities"]
+    begun, go_on = threading.Event(), threading.Event()
+
+    def block(batch):
+        begun.set()
+        return [go_on.wait(30)]
+
+    served_.engine.put(Work(1, 1, block))
+    begun.wait(30)
 
     async def give_up(spool):
         upload = Upload(spool, "request.jsonl")
@@ -201,6 +217,20 @@ def test_a_mistake_of_one_batch_reaches_those_who_wait_for_it():
     engine.close()
     with pytest.raises(QueueFullError):
         Engine(64, 0).put(Work(1, 1, lambda batch: batch))
+
+
+def test_an_address_that_cannot_be_had_is_told(folder):
+    with bound_socket("127.0.0.1", 0) as bound:
+        bound.listen()
+        port = bound.getsockname()[1]
+        assert url_of(bound) == f"http://127.0.0.1:{port}"
+        told = reformer("serve", folder / "runs/entities", "--port", str(port), status=1).stderr
+        assert f"port {port}: Address already in use; take another --port" in told
+    for host in ("no.such.host.invalid", "", "a..b", "1.2.3.4.5"):
+        with pytest.raises(ReformerError, match="--host"):
+            bound_socket(host, 0)
+    with pytest.raises(ReformerError, match="port 0"):
+        bound_socket("192.0.2.1", 0)
 
 
 @pytest.mark.parametrize(

@@ -94,3 +94,26 @@ def test_scores_are_those_of_the_command(folder, client, tmp_path):
         assert found.pop("per_token") == tokens
         assert found.items() <= expected.items()
     assert client.post("/runs/writer/score", json={"txt": text}).status_code == 422
+
+
+def test_a_text_of_one_token_has_no_score(client):
+    answer = client.post("/runs/writer/score", json={"text": "a"})
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "bytes": 1, "tokens": 1, "bits_per_byte": None, "perplexity": None,
+        "per_token": [{"start": 0, "end": 1, "id": 102, "bits": None}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "place"),
+    [
+        ("application/json", b'{"text": "\\ud800"}', ["body", "text"]),
+        ("multipart/form-data; boundary=a", b"--a--", ["header", "content-type"]),
+        ("application/x-www-form-urlencoded", b"a=b", ["header", "content-type"]),
+    ],
+)
+def test_what_is_no_text_is_not_scored(client, kind, body, place):
+    answer = client.post("/runs/writer/score", content=body, headers={"content-type": kind})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == place

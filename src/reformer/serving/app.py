@@ -1,6 +1,7 @@
 """Application: the routes of each run, the page, and what the server tells of itself."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -13,7 +14,9 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
+from reformer.data.formats.record import kind as json_kind
 from reformer.errors import ReformerError
 from reformer.inference.answer_forms import OF_CLASSES, OF_ENTITIES
 from reformer.serving import label_studio
@@ -26,6 +29,7 @@ from reformer.serving.refusals import (
     RefusalError,
     answer_invalid,
     answer_mistake,
+    answer_no_route,
     answer_refusal,
 )
 from reformer.serving.scores import score
@@ -44,6 +48,7 @@ from reformer.serving.uploads import (
 PAGE = files("reformer.serving") / "page"
 SHARED = files("reformer.report")
 SCRIPTS = ("page.js", "words.js", "marks.js", "views.js", "chart.js", "writing.js")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 NDJSON = "application/x-ndjson"
 JSON_SIZE = 1 << 26
 """Bytes of a body that is held in memory."""
@@ -68,6 +73,7 @@ def make_app(
 
     app = FastAPI(title="Reformer", version=version("reformer-torch"), docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_exception_handler(RefusalError, answer_refusal)
+    app.add_exception_handler(HTTPException, answer_no_route)
     app.add_exception_handler(RequestValidationError, answer_invalid)
     app.add_exception_handler(Exception, answer_mistake)
     for served in runs.values():
@@ -101,6 +107,7 @@ def run_routes(served: ServedRun, limits: Limits, spool: Spool) -> APIRouter:
     async def predict(request: Request, query: Annotated[PredictQuery, Query()]) -> Response:
         """What `reformer predict` says of one record as JSON, or of the records of a file, one JSON object a line, as
         they are ready. Label Studio's tasks are answered in its own form."""
+        _refuse_repeated(request)
         if not served.engine.has_room:
             raise busy(served.engine.retry_after)
         if content_type(request) == "application/json":
@@ -141,13 +148,19 @@ def _add_score(router: APIRouter, served: ServedRun, limits: Limits, spool: Spoo
     @router.post("/score")
     async def score_text(request: Request) -> Response:
         """Bits of each token of a text: the body is the text, or `{"text": ...}` as JSON."""
-        if content_type(request) == "application/json":
+        kind = content_type(request)
+        if kind == "application/json":
             body = parsed(await read_body(request, limits))
             text = body.get("text") if isinstance(body, dict) else None
             if not isinstance(text, str):
                 raise RefusalError(WRONG, 'no text; send {"text": "..."}, or the text as text/plain', ["body", "text"])
+            if _SURROGATE.search(text):
+                raise RefusalError(WRONG, "half of a surrogate pair, which is no character", ["body", "text"])
             upload = Upload(spool, "request.txt")
             upload.write(text)
+        elif not kind.startswith("text/") and kind not in ("", "application/octet-stream"):
+            told = f"a body of the type {kind}; send a text as text/plain, or as JSON"
+            raise RefusalError(WRONG, told, ["header", "content-type"])
         else:
             upload = await save_body(request, limits, spool, "request.txt")
         try:
@@ -175,10 +188,18 @@ def _add_label_studio(router: APIRouter, served: ServedRun, limits: Limits) -> N
         return {"status": "ignored"}
 
 
+def _refuse_repeated(request: Request) -> None:
+    """Refuse a parameter that is given twice: one of the two would have no effect."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise RefusalError(WRONG, "given more than once; give it once", ["query", twice])
+
+
 def _record(served: ServedRun, body: Any, query: PredictQuery, spool: Spool) -> Upload:
     """The one record of a JSON body, as a file."""
     if not isinstance(body, dict):
-        told = f"a JSON {type(body).__name__}; send one object, or several records a line each as {NDJSON}"
+        told = f"a JSON {json_kind(body)}; send one object, or several records a line each as {NDJSON}"
         raise RefusalError(WRONG, told, ["body"])
     fields = _fields(served, query)
     if fields is None:
@@ -186,7 +207,7 @@ def _record(served: ServedRun, body: Any, query: PredictQuery, spool: Spool) -> 
         raise RefusalError(WRONG, told, ["body"])
     for field in fields:
         if not isinstance(body.get(field), str):
-            given = "is missing" if field not in body else f"is a {type(body[field]).__name__}"
+            given = "is missing" if field not in body else f"is a JSON {json_kind(body[field])}"
             raise RefusalError(WRONG, f"the field {field!r} {given}; give it as a string", ["body", field])
     if query.name is not None or query.format is not None or query.encoding is not None:
         raise RefusalError(WRONG, "name, format and encoding are of files; leave them out", ["query"])

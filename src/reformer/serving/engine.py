@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from ctypes import CDLL
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,9 +21,6 @@ LONGEST_RETRY = 60
 RATE_SHARE = 0.2
 """Share of the last batch in the measured rate of tokens."""
 
-
-IDLE = 1.0
-"""Seconds without work after which freed memory is given back."""
 NICENESS = 5
 """Of the thread for long works, on Linux: a third of the weight of another thread."""
 
@@ -183,15 +179,12 @@ class Engine:
 
     def _next(self, lane: Lane) -> list[Work] | None:
         """The next batch of a lane; None at the end."""
-        has_memory = True
         with self._changed:
             while True:
                 if not lane.works:
                     if self._ends:
                         return None
-                    if not self._changed.wait(IDLE if has_memory else None) and not lane.works:
-                        give_back_memory()
-                        has_memory = False
+                    self._changed.wait()
                 elif (seconds := lane.wait(time.monotonic())) > 0 and not self._ends:
                     self._changed.wait(seconds)
                 elif batch := lane.take():
@@ -204,9 +197,3 @@ def yield_to_others() -> None:
     if sys.platform == "linux":
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-
-
-def give_back_memory() -> None:
-    """Give freed memory back to the system, where the C library can: a long document would leave its size behind."""
-    with suppress(OSError, AttributeError):
-        CDLL(None).malloc_trim(0)

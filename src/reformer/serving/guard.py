@@ -83,7 +83,10 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun, status, sent, received = time.monotonic(), 0, 0, 0
+        begun, status, sent, received, method = time.monotonic(), 0, 0, 0, scope["method"]
+        if method == "HEAD":
+            # What answers GET answers it, less the body.
+            scope = {**scope, "method": "GET"}
 
         async def counted_receive() -> Any:
             nonlocal received
@@ -98,6 +101,8 @@ class Guard:
                 given = {name.lower() for name, _ in message["headers"]}
                 own = ((name.encode(), value.encode()) for name, value in HEADERS.items())
                 message["headers"] = [*message["headers"], *(pair for pair in own if pair[0] not in given)]
+            elif method == "HEAD":
+                message = {**message, "body": b""}
             sent += len(message.get("body", b""))
             await send(message)
 
@@ -121,7 +126,7 @@ class Guard:
             told = {
                 "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "client": scope["client"][0] if scope.get("client") else None,
-                "method": scope["method"] if scope["method"] in ("GET", "POST", "HEAD", "OPTIONS") else "other",
+                "method": method if method in ("GET", "POST", "HEAD", "OPTIONS") else "other",
                 "path": path,
                 # 499: the client went away before an answer.
                 "status": status or 499,

@@ -6,6 +6,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from reformer.data import DataError
+from reformer.data.formats.record import kind as json_kind
 from reformer.data.formats.table import JSON_FORMATS
 from reformer.inference.answer_forms import document_of
 from reformer.serving.records import predictions
@@ -76,8 +77,10 @@ def _names(config: Any, control: str) -> tuple[dict[str, str], str | None]:
     if config in (None, ""):
         return {}, None
     try:
+        if not isinstance(config, str):
+            raise ValueError(f"a JSON {json_kind(config)}")
         root = ElementTree.fromstring(config)
-    except (ElementTree.ParseError, TypeError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError) as error:
         told = f"this is no labelling configuration ({error}); send the project's XML"
         raise RefusalError(WRONG, told, ["body", "label_config"]) from None
     found = next(root.iter(control), None)

@@ -6,12 +6,13 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from reformer.data import DataError
 from reformer.data.errors import TooLongError
 from reformer.errors import ReformerError
 
-WRONG, TOO_LARGE, BUSY, LATE, BODY_LATE, NO_SPACE = 422, 413, 503, 504, 408, 507
+WRONG, TOO_LARGE, BUSY, LATE, BODY_LATE, NO_CODING, NO_SPACE = 422, 413, 503, 504, 408, 415, 507
 
 
 class RefusalError(Exception):
@@ -53,6 +54,13 @@ async def answer_refusal(request: Request, refusal: Exception) -> JSONResponse:
     """The response to a request that was refused."""
     assert isinstance(refusal, RefusalError)
     return JSONResponse(_body(request, refusal.detail, refusal.status), refusal.status, headers=refusal.headers)
+
+
+async def answer_no_route(request: Request, error: Exception) -> JSONResponse:
+    """The response to a path or a method that is not there."""
+    assert isinstance(error, HTTPException)
+    told = f"{error.detail}; /openapi.json tells what there is"
+    return JSONResponse(_body(request, [problem("refused", told)], error.status_code), error.status_code, error.headers)
 
 
 async def answer_invalid(request: Request, error: Exception) -> JSONResponse:

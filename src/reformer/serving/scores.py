@@ -1,5 +1,6 @@
 """Scores of a text by a language model: bits of each of its tokens."""
 
+from math import isfinite
 from typing import Any
 
 from reformer.data import DataError, find_text
@@ -38,7 +39,8 @@ async def score(served: ServedRun, upload: Upload, limits: Limits) -> dict[str, 
         finally:
             # Raised for the text, and other requests are checked by it.
             config.max_position_embeddings = longest
-        told = {name: None if value != value else value for name, value in scorer.totals.result().items()}
+        # Of one token alone nothing is told, and JSON has no number for that.
+        told = {name: value if isfinite(value) else None for name, value in scorer.totals.result().items()}
         return [told | {"per_token": tokens}]
 
     # A token is a byte at most, and where it is more, the bound is not felt.

@@ -16,6 +16,8 @@ from reformer.serving.address import bound_socket, is_loopback, url_of
 from reformer.serving.app import make_app
 from reformer.serving.engine import Engine
 from reformer.serving.guard import LOG, Metrics
+from reformer.serving.memory import FreedMemory, use_one_arena
+from reformer.serving.protocol import Protocol
 from reformer.serving.served_run import load_runs
 from reformer.serving.spool import Spool
 from reformer.serving.uploads import Limits
@@ -75,23 +77,50 @@ def serve(folders: Sequence[Path], options: ServerOptions, on_ready: Callable[[s
         ReformerError: a run cannot be loaded, or the address cannot be had.
     """
     # Before the runs are loaded, which takes its time.
-    bound = bound_socket(options.host, options.port)
-    metrics = Metrics()
-    names = iter([folder.resolve().name for folder in folders])
-    runs = load_runs(folders, lambda tokens: Engine(tokens, options.waiting, metrics.on_batch(next(names))))
-    limits = Limits(options.body, options.seconds)
-    _log_plainly()
-    with Spool() as spool:
-        config = uvicorn.Config(
-            make_app(runs, limits, metrics, spool, options.token, only_here=is_loopback(options.host)),
-            access_log=False,
-            log_level="warning",
-            limit_concurrency=CONNECTIONS,
-            server_header=False,
-            lifespan="on",
-        )
-        server = _Server(config, lambda: on_ready(url_of(bound)))
-        asyncio.run(server.serve([bound]))
+    with bound_socket(options.host, options.port) as bound:
+        # Before there are threads.
+        use_one_arena()
+        metrics, memory = Metrics(), FreedMemory()
+        names = iter([folder.resolve().name for folder in folders])
+
+        def engine(tokens: int) -> Engine:
+            count = metrics.on_batch(next(names))
+
+            def on_batch(works: int, tokens: int, seconds: float) -> None:
+                count(works, tokens, seconds)
+                memory.touch()
+
+            return Engine(tokens, options.waiting, on_batch)
+
+        runs = load_runs(folders, engine)
+        limits = Limits(options.body, options.seconds)
+        _log_plainly()
+        with Spool() as spool:
+            app = make_app(runs, limits, metrics, spool, options.token, only_here=is_loopback(options.host))
+            config = uvicorn.Config(
+                _told(app, memory),
+                http=Protocol,
+                ws="none",
+                access_log=False,
+                log_level="warning",
+                limit_concurrency=CONNECTIONS,
+                server_header=False,
+                lifespan="on",
+            )
+            server = _Server(config, lambda: on_ready(url_of(bound)))
+            asyncio.run(server.serve([bound]))
+
+
+def _told(app: Any, memory: FreedMemory) -> Any:
+    """The application; memory is told of each request: the body of one that is refused is in no batch."""
+
+    async def telling(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        finally:
+            memory.touch()
+
+    return telling
 
 
 def _log_plainly() -> None:

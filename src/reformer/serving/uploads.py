@@ -12,7 +12,7 @@ from typing import Any
 
 from fastapi import Request
 
-from reformer.serving.refusals import BODY_LATE, NO_SPACE, TOO_LARGE, WRONG, RefusalError
+from reformer.serving.refusals import BODY_LATE, NO_CODING, NO_SPACE, TOO_LARGE, WRONG, RefusalError
 from reformer.serving.spool import Spool
 
 NAMES: Mapping[str, str] = {
@@ -134,6 +134,10 @@ async def save_body(request: Request, limits: Limits, spool: Spool, name: str) -
 
 
 async def _each_part(request: Request, limits: Limits, take: Any) -> None:
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity":
+        told = f"a body with the coding {coding}; send it as it is, or call a compressed file so: ?name=texts.jsonl.gz"
+        raise RefusalError(NO_CODING, told, ["header", "content-encoding"], {"Connection": "close"})
     # A client that says so much is not asked to send it.
     length = request.headers.get("content-length", "")
     size = int(length) if length.isdecimal() else 0
