@@ -2,9 +2,10 @@
 
     python -m benchmarks.serving RUN --clients 64 --documents 50
 
-Every answer is compared with that of `predict`, byte for byte. The server and the command are measured in turns, each
-less the time that it takes to load. Then the latency of short documents is measured, with one long document among them
-and without.
+Every answer is compared with that of `predict`, byte for byte. The documents of each client are shared out among the
+turns. In each, the command reads those of all clients as one file, less the time that it takes to load, and then the
+server is asked for them. Throughputs are medians over the turns. The latency of short documents is measured without a
+long one and while a long one is under way.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 from benchmarks.machine import describe
+from reformer.files import write
 
 SHORT = 1000
 """Characters of a short document, at most."""
@@ -37,8 +39,9 @@ class Answered:
     """One answer to a client."""
 
     number: int
-    characters: int
     seconds: float
+    end: float
+    """By `time.perf_counter`."""
     status: int
     body: bytes
 
@@ -94,15 +97,19 @@ def client(port: int, numbered: list[tuple[int, str]], answers: list[Answered]) 
         connection.request("POST", "/predict", record(number, text), {"Content-Type": "application/json"})
         response = connection.getresponse()
         body = response.read()
-        answers.append(Answered(number, len(text), time.perf_counter() - begun, response.status, body))
+        end = time.perf_counter()
+        answers.append(Answered(number, end - begun, end, response.status, body))
     connection.close()
 
 
 def load(port: int, texts: list[str], clients: int, long: str | None = None) -> tuple[float, list[Answered]]:
-    """The seconds for all documents, shared out among the clients, and their answers; `long` is asked for beside."""
-    answers: list[Answered] = []
+    """The seconds for all documents, shared out among the clients, and their answers.
+
+    With `long` beside them, whose answer is the last one: those that came while it was under way.
+    """
+    answers, last = list[Answered](), list[Answered]()
     shares = [list(enumerate(texts))[number::clients] for number in range(clients)]
-    beside = threading.Thread(target=client, args=(port, [(len(texts), long or "")], []))
+    beside = threading.Thread(target=client, args=(port, [(len(texts), long or "")], last))
     begun = time.perf_counter()
     if long is not None:
         beside.start()
@@ -112,6 +119,7 @@ def load(port: int, texts: list[str], clients: int, long: str | None = None) -> 
     seconds = time.perf_counter() - begun
     if long is not None:
         beside.join()
+        answers = [answer for answer in answers if answer.end <= last[0].end] + last
     return seconds, answers
 
 
@@ -123,6 +131,27 @@ def predict(run: Path, file: Path, output: Path) -> float:
     return time.perf_counter() - begun
 
 
+def one_turn(run: Path, server: Server, texts: list[str], clients: int, one: Path) -> dict[str, float]:
+    """The seconds of the command and of the server for the same documents, and how many answers were not the same.
+
+    Args:
+        one: a file of one document, by which the command's time to load is known.
+    """
+    file, output = one.with_name("all.jsonl"), one.with_name("out.jsonl")
+    file.write_bytes(b"".join(record(number, text) + b"\n" for number, text in enumerate(texts)))
+    starting = predict(run, one, output)
+    predicted = predict(run, file, output) - starting
+    expected = output.read_bytes().splitlines(keepends=True)
+    seconds, answers = load(server.port, texts, clients)
+    return {
+        "characters": sum(map(len, texts)),
+        "predict_seconds": predicted,
+        "serve_seconds": seconds,
+        "failed": sum(answer.status != 200 for answer in answers),
+        "other_answers": sum(answer.body != expected[answer.number] for answer in answers),
+    }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -130,48 +159,55 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--documents", type=int, default=50, help="of each client")
     parser.add_argument("--longest", type=int, default=20_000)
-    parser.add_argument("--turns", type=int, default=1)
+    parser.add_argument("--long", type=int, default=LONG, help="characters of the long document beside")
+    parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--output", type=Path, help="write the figures as JSON here")
     given = parser.parse_args()
+    if not 1 <= given.turns <= given.documents:
+        parser.error("--turns: expected at least one document of each client for each turn")
     machine = describe(len(os.sched_getaffinity(0)), "cpu")
     texts = documents(given.clients * given.documents, 50, given.longest)
-    characters = sum(map(len, texts))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        file, one = folder / "all.jsonl", folder / "one.jsonl"
-        file.write_bytes(b"".join(record(number, text) + b"\n" for number, text in enumerate(texts)))
+        one = folder / "one.jsonl"
         one.write_bytes(record(0, texts[0]) + b"\n")
         server = Server(given.run, folder / "log")
         try:
             load(server.port, texts[:20], 4)
             before = server.memory()
-            served, told, wrong, failed = [], [], 0, 0
-            for _ in range(given.turns):
-                starting = predict(given.run, one, folder / "out.jsonl")
-                told.append(predict(given.run, file, folder / "out.jsonl") - starting)
-                expected = (folder / "out.jsonl").read_bytes().splitlines(keepends=True)
-                seconds, answers = load(server.port, texts, given.clients)
-                served.append(seconds)
-                failed += sum(answer.status != 200 for answer in answers)
-                wrong += sum(answer.body != expected[answer.number] for answer in answers)
+            turns = []
+            for number in range(given.turns):
+                turns.append(one_turn(given.run, server, texts[number :: given.turns], given.clients, one))
+                told = ", ".join(f"{name} {value:.4g}" for name, value in turns[-1].items())
+                print(f"turn {number + 1} of {given.turns}: {told}", file=sys.stderr, flush=True)
             short = [text for text in texts if len(text) <= SHORT]
-            _, plain = load(server.port, short, min(given.clients, 8))
-            [long] = documents(1, LONG, LONG)
-            _, beside = load(server.port, short, min(given.clients, 8), long)
+            few = min(given.clients, 8)
+            _, plain = load(server.port, short, few)
+            [long] = documents(1, given.long, given.long)
+            _, beside = load(server.port, short, few, long)
             time.sleep(5)
             after = server.memory()
         finally:
             server.stop()
-    medians = [statistics.median(answer.seconds for answer in answers) for answers in (plain, beside)]
+    medians = [statistics.median(answer.seconds for answer in answers) for answers in (plain, beside[:-1])]
+    rates = {
+        way: statistics.median(turn["characters"] / turn[f"{way}_seconds"] for turn in turns)
+        for way in ("predict", "serve")
+    }
     figures = {
         **machine,
         "documents": len(texts),
-        "characters": characters,
-        "failed": failed,
-        "other_answers": wrong,
-        "predict_characters_per_second": characters / statistics.median(told),
-        "serve_characters_per_second": characters / statistics.median(served),
-        "throughput_ratio": statistics.median(told) / statistics.median(served),
+        "clients": given.clients,
+        "characters": sum(map(len, texts)),
+        "failed": sum(turn["failed"] for turn in turns),
+        "other_answers": sum(turn["other_answers"] for turn in turns),
+        "predict_characters_per_second": rates["predict"],
+        "serve_characters_per_second": rates["serve"],
+        "throughput_ratio": statistics.median(turn["predict_seconds"] / turn["serve_seconds"] for turn in turns),
+        "turns": turns,
+        "short_documents": len(plain),
+        "short_documents_beside_long": len(beside) - 1,
+        "long_seconds": beside[-1].seconds,
         "short_median_seconds": medians[0],
         "short_median_seconds_beside_long": medians[1],
         "latency_ratio": medians[1] / medians[0],
@@ -180,7 +216,7 @@ def main() -> None:
     }
     print(json.dumps(figures, indent=2))
     if given.output is not None:
-        given.output.write_text(json.dumps(figures, indent=2) + "\n")
+        write(given.output, json.dumps(figures, indent=2).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -103,11 +103,11 @@ def test_metrics_count(client):
 
 
 def test_a_run_is_called_as_its_folder(folder, tmp_path):
-    shutil.copytree(folder / "runs/entities", tmp_path / "演示 2%20+")
-    with served([tmp_path / "演示 2%20+"]) as client:
-        answer = client.get(f"/runs/{quote('演示 2%20+')}/model")
-        assert answer.json()["name"] == "演示 2%20+"
-        assert client.get("/runs").json() == ["演示 2%20+"]
+    shutil.copytree(folder / "runs/entities", tmp_path / "演示 2+")
+    with served([tmp_path / "演示 2+"]) as client:
+        answer = client.get(f"/runs/{quote('演示 2+')}/model")
+        assert answer.json()["name"] == "演示 2+"
+        assert client.get("/runs").json() == ["演示 2+"]
 
 
 def test_the_only_run_stands_at_the_root(folder, client):

@@ -35,6 +35,11 @@ def head(length, kind="application/json", path="/predict"):
     return f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n".encode()
 
 
+def spools(server):
+    """The folders in which bodies are kept."""
+    return list((server.log.parent / "spool").glob("reformer-serve-*"))
+
+
 def answered(server, text=TEXTS[0]):
     request = urllib.request.Request(
         f"{server.url}/predict", json.dumps({"text": text}).encode(), {"content-type": "application/json"}
@@ -85,7 +90,8 @@ def test_the_server_lives(server):
     log = server.log.read_text()
     assert "Traceback" not in log
     assert "张伟" not in log
-    assert not list((server.log.parent / "spool").iterdir())
+    [spool] = spools(server)
+    assert not list(spool.iterdir())
 
 
 @pytest.mark.parametrize("request_", [signal.SIGTERM, signal.SIGINT])
@@ -100,6 +106,35 @@ def test_what_is_under_way_is_finished(server, request_):
             data += part
         assert data.startswith(b"HTTP/1.1 200")
     assert server.process.wait(60) == 0
+    assert not spools(server)
+
+
+def test_a_second_request_ends_it_at_once(server):
+    with connect(server) as wire:
+        body = json.dumps({"text": TEXTS[2] * 20_000}).encode()
+        wire.sendall(head(len(body)) + body)
+        time.sleep(1)
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        assert server.process.poll() is None
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(20) == 0, server.log.read_text()
+    assert "Traceback" not in server.log.read_text()
+    assert not spools(server)
+
+
+def test_what_a_killed_server_leaves_is_removed_by_the_next(server, tmp_path):
+    with connect(server) as wire:
+        wire.sendall(head(1000, "text/plain") + b"half")
+        time.sleep(1)
+        server.process.kill()
+        server.process.wait()
+    [left] = spools(server)
+    assert list(left.iterdir())
+    following = Server(server.run, log=tmp_path / "log", TMPDIR=str(left.parent))
+    assert left not in spools(following)
+    assert following.stop() == 0
+    assert not spools(following)
 
 
 def test_an_open_address_is_warned_of(folder, tmp_path):
