@@ -68,6 +68,17 @@ def test_a_classifier_starts_from_a_converted_folder_with_windows(bert, tmp_path
     assert config.max_position_embeddings == 200
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_convert_says_how_near_a_reformer_is_and_what_it_leaves_out(tmp_path):
+    save_with_tokenizer(tmp_path / "theirs", CHARACTERS, "reformer", "causal")
+    result = CliRunner().invoke(app, ["convert", str(tmp_path / "theirs"), str(tmp_path / "ours")])
+    assert result.exit_code == 0, result.output
+    assert "it is the same function on texts of at most 64 tokens; of longer ones" in result.output
+    assert "of 512 random tokens its answers are apart from the original's by " in result.output
+    assert "; the original's own under other rotations by " in result.output
+    assert "without a place in it: lm_head.bias, which its own code stores and does not add" in result.output
+
+
 @pytest.mark.parametrize(
     ("finetune", "layers"), [({}, ["local"] * 3), ({}, "local"), ({"lora_rank": 2}, ["local"] * 3)]
 )

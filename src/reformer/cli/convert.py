@@ -57,9 +57,11 @@ def convert(
                 "the original sees whole chunks, and this model what is within sliding windows"
             )
         )
+    if found.nearness is not None:
+        typer.echo(printable(found.nearness.in_words()))
     if found.licences:
         typer.echo(printable(f"licence: {', '.join(found.licences)}"))
     if found.dropped:
         typer.echo(
-            printable(f"without a place in it: {', '.join(found.dropped[:5])}{', ...' * (len(found.dropped) > 5)}")
+            printable(f"without a place in it: {'; '.join(found.dropped[:5])}{'; ...' * (len(found.dropped) > 5)}")
         )

@@ -9,6 +9,8 @@ from safetensors.torch import load_file, save_file
 from reformer.errors import ReformerWarning
 from reformer.models.pretrained import ARCHITECTURES, PretrainedError, convert
 from reformer.models.pretrained.licence import licences_of
+from reformer.models.pretrained.nearness import nearness
+from reformer.nn import Attention
 from tests.models.pretrained.shapes import CASES, CRIME_AND_PUNISHMENT, SHAPES, VOCABULARY, build
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -24,7 +26,6 @@ def test_hidden_states_and_logits_are_the_originals(name, head, tmp_path):
     theirs.save_pretrained(tmp_path)
     converted = convert(tmp_path)
     assert converted.difference < 1e-4
-    theirs = ARCHITECTURES[name].corrected(theirs)
     ours = converted.model
     ids = torch.randint(4, VOCABULARY, (2, 60))
     mask = torch.ones_like(ids)
@@ -207,18 +208,22 @@ def test_a_published_reformer_is_the_same_function_within_a_chunk_and_reads_on_b
     found = convert(tmp_path)
     ours = found.model
     assert found.exact_length == 64
-    assert (ours.config.attention_layers, ours.config.local_window) == (["local", "local+lsh"] * 3, 128)
-    theirs, ids = ARCHITECTURES["reformer"].corrected(theirs), torch.randint(320, (2, 64))
+    assert (ours.config.attention_layers, ours.config.local_window) == (["local", "local+lsh"] * 3, 96)
+    ids = torch.randint(320, (2, 64))
     assert (ours(ids).logits - theirs(ids).logits).abs().max() < 1e-4
     assert ours(torch.randint(320, (1, 1500))).logits.isfinite().all()
+    # Its code adds no bias to the scores.
+    assert theirs.lm_head.bias.abs().max() > 0.1
+    assert not ours.lm_head.bias.any()
+    assert found.dropped == ("lm_head.bias, which its own code stores and does not add",)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize(
     ("options", "length"),
     [
-        # The second chunk of a causal model sees all of the first.
-        ({"attn_layers": ["local"] * 3, "local_attn_chunk_length": 20}, 40),
+        # A token of the first half of the second chunk sees all of the first.
+        ({"attn_layers": ["local"] * 3, "local_attn_chunk_length": 20}, 30),
         ({"is_decoder": False, "local_num_chunks_after": 1, "lsh_num_chunks_after": 1}, 64),
         ({"axial_pos_embds": False}, 64),
         ({"attn_layers": ["lsh"]}, 64),
@@ -229,6 +234,47 @@ def test_other_reformers_are_the_same_function_where_theirs_sees_all(options, le
     theirs.save_pretrained(tmp_path)
     ours, ids = convert(tmp_path).model, torch.randint(4, VOCABULARY, (2, length))
     assert (ours(ids).last_hidden_state - theirs(ids).last_hidden_state).abs().max() < 1e-4
+
+
+@torch.no_grad()
+def test_how_near_a_reformer_is_beyond_a_chunk_is_measured(tmp_path):
+    theirs = build("reformer", "causal", attn_layers=["local"] * 3)
+    theirs.save_pretrained(tmp_path)
+    found = convert(tmp_path)
+    near = found.nearness
+    assert near is not None
+    assert near.length == 512
+    assert 0.01 < near.deviation < 0.3
+    assert 0.5 < near.agreement <= 1
+    # Without hashing nothing is drawn.
+    assert (near.own_deviation, near.own_agreement) == (0, 1)
+    assert near.in_words() == (
+        f"of 512 random tokens its answers are apart from the original's by {near.deviation:.1%}, with the same first "
+        f"choice at {near.agreement:.1%} of the tokens"
+    )
+    # The windows are those that come nearest.
+    before = torch.get_rng_state()
+    for window in (64, 128):
+        for layer in found.model.modules():
+            if isinstance(layer, Attention):
+                layer.local_windows = (window,)
+        assert nearness(theirs, found.model, 64, 64).deviation > 1.1 * near.deviation
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_reformer_that_hashes_differs_from_itself(tmp_path):
+    # Theirs would pad 200 tokens to 256, for which it has no positions.
+    build("reformer", max_position_embeddings=200).save_pretrained(tmp_path)
+    near = convert(tmp_path).nearness
+    assert near.length == 192
+    assert near.agreement is near.own_agreement is None
+    assert 0 < near.own_deviation < near.deviation < 1
+    assert near.in_words().endswith(f"; the original's own under other rotations by {near.own_deviation:.1%}")
+
+
+def test_where_nothing_is_read_beyond_a_chunk_there_is_no_nearness(tmp_path):
+    build("reformer", axial_pos_shape=[8, 8], max_position_embeddings=64).save_pretrained(tmp_path)
+    assert convert(tmp_path).nearness is None
 
 
 def test_a_reformers_file_of_an_older_version_is_read(tmp_path):
@@ -245,7 +291,7 @@ def test_a_reformers_file_of_an_older_version_is_read(tmp_path):
     _edited(tmp_path, as_before)
     found = convert(tmp_path).model
     assert all(torch.equal(weight, found.state_dict()[name]) for name, weight in expected.named_parameters())
-    assert found.lm_head.bias.abs().max() > 0
+    assert not found.lm_head.bias.any()
 
 
 def _edited(folder, change):

@@ -39,13 +39,13 @@ class Architecture:
     expendable: ClassVar[tuple[str, ...]] = ("pooler.", "seq_relationship.")
     """Parts of the names of weights in a file that their own model with a head does not read."""
 
-    def corrected(self, theirs: Any) -> Any:
-        """Their model as it was trained, where their code has changed since."""
-        return theirs
-
     def exact_length(self, theirs: Any) -> int | None:
         """The greatest length of a text for which both are the same function; None for any."""
         return None
+
+    def multiple(self, theirs: Any) -> int:
+        """The number of tokens to a multiple of which theirs pads longer texts."""
+        return 1
 
     def fields(self, theirs: PreTrainedConfig) -> dict[str, Any]:
         """Fields of our configuration.

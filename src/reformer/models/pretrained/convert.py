@@ -24,6 +24,7 @@ from reformer.models.heads.language import ReformerForCausalLM, ReformerForMaske
 from reformer.models.heads.question_answering import ReformerForQuestionAnswering
 from reformer.models.pretrained.architecture import Architecture, State
 from reformer.models.pretrained.licence import check_licence
+from reformer.models.pretrained.nearness import Nearness, nearness
 from reformer.models.pretrained.table import ARCHITECTURES
 from reformer.models.pretrained.weights import PretrainedError, Weights
 from reformer.models.progress_bars import no_load_report
@@ -57,11 +58,14 @@ class Converted:
     difference: float
     """The greatest difference of hidden states and logits from the original's, of the same layers and lengths."""
     dropped: tuple[str, ...]
-    """Weights of the original that have no place in ours."""
+    """Weights of the original that have no place in ours, and why, where that is not all."""
     licences: tuple[str, ...]
     """Those that the original's configuration and card name."""
     exact_length: int | None
     """The greatest length of a text for which both are the same function; None for any."""
+    nearness: Nearness | None = None
+    """How near both are on a longer text, of the same layers and windows as the original's; None where both are the
+    same function of every text that they read."""
 
 
 def convert(
@@ -99,12 +103,13 @@ def convert(
             f"{place}: converted, the model's answers differ by up to {difference:.1e} from the original's, and "
             f"at most {BOUND:.0e} was expected; it has a part that its configuration does not tell of"
         )
+    near = None if exact_length is None else nearness(theirs, whole, exact_length, architecture.multiple(config))
     if (length, layers, kind, window) == (None, None, None, None):
-        return Converted(whole, difference, dropped, licences, exact_length)
+        return Converted(whole, difference, dropped, licences, exact_length, near)
     del whole
     fields = _changed(architecture, architecture.fields(config), length, layers, kind, window)
     model, dropped = _converted(theirs, head, architecture, fields)
-    return Converted(model, difference, dropped, licences, exact_length)
+    return Converted(model, difference, dropped, licences, exact_length, near)
 
 
 def _load(
@@ -153,7 +158,7 @@ def _load(
         )
         if unexpected:
             raise PretrainedError(f"{place}: weights are left over: {', '.join(unexpected[:5])}")
-    return architecture.corrected(theirs.eval()), ours, architecture, licences
+    return theirs.eval(), ours, architecture, licences
 
 
 def _reason(error: Exception) -> str:
@@ -175,18 +180,17 @@ def _converted(
         rest = {
             name: weight for name, weight in theirs.state_dict().items() if not name.startswith(architecture.prefix)
         }
-    weights = Weights(body.state_dict())
+    weights, of_head = Weights(body.state_dict()), Weights(rest)
     state = architecture.body(weights, config, len(fields["attention_layers"]))
     weights.finish()
     if (table := state.get("positions.table.weight")) is not None:
         state["positions.table.weight"] = continued_table(table, fields["max_position_embeddings"])
     if head is not ReformerModel:
         state = {f"reformer.{name}": weight for name, weight in state.items()}
-        of_head = Weights(rest)
         state |= _head_weights(of_head, ours, architecture, config)
         of_head.finish()
     _fill(ours, state)
-    return ours, tuple(weights.dropped)
+    return ours, (*weights.dropped, *of_head.dropped)
 
 
 def _head_weights(weights: Weights, ours: Any, architecture: Architecture, config: PreTrainedConfig) -> State:

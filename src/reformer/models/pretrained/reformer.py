@@ -1,5 +1,6 @@
 """transformers' own Reformer: reversible layers of local and hashed attention over axial positions."""
 
+import math
 from typing import Any
 
 from transformers import PreTrainedConfig
@@ -15,22 +16,21 @@ class TransformersReformer(Architecture):
     """transformers' Reformer (Kitaev et al. 2020), the same function on texts of at most one chunk.
 
     Their attention cuts a text into chunks, in order of position or of hash bucket, and sees whole chunks; they see all
-    of a text that fits into one. Ours slides a window, so that every token sees as far as the last one of a chunk of
-    theirs, and hashed layers see neighbours as well ("local+lsh"), since a text that theirs would not hash is seen
-    whole. Their rotations are drawn at each pass and stored nowhere; ours are drawn once.
+    of a text that fits into one. Ours slides a window, as long as what theirs sees on the average over a chunk, and
+    hashed layers see neighbours as well ("local+lsh"), since a text that theirs would not hash is seen whole. Their
+    rotations are drawn at each pass and stored nowhere; ours are drawn once.
+
+    A bias of the scores stands in their files. Their version 5 adds it nowhere, so ours is zero.
     """
 
     prefix = "reformer."
     expendable = (*Architecture.expendable, "mask_value_float", "lm_head.decoder.bias")
 
-    def corrected(self, theirs: Any) -> Any:
-        if hasattr(theirs, "lm_head"):
-            # It was trained with this bias, which their version 5 stores and does not add.
-            theirs.lm_head.decoder.bias = theirs.lm_head.bias
-        return theirs
-
     def exact_length(self, theirs: Any) -> int:
-        return min(_chunk(theirs, f"{kind}_attn_chunk_length") for kind in set(theirs.attn_layers))
+        return min(_chunks(theirs))
+
+    def multiple(self, theirs: Any) -> int:
+        return math.lcm(*_chunks(theirs))
 
     def fields(self, theirs: Any) -> dict[str, Any]:
         require(theirs, {"tie_word_embeddings": False})
@@ -82,8 +82,12 @@ class TransformersReformer(Architecture):
 
     def vocabulary_head(self, weights: Weights, theirs: PreTrainedConfig) -> State:
         state = weights.module("lm_head", "lm_head.decoder")
-        weights.drop(r"lm_head\.bias")
+        weights.drop(r"lm_head\.bias", "which its own code stores and does not add")
         return state
+
+
+def _chunks(theirs: Any) -> list[int]:
+    return [_chunk(theirs, f"{kind}_attn_chunk_length") for kind in set(theirs.attn_layers)]
 
 
 def _chunk(theirs: Any, name: str) -> int:
@@ -93,14 +97,16 @@ def _chunk(theirs: Any, name: str) -> int:
 
 
 def _window(theirs: Any, kind: str) -> int:
-    """What the last token of a chunk sees before it, itself included."""
+    """How far a token sees before it: the chunks before its own and half of its own, which is the mean over a chunk;
+    but a text of one chunk is seen whole."""
     before, after = (getattr(theirs, f"{kind}_num_chunks_{side}") for side in ("before", "after"))
     if not theirs.is_decoder and before != after:
         raise PretrainedError(
             f"a model of type {theirs.model_type!r} that reads both sides, with {kind}_num_chunks_before={before} and "
             f"{kind}_num_chunks_after={after}: our windows reach as far to both sides; expected both alike"
         )
-    return _chunk(theirs, f"{kind}_attn_chunk_length") * (before + 1)
+    chunk = _chunk(theirs, f"{kind}_attn_chunk_length")
+    return max(chunk, chunk * (2 * before + 1) // 2)
 
 
 def _hashing(theirs: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class Weights:
     def __init__(self, state: Mapping[str, Tensor]) -> None:
         self._left = dict(state)
         self.dropped: list[str] = []
-        """Names of those that have no place in our model."""
+        """Names of those that have no place in our model, with the reason where it is another."""
 
     def take(self, name: str) -> Tensor:
         """The weight of this name.
@@ -48,10 +48,10 @@ class Weights:
             pieces = weight.split(list(parts.values()))
             self._left |= {f"{part}{name}": piece.clone() for part, piece in zip(parts, pieces, strict=True)}
 
-    def drop(self, pattern: str) -> None:
+    def drop(self, pattern: str, reason: str = "") -> None:
         """Leave out those whose whole names match the regular expression."""
         gone = [name for name in self._left if re.fullmatch(pattern, name)]
-        self.dropped += gone
+        self.dropped += [f"{name}, {reason}" if reason else name for name in gone]
         for name in gone:
             del self._left[name]
 
