@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -44,8 +45,8 @@ class ServerOptions:
 
 
 class _Server(uvicorn.Server):
-    """Server that ends by the first request to stop when all that is under way is answered, and by the second at once;
-    its process then ends as any that is done."""
+    """Server that ends by the first request to stop when all that is under way is answered, as any that is
+    done, and by the second at once, as one that was interrupted."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
         super().__init__(config)
@@ -109,6 +110,10 @@ def serve(folders: Sequence[Path], options: ServerOptions, on_ready: Callable[[s
             )
             server = _Server(config, lambda: on_ready(url_of(bound)))
             asyncio.run(server.serve([bound]))
+    if server.force_exit:
+        # Threads that still compute may crash while the interpreter is taken down.
+        sys.stderr.flush()
+        os._exit(128 + signal.SIGINT)
 
 
 def _told(app: Any, memory: FreedMemory) -> Any:

@@ -53,7 +53,7 @@ def downloaded(page, form):
     return Path(found.value.path()).read_bytes()
 
 
-@pytest.mark.parametrize("form", ["jsonl", "csv", "conll", "label-studio"])
+@pytest.mark.parametrize("form", ["jsonl", "csv", "conll", "label-studio", "bmes"])
 def test_what_is_downloaded_is_what_the_command_writes(page, server, folder, tmp_path, monkeypatch, form):
     opened(page, server, "entities")
     # CoNLL has no place for a line break.
@@ -62,7 +62,9 @@ def test_what_is_downloaded_is_what_the_command_writes(page, server, folder, tmp
     ask(page)
     monkeypatch.chdir(tmp_path)
     Path("request.jsonl").write_text(json.dumps({"text": article}, ensure_ascii=False) + "\n", encoding="utf-8")
-    options = {"jsonl": (), "csv": (), "conll": ("--to", "conll"), "label-studio": ("--to", "label-studio")}[form]
+    options = () if form in ("jsonl", "csv") else ("--to", form)
+    if form == "bmes":
+        page.click("summary:text-is('other forms')")
     output = tmp_path / ("out.csv" if form == "csv" else "out")
     reformer("predict", folder / "runs/entities", "request.jsonl", "-o", output, *options)
     assert downloaded(page, form) == output.read_bytes()

@@ -118,7 +118,7 @@ def test_a_second_request_ends_it_at_once(server):
         time.sleep(1)
         assert server.process.poll() is None
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(20) == 0, server.log.read_text()
+        assert server.process.wait(20) == 130, server.log.read_text()
     assert "Traceback" not in server.log.read_text()
     assert not spools(server)
 

@@ -38,6 +38,8 @@ const send = (base, { query, type, body }, more = {}) =>
 const SUFFIXES = { jsonl: "jsonl", csv: "csv", conll: "conll", conllu: "conllu", bioes: "conll", bmes: "conll",
   biluo: "conll", io: "conll" };
 
+const USUAL = ["jsonl", "csv", "conll", "label-studio"];
+
 function save(blob, name) {
   const link = element("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
@@ -46,6 +48,7 @@ function save(blob, name) {
 
 function downloads(model, base, asked, written) {
   const box = element("div", { className: "row" }, element("span", { textContent: word("download") }));
+  const others = element("div", { className: "row" });
   for (const form of model.forms) {
     const button = element("button", { type: "button", textContent: form });
     button.addEventListener("click", async () => {
@@ -59,8 +62,9 @@ function downloads(model, base, asked, written) {
         say(error.message, true);
       }
     });
-    box.append(button);
+    (USUAL.includes(form) ? box : others).append(button);
   }
+  if (others.childElementCount) box.append(element("details", {}, element("summary", { textContent: word("others") }), others));
   return box;
 }
 

@@ -3,7 +3,7 @@ const WORDS = {
   en: {
     run: "Run", token: "Token", enter: "Enter", ask: "Answer", text: "Text", files: "or drop files here, or choose them:",
     legend: "Types", confidence: "Least confidence", document: "Document", previous: "Previous", next: "Next",
-    download: "Download", found: "found", occurrence: "occurrence", of: "of", question: "Question", answer: "Answer",
+    download: "Download", others: "other forms", found: "found", occurrence: "occurrence", of: "of", question: "Question", answer: "Answer",
     none: "no answer", probability: "probability", image: "Image", prompt: "Prompt", go: "Continue", stop: "Stop",
     tokens: "Tokens", temperature: "Temperature", seed: "Seed", surprise: "Colour by surprisal", bits: "bits",
     series: "A table of the series (CSV)", working: "working …", ready: "ready", characters: "characters",
@@ -14,7 +14,7 @@ const WORDS = {
   zh: {
     run: "模型", token: "令牌", enter: "进入", ask: "回答", text: "文本", files: "或将文件拖到这里，或选择文件：",
     legend: "类型", confidence: "最低置信度", document: "文档", previous: "上一个", next: "下一个",
-    download: "下载", found: "个", occurrence: "处", of: "/", question: "问题", answer: "答案",
+    download: "下载", others: "其他格式", found: "个", occurrence: "处", of: "/", question: "问题", answer: "答案",
     none: "没有答案", probability: "概率", image: "图像", prompt: "开头", go: "续写", stop: "停止",
     tokens: "词元数", temperature: "温度", seed: "种子", surprise: "按意外程度着色", bits: "比特",
     series: "时间序列表格（CSV）", working: "处理中……", ready: "完成", characters: "字",
