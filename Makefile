@@ -9,7 +9,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 QUICK := not slow and not data and not libraries and not browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-variants test-guides test-arm test-browser test-transformers test-faults test-fuzz test-triton test-data test-libraries check bench docs sanitize wheel test-wheel clean
+.PHONY: help demo test test-slow test-variants test-parallel test-guides test-arm test-browser test-transformers test-faults test-fuzz test-triton test-data test-libraries check bench docs sanitize wheel test-wheel clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ test-slow: $(call ready,test)  ## the tests that take minutes
 
 test-variants: $(call ready,test)  ## the contract under each variant of the kernels and on older processors' paths (an hour)
 	$(BIN)/python -m tests.variants
+
+test-parallel: $(call ready,test)  ## rows divided between 1, 3 and 4 processes, and every head with every layer (minutes)
+	$(BIN)/python -m pytest -m slow tests/contract/test_sequence_parallel.py
 
 test-guides: $(call ready,test)  ## the commands of README and guides, word by word (minutes)
 	$(BIN)/python -m pytest -m 'slow or not slow' tests/guides

@@ -15,6 +15,7 @@ SAYS = {
     "forecast": "2024-02-10 23:00:00",
     "images": "digits it has never seen",
     "answer": "王？ 28个瓜 16:20",
+    "long_row": "of 4097 tokens, 4097 of them here",
     "caption": "new.png 左边有一条蓝色",
 }
 """What must be in an example's output."""

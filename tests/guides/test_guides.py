@@ -32,6 +32,11 @@ NOT_RUN = {
         "reformer train recipes/people-daily-ner.toml --set training.max_minutes=10 --set model.hidden_size=128",
         "torchrun --nproc_per_node 2 -m reformer train recipes/people-daily-ner.toml",
     ],
+    "docs/guides/several-machines.md": [
+        "torchrun --nproc-per-node 2 examples/long_row.py",
+        "group = parallelize(model, dist.group.WORLD)",
+        "mesh = torch.distributed.device_mesh.init_device_mesh",
+    ],
     "docs/guides/serve.md": [
         "pip install 'reformer-torch[serve]'",
         'curl localhost:8000/predict --json \'{"text": "张伟去了北京。"}\'',
