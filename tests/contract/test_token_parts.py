@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from reformer.nn import token_parts
+from reformer.ops import reuse
 from tests.contract.models import HEADS, every_head_and_variant, every_variant, plain_twin, random_ids
 
 
@@ -20,6 +21,8 @@ def by_parts(monkeypatch):
     def set_up(bytes_of_part):
         monkeypatch.setattr(token_parts, "WHOLE_BYTES", 0 if bytes_of_part else 1 << 60)
         monkeypatch.setattr(token_parts, "PART_BYTES", bytes_of_part)
+        # And what is used again lies in memory that was used before, which would show in the values.
+        monkeypatch.setattr(reuse, "WORTH_REUSE", 1)
         asked.clear()
 
     for module in ("sublayer", "joined_norm"):

@@ -25,6 +25,7 @@ from reformer.nn.recomputation import (
 from reformer.nn.replay import Replay, replays
 from reformer.nn.sequence_part import NeedsWholeRows, why_whole
 from reformer.nn.tokens import Tokens
+from reformer.ops.reuse import reused
 
 Streams = tuple[Tensor, Tensor]
 
@@ -130,13 +131,14 @@ def _run_in_place(
 ) -> Streams:
     """`_run` without a graph, on copies of the streams, which each sub-layer is added to."""
     first, second = first.clone(), second.clone()
-    for sublayer, replay in zip(sublayers, again, strict=True):
-        add_to = None if sublayer in trained.sharded else getattr(sublayer, "add_to", None)
-        if add_to is None:
-            first.add_(sublayer(second, tokens, replay))
-        else:
-            add_to(first, second, tokens, replay)
-        first, second = second, first
+    with reused():
+        for sublayer, replay in zip(sublayers, again, strict=True):
+            add_to = None if sublayer in trained.sharded else getattr(sublayer, "add_to", None)
+            if add_to is None:
+                first.add_(sublayer(second, tokens, replay))
+            else:
+                add_to(first, second, tokens, replay)
+            first, second = second, first
     return first, second
 
 
@@ -213,23 +215,24 @@ class _Recomputed(torch.autograd.Function):
             # Each sub-layer returns a gradient for the source as for a parameter.
             seen = [tokens.source.hidden.detach().requires_grad_()]
             tokens = tokens.seeing(seen[0])
-        for sublayer, replay in zip(reversed(sublayers), reversed(again), strict=True):
-            wanted = gradients.wanted(sublayer) + seen
-            back = getattr(sublayer, "pullback", None) or partial(pullback, sublayer)
-            with torch.autocast(**ctx.autocast):
-                if sublayer in trained.sharded:
-                    of_hidden, made = sharded_pullback(sublayer, first, tokens, replay, grad_second)
-                    second.sub_(made)
-                    if of_hidden is not None:
-                        grad_first.add_(of_hidden)
-                    found = [None] * len(wanted)
-                    del made, of_hidden
-                else:
-                    found = back(first, tokens, replay, second, grad_second, wanted, grad_first)
-            gradients.add(wanted, found)
-            del found
-            first, second = second, first
-            grad_first, grad_second = grad_second, grad_first
+        with reused():
+            for sublayer, replay in zip(reversed(sublayers), reversed(again), strict=True):
+                wanted = gradients.wanted(sublayer) + seen
+                back = getattr(sublayer, "pullback", None) or partial(pullback, sublayer)
+                with torch.autocast(**ctx.autocast):
+                    if sublayer in trained.sharded:
+                        of_hidden, made = sharded_pullback(sublayer, first, tokens, replay, grad_second)
+                        second.sub_(made)
+                        if of_hidden is not None:
+                            grad_first.add_(of_hidden)
+                        found = [None] * len(wanted)
+                        del made, of_hidden
+                    else:
+                        found = back(first, tokens, replay, second, grad_second, wanted, grad_first)
+                gradients.add(wanted, found)
+                del found
+                first, second = second, first
+                grad_first, grad_second = grad_second, grad_first
         inputs = [
             grad_first if ctx.needs_input_grad[0] else None,
             grad_second if ctx.needs_input_grad[1] else None,

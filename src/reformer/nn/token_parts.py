@@ -17,7 +17,7 @@ from torch.autograd.graph import get_gradient_edge
 from reformer.nn.attention import Attention, Projected
 from reformer.nn.replay import Replay
 from reformer.nn.tokens import Tokens
-from reformer.ops import standard
+from reformer.ops import reuse, standard
 from reformer.ops.orderings import Rotations
 
 PART_BYTES = 4 << 20
@@ -197,7 +197,7 @@ class AttentionByParts:
         of_gate = None if gate is None else torch.empty_like(gate)
         with torch.enable_grad():
             attended = self.attention.attend(projected, self.tokens, self.replay)
-        values, of_values = attended.detach(), torch.empty_like(attended)
+        values, of_values = attended.detach(), reuse.empty_like(attended)
         for part in self.parts:
             with torch.enable_grad():
                 given = values[:, :, part].detach().requires_grad_()
@@ -230,7 +230,7 @@ class AttentionByParts:
                 if name not in whole:
                     by_token = each.transpose(1, dim)
                     shape = (by_token.shape[0], hidden.shape[1], *by_token.shape[2:])
-                    whole[name] = each.new_empty(shape).transpose(1, dim)
+                    whole[name] = reuse.new_empty(each, shape).transpose(1, dim)
                 _part(whole[name], part, name).copy_(each)
             if made.buckets is not None:
                 buckets.append(made.buckets)

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from reformer.errors import ReformerError
+from reformer.ops import reuse
 
 VARIANTS = ("generic", "avx2", "avx512", "avx512_bf16", "amx", "neon", "neon_bf16")
 """Variants that `setup.py` may have compiled, of each family of processors from the slowest to the fastest."""
@@ -201,8 +202,8 @@ def why_unsupported(tensor: Shaped[Tensor, "..."]) -> str | None:
 
 
 def empty_like(tensor: Shaped[Tensor, "*any"]) -> Shaped[Tensor, "*any"]:
-    """`torch.empty_like`, in large pages for `WORTH_LARGE_PAGES` or more."""
-    empty = torch.empty_like(tensor)
+    """`reuse.empty_like`, in large pages for `WORTH_LARGE_PAGES` or more."""
+    empty = reuse.empty_like(tensor)
     storage = empty.untyped_storage()
     if LIBRARY is not None and storage.nbytes() >= WORTH_LARGE_PAGES:
         LIBRARY.reformer_prefer_large_pages(storage.data_ptr(), storage.nbytes())
