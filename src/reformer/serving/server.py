@@ -48,9 +48,9 @@ class _Server(uvicorn.Server):
     """Server that ends by the first request to stop when all that is under way is answered, as any that is
     done, and by the second at once, as one that was interrupted."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], object]) -> None:
+    def __init__(self, config: uvicorn.Config, spool: Spool, on_ready: Callable[[], object]) -> None:
         super().__init__(config)
-        self._on_ready = on_ready
+        self._spool, self._on_ready = spool, on_ready
 
     async def serve(self, sockets: Any = None) -> None:
         for number in STOPS:
@@ -58,6 +58,12 @@ class _Server(uvicorn.Server):
             if signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self.handle_exit)
         await self._serve(sockets)
+        if self.force_exit:
+            # asyncio would cancel what is under way with tracebacks, and threads that still compute may crash while the
+            # interpreter is taken down.
+            self._spool.close()
+            sys.stderr.flush()
+            os._exit(128 + signal.SIGINT)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit
@@ -108,12 +114,8 @@ def serve(folders: Sequence[Path], options: ServerOptions, on_ready: Callable[[s
                 server_header=False,
                 lifespan="on",
             )
-            server = _Server(config, lambda: on_ready(url_of(bound)))
+            server = _Server(config, spool, lambda: on_ready(url_of(bound)))
             asyncio.run(server.serve([bound]))
-    if server.force_exit:
-        # Threads that still compute may crash while the interpreter is taken down.
-        sys.stderr.flush()
-        os._exit(128 + signal.SIGINT)
 
 
 def _told(app: Any, memory: FreedMemory) -> Any:
