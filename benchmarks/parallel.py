@@ -96,7 +96,8 @@ def main() -> None:
         print(
             f"{options.tokens} tokens, {processes} processes: at most {most.peak_bytes / 1e9:.2f} GB in one "
             f"({most.peak_bytes / first:.2f} of {rows[0]['processes']} processes' most), "
-            f"{most.before_bytes / 1e9:.2f} GB of them before the step; {most.seconds:.1f} s; {sent / 1e6:.1f} MB sent by each; loss {most.loss:.5f}",
+            f"{most.before_bytes / 1e9:.2f} GB of them before the step; {most.seconds:.1f} s; "
+            f"{sent / 1e6:.1f} MB sent by each; loss {most.loss:.5f}",
             flush=True,
         )
         for name in sorted({name for step in found for name in step.sent}):

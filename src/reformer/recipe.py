@@ -252,6 +252,11 @@ class TrainingRecipe(_Table, frozen=True):
     )
     batch_size: AtLeastOne | None = Field(None, description="the most documents or sequences in a batch")
     gradient_accumulation: AtLeastOne = Field(1, description="batches to an optimizer step")
+    sequence_parallel: AtLeastOne = Field(
+        1,
+        description="processes that hold a part of the tokens of each document or sequence; torchrun must begin a "
+        "multiple of so many",
+    )
     max_grad_norm: Annotated[float, Field(ge=0)] = Field(
         1.0, description="gradients of a greater norm are scaled down to it; 0: none is"
     )

@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,9 @@ import typer
 from typer.core import TyperGroup
 
 from reformer.errors import ReformerError, disk_error, reason_and_remedy
+
+SECONDS_TO_SAY = 5.0
+"""How long a process waits for the first one to say what all of them have found."""
 
 # The exit status by which a shell reports a program that Ctrl-C has ended.
 INTERRUPTED = 130
@@ -32,7 +36,11 @@ class OneMessage(TyperGroup):
             with _usage_errors_printable(), _disk_errors_of_threads_left_to_the_main_one():
                 return super().invoke(ctx)
         except ReformerError as error:
-            say_error(str(error))
+            if getattr(error, "on_every_process", False) and os.environ.get("RANK", "0") != "0":
+                # The first process says so for all, and torchrun ends it as soon as it sees that another has failed.
+                time.sleep(SECONDS_TO_SAY)
+            else:
+                say_error(str(error))
             raise typer.Exit(getattr(error, "exit_status", 1)) from None
         except KeyboardInterrupt:
             say_error("stopped; what was written before is kept")

@@ -32,6 +32,6 @@ class LearnedTransform(nn.Module):
 
     def forward(self, share: HeadShare | None = None) -> ScoreTransform:
         """The function of all heads, or of those of a share."""
-        if share is None:
+        if share is None or share.heads == len(self.coefficients):
             return self.of_kind(self.coefficients)
         return self.of_kind(self.coefficients[share.first : share.first + share.heads])

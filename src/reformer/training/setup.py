@@ -21,6 +21,7 @@ from reformer.runs.folder import CHECKPOINTS, LOGS, RECIPE, check_free
 from reformer.tasks.base import TaskData
 from reformer.tasks.registry import TASKS
 from reformer.training.callbacks.early_stopping import EarlyStoppingCallback
+from reformer.training.divided_rows import sequence_group
 from reformer.training.precision import resolve_precision
 from reformer.training.resume import ResumedRun, find_run
 from reformer.training.schedule import Schedule
@@ -131,8 +132,11 @@ def build_trainer(
     if arguments.world_size > 1 and model.config.layer_drop:
         # Each process would leave out other layers, and wait for gradients that none of the others has.
         raise ReformerError(f"model.layer_drop = {model.config.layer_drop} runs in one process; leave it out")
+    sequence = sequence_group(recipe, arguments)
     schedule = Schedule(chosen.max_steps or NEVER, chosen.max_minutes, chosen.warmup_ratio, chosen.num_evaluations)
-    trainer = CountingTrainer(model=model, args=arguments, recipe=recipe, data=data, schedule=schedule)
+    trainer = CountingTrainer(
+        model=model, args=arguments, recipe=recipe, data=data, schedule=schedule, sequence=sequence
+    )
     if chosen.epochs is not None:
         schedule.max_steps = min(schedule.max_steps, math.ceil(chosen.epochs * trainer.steps_in_epoch))
     arguments.max_steps = schedule.max_steps

@@ -37,6 +37,7 @@ from reformer.tasks.registry import TASKS
 from reformer.terminal import PlainConsole, say
 from reformer.training.baseline import measured_baseline
 from reformer.training.callbacks import ReportingCallback, build_callbacks
+from reformer.training.divided_rows import check_model, check_processes
 from reformer.training.initial_model import (
     fit_wide_part,
     has_wide_part,
@@ -72,7 +73,8 @@ def train(
     """Train the recipe's model and leave it in the folder `output`; returns what is in its `metrics.json`.
 
     The best weights by the task's score on the validation part are kept, and at the end measured on the test part,
-    if there is one. Started by `torchrun`, the processes share the batches, and all but the first return no metrics.
+    if there is one. Started by `torchrun`, the processes share the batches, or with `training.sequence_parallel` so
+    many of them the rows of each, and all but the first return no metrics.
 
     With `resume`, an interrupted run goes on from its newest whole checkpoint as if it had not been interrupted, or
     from the beginning where it has none yet; a damaged checkpoint is skipped, and the console says why. Of a checkpoint
@@ -87,10 +89,12 @@ def train(
             checkpoint cannot be written.
         FinetuningError: the recipe starts from a model that is not there or does not fit.
         DataError: something in the data is wrong.
+        ProcessesError: the number of processes, or the model, does not suit `training.sequence_parallel`.
         DivergedError: the loss is NaN or infinite; the checkpoints stay.
         InterruptedRunError: Ctrl-C or a termination request; the checkpoint is saved.
     """
     check(recipe)
+    check_processes(recipe)
     if accept_changed_data and not resume:
         raise RunError("accept_changed_data: only a run that is resumed has data that can have changed; give resume")
     folder = Path(output)
@@ -127,6 +131,7 @@ def _train(
         go_on(resumed, recipe, data, folder, console, accept_changed_data=accept_changed_data)
     model, changes = initial_model(task, data, recipe, start)
 
+    check_model(recipe, model)
     data.weigh_loss(model)
 
     # Report: what is trained, on the console and for a resumed run in the folder.

@@ -27,6 +27,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from reformer.data.batching.token_batches import Batches
 from reformer.errors import ReformerError, disk_error, reason_and_remedy
 from reformer.metrics.base import StandstillMetric
+from reformer.parallel import SequenceGroup, parallelize, shard_sequence
 from reformer.recipe import Recipe
 from reformer.runs.folder import RunError
 from reformer.tasks.base import TaskData
@@ -55,10 +56,21 @@ class CountingTrainer(Trainer):
     processes each measures its own share, and the counts are added up. With a `WeightAverage` among the callbacks the
     average is evaluated, not the weights as they are.
 
+    With a `sequence` group its processes read the same batches, of which each trains on a part of every row. Evaluation
+    reads whole rows, each process other ones.
+
     A checkpoint is written in a folder of its own and moved to its place when it is whole, with its digests.
     """
 
-    def __init__(self, *args: Any, recipe: Recipe, data: TaskData, schedule: Schedule, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        recipe: Recipe,
+        data: TaskData,
+        schedule: Schedule,
+        sequence: SequenceGroup | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(
             *args,
             data_collator=data.collate,
@@ -70,6 +82,7 @@ class CountingTrainer(Trainer):
         self.schedule_callback = ScheduleCallback(schedule)
         self._recipe, self._finetune, self._data = recipe.training, recipe.finetune, data
         self.model_accepts_loss_kwargs |= _item_count(self.model) is not None
+        self._sequence, self._parts = sequence, 1 if sequence is None else sequence.processes
         threads = torch.get_num_threads()
         alone = self.args.device.type == "cpu" and self.args.world_size == 1
         self._threads = PartThreads(threads) if alone and threads > 1 else None
@@ -117,7 +130,7 @@ class CountingTrainer(Trainer):
         self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device
     ) -> tuple[list[dict[str, Any]], Tensor | int | None]:
         # Seeded by the step: a generator that ran through would draw other numbers in a resumed run.
-        place = (self._recipe.seed, self.state.global_step, self.args.process_index)
+        place = (self._recipe.seed, self.state.global_step, self.args.process_index // self._parts)
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
         augmented = (self._data.augment(batch, generator) for batch in epoch_iterator)
         batches, items = super().get_batch_samples(augmented, num_batches, device)
@@ -135,9 +148,27 @@ class CountingTrainer(Trainer):
         # As what it is divided by: a step of batches without any item changes nothing.
         return items.clamp_min(1)
 
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor | Any], *args: Any, **options: Any) -> Any:
+        if self._sequence is None:
+            return super().compute_loss(model, inputs, *args, **options)
+        # Items are counted on every process, and gradients averaged over all, of which so many have a part each of what
+        # belongs to one loss.
+        return super().compute_loss(model, shard_sequence(inputs, self._sequence), *args, **options) * self._parts
+
+    # Private to Trainer, read in transformers 5.23.
+    def _track_num_input_tokens(self, inputs: dict[str, Tensor | Any]) -> None:
+        super()._track_num_input_tokens(inputs if self._sequence is None else shard_sequence(inputs, self._sequence))
+
     def training_step(
         self, model: nn.Module, inputs: dict[str, Tensor | Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
+        if self._sequence is not None:
+            parallelize(self._bare, self._sequence)
+            try:
+                # The loss is logged as it is.
+                return super().training_step(model, inputs, num_items_in_batch) / self._parts
+            finally:
+                parallelize(self._bare, None)
         # Without the number of items a part would not know its share of the loss.
         threads = self._threads if num_items_in_batch is not None else None
         parts = [] if threads is None else threads.split(inputs)
@@ -151,6 +182,12 @@ class CountingTrainer(Trainer):
             return found
 
         return threads.backward(model, parts, loss, self.compute_loss_context_manager)
+
+    @property
+    def _bare(self) -> nn.Module:
+        """The model itself, whatever it is trained in."""
+        assert isinstance(self.model, nn.Module)
+        return self.model
 
     def close(self) -> None:
         """End the threads that parts of batches are computed in."""
@@ -278,12 +315,14 @@ class CountingTrainer(Trainer):
         return total.cpu()
 
     def _batches(self, dataset: Any, *, shuffle: bool) -> Batches:
+        # Those of a group train on the same rows.
+        sharing = self._parts if shuffle else 1
         return self._data.batches(
             dataset,
             self._recipe,
             shuffle=shuffle,
-            rank=self.args.process_index,
-            world_size=self.args.world_size,
+            rank=self.args.process_index // sharing,
+            world_size=self.args.world_size // sharing,
         )
 
     def _loader(self, dataset: Any, batches: Batches) -> DataLoader:
