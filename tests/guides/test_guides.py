@@ -31,6 +31,7 @@ NOT_RUN = {
     "docs/guides/recipes.md": [
         "reformer train recipes/people-daily-ner.toml --set training.max_minutes=10 --set model.hidden_size=128",
         "torchrun --nproc_per_node 2 -m reformer train recipes/people-daily-ner.toml",
+        "torchrun --nproc-per-node 2 -m reformer train recipes/people-daily-ner.toml",
     ],
     "docs/guides/several-machines.md": [
         "torchrun --nproc-per-node 2 examples/long_row.py",
