@@ -28,6 +28,8 @@ ALLOWED = {
     ("baselines/ngram_tagger.py", "TemporaryDirectory"),
     # An adapter is saved into the folder that `save_model` puts in place.
     ("finetuning/adapter.py", "save_file"),
+    # What is saved there is loaded again, and compared.
+    ("insight/doctor/state.py", "TemporaryDirectory"),
     # A model is saved into a folder by transformers; that of a run is put in place when it is whole.
     ("models/configuration/config.py", "write_text"),
     ("models/configuration/remote_code.py", "write_text"),

@@ -15,6 +15,7 @@ from tests.guides.files import write_given
 NOT_RUN = {
     "README.md": ["make demo", ".venv/bin/reformer train recipes/enwik8-quick.toml"],
     "docs/guides/data.md": ["from reformer.data import load, load_source"],
+    "docs/guides/export.md": ["pip install 'reformer-torch[onnx]'"],
     "docs/guides/fine-tune.md": [
         "reformer convert bert-base-chinese runs/bert-long --length 4096 --layers 6 --kind local --window 65",
         "from reformer.interop import register_attention",

@@ -8,9 +8,11 @@ import typer
 
 from reformer.cli.convert import convert
 from reformer.cli.data import data
+from reformer.cli.doctor import doctor
 from reformer.cli.environment import env
 from reformer.cli.errors import INTERRUPTED, OneMessage, say_error
 from reformer.cli.evaluate import evaluate
+from reformer.cli.export import export
 from reformer.cli.generate import generate
 from reformer.cli.init import init
 from reformer.cli.predict import predict
@@ -30,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for _command in (init, train, evaluate, predict, show, generate, score, serve, convert, env):
+for _command in (init, train, evaluate, predict, show, generate, score, serve, convert, export, doctor, env):
     app.command()(_command)
 app.add_typer(data, name="data")
 

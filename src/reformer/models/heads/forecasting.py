@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 from transformers.utils.generic import ModelOutput
 
@@ -14,6 +14,7 @@ from reformer.models.configuration import ReformerConfig
 from reformer.models.heads.base import Head
 from reformer.nn import CovariateFeatures
 from reformer.nn.channels import Channels, StreamChannels
+from reformer.ops import gpu, standard
 
 ROUNDING = 8
 """Roundings of the mean: a deviation below so many is none."""
@@ -167,8 +168,11 @@ class ReformerForForecasting(Head):
         return self._recent(inputs).to(dtype), expected.to(dtype)
 
     def _recent(self, scaled: Float[Tensor, "series length"]) -> Float[Tensor, "series last"]:
-        missing = self.config.linear_context - scaled.shape[1]
-        return nn.functional.pad(scaled, (max(0, missing), 0))[:, -self.config.linear_context :]
+        last = self.config.linear_context
+        if standard.is_traced():
+            # The same, without a branch on the length.
+            return nn.functional.pad(scaled, (last, 0))[:, -last:]
+        return nn.functional.pad(scaled, (max(0, last - scaled.shape[1]), 0))[:, -last:]
 
     def _tokens(
         self,
@@ -178,16 +182,15 @@ class ReformerForForecasting(Head):
         static: Float[Tensor, "series features"] | None,
     ) -> tuple[Float[Tensor, "series tokens hidden"], Bool[Tensor, "series tokens"]]:
         """The patches of the past and of the horizon as vectors, and which of them are there."""
-        size, (length, horizon) = self.config.patch_size, (scaled.shape[1], self.config.prediction_length)
+        size, horizon = self.config.patch_size, self.config.prediction_length
         # Patches are counted from the last observation on, in both directions.
-        around = (-length % size, -horizon % size)
+        behind = -horizon % size
         begun = nn.functional.pad(observed.cumsum(-1) > 0, (0, horizon), value=True)
         parts = [nn.functional.pad(part, (0, horizon)) for part in (scaled, observed.to(scaled.dtype))]
         steps = torch.stack(parts, -1)
         steps = torch.cat((steps, *(each * begun[..., None] for each in told)), -1)
-        steps = nn.functional.pad(steps, (0, 0, *around))
-        present = nn.functional.pad(begun, around).unflatten(1, (-1, size)).any(-1)
-        patches = steps.unflatten(1, (-1, size)).flatten(2)
+        present = _patches(nn.functional.pad(begun, (0, behind))[..., None], size)[..., 0].any(-1)
+        patches = _patches(nn.functional.pad(steps, (0, 0, 0, behind)), size).flatten(2)
         if static is not None:
             patches = torch.cat((patches, static[:, None].expand(-1, patches.shape[1], -1)), -1)
         return self.embed(patches), present
@@ -241,7 +244,10 @@ class ReformerForForecasting(Head):
                 raise ValueError(
                     f"{name} has shape {tuple(given.shape)} and is {given.dtype}, expected {kind} {(*places, columns)}"
                 )
-            if cardinalities is not None and ((given < 0) | (given >= given.new_tensor(list(cardinalities)))).any():
+            # While a graph is traced, no branch may depend on values.
+            if cardinalities is None or gpu.is_capturing():
+                continue
+            if ((given < 0) | (given >= given.new_tensor(list(cardinalities)))).any():
                 raise ValueError(f"{name} has categories outside of 0 and {list(cardinalities)}; expected lower ones")
 
     def _check(self, values: Tensor, time_features: Tensor | None, labels: Tensor | None) -> None:
@@ -264,10 +270,33 @@ class ReformerForForecasting(Head):
             raise ValueError(f"labels have shape {tuple(labels.shape)}, expected {(batch, horizon, channels)}")
 
 
+def _power_of_two(peak: Float[Tensor, "series 1"]) -> Float[Tensor, "series 1"]:
+    """A power of two about as large as each peak, in float64: dividing by it rounds nothing. Not the next greater one,
+    which could be infinite."""
+    if standard.is_wanted():
+        # Other runtimes split no number into mantissa and exponent. Just below a power of two this may be that one.
+        return 2.0 ** peak.double().log2().floor()
+    return peak.double() / (2 * torch.frexp(peak.double()).mantissa)
+
+
+def _patches(
+    steps: Shaped[Tensor, "series steps features"], size: int
+) -> Shaped[Tensor, "series patches {size} features"]:
+    """The steps in groups of so many, with zeros before the first where it is not whole."""
+    length = steps.shape[1]
+    if not standard.is_traced():
+        return nn.functional.pad(steps, (0, 0, -length % size, 0)).unflatten(1, (-1, size))
+    # Whoever traces cannot see that a padded length is a multiple of the size.
+    count = (length + size - 1) // size
+    places = torch.arange(count * size, device=steps.device) - (count * size - length)
+    found = steps[:, places.clamp_min(0)].masked_fill((places < 0)[:, None], 0)
+    return found.unflatten(1, (count, size))
+
+
 def _recently(observed: Bool[Tensor, "series length"], last: int) -> Bool[Tensor, "series length"]:
     """Mask of the observations in the last steps, since a series drifts; with 0, or without any there: of all."""
-    recent = observed.clone()
-    recent[:, : max(0, observed.shape[1] - last) if last else 0] = False
+    length = observed.shape[1]
+    recent = observed & (torch.arange(length, device=observed.device) >= length - (last or length))
     return torch.where(recent.any(-1, keepdim=True), recent, observed)
 
 
@@ -283,9 +312,7 @@ class _Scale:
     def of(cls, series: Float[Tensor, "series length"], observed: Bool[Tensor, "series length"]) -> Self:
         """The scale of what was observed; the deviation of a constant series is taken for 1."""
         peak = series.where(observed, 0).abs().amax(-1, keepdim=True)
-        # A power of two, so that dividing by it rounds nothing; half of it, since twice could be infinite.
-        unit = peak.double() / (2 * torch.frexp(peak.double()).mantissa)
-        unit = unit.where(peak > 0, 1).to(series.dtype)
+        unit = _power_of_two(peak).where(peak > 0, 1).to(series.dtype)
         series = series / unit
         count = observed.sum(-1, keepdim=True).clamp_min(1)
         centre = series.where(observed, 0).sum(-1, keepdim=True) / count

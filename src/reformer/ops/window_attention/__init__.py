@@ -5,6 +5,7 @@ from reformer.ops.window_attention.dispatch import (
     MAX_WINDOW,
     REFUSALS,
     shared_window_attention,
+    using_backend,
     window_attention,
 )
 from reformer.ops.window_attention.transforms import MOST_COEFFICIENTS, Polynomial, ScoreTransform, Sinh
@@ -18,5 +19,6 @@ __all__ = [
     "ScoreTransform",
     "Sinh",
     "shared_window_attention",
+    "using_backend",
     "window_attention",
 ]

@@ -1,7 +1,8 @@
 """Window attention over the union of several orderings: argument checks and the choice of a backend."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -33,6 +34,34 @@ SELF_CHECKS: list[SelfCheck] = [module.SELF_CHECK for module in _MODULES.values(
 MAX_WINDOW = 1 << 61
 """Slots that a window spans, at most; wider windows are cut to this. No two slots are further apart, and twice as much
 still fits in 64 bits."""
+
+
+class _Choice:
+    """The backend of calls that name none; None: the fastest that serves the call."""
+
+    name: str | None = None
+
+
+@contextmanager
+def using_backend(name: str) -> Iterator[None]:
+    """Let every call that names no backend be computed by this one, such as those of a model's layers.
+
+    The choice is the process's: other threads go the same way meanwhile.
+
+    Raises:
+        ValueError: there is no backend of this name; a call that it cannot serve raises it, too.
+
+    Example:
+        >>> with using_backend("reference"):
+        ...     logits = model(ids).logits                                   # doctest: +SKIP
+    """
+    if name not in BACKENDS:
+        raise ValueError(f"backend={name!r} is not one of {', '.join(map(repr, BACKENDS))}")
+    before, _Choice.name = _Choice.name, name
+    try:
+        yield
+    finally:
+        _Choice.name = before
 
 
 def window_attention(
@@ -161,6 +190,7 @@ def _choose(
     query: Float[Tensor, "batch heads queries head_dim"],
     key: Float[Tensor, "batch heads length head_dim"],
 ) -> str:
+    backend = _Choice.name if backend is None else backend
     if backend is None:
         modules = _MODULES.items()
         return next(name for name, module in modules if module.serves(query) and REFUSALS[name](query, key) is None)
