@@ -277,6 +277,11 @@ class TrainingRecipe(_Table, frozen=True):
         None, description="end after so many evaluations without a better one"
     )
     logging_steps: AtLeastOne = Field(10, description="steps between two recorded losses")
+    report_to: list[Literal["tensorboard", "wandb", "mlflow", "trackio"]] | None = Field(
+        None,
+        description="the trackers that are told of losses and scores: tensorboard (in the run folder), wandb, mlflow, "
+        "trackio, the last three set up by their own environment variables; none: tensorboard alone",
+    )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
         0, description="random seed of weights, order, dropout and split"
     )

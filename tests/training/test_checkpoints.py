@@ -80,7 +80,7 @@ def _only_what_a_run_leaves(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {
         "recipe.toml", "metrics.json", "learning_curve.png", "logs", "model.safetensors", "config.json",
         "tokenizer.json", "tokenizer_config.json", ".reformer-run.json", "report.html", "calibration.json",
-        "modeling_reformer_torch.py",
+        "modeling_reformer_torch.py", "README.md",
     }  # fmt: skip
     assert not list(folder.parent.glob(f".{folder.name}.lock*"))
 

@@ -81,3 +81,35 @@ def test_layer_drop_runs_in_one_process(tmp_path):
     data: Any = None
     with pytest.raises(ReformerError, match=r"model\.layer_drop = 0\.5 runs in one process"):
         build_trainer(checked_recipe(ner_recipe(tmp_path)), arguments, model, data, tmp_path)
+
+
+def test_trackers_are_told_or_refused_before_anything_is_read(tmp_path, monkeypatch):
+    import sys
+    from types import ModuleType
+
+    from transformers import TrainerCallback
+    from transformers.integrations import integration_utils
+
+    recipe = checked_recipe(ner_recipe(tmp_path, max_steps=2, num_evaluations=1, report_to=["trackio", "tensorboard"]))
+    monkeypatch.setattr("reformer.training.setup.find_spec", lambda name: None)
+    with pytest.raises(ReformerError, match="trackio not installed; pip install trackio"):
+        train(recipe, tmp_path / "run", console=QUIET)
+    assert not (tmp_path / "run").exists()
+
+    told = []
+
+    class Tracker(TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            told.append((args.run_name, set(logs or {})))
+
+    monkeypatch.setattr("reformer.training.setup.find_spec", lambda name: object())
+    monkeypatch.setitem(sys.modules, "trackio", ModuleType("trackio"))
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "trackio", Tracker)
+    train(recipe, tmp_path / "run", console=QUIET)
+    assert {name for name, _ in told} == {"run"}
+    assert any("eval_f1" in names for _, names in told)
+    assert any((tmp_path / "run/logs").iterdir())
+
+    quiet = checked_recipe(ner_recipe(tmp_path, max_steps=1, num_evaluations=1, report_to=[]))
+    train(quiet, tmp_path / "quiet", console=QUIET)
+    assert not (tmp_path / "quiet/logs").exists()

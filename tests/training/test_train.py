@@ -34,6 +34,7 @@ def test_a_labeller_learns_and_leaves_a_whole_folder(tmp_path):
     folder = tmp_path / "run"
     assert {file.name for file in folder.iterdir()} == {
         ".reformer-run.json",
+        "README.md",
         "calibration.json",
         "config.json",
         "learning_curve.png",

@@ -15,7 +15,9 @@ from reformer.cli.evaluate import evaluate
 from reformer.cli.export import export
 from reformer.cli.generate import generate
 from reformer.cli.init import init
+from reformer.cli.plan import plan
 from reformer.cli.predict import predict
+from reformer.cli.push import push
 from reformer.cli.score import score
 from reformer.cli.serve import serve
 from reformer.cli.show import show
@@ -32,7 +34,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for _command in (init, train, evaluate, predict, show, generate, score, serve, convert, export, doctor, env):
+for _command in (
+    init,
+    plan,
+    train,
+    evaluate,
+    predict,
+    show,
+    generate,
+    score,
+    serve,
+    convert,
+    export,
+    push,
+    doctor,
+    env,
+):
     app.command()(_command)
 app.add_typer(data, name="data")
 

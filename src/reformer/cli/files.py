@@ -19,5 +19,5 @@ def check_output_file(output: Path | None, inputs: Iterable[str | Path | None], 
 MODEL = (
     *("model.safetensors", "adapter_model.safetensors", "adapter_config.json", "config.json", "tokenizer.json"),
     *("tokenizer_config.json", "series.json", "recipe.toml", "metrics.json", ".reformer-run.json"),
-    *("calibration.json", "report.html"),
+    *("calibration.json", "report.html", "README.md"),
 )

@@ -13,7 +13,7 @@ from reformer.errors import ReformerError
 if TYPE_CHECKING:
     from reformer.tasks.predict_options import PredictOptions
 
-NOT_READ = frozenset({"metrics.json", "report.html", ".reformer-run.json"})
+NOT_READ = frozenset({"metrics.json", "report.html", "README.md", ".reformer-run.json"})
 """Files of a run that no prediction depends on."""
 
 

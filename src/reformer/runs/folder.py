@@ -36,6 +36,7 @@ RECIPE = "recipe.toml"
 METRICS = "metrics.json"
 CURVE = "learning_curve.png"
 REPORT = "report.html"
+CARD = "README.md"
 CALIBRATION = "calibration.json"
 CHECKPOINTS = "checkpoints"
 LOGS = "logs"
@@ -51,7 +52,18 @@ CHECKPOINT_LEFTOVERS = (f"{CHECKPOINTS}/skipped-*/*", f"{CHECKPOINTS}/.unfinishe
 
 START_FILES = f"{START}/*"
 LOG_FILES = f"{LOGS}/events.out.tfevents.*"
-_BEGUN = (RECIPE, METRICS, CURVE, REPORT, CALIBRATION, CHECKPOINT_FILES, *CHECKPOINT_LEFTOVERS, START_FILES, LOG_FILES)
+_BEGUN = (
+    RECIPE,
+    METRICS,
+    CURVE,
+    REPORT,
+    CARD,
+    CALIBRATION,
+    CHECKPOINT_FILES,
+    *CHECKPOINT_LEFTOVERS,
+    START_FILES,
+    LOG_FILES,
+)
 
 _CALIBRATION = TypeAdapter(Calibration)
 

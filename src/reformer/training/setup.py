@@ -2,16 +2,17 @@
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import distributed
 from torch.utils.tensorboard.writer import SummaryWriter
-from transformers import PreTrainedModel, PrinterCallback, TrainingArguments
-from transformers.integrations.integration_utils import TensorBoardCallback
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainingArguments
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, TensorBoardCallback
 from transformers.utils import logging
 
 from reformer.errors import ReformerError
@@ -27,6 +28,7 @@ from reformer.training.resume import ResumedRun, find_run
 from reformer.training.schedule import Schedule
 from reformer.training.trainer import CountingTrainer
 
+TENSORBOARD = "tensorboard"
 NEVER = 10**9
 """A step that no run reaches: at a step a millisecond it takes 11 days. Trainer's arguments take whole numbers only."""
 
@@ -42,6 +44,7 @@ def begin(
         RunError: the folder is in use, or there is nothing in it to resume.
     """
     resumed = None
+    check_trackers(recipe.training.report_to)
     remove_leftovers(folder)
     if resume and (folder / RECIPE).is_file():
         resumed, recipe = find_run(folder, recipe)
@@ -114,6 +117,8 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         label_names=["labels"],
         dataloader_pin_memory=False,
         report_to="none",
+        # By which trackers of experiments know it.
+        run_name=folder.resolve().name,
         disable_tqdm=True,
         log_level="error",
         log_level_replica="error",
@@ -144,5 +149,24 @@ def build_trainer(
     if chosen.early_stopping_patience is not None:
         trainer.add_callback(EarlyStoppingCallback(chosen.early_stopping_patience))
     if arguments.process_index == 0:
-        trainer.add_callback(TensorBoardCallback(SummaryWriter(str(folder / LOGS))))
+        for callback in _trackers(chosen.report_to, folder):
+            trainer.add_callback(callback)
     return trainer
+
+
+def check_trackers(report_to: Sequence[str] | None) -> None:
+    """Raise `ReformerError` where a tracker of `training.report_to` is not installed."""
+    missing = [name for name in report_to or () if name != TENSORBOARD and find_spec(name) is None]
+    if missing:
+        raise ReformerError(
+            f"training.report_to: {', '.join(missing)} not installed; pip install {' '.join(missing)}, or leave it out"
+        )
+
+
+def _trackers(report_to: Sequence[str] | None, folder: Path) -> Iterator[TrainerCallback]:
+    """The callbacks that tell the trackers."""
+    for name in dict.fromkeys([TENSORBOARD] if report_to is None else report_to):
+        if name == TENSORBOARD:
+            yield TensorBoardCallback(SummaryWriter(str(folder / LOGS)))
+        else:
+            yield INTEGRATION_TO_CALLBACK[name]()

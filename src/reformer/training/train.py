@@ -15,7 +15,9 @@ from reformer.interruption import StoppedError
 from reformer.models.progress_bars import no_progress_bars
 from reformer.recipe import Recipe
 from reformer.report.page import report_page
+from reformer.runs.card import model_card
 from reformer.runs.folder import (
+    CARD,
     CHECKPOINTS,
     CURVE,
     METRICS,
@@ -240,5 +242,6 @@ def _save(
         curve = (folder / CURVE).read_bytes()
         page = report_page(folder.resolve().name, reviewed.parts, reviewed.calibration, curve=curve, floor=baseline)
         write(folder / REPORT, page)
+    write(folder / CARD, model_card(run, metrics).encode())
     write_metrics(metrics, folder)
     remove_unneeded(folder)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reformer.insight.doctor.examination import Deviation, greatest, worst_of
 from reformer.insight.doctor.subject import Inputs, Size, Subject
@@ -49,25 +49,28 @@ def differences(subject: Subject, size: Size) -> Deviation:
     gradients = _gradients(subject, inputs)
     found = Deviation(math.inf)
     for number in range(DIRECTIONS):
-        generator = Size(size.batch, size.length, size.seed + 13 * number + 1).generator()
-        direction = {
-            name: torch.randn(each.shape, generator=generator, dtype=each.dtype) for name, each in weights.items()
-        }
+        direction = _direction(subject, weights, Size(size.batch, size.length, size.seed + 13 * number + 1))
         found = min(found, _along(subject, inputs, weights, gradients, direction, "all weights"), key=_value)
         if found.value <= BOUND:
             return found
     # Which weights are to blame: each moved alone.
-    generator = size.generator()
+    direction = _direction(subject, weights, size)
     alone = (
-        _along(
-            *(subject, inputs, {name: each}, gradients),
-            {name: torch.randn(each.shape, generator=generator, dtype=each.dtype)},
-            name,
-        )
+        _along(subject, inputs, {name: each}, gradients, {name: direction[name]}, name)
         for name, each in weights.items()
     )
     worst = worst_of(alone)
     return worst if worst.value > BOUND else found
+
+
+def _direction(subject: Subject, weights: Mapping[str, Tensor], size: Size) -> dict[str, Tensor]:
+    """A direction to move the weights in; rows of embeddings that stand for padding are meant to stay."""
+    generator = size.generator()
+    found = {name: torch.randn(each.shape, generator=generator, dtype=each.dtype) for name, each in weights.items()}
+    for name, module in subject.model.named_modules():
+        if isinstance(module, nn.Embedding) and module.padding_idx is not None and f"{name}.weight" in found:
+            found[f"{name}.weight"][module.padding_idx] = 0
+    return found
 
 
 BOUND = 1e-5

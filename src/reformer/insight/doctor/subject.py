@@ -44,7 +44,6 @@ class Subject(ABC):
 
     Args:
         model: the model, in float32.
-        loss: what its gradients are taken of, of its outputs; a fixed weighing of them if not given.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -166,6 +165,16 @@ class TokenSubject(Subject):
         if self.config.is_encoder_decoder:
             inputs["decoder_input_ids"] = self._ids((size.batch, TARGET), generator)
         return inputs
+
+    def by_token(self, found: Tensor, inputs: Inputs) -> bool:
+        # An encoder-decoder answers for what it writes.
+        return not self.config.is_encoder_decoder and super().by_token(found, inputs)
+
+    def loss(self, inputs: Mapping[str, Any]) -> Tensor:
+        if getattr(self.model, "transitions", None) is None:
+            return super().loss(inputs)
+        # The probabilities of a conditional random field have no gradient: it is its own loss that has one.
+        return self.model(**inputs, labels=inputs["input_ids"] % self.config.num_labels).loss
 
     def padded(self, inputs: Inputs, count: int, side: str) -> Inputs | None:
         amounts = (count, 0) if side == "left" else (0, count)
