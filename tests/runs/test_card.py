@@ -52,7 +52,7 @@ def test_a_card_has_scores_data_model_and_use(run, tmp_path):
 def test_text_of_users_is_text_in_it(run):
     card = model_card(replace(run, folder=run.folder.with_name("a `b`\n# c")), METRICS)
     assert "<script>" not in card
-    assert "](http" not in card
+    assert "](http://evil" not in card
     assert "\n# c" not in card
     assert "CRF \\| of &lt;3\\&gt; characters" in card
     # A name that a shell would read otherwise is in no command.

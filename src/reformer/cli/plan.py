@@ -36,7 +36,6 @@ def plan(
     from transformers import set_seed
 
     from reformer.insight.plan import plan_run
-    from reformer.models.progress_bars import no_progress_bars
     from reformer.runs.recipe_file import read_recipe
     from reformer.tasks.model_setup import read_start
     from reformer.tasks.registry import TASKS
@@ -50,9 +49,8 @@ def plan(
         torch.set_num_threads(checked.training.num_threads)
     task = TASKS[checked.training.task].for_recipe(checked)
     place = checked.finetune.start_from
-    with no_progress_bars():
-        start = None if place is None else read_start(place, accept_licence=bool(checked.finetune.accept_licence))
-        data = task.load_data(checked, start)
+    start = None if place is None else read_start(place, accept_licence=bool(checked.finetune.accept_licence))
+    data = task.load_data(checked, start)
     set_seed(checked.training.seed)
     model, _ = initial_model(task, data, checked, start)
     found = plan_run(checked, data, model, on_progress=lambda what: aside.print(f"measuring {what}", soft_wrap=True))

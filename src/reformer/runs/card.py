@@ -143,7 +143,7 @@ def _use(run: Run[Task], name: str) -> str:
     # In code nothing is escaped: a name that is no plain one is left to the reader.
     place = name if re.fullmatch(r"[\w.-]+", name, re.ASCII) else "FOLDER"
     command = {
-        "language-modelling": f"reformer generate {place} --prompt TEXT",
+        "language-modelling": f"reformer generate {place} TEXT",
         "masked-language-modelling": f"reformer doctor {place}",
     }.get(run.recipe.training.task, f"reformer predict {place} FILE")
     return (
