@@ -79,10 +79,10 @@ def _planned(tables, **options):
 
 @pytest.fixture
 def figures(monkeypatch):
-    """Steps that take a second and a mebibyte for every 1,024 tokens, whatever the machine does."""
+    """Steps that take a second for every 1,024 tokens, and a mebibyte for each, whatever the machine does."""
 
     def step(model, batch, shape, precision):
-        return Measured(shape, shape.tokens / 1024, shape.tokens * 1024.0)
+        return Measured(shape, shape.tokens / 1024, shape.tokens * 2.0**20)
 
     monkeypatch.setattr(planning, "measure_step", step)
     monkeypatch.setattr(
@@ -99,7 +99,7 @@ def test_a_plan_adds_up(tmp_path, figures):
     assert found.largest == Shape(4, 128)
     assert found.cost.step_seconds == pytest.approx(0.5 + 512 / 1024, rel=0.2)
     assert found.cost.memory["optimizer"] == 8 * found.weights == 2 * found.cost.memory["gradients"]
-    assert found.cost.memory["largest batch"] == pytest.approx(512 * 1024, rel=0.01)
+    assert found.cost.memory["largest batch"] == pytest.approx(512 * 2**20, rel=0.01)
     assert found.cost.seconds == pytest.approx(12 * found.cost.step_seconds + 3 * found.cost.evaluation_seconds)
     assert found.full_attention is not None
     json.dumps(found.to_json())
@@ -113,13 +113,16 @@ def test_minutes_end_a_run_that_has_no_steps(tmp_path, figures):
 
 def test_what_does_not_fit_gets_what_would_make_it_fit(tmp_path, figures):
     tables = ner_recipe(tmp_path)
+    tables["model"] |= {"reversible": False, "chunk_size_feed_forward": 0}
     whole = _planned(tables)
     others = whole.cost.peak - whole.cost.memory["largest batch"]
     found = _planned(tables, available=int((others + 0.5 * whole.cost.memory["largest batch"]) / planning.MOST_SHARE))
     assert not found.fits
-    assert {"model.chunk_size_feed_forward = 1024", 'training.precision = "bfloat16"'} <= found.alternatives.keys()
+    assert {
+        "model.reversible = true", "model.chunk_size_feed_forward = 1024", 'training.precision = "bfloat16"',
+    } <= found.alternatives.keys()  # fmt: skip
     (smaller,) = (cost for name, cost in found.alternatives.items() if name.startswith("training.batch_tokens"))
-    assert smaller.peak <= planning.MOST_SHARE * found.available + 1e7
+    assert smaller.peak <= planning.MOST_SHARE * found.available + 3e7
 
 
 def test_the_command_tells_it(tmp_path):
