@@ -30,7 +30,7 @@ from reformer.models import ReformerConfig, ReformerForCausalLM, ReformerForMask
 LENGTHS = (1, 2, 5, 17, 64)
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
 PEER = {
-    "vocab_size": 60,
+    "vocab_size": 70,
     "hidden_size": 32,
     "attention_head_size": 16,
     "num_attention_heads": 2,
@@ -47,7 +47,7 @@ PEER = {
     "hash_seed": 1,
 }
 OURS = {
-    "vocab_size": 60,
+    "vocab_size": 70,
     "hidden_size": 32,
     "attention_head_size": 16,
     "num_attention_heads": 2,
@@ -64,12 +64,12 @@ MODELS: dict[str, Callable[[], PreTrainedModel]] = {
     "transformers' Reformer, masked": lambda: PeerForMaskedLM(PeerConfig(**PEER, is_decoder=False)),
     "transformers' Reformer, causal": lambda: PeerForCausalLM(PeerConfig(**PEER, is_decoder=True)),
     "Longformer": lambda: LongformerForTokenClassification(
-        LongformerConfig(vocab_size=60, max_position_embeddings=130, attention_window=8, **SIZES)
+        LongformerConfig(vocab_size=70, max_position_embeddings=130, attention_window=8, **SIZES)
     ),
     "BigBird": lambda: BigBirdForTokenClassification(
-        BigBirdConfig(vocab_size=60, max_position_embeddings=128, block_size=4, num_random_blocks=2, **SIZES)
+        BigBirdConfig(vocab_size=70, max_position_embeddings=128, block_size=4, num_random_blocks=2, **SIZES)
     ),
-    "BERT": lambda: BertForTokenClassification(BertConfig(vocab_size=60, max_position_embeddings=128, **SIZES)),
+    "BERT": lambda: BertForTokenClassification(BertConfig(vocab_size=70, max_position_embeddings=128, **SIZES)),
     "ours, masked": lambda: ReformerForMaskedLM(ReformerConfig(**OURS)),
     "ours, causal": lambda: ReformerForCausalLM(ReformerConfig(**OURS, is_decoder=True)),
     "ours, labelling": lambda: ReformerForTokenClassification(ReformerConfig(**OURS)),

@@ -150,11 +150,14 @@ def _compared(found: Mapping[str, Tensor | None], expected: Mapping[str, Tensor 
 def _recomputation(subject: Subject, again: bool) -> Iterator[None]:
     model = subject.model
     if not subject.is_own:
-        (model.gradient_checkpointing_enable if again else model.gradient_checkpointing_disable)()
+        # Its name before transformers 5.23 was another one.
+        name = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+        end = getattr(model, f"{name}_checkpointing_disable")
+        (getattr(model, f"{name}_checkpointing_enable") if again else end)()
         try:
             yield
         finally:
-            model.gradient_checkpointing_disable()
+            end()
         return
     before = [
         (module, name, getattr(module, name))

@@ -190,7 +190,7 @@ class TokenSubject(Subject):
         generator = Size(size.batch, size.length, size.seed + 7919).generator()
         others = self._ids(tuple(ids[:, first:].shape), generator)
         # Each is another one than it was.
-        beside = self.ordinary[(torch.searchsorted(self.ordinary, ids[:, first:]) + 1) % len(self.ordinary)]
+        beside = self.ordinary[(torch.searchsorted(self.ordinary, ids[:, first:].contiguous()) + 1) % len(self.ordinary)]
         ids[:, first:] = torch.where(others == ids[:, first:], beside, others)
         return inputs | {name: ids}
 
