@@ -141,7 +141,7 @@ def _place(found: Finding) -> tuple[str, str]:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else "fails" if value == float("inf") else f"{value:.0e}" if value else "0"
+    return "" if value is None else "fails" if value == float("inf") else f"{value:.1e}" if value else "0"
 
 
 def main(arguments: list[str] | None = None) -> None:

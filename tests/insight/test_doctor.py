@@ -91,6 +91,13 @@ def changed_config(model, above, ids, inputs):
     return above(ids, **inputs)
 
 
+def switched_by_one_token(model, above, ids, inputs):
+    found = above(ids, **inputs)
+    model.is_switched = getattr(model, "is_switched", False) or ids.shape[1] == 1
+    found.logits = found.logits + 1e-3 * model.is_switched
+    return found
+
+
 def length_that_fails(model, above, ids, inputs):
     if ids.shape[1] > 2:
         raise RuntimeError("expected at most two tokens")
@@ -107,6 +114,7 @@ FAULTS = [
     ("random state", "masked-lm", reseeded, {"length": 1, "batch": 1}),
     ("pieces", "causal-lm", forgotten_border, {"length": 2, "batch": 1, "position": 1}),
     ("side effects", "masked-lm", changed_config, {"length": 1}),
+    ("side effects", "token-classification", switched_by_one_token, {"length": 2, "batch": 1}),
     ("lengths", "token-classification", length_that_fails, {"length": 3, "batch": 1}),
 ]
 

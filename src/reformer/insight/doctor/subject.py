@@ -1,10 +1,11 @@
 """Models under examination: what they read, made up from their configuration, and what they answer."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +50,11 @@ class Subject(ABC):
     def __init__(self, model: PreTrainedModel) -> None:
         self.model = cast(Any, model.eval())
         self.config: Any = model.config
+        self._as_given = copy.deepcopy(model)
+
+    def fresh(self) -> Self:
+        """The model as it was given, before any call, in the precision of now."""
+        return type(self)(copy.deepcopy(self._as_given).to(self.model.dtype))
 
     @property
     @abstractmethod
@@ -190,7 +196,9 @@ class TokenSubject(Subject):
         generator = Size(size.batch, size.length, size.seed + 7919).generator()
         others = self._ids(tuple(ids[:, first:].shape), generator)
         # Each is another one than it was.
-        beside = self.ordinary[(torch.searchsorted(self.ordinary, ids[:, first:].contiguous()) + 1) % len(self.ordinary)]
+        beside = self.ordinary[
+            (torch.searchsorted(self.ordinary, ids[:, first:].contiguous()) + 1) % len(self.ordinary)
+        ]
         ids[:, first:] = torch.where(others == ids[:, first:], beside, others)
         return inputs | {name: ids}
 
