@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 
@@ -15,6 +15,7 @@ from reformer.export.inputs import graph_inputs
 from reformer.export.quantization import quantize_to_int8
 from reformer.export.scores import check_scorable, scores
 from reformer.files import new_folder, remove_files, replace_file, unfinished_folder, write
+from reformer.models import ReformerPreTrainedModel
 from reformer.runs.folder import CALIBRATION, write_calibration
 from reformer.tasks.base import Run, Task
 
@@ -79,7 +80,7 @@ def export_run(
     if sources is not None and not int8:
         raise ReformerError("--data is what int8 is measured on; give --quantize int8, too, or leave it out")
     # What is wrong is told before anything is traced.
-    graph_inputs(run.model)
+    graph_inputs(cast(ReformerPreTrainedModel, run.model))
     if form == "onnx":
         check_onnx_packages()
     if int8:
@@ -119,7 +120,7 @@ def _fill(
 ) -> ExportedRun:
     """Write all files into `place`, which will be `folder`."""
     name = GRAPHS[form]
-    graph = export_model(run.model, place / name)
+    graph = export_model(cast(ReformerPreTrainedModel, run.model), place / name)
     if run.processor is not None:
         run.processor.save_pretrained(str(place))
     write_calibration(run.calibration, place)

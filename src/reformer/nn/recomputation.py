@@ -17,7 +17,9 @@ COMPUTED_BYTES = 1 << 30
 Recompute = bool | Literal["auto"]
 
 
-def is_run_again(recompute: Recompute, hidden: Tensor, sublayers: Iterable[nn.Module], tokens: Tokens) -> bool:
+def is_run_again(
+    recompute: Recompute, hidden: Tensor, sublayers: Iterable[nn.Module], tokens: Tokens | None = None
+) -> bool:
     """Whether the backward pass is to run sub-layers again, whose input is as `hidden`; never in a graph that is
     compiled, where the compiler chooses what is kept and what is computed again. Processes that hold parts of the same
     rows decide alike."""
@@ -25,7 +27,7 @@ def is_run_again(recompute: Recompute, hidden: Tensor, sublayers: Iterable[nn.Mo
         return False
     if recompute != "auto":
         return bool(recompute)
-    rows = hidden.shape[0] * tokens.longest_part
+    rows = hidden.shape[0] * (hidden.shape[1] if tokens is None else tokens.longest_part)
     return sum(_computed_bytes(sublayer, hidden, rows) for sublayer in sublayers) > COMPUTED_BYTES
 
 

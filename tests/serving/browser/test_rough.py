@@ -32,7 +32,9 @@ def connect(server):
 
 
 def head(length, kind="application/json", path="/predict"):
-    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n".encode()
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n".encode()
+    )
 
 
 def spools(server):
@@ -57,7 +59,8 @@ def test_the_server_lives(server):
         assert b" 413 " in wire.recv(4096)
     with connect(server) as wire:
         wire.sendall(
-            b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+            b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n"
         )
         chunk = b"%x\r\n" % (1 << 20) + bytes(1 << 20) + b"\r\n"
         sent = 0

@@ -91,7 +91,8 @@ def _along(
     name: str,
 ) -> Deviation:
     """The gradient along a direction beside the central difference."""
-    steepness = sum(float((gradients[each] * direction[each]).sum()) for each in weights if gradients[each] is not None)
+    found = ((gradients[each], direction[each]) for each in weights)
+    steepness = sum(float((gradient * step).sum()) for gradient, step in found if gradient is not None)
     losses = []
     kept = {each: weight.clone() for each, weight in weights.items()}
     for sign in (1, -1):

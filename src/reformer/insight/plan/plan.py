@@ -97,7 +97,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON has it."""
-        found = asdict(self) | {"fits": self.fits}
+        found: dict[str, Any] = {**asdict(self), "fits": self.fits}
         found["cost"]["peak_bytes"] = self.cost.peak
         for name, cost in self.alternatives.items():
             found["alternatives"][name] |= {"peak_bytes": cost.peak, "fits": cost.peak <= MOST_SHARE * self.available}
