@@ -26,19 +26,20 @@ PIPELINES = {
 MOST_LABELS = 50
 """Labels that a card names, at most."""
 
-_MEANT = re.compile(r"([\\`*_{}\[\]()#+\-.!|~>$=:@^])")
+# What means something within a line; addresses become links by their colon, their "www." or an "@".
+_MEANT = re.compile(r"([\\`*_\[\]#|~$:@]|(?<=www)\.)")
 # Controls, and what turns the direction of writing.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff]+")
 
 
 def escaped(text: object) -> str:
-    r"""Text of users as Markdown shows it: every character that could mean something is marked as text, in one line.
+    r"""Text of users as Markdown shows it, within a line: every character that could mean something is marked as text.
 
     >>> print(escaped("a|b <img>"))
-    a\|b &lt;img\&gt;
+    a\|b &lt;img&gt;
     """
     plain = _MEANT.sub(r"\\\1", _CONTROLS.sub(" ", str(text)))
-    return plain.replace("&", "&amp;").replace("<", "&lt;").replace("\\>", "\\&gt;")
+    return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def model_card(run: Run[Task], metrics: Mapping[str, Any]) -> str:
@@ -53,8 +54,7 @@ def model_card(run: Run[Task], metrics: Mapping[str, Any]) -> str:
     parts = [
         _front(run, name),
         f"# {escaped(name)}",
-        f"A model of [Reformer](https://pypi.org/project/reformer-torch/) that has learned "
-        f"{run.recipe.training.task.replace('-', ' ')}.",
+        f"A model of the library reformer-torch that has learned {run.recipe.training.task.replace('-', ' ')}.",
         "## Scores",
         _scores(metrics),
         "## Data",
@@ -90,11 +90,11 @@ def _scores(metrics: Mapping[str, Any]) -> str:
     names = dict.fromkeys(
         name for values in parts.values() for name, value in values.items() if isinstance(value, int | float)
     )
-    rows = [["", *parts], ["---", *["---:"] * len(parts)]]
-    rows += [[name, *(_number(values.get(name)) for values in parts.values())] for name in names if name != "step"]
-    return "\n".join(
-        "| " + " | ".join(cell if set(cell) <= set("-:") else escaped(cell) for cell in row) + " |" for row in rows
-    )
+    rows = [["", *map(escaped, parts)], ["---", *["---:"] * len(parts)]]
+    rows += [
+        [escaped(name), *(_number(values.get(name)) for values in parts.values())] for name in names if name != "step"
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _number(value: Any) -> str:
@@ -106,7 +106,7 @@ def _number(value: Any) -> str:
 def _data(run: Run[Task]) -> Iterator[str]:
     data = run.recipe.data
     if data.source is not None:
-        yield f"the data set `{data.source}` of `reformer data list`"
+        yield f"the data set {escaped(data.source)} of `reformer data list`"
     for part in ("train", "validation", "test"):
         given = getattr(data, part)
         if given is not None:
