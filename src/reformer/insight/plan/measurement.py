@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from reformer.insight.plan.growth import Shape
+from reformer.models.heads.base import IGNORE_INDEX
 from reformer.nn import ResidualSequence, ReversibleSequence
 from reformer.nn.recomputation import is_run_again
 
@@ -59,7 +60,18 @@ def cut(batch: Batch, shape: Shape, length: int) -> dict[str, Any]:
         found[name] = rows[:, : shape.length] if each.dim() > 1 and each.shape[1] == length else rows
     if "attention_mask" in found:
         found["attention_mask"] = torch.ones_like(found["attention_mask"])
-    return found
+    return found if "character_pieces" not in found else _of_characters(found, shape.length)
+
+
+def _of_characters(batch: dict[str, Any], length: int) -> dict[str, Any]:
+    """A batch with a label a character: without the characters of tokens that were cut off."""
+    inside = batch["character_pieces"] < length
+    kept = int(inside.any(0).sum())
+    found = {name: each[:, :kept] for name, each in batch.items() if name.startswith("character_") or name == "labels"}
+    gone = ~inside[:, :kept]
+    for name, fill in (("character_pieces", -1), ("labels", IGNORE_INDEX)):
+        found[name] = found[name].masked_fill(gone, fill)
+    return batch | found
 
 
 def measure_step(model: PreTrainedModel, batch: Batch, shape: Shape, precision: str) -> Measured:

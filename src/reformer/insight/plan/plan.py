@@ -291,7 +291,8 @@ def _beside_full_attention(plan: Plan, model: PreTrainedModel, run: _Run, rates:
     if all(layer == "full" for layer in layers):
         return plan
     try:
-        other = _with(model, {"attention_layers": ["full"] * len(layers)})
+        # Full attention has no tokens that all see: all do.
+        other = _with(model, {"attention_layers": ["full"] * len(layers), "global_tokens": []})
         full = _rates(other, run)
     except (ValueError, TypeError, RuntimeError, ReformerError) as error:
         note = f"full attention was not tried: {next(iter(str(error).splitlines()), '')}"
