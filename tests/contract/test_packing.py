@@ -59,6 +59,11 @@ def test_what_transformers_collator_makes_is_read():
         assert (found.loss - expected.loss).abs() < 1e-6
         del batch["position_ids"]
         assert torch.equal(model(**batch).logits, expected.logits)
+        # It is a bound, which may be that of all batches.
+        assert batch["max_length_q"] == max(LENGTHS)
+        assert torch.equal(model(**{**batch, "max_length_q": 100}).logits, expected.logits)
+        with pytest.raises(ValueError, match="max_length_k=29, and a document of 30 tokens: expected the length of"):
+            model(**{**batch, "max_length_k": 29})
 
 
 def test_rows_may_be_padded_and_have_documents_of_their_own():
@@ -111,6 +116,11 @@ def test_generation_goes_on_from_positions():
             {"position_ids": torch.arange(20)[None], "cu_seq_lens_q": torch.tensor([0, 5, 20])},
             "cu_seq_lens_q and position_ids begin documents at different tokens",
         ),
+        (
+            {"cu_seq_lens_q": torch.tensor([0, 5, 20]), "cu_seq_lens_k": torch.tensor([0, 6, 20])},
+            "cu_seq_lens_k and cu_seq_lens_q begin documents at different tokens",
+        ),
+        ({"position_ids": torch.arange(20)[None], "max_length_q": 19}, "max_length_q=19, and a document of 20 tokens"),
     ],
 )
 def test_other_positions_are_refused(arguments, message):

@@ -9,8 +9,11 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-BORDERS = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx")
-"""Other arguments that tell where the documents of a row begin."""
+LONGEST = ("max_length_q", "max_length_k")
+"""Arguments that bound the length of a document."""
+
+BORDERS = ("cu_seq_lens_q", "cu_seq_lens_k", *LONGEST, "seq_idx")
+"""Other arguments than positions that tell where the documents of a row begin."""
 
 
 @dataclass(frozen=True)
@@ -67,27 +70,46 @@ def packed_rows(
         position_ids: `[batch, length]` or, the same for all rows, `[1, length]`: 0, 1, ... for every document. Those of
             padding do not matter.
         borders: arguments of `BORDERS`, of FlashAttention: `[documents + 1]` cumulative lengths for a batch of one row,
-            or `[batch, length]` the number of each token's document.
+            or `[batch, length]` the number of each token's document; and bounds of the documents' lengths.
 
     Raises:
-        ValueError: positions that do not count from 0, or borders that say something else.
+        ValueError: positions that do not count from 0, borders that say something else, or a document that is longer
+            than its bound.
     """
     given = {name: value for name, value in borders.items() if value is not None}
     first = real & (real.cumsum(-1) == 1)
     if position_ids is None and not given:
         return PackedRows.of(first, real) if _has_gaps(real) else None
     starts = None if position_ids is None else _starts_of_positions(position_ids, real)
+    source = "position_ids"
     for name, value in given.items():
-        found = _starts_of_borders(name, value, real)
-        if found is None:
+        if name in LONGEST:
             continue
+        found = _starts_of_borders(name, value, real)
         if starts is not None and not torch.equal(found & real, starts & real):
-            raise ValueError(f"{name} and position_ids begin documents at different tokens; give one of them")
-        starts = found
+            raise ValueError(f"{name} and {source} begin documents at different tokens; give one of them")
+        starts, source = found, name
     if starts is None:
         raise ValueError(f"{', '.join(given)} without position_ids or cu_seq_lens_q, which tell where documents begin")
     starts = (starts & real) | first
-    return None if torch.equal(starts, first) and not _has_gaps(real) else PackedRows.of(starts, real)
+    bounds = {name: given[name] for name in LONGEST if name in given}
+    if torch.equal(starts, first) and not _has_gaps(real):
+        _check_longest(bounds, real)
+        return None
+    packed = PackedRows.of(starts, real)
+    _check_longest(bounds, packed.mask)
+    return packed
+
+
+def _check_longest(bounds: Mapping[str, Any], mask: Bool[Tensor, "documents longest"]) -> None:
+    """Refuse a bound of the documents' lengths that one of them exceeds; a greater one changes nothing."""
+    longest = int(mask.sum(-1).max()) if bounds and mask.numel() else 0
+    for name, bound in bounds.items():
+        if int(bound) < longest:
+            raise ValueError(
+                f"{name}={int(bound)}, and a document of {longest} tokens: expected the length of the longest, or "
+                "more; leave it out"
+            )
 
 
 def _has_gaps(real: Bool[Tensor, "batch length"]) -> bool:
@@ -115,11 +137,7 @@ def _starts_of_positions(position_ids: Tensor, real: Bool[Tensor, "batch length"
     return starts
 
 
-def _starts_of_borders(
-    name: str, value: Any, real: Bool[Tensor, "batch length"]
-) -> Bool[Tensor, "batch length"] | None:
-    if name.startswith("max_length"):
-        return None
+def _starts_of_borders(name: str, value: Any, real: Bool[Tensor, "batch length"]) -> Bool[Tensor, "batch length"]:
     if name == "seq_idx":
         if value.dim() != 2 or value.shape[1] != real.shape[1] or len(value) not in (1, len(real)):
             raise ValueError(f"seq_idx has shape {tuple(value.shape)}, expected {tuple(real.shape)}")
