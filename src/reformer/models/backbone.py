@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from reformer.models.arguments import check_unused
 from reformer.models.build import build_layer, build_ngrams, build_positions, build_stack
-from reformer.models.cache import ReformerCache
+from reformer.models.cache import ReformerCache, check_cache
 from reformer.models.configuration import ReformerConfig
 from reformer.models.packing import BORDERS, PackedRows, packed_rows
 from reformer.models.streaming import Stream
@@ -213,10 +213,11 @@ class ReformerModel(ReformerPreTrainedModel, NeedsWholeRows):
             output_hidden_states: give the streams before the first layer and after each, `[batch, length,
                 output_size]`, the last of them behind the norm. Layers are then not run again in the backward pass.
             added: vectors that a head adds to the embeddings, as position embeddings are.
-            kwargs: `cu_seq_lens_q`, `cu_seq_lens_k` or `seq_idx`, which may tell where the documents of a row begin.
+            kwargs: `cu_seq_lens_q`, `cu_seq_lens_k` or `seq_idx`, which may tell where the documents of a row begin,
+                with `max_length_q` and `max_length_k`, than which none may be longer.
 
         Raises:
-            TypeError: an argument that nobody knows.
+            TypeError: an argument that nobody knows, or a cache of transformers.
             ValueError: neither or both kinds of input, an id outside the vocabulary, a mask of another shape,
                 more tokens than `max_position_embeddings`, rounds where nothing is hashed, or another number of
                 rounds than the cache's.
@@ -321,8 +322,10 @@ class ReformerModel(ReformerPreTrainedModel, NeedsWholeRows):
         """The documents of the input's rows, by those arguments of a call that tell them; None where each row is one.
 
         Raises:
+            TypeError: a cache of transformers.
             ValueError: see `reformer.models.packing.packed_rows`.
         """
+        check_cache(cache)
         position_ids = arguments.get("position_ids")
         borders = {name: arguments.get(name) for name in BORDERS}
         given = input_ids if inputs_embeds is None else inputs_embeds

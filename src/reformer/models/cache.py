@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -228,3 +229,18 @@ class ReformerCache(Cache):
     def nbytes(self) -> int:
         """The size of all memories in bytes."""
         return sum(memory.nbytes for memory in self.memories)
+
+
+def check_cache(given: Any) -> None:
+    """Refuse a cache of transformers.
+
+    Raises:
+        TypeError: it is not a `ReformerCache`.
+    """
+    if given is not None and not isinstance(given, ReformerCache):
+        raise TypeError(
+            f"past_key_values of type {type(given).__name__}: these models have a cache of their own, a ReformerCache, "
+            "which a call with use_cache=True begins; hashed layers keep tokens by their buckets, so keys and values "
+            "that no token has had, such as those of prefix tuning, have no place in it. For prompts that are learned "
+            "use peft's PromptTuningConfig or PromptEncoderConfig, whose tokens the model reads"
+        )

@@ -9,8 +9,9 @@ FEWEST = 16
 the CPU takes another for some numbers of them."""
 
 
-def steady_rows(linear: nn.Linear, rows: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows size"]:
-    """`linear(rows)`; in evaluation a row's result is the same bit for bit with any number of others beside it."""
+def steady_rows(linear: nn.Module, rows: Float[Tensor, "*rows width"]) -> Float[Tensor, "*rows size"]:
+    """`linear(rows)` of a linear map, or of what an adapter has put in its place; in evaluation a row's result is the
+    same bit for bit with any number of others beside it."""
     if linear.training:
         return linear(rows)
     return linear(pad(rows, (0, 0, 0, FEWEST - 1)))[..., : 1 - FEWEST, :]

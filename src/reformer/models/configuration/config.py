@@ -50,6 +50,12 @@ class ReformerTorchConfig(ReformerFields):
         """Check all fields. Loading may change single ones later, so a model checks its configuration again."""
         check(self)
 
+    def to_dict(self) -> dict[str, Any]:
+        """As transformers' `to_dict`; `num_key_value_heads` where it is a number, since peft multiplies by it if it is
+        there."""
+        fields = super().to_dict()
+        return {name: value for name, value in fields.items() if (name, value) != ("num_key_value_heads", None)}
+
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         """The configuration that `to_dict` has written. Idle options are left out, which a new configuration refuses: a

@@ -10,7 +10,7 @@ from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput, Seq2
 
 from reformer.models.arguments import check_unused
 from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
-from reformer.models.cache import ReformerCache
+from reformer.models.cache import ReformerCache, check_cache
 from reformer.models.configuration import ReformerConfig
 from reformer.models.generation import ReformerGenerationMixin
 from reformer.models.heads.base import IGNORE_INDEX, token_loss
@@ -87,6 +87,7 @@ class ReformerEncoderDecoder(ReformerPreTrainedModel):
             raise ValueError("no target: give decoder_input_ids or decoder_inputs_embeds, or labels to train on")
         if decoder_inputs_embeds is None:
             decoder_inputs_embeds = self.encoder.embed(decoder_input_ids)
+        check_cache(past_key_values)
         if past_key_values is None and use_cache:
             past_key_values = self.decoder.new_cache()
         source = None
