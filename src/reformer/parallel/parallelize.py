@@ -27,7 +27,6 @@ def parallelize(model: nn.Module, group: SequenceGroup | dist.ProcessGroup | Dev
             a module without a model of this package.
 
     Example:
-        >>> import tempfile
         >>> from reformer.models import ReformerConfig, ReformerForMaskedLM
         >>> model = ReformerForMaskedLM(ReformerConfig(vocab_size=5, attention_layers=["local"], hidden_size=8))
         >>> parallelize(model, None)
