@@ -30,7 +30,6 @@ config = ReformerConfig(
 model = ReformerForCausalLM(config).train()
 optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
 group = parallelize(model, dist.group.WORLD)
-assert group is not None
 
 # Whole rows, the same on all processes; each keeps its part, and 4,097 need not be divisible.
 ids = (torch.arange(4097) % 50)[None]

@@ -215,7 +215,6 @@ def _sharded(group: SequenceGroup) -> list[str]:
             fully_shard(module, mesh=mesh["dp"])
         fully_shard(model, mesh=mesh["dp"])
         found = parallelize(model, mesh["sp"])
-        assert found is not None
         part = shard_sequence(batches[mesh["dp"].get_local_rank()], found)
         gradients = _run(model, part, lambda model=model, found=found: sum_gradients(model, found))
         for name in dict(model.named_parameters()).keys() & gradients.keys():

@@ -6,7 +6,7 @@ from torch import nn
 
 from reformer.models import ReformerConfig, ReformerForForecasting, ReformerForImageClassification
 from reformer.nn import FeedForward, Layer
-from reformer.parallel import parallelize
+from reformer.parallel import parallelize, whole_rows
 from reformer.parallel.parallelize import check
 from tests.contract.models import HEADS
 
@@ -56,8 +56,9 @@ def test_more_processes_than_heads_are_refused():
 
 
 def test_a_module_without_a_model_of_this_package_is_refused():
-    with pytest.raises(ValueError, match="Linear has no model of this package"):
-        parallelize(nn.Linear(2, 2), None)
+    for change in (parallelize, whole_rows):
+        with pytest.raises(ValueError, match="Linear has no model of this package"):
+            change(nn.Linear(2, 2))
 
 
 def test_without_processes_there_is_no_group():

@@ -498,7 +498,7 @@ class ReformerModel(ReformerPreTrainedModel, NeedsWholeRows):
         if given:
             raise ValueError(
                 f"{', '.join(given)} of a model whose rows are divided between processes: a row is one document, read "
-                "at once; leave it out, or undo it with parallelize(model, None)"
+                "at once; leave it out, or undo it with whole_rows(model)"
             )
 
     def _check_length(self, longest: int) -> None:

@@ -160,7 +160,7 @@ class Attention(HeadProjections):
         """The heads that are computed here: all, but where other processes hold parts of the same rows."""
         if tokens.part is None:
             return HeadShare.of(self.heads, self.key_heads)
-        return HeadShare.of(self.heads, self.key_heads, tokens.part.process, tokens.part.processes)
+        return tokens.part.share(self.heads, self.key_heads)
 
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None

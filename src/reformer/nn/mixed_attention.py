@@ -1,6 +1,7 @@
 """Attention whose heads are of several kinds, as the sum of one attention for each kind."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -40,7 +41,10 @@ class MixedAttention(Layer):
     def forward(
         self, hidden: Float[Tensor, "batch length hidden"], tokens: Tokens, replay: Replay, memory: Memory | None = None
     ) -> Float[Tensor, "batch length hidden"]:
-        total = hidden.new_zeros(())
+        total, first = hidden.new_zeros(()), 0
         for name, group in self.groups.named_children():
+            if tokens.part is not None and isinstance(group, Attention):
+                tokens = replace(tokens, part=tokens.part.beginning_with(first))
+                first += group.heads
             total = total + group(hidden, tokens, replay.part(name), None if memory is None else memory.part(name))
         return total

@@ -57,6 +57,15 @@ class SequencePart(ABC):
         """How many processes hold parts of the same rows."""
 
     @abstractmethod
+    def share(self, heads: int, key_heads: int) -> HeadShare:
+        """Which of so many heads this process computes."""
+
+    @abstractmethod
+    def beginning_with(self, process: int) -> "SequencePart":
+        """The same part, where the first heads are those of this process in place of process 0: of several kinds of
+        heads, each divided by itself, no process then has few of every kind."""
+
+    @abstractmethod
     def to_heads(self, groups: int, *vectors: Tensor) -> tuple[Tensor, ...]:
         """Vectors of whole rows for the heads that this process computes, `[batch, own heads, all tokens, width]`.
 

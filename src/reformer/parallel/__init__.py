@@ -2,7 +2,7 @@
 
 from reformer.parallel.gradients import sum_gradients
 from reformer.parallel.group import SequenceGroup
-from reformer.parallel.parallelize import parallelize
+from reformer.parallel.parallelize import parallelize, whole_rows
 from reformer.parallel.shard import part_lengths, shard_sequence
 
 __all__ = [
@@ -11,4 +11,5 @@ __all__ = [
     "part_lengths",
     "shard_sequence",
     "sum_gradients",
+    "whole_rows",
 ]

@@ -8,7 +8,7 @@ from reformer.nn.sequence_part import NeedsWholeRows
 from reformer.parallel.group import SequenceGroup
 
 
-def parallelize(model: nn.Module, group: SequenceGroup | dist.ProcessGroup | DeviceMesh | None) -> SequenceGroup | None:
+def parallelize(model: nn.Module, group: SequenceGroup | dist.ProcessGroup | DeviceMesh | None = None) -> SequenceGroup:
     """Let the processes of a group each hold a part of the tokens of every row that the model is given from now on.
 
     Outputs and losses are those of one process with whole rows, and so are gradients once `sum_gradients` has added
@@ -16,30 +16,35 @@ def parallelize(model: nn.Module, group: SequenceGroup | dist.ProcessGroup | Dev
 
     Args:
         model: any model of this package, or a module that has one.
-        group: a `SequenceGroup`, a process group or one dimension of a `DeviceMesh`, such as `mesh["sp"]`; None to have
-            whole rows again.
+        group: a `SequenceGroup`, a process group or one dimension of a `DeviceMesh`, such as `mesh["sp"]`; None for all
+            processes.
 
     Returns:
         the group.
 
     Raises:
         ValueError: a layer or a head that must have whole rows, each named; fewer heads in every layer than processes;
-            a module without a model of this package.
-
-    Example:
-        >>> from reformer.models import ReformerConfig, ReformerForMaskedLM
-        >>> model = ReformerForMaskedLM(ReformerConfig(vocab_size=5, attention_layers=["local"], hidden_size=8))
-        >>> parallelize(model, None)
+            a module without a model of this package; no processes that are connected.
     """
-    backbones = [module for module in model.modules() if hasattr(module, "sequence_group")]
-    if not backbones:
-        raise ValueError(f"{type(model).__name__} has no model of this package, whose rows could be divided")
-    if group is not None:
-        group = group if isinstance(group, SequenceGroup) else SequenceGroup(group)
-        check(model, group.processes)
+    backbones = _backbones(model)
+    group = group if isinstance(group, SequenceGroup) else SequenceGroup(group)
+    check(model, group.processes)
     for module in backbones:
         module.sequence_group = group  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
     return group
+
+
+def whole_rows(model: nn.Module) -> None:
+    """Undo `parallelize`: the model is given whole rows again."""
+    for module in _backbones(model):
+        module.sequence_group = None  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+
+
+def _backbones(model: nn.Module) -> list[nn.Module]:
+    backbones = [module for module in model.modules() if hasattr(module, "sequence_group")]
+    if not backbones:
+        raise ValueError(f"{type(model).__name__} has no model of this package, whose rows could be divided")
+    return backbones
 
 
 def check(model: nn.Module, processes: int) -> None:

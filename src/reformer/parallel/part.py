@@ -7,7 +7,7 @@ gradients back the way that the vectors came.
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -29,10 +29,12 @@ class Part(SequencePart):
     Args:
         collectives: of the group.
         lengths: how many tokens a row has on each process.
+        first: the process that has the first heads.
     """
 
     collectives: Collectives
     lengths: tuple[int, ...]
+    first: int = 0
 
     @property
     def process(self) -> int:
@@ -47,6 +49,15 @@ class Part(SequencePart):
         """First token and end of each part in the row."""
         ends = list(accumulate(self.lengths))
         return [(end - length, end) for end, length in zip(ends, self.lengths, strict=True)]
+
+    def share(self, heads: int, key_heads: int) -> HeadShare:
+        return self._share(self.process, heads, key_heads)
+
+    def _share(self, process: int, heads: int, key_heads: int) -> HeadShare:
+        return HeadShare.of(heads, key_heads, (process - self.first) % self.processes, self.processes)
+
+    def beginning_with(self, process: int) -> "Part":
+        return replace(self, first=process % self.processes)
 
     def to_heads(self, groups: int, *vectors: Tensor) -> tuple[Tensor, ...]:
         return _ToHeads.apply(self, groups, *vectors)  # pyright: ignore[reportReturnType]
@@ -87,7 +98,7 @@ class Part(SequencePart):
 
     def shares(self, groups: int) -> list[HeadShare]:
         """Of so many groups of heads, what each process computes."""
-        return [HeadShare.of(groups, groups, process, self.processes) for process in range(self.processes)]
+        return [self._share(process, groups, groups) for process in range(self.processes)]
 
     def sent_to_heads(self, groups: int, vectors: Tensor) -> Tensor:
         """See `to_heads`, of one tensor."""
@@ -111,7 +122,8 @@ class Part(SequencePart):
             part.view(tokens, batch, each * share.heads, width)
             for part, share in zip(found, self.shares(groups), strict=True)
         ]
-        return torch.cat(parts, 2).permute(1, 2, 0, 3)
+        # In the order of the heads.
+        return torch.cat([*parts[self.first :], *parts[: self.first]], 2).permute(1, 2, 0, 3)
 
     def asked(self, owner: int, asking: int, before: int, after: int) -> slice:
         """Which of the owner's tokens another process asks for, by their places in the row."""

@@ -27,7 +27,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from reformer.data.batching.token_batches import Batches
 from reformer.errors import ReformerError, disk_error, reason_and_remedy
 from reformer.metrics.base import StandstillMetric
-from reformer.parallel import SequenceGroup, parallelize, shard_sequence
+from reformer.parallel import SequenceGroup, parallelize, shard_sequence, whole_rows
 from reformer.recipe import Recipe
 from reformer.runs.folder import RunError
 from reformer.tasks.base import TaskData
@@ -168,7 +168,7 @@ class CountingTrainer(Trainer):
                 # The loss is logged as it is.
                 return super().training_step(model, inputs, num_items_in_batch) / self._parts
             finally:
-                parallelize(self._bare, None)
+                whole_rows(self._bare)
         # Without the number of items a part would not know its share of the loss.
         threads = self._threads if num_items_in_batch is not None else None
         parts = [] if threads is None else threads.split(inputs)
