@@ -55,3 +55,13 @@ def test_what_is_kept_is_computed_once():
     for _ in range(2):
         assert replay.keep("buckets", lambda: calls.append(1) or torch.tensor(7)) == 7
     assert len(calls) == 1
+
+
+def test_parts_of_the_same_rows_have_seeds_of_their_own_and_draw_alike():
+    found, states = [], []
+    for process in (None, 0, 1):
+        torch.manual_seed(5)
+        found.append([each.seed for each in replays([_dropping(), _dropping()], training=True, process=process)])
+        states.append(torch.get_rng_state())
+    assert len({seed for seeds in found for seed in seeds}) == 6
+    assert all(torch.equal(state, states[0]) for state in states)
