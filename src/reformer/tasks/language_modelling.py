@@ -108,28 +108,16 @@ class TextData(TaskData[Windows]):
         return WindowsInOrder(dataset, size, rank=rank, world_size=world_size)
 
     def collate(self, examples: Sequence[Int[np.ndarray, " length"]]) -> dict[str, Tensor]:
-        input_ids = torch.from_numpy(np.stack(examples))
-        labels = input_ids.clone()
-        # The first token has no prediction, so it must not count where losses are divided by the number of labels.
-        labels[:, 0] = IGNORED
-        return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
+        return _collate(examples)
 
     def new_metric(self) -> TextMetric:
         return TextMetric(_bytes_per_token(self._ids["validation"]))
 
     def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], metric: Any) -> tuple[float, int]:
-        tokens = int((batch["labels"] >= 0).sum())
-        loss = float(outputs_with_summed_loss(model, batch, return_logits=False).loss)
-        metric.update(loss, tokens)
-        return loss, tokens
+        return _evaluate_batch(model, batch, metric)
 
     def test_metrics(self, run: Run[LanguageModelling]) -> dict[str, int | float] | None:
-        if self._test is None:
-            return None
-        size = _batch_size(run.recipe.training, self._test.length)
-        batches = (self.collate([self._test[start] for start in starts]) for starts in WindowsInOrder(self._test, size))
-        metric = TextMetric(_bytes_per_token(self._test.ids))
-        return evaluate_batches(run.model, batches, self.evaluate_batch, metric).result()
+        return None if self._test is None else _metrics(run, self._test)
 
     def describe(self) -> Iterator[str]:
         test = None if self._test is None else _size(self._test)
@@ -137,6 +125,34 @@ class TextData(TaskData[Windows]):
 
     def format_loss(self, loss: float) -> str:
         return f"{bits_per_byte(loss, _bytes_per_token(self._ids['train'])):.4f} bits/byte"
+
+
+def text_metrics(run: Run[LanguageModelling], text: Sequence[Stretch], most: int) -> dict[str, int | float]:
+    """The metrics of a trained model on a text, as they are measured in training; of at most so many sequences, spread
+    evenly over it."""
+    length = run.recipe.data.sequence_length
+    return _metrics(run, Windows(token_ids(text, run.tokenizer), length, most * length))
+
+
+def _metrics(run: Run[LanguageModelling], windows: Windows) -> dict[str, int | float]:
+    starts = WindowsInOrder(windows, _batch_size(run.recipe.training, windows.length))
+    batches = (_collate([windows[start] for start in batch]) for batch in starts)
+    return evaluate_batches(run.model, batches, _evaluate_batch, TextMetric(_bytes_per_token(windows.ids))).result()
+
+
+def _collate(examples: Sequence[Int[np.ndarray, " length"]]) -> dict[str, Tensor]:
+    input_ids = torch.from_numpy(np.stack(examples))
+    labels = input_ids.clone()
+    # The first token has no prediction, so it must not count where losses are divided by the number of labels.
+    labels[:, 0] = IGNORED
+    return {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids), "labels": labels}
+
+
+def _evaluate_batch(model: nn.Module, batch: dict[str, Any], metric: Any) -> tuple[float, int]:
+    tokens = int((batch["labels"] >= 0).sum())
+    loss = float(outputs_with_summed_loss(model, batch, return_logits=False).loss)
+    metric.update(loss, tokens)
+    return loss, tokens
 
 
 def _texts(recipe: DataRecipe) -> dict[str, list[Stretch]]:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -13,11 +14,12 @@ from transformers import PreTrainedTokenizerFast
 
 from reformer.data import IGNORED, Document
 from reformer.data.batching.encoding import Example, Examples, Offsets, pad
+from reformer.data.batching.token_batches import TokenBatches
 from reformer.errors import ReformerError
 from reformer.metrics.language import HiddenTokenMetric
 from reformer.models import ReformerForMaskedLM
 from reformer.recipe import Recipe, TrainingRecipe
-from reformer.tasks.base import Run, Task, TaskData, describe_splits, outputs_with_summed_loss
+from reformer.tasks.base import Run, Task, TaskData, describe_splits, evaluate_batches, outputs_with_summed_loss
 from reformer.tasks.document_splits import JoinedTextDataRecipe, load_splits
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 from reformer.wording import counted
@@ -89,14 +91,7 @@ class MaskedData(TaskData[Examples]):
         return HiddenTokenMetric()
 
     def evaluate_batch(self, model: nn.Module, batch: dict[str, Any], metric: Any) -> tuple[float, int]:
-        batch = batch | hide_by_document(batch["input_ids"], batch["attention_mask"], self.tokenizer, self._probability)
-        outputs = outputs_with_summed_loss(model, batch)
-        labels = batch["labels"]
-        masked = labels != IGNORED
-        right = int((outputs.logits.argmax(-1) == labels)[masked].sum())
-        loss, count = float(outputs.loss), int(masked.sum())
-        metric.update(loss, right, count)
-        return loss, count
+        return _evaluate_batch(self.tokenizer, self._probability, model, batch, metric)
 
     def test_metrics(self, run: Run[MaskedLanguageModelling]) -> dict[str, int | float] | None:
         if not len(self._test):
@@ -111,8 +106,41 @@ class MaskedData(TaskData[Examples]):
         return self._splits.cautions
 
     def _examples(self, documents: list[Document]) -> Examples:
-        longest, special_tokens = self.config.max_position_embeddings, self.config.special_tokens
-        return Examples(documents, self.tokenizer, _no_target, longest, special_tokens=special_tokens)
+        return _examples(documents, self.tokenizer, self.config)
+
+
+def hidden_token_metrics(run: Run[MaskedLanguageModelling], documents: Iterable[Document]) -> dict[str, int | float]:
+    """The metrics of a trained model on documents, as they are measured in training: of the same hidden tokens.
+
+    Raises:
+        DataError: a document that is too long, or has no token.
+    """
+    examples, recipe = _examples(documents, run.tokenizer, run.model.config), run.recipe.training
+    indices = TokenBatches(
+        examples.lengths, batch_tokens=recipe.batch_tokens, batch_size=recipe.batch_size, shuffle=False, seed=0
+    )
+    pad_token_id: Any = run.model.config.pad_token_id
+    batches = (pad([examples[index].ids for index in batch], pad_token_id) for batch in indices)
+    evaluate_batch = partial(_evaluate_batch, run.tokenizer, recipe.mlm_probability)
+    return evaluate_batches(run.model, batches, evaluate_batch, HiddenTokenMetric()).result()
+
+
+def _examples(documents: Iterable[Document], tokenizer: PreTrainedTokenizerFast, config: Any) -> Examples:
+    longest, special_tokens = config.max_position_embeddings, config.special_tokens
+    return Examples(documents, tokenizer, _no_target, longest, special_tokens=special_tokens)
+
+
+def _evaluate_batch(
+    tokenizer: PreTrainedTokenizerFast, probability: float, model: nn.Module, batch: dict[str, Any], metric: Any
+) -> tuple[float, int]:
+    batch = batch | hide_by_document(batch["input_ids"], batch["attention_mask"], tokenizer, probability)
+    outputs = outputs_with_summed_loss(model, batch)
+    labels = batch["labels"]
+    masked = labels != IGNORED
+    right = int((outputs.logits.argmax(-1) == labels)[masked].sum())
+    loss, count = float(outputs.loss), int(masked.sum())
+    metric.update(loss, right, count)
+    return loss, count
 
 
 def hide(
