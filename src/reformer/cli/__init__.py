@@ -15,6 +15,7 @@ from reformer.cli.evaluate import evaluate
 from reformer.cli.export import export
 from reformer.cli.generate import generate
 from reformer.cli.init import init
+from reformer.cli.inspect import inspect
 from reformer.cli.plan import plan
 from reformer.cli.predict import predict
 from reformer.cli.push import push
@@ -41,6 +42,7 @@ for _command in (
     evaluate,
     predict,
     show,
+    inspect,
     generate,
     score,
     serve,

@@ -1,4 +1,4 @@
-"""Progress of answers in a terminal."""
+"""Progress of a command in a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,3 +36,14 @@ def progress(console: "Console", total: Callable[[], int | None]) -> Iterator[Co
             bar.update(task, description=counted(answers, "answer"), advance=answered)
 
         yield count
+
+
+@contextmanager
+def steps(console: "Console") -> Iterator[Callable[[str], None]]:
+    """Shows the last step that was told, and the time, where there is a terminal to show them in."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading", total=None)
+        yield lambda line: bar.update(task, description=line)

@@ -230,11 +230,12 @@ class _Watch:
         if self._asked is None:
             number = self._options.token[0]
             raise ReformerError(
-                f"--token: there is no document {number} among the {counted(len(self.documents), 'document')} that were "
-                "looked at; give a smaller number, or look at more: --documents"
+                f"--token: there is no document {number} among the {counted(len(self.documents), 'document')} looked at; "
+                "give a smaller number, or look at more: --documents"
             )
         text, token = self._asked
-        assert text.text is not None and text.offsets is not None
+        assert text.text is not None
+        assert text.offsets is not None
         views = sorted(self._views, key=lambda view: (view.layer, view.head))
         return TokenReport(self._options.token[0], token, text.text, [(a, b) for a, b in text.offsets], views)
 

@@ -84,7 +84,7 @@ def measuring(run: Run[Any], sources: Sequence[str], options: PredictOptions, mo
 
 def _metrics(run: Run[Any], sources: Sequence[str], options: PredictOptions, most: int) -> Metrics:
     if isinstance(run.task, LanguageModelling):
-        return text_metrics(run, running_text(sources), most)
+        return text_metrics(run, running_text(sources, options), most)
     if isinstance(run.task, DocumentTask):
         return evaluate(run, islice(documents(run, sources, options, labelled=True), most))
     if isinstance(run.task, MaskedLanguageModelling):

@@ -59,7 +59,7 @@ def inspected_texts(
         labelled: read them as `evaluate` does, so that what is wrong with their labels is told.
     """
     if isinstance(run.task, LanguageModelling):
-        texts = _stretches(run, sources)
+        texts = _stretches(run, sources, options)
     elif isinstance(run.task, DocumentTask | MaskedLanguageModelling):
         texts = _documents(run, documents(run, sources, options, labelled=labelled))
     elif isinstance(run.task, PredictingTask):
@@ -79,13 +79,26 @@ def documents(run: Run[Any], sources: Sequence[str], options: PredictOptions, *,
             yield from read_unlabelled([source], recipe, options, raise_error)
 
 
-def running_text(sources: Sequence[str]) -> list[Stretch]:
-    """The text of the sources, for a task that reads running text; of a data set its test part."""
-    return [
-        stretch
-        for source in sources
-        for stretch in (load_texts(source)["test"] if source.startswith("index:") else find_text(source))
-    ]
+def running_text(sources: Sequence[str], options: PredictOptions) -> list[Stretch]:
+    """The text of the sources, for a task that reads running text.
+
+    Raises:
+        ReformerError: an option means nothing to such a text.
+    """
+    given = [name for name in ("format", "encoding", "text_column") if getattr(options, name) is not None]
+    if given:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ReformerError(f"{named}: running text has no format and is UTF-8, or any bytes; leave it out")
+    found: list[Stretch] = []
+    for source in sources:
+        if not source.startswith("index:"):
+            found += find_text(source)
+            continue
+        parts = load_texts(source)
+        if options.split not in parts:
+            raise ReformerError(f"--split {options.split}: {source} has {', '.join(parts)}")
+        found += parts[str(options.split)]
+    return found
 
 
 def _documents(run: Run[Any], found: Iterator[Document]) -> Iterator[InspectedText]:
@@ -110,10 +123,10 @@ def _records(run: Run[Any], sources: Sequence[str], options: PredictOptions) -> 
         )
 
 
-def _stretches(run: Run[Any], sources: Sequence[str]) -> Iterator[InspectedText]:
+def _stretches(run: Run[Any], sources: Sequence[str], options: PredictOptions) -> Iterator[InspectedText]:
     """Running text as sequences of the length that was learned."""
     length = run.recipe.data.sequence_length
-    for stretch in running_text(sources):
+    for stretch in running_text(sources, options):
         for begin, text in text_pieces(stretch):
             encoding = run.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
             ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
