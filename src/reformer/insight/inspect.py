@@ -228,10 +228,10 @@ class _Watch:
         if self._options.token is None:
             return None
         if self._asked is None:
-            number = self._options.token[0]
+            number, all_of_them = self._options.token[0], counted(len(self.documents), "document")
             raise ReformerError(
-                f"--token: there is no document {number} among the {counted(len(self.documents), 'document')} looked at; "
-                "give a smaller number, or look at more: --documents"
+                f"--token: there is no document {number} among the {all_of_them} that were looked at; give a smaller "
+                "number, or look at more: --documents"
             )
         text, token = self._asked
         assert text.text is not None

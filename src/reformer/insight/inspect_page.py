@@ -7,6 +7,8 @@ from reformer.insight.inspect_pictures import bars, heat_map, legend, text
 from reformer.insight.inspect_words import around, percent, score_rows, verdicts, weight_rows
 from reformer.wording import counted
 
+MOST_BESIDE = 12
+"""Characters of a token beside its bar, at most."""
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _STYLE = """
 :root { color-scheme: light dark; --ink: #222; --paper: #fff; --line: #ccc; --empty: #eee; --heat: #1f6f8b; }
@@ -26,12 +28,13 @@ svg text { fill: currentColor; font: 13px system-ui, sans-serif; }
 svg .empty { fill: var(--empty); }
 svg .heat { fill: var(--heat); }
 svg text.deep { fill: var(--paper); }
+svg text.value { paint-order: stroke; stroke: var(--empty); stroke-width: 3px; }
 .part0 { fill: #4477aa; background: #4477aa; } .part1 { fill: #ee6677; background: #ee6677; }
 .part2 { fill: #228833; background: #228833; } .part3 { fill: #ccbb44; background: #ccbb44; }
 .part4 { fill: #66ccee; background: #66ccee; } .part5 { fill: #aa3377; background: #aa3377; }
 .part6 { fill: #999999; background: #999999; } .part7 { fill: #dd8833; background: #dd8833; }
-.legend span { margin-right: 1.2rem; white-space: nowrap; }
-.legend i { display: inline-block; width: .9rem; height: .9rem; margin-right: .4rem; vertical-align: -.1rem; }
+.legend > span { margin-right: 1.2rem; white-space: nowrap; }
+.legend .key { display: inline-block; width: .9rem; height: .9rem; margin-right: .4rem; vertical-align: -.1rem; }
 mark { color: inherit; background: color-mix(in srgb, var(--heat) 40%, transparent); }
 .note { opacity: .75; }
 """
@@ -162,7 +165,10 @@ def _token(token: TokenReport) -> str:
         ]
         head = "".join(f"<th>{name}</th>" for name in ("token", "text", "weight, %", "in full attention, %", "by"))
         drawn = bars(
-            [(f"token {seen.token}", [(f"{percent(seen.weight)} %", seen.weight)]) for seen in view.tokens[:8]],
+            [
+                (f"{_own(token, seen.token)} {seen.token}", [(f"{percent(seen.weight)} %", seen.weight)])
+                for seen in view.tokens[:8]
+            ],
             1.0,
             "Weights of the tokens that were seen",
         )
@@ -172,6 +178,10 @@ def _token(token: TokenReport) -> str:
             f'<div class="scroll"><table><tr>{head}</tr>{"".join(rows)}</table></div></details>'
         )
     return "".join(parts)
+
+
+def _own(token: TokenReport, number: int) -> str:
+    return around(token, number)[1][1:-1][:MOST_BESIDE]
 
 
 def _in_its_place(token: TokenReport, number: int) -> str:

@@ -29,6 +29,10 @@ def bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], whole: float, 
                 f"<title>{text(words)}</title></rect>"
             )
             left += width
+        if len(parts) == 1:
+            drawn.append(
+                f'<text x="{WIDTH - 8}" y="{top + 16}" text-anchor="end" class="value">{text(parts[0][0])}</text>'
+            )
     return _svg(drawn, WIDTH, len(rows) * ROW, title)
 
 
@@ -59,7 +63,9 @@ def heat_map(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float | 
 
 def legend(names: Sequence[str]) -> str:
     """The colours of the parts of bars, in words."""
-    keys = "".join(f'<span><i class="part{place % 8}"></i>{text(name)}</span>' for place, name in enumerate(names))
+    keys = "".join(
+        f'<span><span class="key part{place % 8}"></span>{text(name)}</span>' for place, name in enumerate(names)
+    )
     return f'<p class="legend">{keys}</p>'
 
 

@@ -60,7 +60,7 @@ def sampled_queries(
 
 
 def _transformed(transform: ScoreTransform, scores: Tensor, head: int) -> Tensor:
-    return transform.value(scores, transform.coefficients[head].to(scores.dtype))
+    return transform.value(scores, transform.coefficients[head].detach().to(scores.dtype))
 
 
 def _near(queries: Tensor, keys: Tensor, window: int, causal: bool) -> Bool[Tensor, "queries length"]:

@@ -13,7 +13,7 @@ from reformer.data.batching.encoding import Encoded, Offsets, encode, pad_batch
 from reformer.data.errors import raise_error
 from reformer.errors import ReformerError
 from reformer.tasks.base import Run, to_device
-from reformer.tasks.document_splits import TextDataRecipe, read_labelled, read_unlabelled
+from reformer.tasks.document_splits import TextDataRecipe, joined, read_labelled, read_unlabelled
 from reformer.tasks.documents.prediction import reading
 from reformer.tasks.documents.task import DocumentTask
 from reformer.tasks.language_modelling import LanguageModelling
@@ -70,13 +70,18 @@ def inspected_texts(
 
 
 def documents(run: Run[Any], sources: Sequence[str], options: PredictOptions, *, labelled: bool) -> Iterator[Document]:
-    """The documents of the sources, for a task that reads documents."""
+    """The documents of the sources, for a task that reads documents; of a masked language model joined, as those are
+    that it is measured on."""
     recipe: TextDataRecipe = run.recipe.data
-    for source in sources:
-        if labelled or source.startswith("index:"):
-            yield from read_labelled(source, recipe, options)
-        else:
-            yield from read_unlabelled([source], recipe, options, raise_error)
+
+    def read() -> Iterator[Document]:
+        for source in sources:
+            if labelled or source.startswith("index:"):
+                yield from read_labelled(source, recipe, options)
+            else:
+                yield from read_unlabelled([source], recipe, options, raise_error)
+
+    yield from joined(read(), recipe) if isinstance(run.task, MaskedLanguageModelling) else read()
 
 
 def running_text(sources: Sequence[str], options: PredictOptions) -> list[Stretch]:
