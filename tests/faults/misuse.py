@@ -22,6 +22,7 @@ USES: Mapping[str, tuple[str, ...]] = {
     "evaluate": ("evaluate", "labels", "test.conll"),
     "predict": ("predict", "forecasts", "series.csv"),
     "show": ("show", "labels", "test.conll"),
+    "inspect": ("inspect", "labels", "test.conll", "--no-scores"),
     "generate": ("generate", "language", "the river", "--max-new-tokens", "4"),
     "score": ("score", "language", "text.txt"),
     "fetch": ("data", "fetch", "toy"),

@@ -96,11 +96,15 @@ def _metrics(run: Run[Any], sources: Sequence[str], options: PredictOptions, mos
 def without(layer: HashedLayer) -> Iterator[None]:
     """While it lasts, the attention of the layer, all its heads, adds nothing to the stream."""
     last = layer.sublayer.function if layer.sublayer.after is None else layer.sublayer.after
-    hook = last.register_forward_hook(lambda module, arguments, output: torch.zeros_like(output))
+    hook = last.register_forward_hook(_nothing)
     try:
         yield
     finally:
         hook.remove()
+
+
+def _nothing(module: nn.Module, arguments: Any, output: Any) -> Tensor:
+    return torch.zeros_like(output)
 
 
 @contextmanager
