@@ -78,5 +78,5 @@ def observed(layers: list[HashedLayer], see: Callable[[HashedLayer, Tensor, Toke
                 if len(rest) < 2 or rest[1] is None:
                     see(layer, hidden, tokens)
 
-            hooks.callback(layer.attention.register_forward_pre_hook(before).remove)
+            hooks.enter_context(layer.attention.register_forward_pre_hook(before))
         yield

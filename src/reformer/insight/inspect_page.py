@@ -28,7 +28,6 @@ svg text { fill: currentColor; font: 13px system-ui, sans-serif; }
 svg .empty { fill: var(--empty); }
 svg .heat { fill: var(--heat); }
 svg text.deep { fill: var(--paper); }
-svg text.value { paint-order: stroke; stroke: var(--empty); stroke-width: 3px; }
 .part0 { fill: #4477aa; background: #4477aa; } .part1 { fill: #ee6677; background: #ee6677; }
 .part2 { fill: #228833; background: #228833; } .part3 { fill: #ccbb44; background: #ccbb44; }
 .part4 { fill: #66ccee; background: #66ccee; } .part5 { fill: #aa3377; background: #aa3377; }

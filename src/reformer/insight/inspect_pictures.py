@@ -5,8 +5,8 @@ from html import escape
 
 from reformer.terminal import printable
 
-WIDTH, ROW, LABEL = 640, 24, 150
-"""Of a picture, of a bar with the space below it, and of the words beside it, in pixels."""
+WIDTH, ROW, LABEL, VALUE = 700, 24, 150, 70
+"""Of a picture, of a bar with the space below it, and of the words on its left and on its right, in pixels."""
 
 
 def bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], whole: float, title: str) -> str:
@@ -17,22 +17,20 @@ def bars(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], whole: float, 
         whole: the length of a bar over the whole width.
         title: for those who cannot see it.
     """
-    drawn = []
+    drawn, full = [], WIDTH - LABEL - VALUE
     for number, (name, parts) in enumerate(rows):
         top, left = number * ROW, float(LABEL)
         drawn.append(f'<text x="{LABEL - 8}" y="{top + 16}" text-anchor="end">{text(name)}</text>')
-        drawn.append(f'<rect class="empty" x="{LABEL}" y="{top + 3}" width="{WIDTH - LABEL}" height="18"/>')
+        drawn.append(f'<rect class="empty" x="{LABEL}" y="{top + 3}" width="{full}" height="18"/>')
         for place, (words, length) in enumerate(parts):
-            width = max(0.0, (WIDTH - LABEL) * length / whole) if whole > 0 else 0.0
+            width = max(0.0, full * length / whole) if whole > 0 else 0.0
             drawn.append(
                 f'<rect class="part{place % 8}" x="{left:.1f}" y="{top + 3}" width="{width:.1f}" height="18">'
                 f"<title>{text(words)}</title></rect>"
             )
             left += width
         if len(parts) == 1:
-            drawn.append(
-                f'<text x="{WIDTH - 8}" y="{top + 16}" text-anchor="end" class="value">{text(parts[0][0])}</text>'
-            )
+            drawn.append(f'<text x="{WIDTH - VALUE + 8}" y="{top + 16}">{text(parts[0][0])}</text>')
     return _svg(drawn, WIDTH, len(rows) * ROW, title)
 
 

@@ -96,11 +96,8 @@ def _metrics(run: Run[Any], sources: Sequence[str], options: PredictOptions, mos
 def without(layer: HashedLayer) -> Iterator[None]:
     """While it lasts, the attention of the layer, all its heads, adds nothing to the stream."""
     last = layer.sublayer.function if layer.sublayer.after is None else layer.sublayer.after
-    hook = last.register_forward_hook(_nothing)
-    try:
+    with last.register_forward_hook(_nothing):
         yield
-    finally:
-        hook.remove()
 
 
 def _nothing(module: nn.Module, arguments: Any, output: Any) -> Tensor:
@@ -113,7 +110,7 @@ def made_local(layers: Sequence[HashedLayer]) -> Iterator[None]:
     local window alone, those of "lsh" by one as wide as that of a round."""
     with ExitStack() as hooks:
         for layer in layers:
-            hooks.callback(layer.attention.register_forward_hook(_local).remove)
+            hooks.enter_context(layer.attention.register_forward_hook(_local))
         yield
 
 
