@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers.utils.generic import ModelOutput
 
@@ -189,7 +189,7 @@ class ReformerForForecasting(Head):
         parts = [nn.functional.pad(part, (0, horizon)) for part in (scaled, observed.to(scaled.dtype))]
         steps = torch.stack(parts, -1)
         steps = torch.cat((steps, *(each * begun[..., None] for each in told)), -1)
-        present = _patches(nn.functional.pad(begun, (0, behind))[..., None], size)[..., 0].any(-1)
+        present = _patches(nn.functional.pad(begun, (0, behind))[..., None].to(scaled.dtype), size)[..., 0].amax(-1) > 0
         patches = _patches(nn.functional.pad(steps, (0, 0, 0, behind)), size).flatten(2)
         if static is not None:
             patches = torch.cat((patches, static[:, None].expand(-1, patches.shape[1], -1)), -1)
@@ -280,8 +280,8 @@ def _power_of_two(peak: Float[Tensor, "series 1"]) -> Float[Tensor, "series 1"]:
 
 
 def _patches(
-    steps: Shaped[Tensor, "series steps features"], size: int
-) -> Shaped[Tensor, "series patches {size} features"]:
+    steps: Float[Tensor, "series steps features"], size: int
+) -> Float[Tensor, "series patches {size} features"]:
     """The steps in groups of so many, with zeros before the first where it is not whole."""
     length = steps.shape[1]
     if not standard.is_traced():
@@ -297,7 +297,7 @@ def _recently(observed: Bool[Tensor, "series length"], last: int) -> Bool[Tensor
     """Mask of the observations in the last steps, since a series drifts; with 0, or without any there: of all."""
     length = observed.shape[1]
     recent = observed & (torch.arange(length, device=observed.device) >= length - (last or length))
-    return torch.where(recent.any(-1, keepdim=True), recent, observed)
+    return recent | (observed & ~recent.any(-1, keepdim=True))
 
 
 @dataclass(frozen=True)
