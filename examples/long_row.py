@@ -12,7 +12,7 @@ from reformer.parallel import parallelize, shard_sequence, sum_gradients
 if dist.is_torchelastic_launched():
     dist.init_process_group("gloo")
 else:
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)  # pyright: ignore[reportPrivateImportUsage]
 # The same on all processes: weights and hash rotations are drawn alike.
 torch.manual_seed(0)
 config = ReformerConfig(
@@ -38,6 +38,7 @@ for step in range(4):
     optimizer.zero_grad()
     # The mean over the whole row, the same number on every process.
     loss = model(**part).loss
+    assert loss is not None
     loss.backward()
     # Before gradients are clipped or used.
     sum_gradients(model, group)

@@ -10,7 +10,7 @@ from reformer.parallel import SequenceGroup, part_lengths, shard_sequence
 @pytest.fixture
 def alone():
     """A group of this process alone."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)  # pyright: ignore[reportPrivateImportUsage]
     yield SequenceGroup()
     dist.destroy_process_group()
 
