@@ -237,7 +237,7 @@ def onnx_runner(path: Path) -> Runner:
     """What runs an ONNX graph on the CPU: tensors in by their names, outputs in their order.
 
     Raises:
-        ReformerError: ONNX Runtime is not installed.
+        ReformerError: ONNX Runtime is not installed, or cannot run the graph.
     """
     check_onnx_packages(writing=False)
     import onnxruntime  # pyright: ignore[reportMissingImports]
@@ -245,7 +245,12 @@ def onnx_runner(path: Path) -> Runner:
     options = onnxruntime.SessionOptions()
     # As many threads as the model has.
     options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    # Of an operator that it does not have, for numbers of this kind.
+    except Exception as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise ReformerError(f"ONNX Runtime cannot run this graph ({reason}); write a .pt2, by --to torch") from error
     # What no output depends on is no input of the graph.
     types = {each.name: np.float32 if each.type == "tensor(float)" else np.int64 for each in session.get_inputs()}
 
