@@ -8,7 +8,7 @@ import pytest
 from reformer.runs.recipe_file import write_recipe
 from reformer.tasks.recipe_checks import checked_recipe
 from tests.cli.test_cli import reformer
-from tests.tiny import language_recipe, masked_recipe, ner_recipe, write_text
+from tests.tiny import language_recipe, masked_recipe, ner_recipe, pairs_recipe, series_recipe, write_text
 
 
 class _Page(HTMLParser):
@@ -184,3 +184,30 @@ def test_a_run_without_test_data_needs_a_file(runs, tmp_path):
     write_recipe(checked_recipe(tables), tmp_path / "recipe.toml")
     reformer("train", tmp_path / "recipe.toml", "-o", tmp_path / "run")
     assert "names no test data" in reformer("inspect", tmp_path / "run", status=1).stderr
+
+
+def test_a_shortened_layer_is_told_in_its_steps(tmp_path):
+    tables = ner_recipe(tmp_path, max_steps=1, num_evaluations=1)
+    tables["model"] |= {"attention_layers": ["lsh", "lsh", "local"], "shortened_layers": [1, 2], "shorten_stride": 2}
+    write_recipe(checked_recipe(tables), tmp_path / "recipe.toml")
+    reformer("train", tmp_path / "recipe.toml", "-o", tmp_path / "run")
+    given = ("--no-scores", "--token", "1:0", "--json", tmp_path / "a.json")
+    assert "layer 2 read other steps" in reformer("inspect", tmp_path / "run", *given).stdout
+    report = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    assert [view["layer"] for view in report["token"]["views"]] == [1, 1]
+    first, second = (report["heads"][place]["fullness"][0]["mean"] for place in (0, 2))
+    assert second < first
+
+
+def test_an_encoder_and_a_forecaster_are_inspected(tmp_path):
+    few = {"max_steps": 1, "num_evaluations": 1}
+    tables = {"pairs": pairs_recipe(tmp_path, **few), "series": series_recipe(tmp_path, **few)}
+    for name, file, metric in (("pairs", "test.tsv", "chrf"), ("series", "series.csv", "mase")):
+        write_recipe(checked_recipe(tables[name]), tmp_path / f"{name}.toml")
+        reformer("train", tmp_path / f"{name}.toml", "-o", tmp_path / name)
+        reformer("inspect", tmp_path / name, tmp_path / file, "--json", tmp_path / f"{name}.json")
+        report = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
+        assert [(head["layer"], head["head"]) for head in report["heads"]] == [(2, 1), (2, 2)]
+        assert all(metric in score["metrics"] for score in report["scores"])
+    message = reformer("inspect", tmp_path / "series", tmp_path / "series.csv", "--token", "1:0", status=1).stderr
+    assert "has no characters" in message

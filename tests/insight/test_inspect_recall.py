@@ -19,8 +19,7 @@ EVERY = torch.arange(4, 20)
 
 def padded_row(call: AttentionCall) -> AttentionCall:
     """The call of the second row alone, which has padding on both sides."""
-    tensors = {name: value[1:] for name, value in call._asdict().items() if isinstance(value, torch.Tensor)}
-    return call._replace(**tensors)
+    return call.row(1)
 
 
 def by_hand(call: AttentionCall, head: int, query: int, windows: tuple[int, ...]) -> tuple[dict, dict, list]:

@@ -16,7 +16,7 @@ from reformer.insight.inspect_scores import Score, measuring, scores
 from reformer.insight.inspect_texts import InspectedText, inspected_texts
 from reformer.insight.inspect_token import TokenView, token_view
 from reformer.nn import Attention, Tokens
-from reformer.nn.attention_call import attention_call
+from reformer.nn.attention_call import AttentionCall, attention_call
 from reformer.tasks.base import Run
 from reformer.tasks.predict_options import PredictOptions
 from reformer.wording import counted
@@ -154,7 +154,6 @@ class _Watch:
 
     def __init__(self, run: Run[Any], layers: list[HashedLayer], options: InspectOptions) -> None:
         self._layers, self._options, self._folder = layers, options, run.folder
-        self._config: Any = run.model.config
         self._recalls = {
             (layer, place): Recall(layer.attention.rounds, orderings(layer.attention))
             for layer in layers
@@ -166,13 +165,11 @@ class _Watch:
         self._views: list[TokenView] = []
         self._shortened: set[int] = set()
         self.documents: list[dict[str, Any]] = []
-        self.queries = 0
 
     def read(self, number: int, text: InspectedText) -> None:
         """Let the model read a text."""
         self._text, self._number = text, number
         self.documents.append({"id": text.id, "tokens": text.length})
-        self.queries += min(text.length, self._options.queries)
         if self._options.token is not None and self._options.token[0] == number:
             self._asked = text, token_at(text, self._options.token[1])
         with observed(self._layers, self._see):
@@ -180,11 +177,15 @@ class _Watch:
 
     @torch.no_grad()
     def _see(self, layer: HashedLayer, hidden: Tensor, tokens: Tokens) -> None:
+        whole = attention_call(layer.attention, hidden, tokens, layer.attention.rounds + 1)
+        for row in range(len(hidden)):
+            self._see_row(layer, whole.row(row))
+
+    def _see_row(self, layer: HashedLayer, call: AttentionCall) -> None:
         attention, text = layer.attention, self._text
         assert text is not None
-        call = attention_call(attention, hidden, tokens, attention.rounds + 1)
         own = call._replace(key_buckets=call.key_buckets[:, :, :-1])
-        real = tokens.mask[0].nonzero()[:, 0]
+        real = call.mask[0].nonzero()[:, 0]
         places = real[sample(len(real), self._options.queries, self._options.seed + self._number).to(real.device)]
         if len(real) != text.length:
             self._shortened.add(layer.layer)
@@ -196,6 +197,11 @@ class _Watch:
                 asked = int(real[self._asked[1]])
                 view = token_view(call, asked, names, layer=layer.layer, head=head, number=place)
                 self._views.append(view)
+
+    @property
+    def queries(self) -> int:
+        """How many tokens were sampled for a layer, at most."""
+        return max(recall.queries for recall in self._recalls.values())
 
     def heads(self) -> list[HeadReport]:
         """Every head, by its layer and its number."""
@@ -244,9 +250,9 @@ class _Watch:
         if not self._shortened:
             return []
         named = ", ".join(map(str, sorted(self._shortened)))
-        return [
-            f"layers {named} read a shortened sequence: their tokens are its steps, and --token is not told of them"
-        ]
+        count = "layer" if len(self._shortened) == 1 else "layers"
+        told = "other steps than the tokens of a record, such as those of a shortened sequence or patches"
+        return [f"{count} {named} read {told}; the figures are of these steps, and --token is not told of them"]
 
 
 def orderings(attention: Attention) -> tuple[str, ...]:

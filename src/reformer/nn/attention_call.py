@@ -48,6 +48,11 @@ class AttentionCall(NamedTuple):
         """The number of orderings that do not hash."""
         return len(self.windows) - self.rounds
 
+    def row(self, number: int) -> "AttentionCall":
+        """The call for one row of the batch alone."""
+        tensors = {name: each[number : number + 1] for name, each in self._asdict().items() if isinstance(each, Tensor)}
+        return self._replace(**tensors)
+
 
 @torch.no_grad()
 def attention_call(
