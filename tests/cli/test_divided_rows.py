@@ -25,7 +25,7 @@ def _in_processes(count: int, folder: Path, tables: dict[str, Any]) -> tuple[lis
     processes = []
     for rank in range(count):
         told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_PORT": port}
-        told |= {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "test"}
+        told |= {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "test", "OMP_NUM_THREADS": 1}
         with open(folder / f"said-{rank}", "wb") as said:
             processes.append(
                 begun_command(

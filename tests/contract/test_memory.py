@@ -106,8 +106,8 @@ def drawn(monkeypatch):
     found = []
     draw = reversible.replays
 
-    def watched(sublayers, *, training):
-        found.append(draw(sublayers, training=training))
+    def watched(sublayers, **options):
+        found.append(draw(sublayers, **options))
         return found[-1]
 
     monkeypatch.setattr(reversible, "replays", watched)

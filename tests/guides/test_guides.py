@@ -32,12 +32,13 @@ NOT_RUN = {
     "docs/guides/recipes.md": [
         "reformer train recipes/people-daily-ner.toml --set training.max_minutes=10 --set model.hidden_size=128",
         "torchrun --nproc_per_node 2 -m reformer train recipes/people-daily-ner.toml",
-        "torchrun --nproc-per-node 2 -m reformer train recipes/people-daily-ner.toml",
+        "torchrun --nproc-per-node 2 -m reformer train recipes/people-daily-ner.toml "
+        "--set training.sequence_parallel=2",
     ],
     "docs/guides/several-machines.md": [
         "torchrun --nproc-per-node 2 examples/long_row.py",
         "group = parallelize(model, dist.group.WORLD)",
-        "mesh = torch.distributed.device_mesh.init_device_mesh",
+        'mesh = torch.distributed.device_mesh.init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "sp"))',
     ],
     "docs/guides/serve.md": [
         "pip install 'reformer-torch[serve]'",

@@ -75,7 +75,7 @@ def export(
     )
     typer.echo(printable(", ".join(f"{name} {counted(size, 'byte')}" for name, size in found.files.items())))
     if graph.least > 1:
-        typer.echo(f"texts of fewer than {graph.least} tokens have to be padded")
+        typer.echo(printable(f"texts of fewer than {graph.least} tokens have to be padded"))
     if found.scores is not None:
         from reformer.terminal import PlainConsole
 
