@@ -15,7 +15,7 @@ NO_GROUP = torch.iinfo(torch.int64).max
 
 class QuestionMatches(nn.Module):
     """Vectors that say of each token whether it is of the question, and of each token of the document which groups that
-    begin or end at it stand in the question too (`docs/math.md`, equation 51).
+    begin or end at it stand in the question too (`docs/math.md`, equation 58).
 
     A sequence is a question, a token that ends it, and a document. An encoder finds the place that a question asks
     about only after it has learned to compare distant tokens; this says it from the first step on. Source: the exact
