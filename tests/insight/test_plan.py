@@ -13,7 +13,7 @@ from reformer.tasks.recipe_checks import checked_recipe
 from reformer.tasks.registry import TASKS
 from tests.cli.test_cli import reformer
 from tests.contract.models import HEADS
-from tests.tiny import language_recipe, ner_recipe
+from tests.tiny import language_recipe, ner_recipe, pairs_recipe, series_recipe
 
 
 def test_a_growth_is_found_from_its_figures():
@@ -133,3 +133,16 @@ def test_the_command_tells_it(tmp_path):
         assert said in shown
     assert "no such recipe" in reformer("plan", tmp_path / "x.toml", status=1).output
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ner.toml", "test.conll", "train.conll"]
+
+
+@pytest.mark.parametrize("recipe_of", [series_recipe, pairs_recipe])
+def test_rows_that_cannot_be_cut_are_measured_whole(recipe_of, tmp_path):
+    """Measured in another unit than it is foretold in, a step of series was to take thirty times as long as it does."""
+    recipe = checked_recipe(recipe_of(tmp_path, precision="float32"))
+    task = TASKS[recipe.training.task]
+    data = task.load_data(recipe, None)
+    found = plan_run(recipe, data, task.head(data.config))
+    assert {each.shape.length for each in found.measured} <= set(data.lengths(data.train))
+    per_token = found.cost.step_seconds / found.largest.tokens
+    slowest = max(each.seconds / each.shape.tokens for each in found.measured)
+    assert per_token < 4 * slowest

@@ -46,8 +46,15 @@ def short_shapes(target: Shape) -> list[Shape]:
     return [Shape(1, max(1, length // 4)), Shape(1, max(1, length // 2)), Shape(1, length)]
 
 
-def cut(batch: Batch, shape: Shape, length: int) -> dict[str, Any]:
-    """The batch in another shape: rows repeated or left out, and what has `length` tokens cut to the shape's.
+def shapes_of_whole_rows(target: Shape) -> list[Shape]:
+    """As `short_shapes`, where rows cannot be cut: they grow in number alone."""
+    rows = max(1, min(target.rows, TOKENS // target.length))
+    return [Shape(max(1, rows // part), target.length) for part in (4, 2, 1)]
+
+
+def cut(batch: Batch, shape: Shape, length: int | None) -> dict[str, Any]:
+    """The batch in another shape: rows repeated or left out, and what has `length` tokens cut to the shape's, nothing
+    if that is None.
 
     Tokens are real everywhere: what padding saves is not planned with.
     """

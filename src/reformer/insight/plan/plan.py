@@ -23,6 +23,7 @@ from reformer.insight.plan.measurement import (
     optimizer_seconds,
     recomputed,
     resident,
+    shapes_of_whole_rows,
     short_shapes,
 )
 from reformer.recipe import Recipe
@@ -194,12 +195,17 @@ def plan_run(
 def _shapes(data: TaskData, dataset: Any, recipe: Recipe, *, shuffle: bool = True) -> list[Shape]:
     """The batches of one pass over a part of the data."""
     batches = data.batches(dataset, recipe.training, shuffle=shuffle, rank=0, world_size=1)
+    length_of = _length_of(data, dataset)
+    return [Shape(len(indices), max(map(length_of, indices))) for indices in batches]
+
+
+def _length_of(data: TaskData, dataset: Any) -> Callable[[int], int]:
+    """The tokens of each example."""
     # Windows of running text are named by where they begin, and are all of one length.
     length = getattr(dataset, "length", None)
     if isinstance(length, int):
-        return [Shape(len(indices), length) for indices in batches]
-    lengths = data.lengths(dataset)
-    return [Shape(len(indices), max(lengths[index] for index in indices)) for indices in batches]
+        return lambda index: length
+    return data.lengths(dataset).__getitem__
 
 
 def _rates(model: PreTrainedModel, run: _Run) -> _Rates:
@@ -208,13 +214,21 @@ def _rates(model: PreTrainedModel, run: _Run) -> _Rates:
     indices = next(iter(run.data.batches(run.data.train, run.recipe.training, shuffle=True, rank=0, world_size=1)))
     generator = torch.Generator().manual_seed(0)
     batch = run.data.augment(run.data.collate([run.data.train[index] for index in indices[:4]]), generator)
-    length = _length(batch)
-    target = Shape(largest.rows, min(largest.length, length))
+    config: Any = model.config
+    # Rows of series and images, and pairs of texts, cannot be cut: fewer of them are measured.
+    ids = None if config.is_encoder_decoder else batch.get("input_ids")
+    if ids is None:
+        length = max(_length_of(run.data, run.data.train)(index) for index in indices[:4])
+        shapes = shapes_of_whole_rows(Shape(largest.rows, length))
+    else:
+        length = ids.shape[1]
+        shapes = short_shapes(Shape(largest.rows, min(largest.length, length)))
     steps, evaluations = [], []
     with warnings.catch_warnings(), recomputed(model, largest, precision):
         warnings.simplefilter("ignore")
-        for shape in short_shapes(target):
-            one = {name: _moved(each, model) for name, each in cut(batch, shape, length).items()}
+        for shape in shapes:
+            part = cut(batch, shape, None if ids is None else length)
+            one = {name: _moved(each, model) for name, each in part.items()}
             steps.append(measure_step(model, one, shape, precision))
             evaluate = partial(model, **one)
             evaluations.append(measure_evaluation(model, evaluate, shape, precision))
@@ -318,12 +332,6 @@ def _sees_all_pairs(model: PreTrainedModel) -> bool:
         for layer in layers:
             kinds.update([layer] if isinstance(layer, str) else layer)
     return bool(kinds["full"])
-
-
-def _length(batch: Mapping[str, Any]) -> int:
-    """The tokens of a batch's rows; of what has none, 1."""
-    ids = batch.get("input_ids")
-    return 1 if ids is None else ids.shape[1]
 
 
 def _moved(value: Any, model: PreTrainedModel) -> Any:
