@@ -277,6 +277,8 @@ _CASES = (
         [10**5, 10**6, 10**7, 10**8, 10**9],
         [10**5, 10**6],
         warm_up=10**5,
+        # The longest takes an hour.
+        limit=7200,
         alone=True,
         apart=True,
     ),
