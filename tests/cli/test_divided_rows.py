@@ -13,7 +13,7 @@ from reformer.runs.recipe_file import write_recipe
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
 from tests.processes import begun_command, ended
-from tests.tiny import language_recipe, ner_recipe
+from tests.tiny import language_recipe, ner_recipe, reviews_recipe
 
 
 def _in_processes(count: int, folder: Path, tables: dict[str, Any]) -> tuple[list[int], list[str]]:
@@ -39,7 +39,7 @@ def _in_processes(count: int, folder: Path, tables: dict[str, Any]) -> tuple[lis
     return statuses, [(folder / f"said-{rank}").read_text(encoding="utf-8") for rank in range(count)]
 
 
-@pytest.mark.parametrize("recipe", [language_recipe, ner_recipe])
+@pytest.mark.parametrize("recipe", [language_recipe, ner_recipe, reviews_recipe])
 def test_two_processes_learn_what_one_learns(recipe, tmp_path):
     tables = recipe(tmp_path, max_steps=6)
     # Of what drops out, each part draws its own.

@@ -1,6 +1,9 @@
-"""Evaluation and the end of a run whose loss is not finite."""
+"""Evaluation, the end of a run whose loss is not finite, and parts of rows."""
+
+from types import SimpleNamespace
 
 import pytest
+import torch
 from rich.console import Console
 
 from reformer.runs.loading import load_run
@@ -8,8 +11,10 @@ from reformer.tasks.document_splits import load_splits
 from reformer.tasks.documents.prediction import evaluate
 from reformer.tasks.documents.task import DocumentTask
 from reformer.tasks.recipe_checks import checked_recipe
+from reformer.training import trainer
 from reformer.training.train import train
 from reformer.training.trainer import DivergedError
+from tests.contract.models import HEADS
 from tests.tiny import ner_recipe
 
 QUIET = Console(quiet=True)
@@ -32,3 +37,14 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path, precision, layers):
     recipe = checked_recipe(tables)
     with pytest.raises(DivergedError, match=r"the loss is (nan|inf) at step \d+; lower training\.learning_rate"):
         train(recipe, tmp_path / "run", console=QUIET)
+
+
+@pytest.mark.parametrize(("head", "cut"), [("token-classification", True), ("multi-label-classification", False)])
+def test_labels_of_whole_texts_are_not_cut_with_the_tokens(head, cut, monkeypatch):
+    """Several labels a text may be as many as a row has tokens."""
+    seen = []
+    monkeypatch.setattr(trainer, "shard_sequence", lambda batch, group, of_tokens: seen.append(of_tokens))
+    trained = SimpleNamespace(_bare=HEADS[head].build("local"))
+    trainer.CountingTrainer._own_part(trained, {"labels": torch.zeros(2, 5)}, None)
+    assert ("labels" in seen[0]) == cut
+    assert "input_ids" in seen[0]

@@ -3,9 +3,10 @@
 from reformer.parallel.gradients import sum_gradients
 from reformer.parallel.group import SequenceGroup
 from reformer.parallel.parallelize import parallelize, whole_rows
-from reformer.parallel.shard import part_lengths, shard_sequence
+from reformer.parallel.shard import OF_TOKENS, part_lengths, shard_sequence
 
 __all__ = [
+    "OF_TOKENS",
     "SequenceGroup",
     "parallelize",
     "part_lengths",

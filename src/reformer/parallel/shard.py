@@ -36,7 +36,8 @@ def shard_sequence(
         group: as `parallelize` takes it; None for all processes.
         lengths: how many tokens of each row every process has; as equal as can be if not given. Any may be 0.
         of_tokens: the names of what has an entry for each token, which is cut where it is as long as `input_ids` or
-            `inputs_embeds`; everything else, such as the label of a whole document, stays as it is.
+            `inputs_embeds`; everything else, such as the label of a whole document, stays as it is. Leave "labels" out
+            where they are several of a document, which may be as many as a row has tokens.
 
     Raises:
         ValueError: a batch without tokens, or lengths that do not add up to that of its rows.

@@ -27,7 +27,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from reformer.data.batching.token_batches import Batches
 from reformer.errors import ReformerError, disk_error, reason_and_remedy
 from reformer.metrics.base import StandstillMetric
-from reformer.parallel import SequenceGroup, parallelize, shard_sequence, whole_rows
+from reformer.parallel import OF_TOKENS, SequenceGroup, parallelize, shard_sequence, whole_rows
 from reformer.recipe import Recipe
 from reformer.runs.folder import RunError
 from reformer.tasks.base import TaskData
@@ -153,11 +153,16 @@ class CountingTrainer(Trainer):
             return super().compute_loss(model, inputs, *args, **options)
         # Items are counted on every process, and gradients averaged over all, of which so many have a part each of what
         # belongs to one loss.
-        return super().compute_loss(model, shard_sequence(inputs, self._sequence), *args, **options) * self._parts
+        return super().compute_loss(model, self._own_part(inputs, self._sequence), *args, **options) * self._parts
 
     # Private to Trainer, read in transformers 5.23.
     def _track_num_input_tokens(self, inputs: dict[str, Tensor | Any]) -> None:
-        super()._track_num_input_tokens(inputs if self._sequence is None else shard_sequence(inputs, self._sequence))
+        super()._track_num_input_tokens(inputs if self._sequence is None else self._own_part(inputs, self._sequence))
+
+    def _own_part(self, inputs: dict[str, Tensor | Any], group: SequenceGroup) -> dict[str, Any]:
+        """This process's part of a batch. Labels of whole texts may be as many as a row has tokens."""
+        whole = set() if getattr(self._bare, "labels_of_tokens", True) else {"labels"}
+        return shard_sequence(inputs, group, of_tokens=[name for name in OF_TOKENS if name not in whole])
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Tensor | Any], num_items_in_batch: Tensor | int | None = None

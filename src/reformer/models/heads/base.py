@@ -60,6 +60,9 @@ class Head(ReformerPreTrainedModel, NeedsWholeRows):
     smooths: bool = True
     """Whether the targets are classes, which `label_smoothing` needs."""
 
+    labels_of_tokens: bool = True
+    """Whether `labels` have an entry for each token of a row, and not for each text."""
+
     has_wide_part: bool = False
     """Whether logits of n-grams are added to its own, which `wide_sizes` asks for."""
 

@@ -218,6 +218,7 @@ class ReformerForTokenClassification(Head):
 class ReformerForSequenceClassification(Head):
     """Sequence classifier: one label, several labels or one number for a document, from a pooling of its tokens."""
 
+    labels_of_tokens = False
     has_wide_part = True
     stream_channels: ClassVar[StreamChannels] = {
         "classifier.weight": {1: Channels.SUMMED},
