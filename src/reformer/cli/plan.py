@@ -35,6 +35,8 @@ def plan(
     import torch
     from transformers import set_seed
 
+    # Not used here: what a run imports is a part of its memory.
+    import reformer.training.train  # noqa: F401
     from reformer.insight.plan import plan_run
     from reformer.runs.recipe_file import read_recipe
     from reformer.tasks.model_setup import read_start
