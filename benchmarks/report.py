@@ -19,6 +19,7 @@ IMAGES = ROOT / "docs" / "images"
 
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "attention": ("attention", markdown.attention),
+    "attention-avx2": ("attention-avx2", markdown.attention),
     "contracts": ("attention", markdown.contracts),
     "attention-bf16": ("attention-bf16", markdown.bfloat16),
     "hashing": ("hashing", markdown.hashing),

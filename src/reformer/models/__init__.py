@@ -1,6 +1,7 @@
 """Models for transformers, whose Auto classes know them."""
 
-from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
+from reformer.models.backbone import ReformerModel
+from reformer.models.base import ReformerPreTrainedModel
 from reformer.models.configuration import ReformerConfig, ReformerTorchConfig
 from reformer.models.heads import (
     ReformerForCausalLM,

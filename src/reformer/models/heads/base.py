@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers.utils.generic import ModelOutput
 
-from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
+from reformer.models.backbone import ReformerModel
+from reformer.models.base import ReformerPreTrainedModel
 from reformer.models.configuration import ReformerConfig
 from reformer.nn import NgramLogits
 from reformer.nn.dropout import Dropout

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput, Seq2SeqModelOutput
 
 from reformer.models.arguments import check_unused
-from reformer.models.backbone import ReformerModel, ReformerPreTrainedModel
+from reformer.models.backbone import ReformerModel
+from reformer.models.base import ReformerPreTrainedModel
 from reformer.models.cache import ReformerCache, check_cache
 from reformer.models.configuration import ReformerConfig
 from reformer.models.generation import ReformerGenerationMixin
