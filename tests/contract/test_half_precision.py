@@ -39,11 +39,13 @@ def test_every_kind_of_projection_is_hashed_in_float32(variant):
 
 @pytest.mark.parametrize("variant", ["lsh", "separate", "projected"])
 def test_a_stream_in_bfloat16_hashes_as_the_whole_text(variant):
-    model, ids = HEADS["causal-lm"].build(variant).bfloat16(), random_ids(1, 60)
+    # One layer, whose hidden states are the same in both: a second one would hash what the first has rounded otherwise,
+    # and then some token falls into another bucket on one processor and not on the next.
+    model, ids = HEADS["causal-lm"].build(variant, attention_layers=["lsh"]).bfloat16(), random_ids(1, 60)
     stream = model.stream()
     parts = torch.cat([stream(ids[:, :23]).logits, stream(ids[:, 23:24]).logits, stream(ids[:, 24:]).logits], 1)
     whole = outputs(model, ids)
-    assert ((parts - whole).norm() / whole.norm()) < 0.05
+    assert ((parts - whole).norm() / whole.norm()) < 0.01
 
 
 def test_cross_attention_hashes_in_float32():
