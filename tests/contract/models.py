@@ -1,6 +1,5 @@
 """Every head and every kind of attention, small, for the properties that all of them must have."""
 
-import copy
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +18,6 @@ from reformer.models import (
     ReformerForTokenClassification,
     ReformerPreTrainedModel,
 )
-from reformer.nn import ResidualSequence, ReversibleSequence
 from reformer.ops import gpu, native
 
 VOCABULARY, LABELS = 41, 5
@@ -305,17 +303,6 @@ every_head_and_variant = heads_and_variants()
 
 def random_ids(batch: int, length: int) -> Tensor:
     return torch.randint(1, VOCABULARY, (batch, length))
-
-
-def plain_twin(model: Any) -> Any:
-    """A copy that keeps the layers' inputs instead of recomputing them."""
-    plain = copy.deepcopy(model)
-    for module in plain.modules():
-        if isinstance(module, ReversibleSequence):
-            module.reversible = False
-        elif isinstance(module, ResidualSequence):
-            module.recompute = False
-    return plain
 
 
 def outputs(model: Any, ids: Tensor, mask: Tensor | None = None, **options: Any) -> Tensor:

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.nn.functional import pad
 
+from reformer.insight.doctor.gradients import plain_twin
 from reformer.models import ReformerConfig
-from tests.contract.models import AXIAL, HEADS, SMALL, outputs, plain_twin, random_ids, the_same, token_outputs
+from tests.contract.models import AXIAL, HEADS, SMALL, outputs, random_ids, the_same, token_outputs
 
 CHOICES: list[list[dict[str, Any]]] = [
     [

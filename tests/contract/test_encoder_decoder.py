@@ -5,8 +5,9 @@ import torch
 from torch.nn.functional import pad
 from transformers import AutoModelForSeq2SeqLM
 
+from reformer.insight.doctor.gradients import plain_twin
 from reformer.models import ReformerConfig, ReformerForConditionalGeneration, ReformerForTokenClassification
-from tests.contract.models import ENCODER_DECODER, HEADS, SMALL, every_variant, plain_twin, random_ids, the_same
+from tests.contract.models import ENCODER_DECODER, HEADS, SMALL, every_variant, random_ids, the_same
 
 HEAD = HEADS["encoder-decoder"]
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from reformer.finetuning import keep_layers
+from reformer.insight.doctor.gradients import plain_twin
 from reformer.nn import LayerDrop
-from tests.contract.models import HEADS, every_variant, outputs, plain_twin, random_ids
+from tests.contract.models import HEADS, every_variant, outputs, random_ids
 
 HEAD = HEADS["token-classification"]
 

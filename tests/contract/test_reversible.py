@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from tests.contract.models import HEADS, every_head_and_variant, every_variant, plain_twin, random_ids
+from reformer.insight.doctor.gradients import plain_twin
+from tests.contract.models import HEADS, every_head_and_variant, every_variant, random_ids
 
 
 def _gradients(model, ids, head, seed=7):

@@ -7,7 +7,8 @@ import sys
 import pytest
 import torch
 
-from tests.contract.models import HEADS, every_head, outputs, plain_twin, random_ids
+from reformer.insight.doctor.gradients import plain_twin
+from tests.contract.models import HEADS, every_head, outputs, random_ids
 
 hashed = pytest.mark.parametrize("variant", ["lsh", "local+lsh", "separate"])
 OF_THE_CONFIG, MORE = 2, 5

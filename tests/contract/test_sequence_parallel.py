@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
+from reformer.insight.doctor.gradients import plain_twin
 from reformer.nn import SubLayer
 from reformer.parallel import SequenceGroup, parallelize, shard_sequence, sum_gradients
-from tests.contract.models import HEADS, SMALL, VARIANTS, VOCABULARY, plain_twin
+from tests.contract.models import HEADS, SMALL, VARIANTS, VOCABULARY
 from tests.processes import in_processes
 
 Check = Callable[[SequenceGroup], list[str]]

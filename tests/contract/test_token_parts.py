@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from reformer.insight.doctor.gradients import plain_twin
 from reformer.nn import token_parts
 from reformer.ops import reuse
-from tests.contract.models import HEADS, every_head_and_variant, every_variant, plain_twin, random_ids
+from tests.contract.models import HEADS, every_head_and_variant, every_variant, random_ids
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from reformer.finetuning import FinetuningError, freeze, freeze_all_but_top, layers
-from tests.contract.models import HEADS, every_variant, plain_twin, random_ids
+from reformer.insight.doctor.gradients import plain_twin
+from tests.contract.models import HEADS, every_variant, random_ids
 
 HEAD = HEADS["token-classification"]
 

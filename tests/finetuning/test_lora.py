@@ -11,8 +11,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from reformer.finetuning import Adapter, Base, FinetuningError, add_lora, load_pretrained, merge_lora, transfer
+from reformer.insight.doctor.gradients import plain_twin
 from reformer.models import ReformerForTokenClassification
-from tests.contract.models import HEADS, VARIANTS, outputs, plain_twin, random_ids
+from tests.contract.models import HEADS, VARIANTS, outputs, random_ids
 
 HEAD = HEADS["token-classification"]
 apart = pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "shared"])
