@@ -20,7 +20,8 @@ def push(
 ) -> None:
     """Publish a finished run on the Hugging Face hub: model, tokenizer, recipe, scores and card.
 
-    The report and the logs stay here: they quote texts of the data. The recipe names the files that were learned from.
+    The report and the logs stay here: they quote texts of the data. Files that were learned from, and the model that it
+    began as, are named without their folders.
     """
     from reformer.runs.hub import publication
     from reformer.runs.hub import push as publish
@@ -28,7 +29,8 @@ def push(
 
     planned = publication(run, name)
     for file, size in planned.files.items():
-        typer.echo(printable(f"{file}  {counted(size, 'byte')}"))
+        changed = ", without the folders that it names" if file in planned.changed else ""
+        typer.echo(printable(f"{file}  {counted(size, 'byte')}{changed}"))
     if planned.kept:
         typer.echo(printable(f"not published: {', '.join(planned.kept)}"))
     if dry_run:

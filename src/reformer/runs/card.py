@@ -3,10 +3,10 @@
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from reformer import __version__
+from reformer.runs.places import last_name, model_name
 from reformer.tasks.base import Run, Task
 from reformer.wording import counted
 
@@ -110,7 +110,7 @@ def _data(run: Run[Task]) -> Iterator[str]:
     for part in ("train", "validation", "test"):
         given = getattr(data, part)
         if given is not None:
-            yield f"{part}: {escaped(Path(given).name)}"
+            yield f"{part}: {escaped(last_name(given))}"
     if data.source is None and data.validation is None:
         yield "for validation a part of the training data was held out"
 
@@ -127,7 +127,7 @@ def _model(run: Run[Task], metrics: Mapping[str, Any]) -> Iterator[str]:
         yield f"labels: {_listed(run.labels)}"
     start = metrics.get("start")
     if start:
-        yield f"it began as {escaped(start['from'])}, whose licence may bind it"
+        yield f"it began as {escaped(model_name(start['from']))}, whose licence may bind it"
     training, versions = metrics["training"], metrics["versions"]
     yield f"trained in {training['precision']} for {counted(training['steps'], 'step')}"
     yield f"versions: {', '.join(f'{name} {escaped(version)}' for name, version in versions.items())}"

@@ -1,11 +1,12 @@
 """Publication of a run on the Hugging Face hub."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi
+from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
@@ -13,6 +14,11 @@ from reformer.errors import ReformerError
 from reformer.finetuning.adapter import ADAPTER, ADAPTER_CONFIG
 from reformer.models.configuration.remote_code import MODULE
 from reformer.runs.folder import CALIBRATION, CARD, CURVE, METRICS, RECIPE, WEIGHTS, check_whole, weights_file
+from reformer.runs.places import last_name, model_name
+from reformer.runs.recipe_file import read_tables, tables_text
+
+PLACES = (METRICS, ADAPTER_CONFIG, "config.json")
+"""Files beside the recipe that name the model which the run began as, by the place it was at."""
 
 PUBLISHED = (
     *(CARD, RECIPE, METRICS, CALIBRATION, CURVE, WEIGHTS, ADAPTER, ADAPTER_CONFIG),
@@ -29,11 +35,14 @@ class Publication:
     Args:
         name: of the repository.
         files: names and bytes.
+        changed: what is published in the place of some of the files: the folders of this machine, which they name, are
+            no business of others, and the last names of data and of models are left.
         kept: names of what else is in the folder.
     """
 
     name: str
     files: dict[str, int]
+    changed: Mapping[str, bytes]
     kept: tuple[str, ...]
 
 
@@ -42,6 +51,7 @@ def publication(folder: Path, name: str) -> Publication:
 
     Raises:
         RunError: the run is not finished.
+        RecipeError: its recipe cannot be read.
         ReformerError: the hub takes no such name.
     """
     check_whole(folder, ("config.json", weights_file(folder), RECIPE, METRICS))
@@ -50,7 +60,9 @@ def publication(folder: Path, name: str) -> Publication:
     except HFValidationError as error:
         raise ReformerError(f"{name}: this is no name of a repository: {error}; expected such as USER/NAME") from None
     files = {each: (folder / each).stat().st_size for each in PUBLISHED if (folder / each).is_file()}
-    return Publication(name, files, tuple(sorted(_others(folder, files))))
+    changed = dict(_without_folders(folder, files))
+    sizes = files | {each: len(data) for each, data in changed.items()}
+    return Publication(name, sizes, changed, tuple(sorted(_others(folder, files))))
 
 
 def push(folder: Path, name: str, *, private: bool = False) -> str:
@@ -67,10 +79,9 @@ def push(folder: Path, name: str, *, private: bool = False) -> str:
     api: Any = HfApi(library_name="reformer-torch")
     try:
         repository = api.create_repo(name, private=private, exist_ok=True)
-        api.upload_folder(
-            folder_path=folder,
-            repo_id=repository.repo_id,
-            allow_patterns=list(planned.files),
+        api.create_commit(
+            repository.repo_id,
+            [CommitOperationAdd(each, planned.changed.get(each, folder / each)) for each in planned.files],
             commit_message=f"Add the run {folder.resolve().name}",
         )
     # A missing network, token or right: of which class each is depends on the version of huggingface_hub.
@@ -81,6 +92,39 @@ def push(folder: Path, name: str, *, private: bool = False) -> str:
             "the network"
         ) from error
     return str(repository)
+
+
+def _without_folders(folder: Path, files: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Those of the files that name places of this machine, as they are published."""
+    tables = read_tables(folder / RECIPE)
+    names = _last_names(tables)
+    changed = _renamed(tables, names)
+    if changed != tables:
+        yield RECIPE, tables_text(changed).encode()
+    for file in PLACES:
+        if file in files:
+            told = json.loads((folder / file).read_bytes())
+            changed = _renamed(told, names)
+            if changed != told:
+                yield file, (json.dumps(changed, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def _last_names(tables: Mapping[str, Any]) -> dict[str, str]:
+    """The places that a recipe names, each with its last name, where that is another one."""
+    data = tables.get("data", {})
+    names = {data[part]: last_name(data[part]) for part in ("train", "validation", "test") if part in data}
+    models = tables.get("finetune", {}).get("start_from"), tables.get("tokenizer", {}).get("kind")
+    names |= {place: model_name(place) for place in models if place is not None}
+    return {place: name for place, name in names.items() if name != place}
+
+
+def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Tables, lists and texts, each text that is a key of `names` replaced by what stands there."""
+    if isinstance(value, dict):
+        return {key: _renamed(each, names) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_renamed(each, names) for each in value]
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def _others(folder: Path, files: dict[str, int]) -> Iterator[str]:

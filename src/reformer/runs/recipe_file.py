@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def read_recipe(path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
         RecipeError: the file, the field, the value and what was expected.
     """
     path = Path(path)
-    tables = _parse(path)
+    tables = read_tables(path)
     _refuse_escaped_paths(path, tables)
     try:
         # Before the overrides: each must find the field it replaces, whichever name either is given by.
@@ -51,7 +51,7 @@ def read_begun_recipe(path: Path) -> Recipe:
     Raises:
         RecipeError: as `read_recipe`.
     """
-    recipe, given = read_recipe(path), _parse(path).get("data", {})
+    recipe, given = read_recipe(path), read_tables(path).get("data", {})
     known = HOLD_OUT in type(recipe.data).model_fields
     # This field came with the first versions that held out by labels and groups.
     if known and recipe.data.validation is None and not {HOLD_OUT, "skip_bad"} & given.keys():
@@ -61,18 +61,28 @@ def read_begun_recipe(path: Path) -> Recipe:
 
 def write_recipe(recipe: Recipe, path: str | Path) -> None:
     """Write every field that has a value, defaults included, so that the file says all that was chosen."""
+    write(Path(path), tables_text(recipe.model_dump(exclude_none=True)).encode())
+
+
+def tables_text(tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """A recipe's tables as TOML, without those that are empty."""
     lines = []
-    for name, table in recipe.model_dump(exclude_none=True).items():
+    for name, table in tables.items():
         if not table:
             continue
         lines.append(f"[{name}]")
         # JSON's numbers, strings and lists are TOML's as well.
         lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()]
         lines.append("")
-    write(Path(path), "\n".join(lines).encode())
+    return "\n".join(lines)
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def read_tables(path: Path) -> dict[str, Any]:
+    """The tables in a TOML file as they are, unchecked.
+
+    Raises:
+        RecipeError: it cannot be read.
+    """
     data = b""
     try:
         with path.open("rb") as file:
