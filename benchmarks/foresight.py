@@ -1,11 +1,11 @@
 """Memory and time of a measurement, foretold from smaller sizes, so that nothing is begun that cannot end."""
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.table import duration, measured, short, size
 from benchmarks.worker import LIMIT, NO_MEMORY
+from reformer.training.plan.growth import Shape, fitted
 
 SHARE = 0.9
 """Of the memory, beyond which a contender is not begun."""
@@ -24,8 +24,8 @@ def refusal(
 ) -> str | None:
     """Why a contender's action is not run at a length; None where it is.
 
-    Memory and time are carried on from the two greatest lengths below it, as a power of the length that
-    is at least its first and at most its second. An action that was left out at a smaller length, or failed there by
+    Memory and time are carried on from the greatest lengths below it as `reformer plan` does it: a fixed part, one for
+    each token, and one for each pair of tokens. An action that was left out at a smaller length, or failed there by
     the limits of time and memory, is left out here too.
     """
     rows = [row for row in rows if (row["contender"], row["action"]) == (contender, action) and row["length"] < length]
@@ -49,11 +49,5 @@ def refusal(
 
 def carried_on(rows: list[dict[str, Any]], what: str, length: int) -> float | None:
     """A figure at a greater length, from rows in the order of theirs."""
-    known = [(row["length"], row[what]) for row in rows if row[what]]
-    if not known:
-        return None
-    power = 1.0
-    if len(known) > 1:
-        (before, less), (last, more) = known[-2:]
-        power = min(2.0, max(1.0, math.log(more / less) / math.log(last / before)))
-    return known[-1][1] * (length / known[-1][0]) ** power
+    known = [(Shape(1, row["length"]), float(row[what])) for row in rows if row[what]]
+    return fitted(known, pairs=True).at(Shape(1, length)) if known else None

@@ -6,6 +6,8 @@ what was measured. Nothing else should run on the machine.
 
 import argparse
 import json
+import math
+import os
 import random
 import statistics
 import subprocess
@@ -15,19 +17,25 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from benchmarks import machine
 from benchmarks.markdown import grid
 from benchmarks.table import duration, short, size
+from reformer.files import write
 from reformer.runs.recipe_file import write_recipe
 from reformer.tasks.recipe_checks import checked_recipe
 
+RESULTS = machine.ROOT / "benchmarks" / "results" / "plans.json"
 TASKS = ("language-modelling", "masked-language-modelling", "token-classification", "sequence-classification")
+OF_PAIRS, OF_QUESTIONS, OF_SERIES = "text-to-text", "question-answering", "forecasting"
 LENGTHS = (4096, 16384, 65536, 262144)
-STEPS = 3
+STEPS = {4096: 8, 16384: 4, 65536: 3, 262144: 2}
+PRECISIONS = ("float32", "bfloat16")
 MODEL = {
     "hidden_size": 128,
     "num_attention_heads": 4,
@@ -36,6 +44,15 @@ MODEL = {
     "attention_layers": ["local", "lsh", "local", "lsh"],
     "max_position_embeddings": 1 << 20,
 }
+SMALL = {"hidden_size": 64, "num_attention_heads": 2, "feed_forward_size": 256, "attention_layers": ["local", "lsh"]}
+TINY = SMALL | {"hidden_size": 32, "num_attention_heads": 1, "feed_forward_size": 64}
+
+
+def model_fields(length: int, precision: str) -> dict[str, Any]:
+    """A model whose steps take seconds. Many processors have no products in bfloat16, and emulate them slowly."""
+    if precision == "bfloat16":
+        return MODEL | (TINY if length > 16384 else SMALL)
+    return MODEL | (SMALL if length > 65536 else {})
 
 
 @dataclass(frozen=True)
@@ -46,56 +63,94 @@ class Case:
     length: int
     reversible: bool
     precision: str
+    rows: int = 1
 
     @property
     def name(self) -> str:
         kept = "reversible" if self.reversible else "kept"
-        return f"{self.task}, {short(self.length)}, {kept}, {self.precision}"
+        size = short(self.length) if self.rows == 1 else f"{self.rows} x {self.length}"
+        return f"{self.task}, {size}, {kept}, {self.precision}"
 
 
-CASES = tuple(
-    Case(task, length, reversible, precision)
-    for task in TASKS
-    for length in LENGTHS
-    for reversible in (True, False)
-    for precision in ("float32", "bfloat16")
+CASES = (
+    # Each task at each length, twice: with and without reversing, in both precisions, which take turns.
+    *(
+        Case(task, length, reversible, PRECISIONS[(number + step + reversible) % 2])
+        for number, task in enumerate(TASKS)
+        for step, length in enumerate(LENGTHS)
+        for reversible in (True, False)
+    ),
+    # Batches of several rows, which threads share; and rows that cannot be cut.
+    Case("token-classification", 500, True, "float32", 16),
+    Case("sequence-classification", 120, False, "float32", 64),
+    Case(OF_PAIRS, 200, True, "float32", 16),
+    Case(OF_QUESTIONS, 4096, False, "float32"),
+    Case(OF_SERIES, 512, True, "float32", 16),
 )
 
 
 def written(case: Case, folder: Path) -> Path:
     """The recipe of a case, its data made up beside it."""
-    pick, count = random.Random(0), STEPS + 1
-    words = ("the ", "river ", "runs ", "far ")
-    texts = ["".join(pick.choices(words, k=case.length // 3))[: case.length] for _ in range(count)]
-    data: dict[str, Any] = {}
-    if case.task == "language-modelling":
-        (folder / "data.txt").write_text("".join(texts), encoding="utf-8")
-        data = {"train": str(folder / "data.txt"), "sequence_length": case.length, "validation_fraction": 1 / count}
-    else:
-        records = [
-            {"id": str(number), "text": text, "label": str(number % 2), "spans": [{"start": 4, "end": 9, "label": "X"}]}
-            for number, text in enumerate(texts)
-        ]
-        for part, chosen in (("train", records), ("validation", records[:1])):
-            lines = "".join(json.dumps(record) + "\n" for record in chosen)
-            (folder / f"{part}.jsonl").write_text(lines, encoding="utf-8")
-            data[part] = str(folder / f"{part}.jsonl")
+    steps = STEPS.get(case.length, 8)
     tables = {
-        "data": data,
-        "tokenizer": {"kind": "byte"},
-        "model": MODEL | {"reversible": case.reversible},
+        "data": _data(case, folder, (steps + 1) * case.rows),
+        "model": model_fields(case.length, case.precision) | {"reversible": case.reversible},
         "training": {
             "task": case.task,
-            "max_steps": STEPS,
-            "batch_size": 1,
-            "num_evaluations": 1,
+            "max_steps": steps,
+            "batch_size": case.rows,
+            "batch_tokens": None if case.rows == 1 else 4 * case.rows * case.length,
+            "num_evaluations": 2 if steps > 2 else 1,
             "precision": case.precision,
             "baseline": "none",
             "device": "cpu",
         },
     }
+    if case.task != OF_SERIES:
+        tables["tokenizer"] = {"kind": "byte"}
+    if case.task == OF_PAIRS:
+        tables["model"] |= {"decoder_attention_layers": ["local"], "cross_attention_layers": ["full"]}
     write_recipe(checked_recipe(tables), folder / "recipe.toml")
     return folder / "recipe.toml"
+
+
+def _data(case: Case, folder: Path, count: int) -> dict[str, Any]:
+    """Made-up data of so many rows, as files; the `[data]` that names them."""
+    pick = random.Random(0)
+    words = ("the ", "river ", "runs ", "far ")
+    texts = ["".join(pick.choices(words, k=case.length // 3))[: case.length] for _ in range(count)]
+    if case.task == "language-modelling":
+        (folder / "data.txt").write_text("".join(texts), encoding="utf-8")
+        return {
+            "train": str(folder / "data.txt"), "sequence_length": case.length, "validation_fraction": 1 / count,
+        }  # fmt: skip
+    if case.task == OF_SERIES:
+        begin = datetime(2024, 1, 1)
+        rows = (f"{begin + timedelta(hours=hour)},{2 + pick.random():.4f}\n" for hour in range(count * case.length))
+        (folder / "data.csv").write_text("when,load\n" + "".join(rows), encoding="utf-8")
+        return {"train": str(folder / "data.csv"), "context_length": case.length, "prediction_length": 24}
+    records = [_record(case, number, text) for number, text in enumerate(texts)]
+    files = {}
+    for part, chosen in (("train", records), ("validation", records[: case.rows])):
+        file = folder / f"{part}.jsonl"
+        file.write_text("".join(json.dumps(record) + "\n" for record in chosen), encoding="utf-8")
+        files[part] = str(file)
+    return files
+
+
+def _record(case: Case, number: int, text: str) -> dict[str, Any]:
+    record: dict[str, Any] = {"id": str(number), "text": text}
+    if case.task == OF_PAIRS:
+        return {"source": text, "target": text[:50]}
+    if case.task == OF_QUESTIONS:
+        answer = {"answer_start": 4, "text": text[4:9]}
+        return {
+            "id": str(number),
+            "context": text,
+            "question": "where?",
+            "answers": {k: [v] for k, v in answer.items()},
+        }
+    return record | {"label": str(number % 2), "spans": [{"start": 4, "end": 9, "label": "X"}]}
 
 
 def measured(case: Case) -> dict[str, Any]:
@@ -103,23 +158,28 @@ def measured(case: Case) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         recipe = written(case, folder)
+        begun = time.perf_counter()
         planned = subprocess.run(
             [sys.executable, "-m", "reformer", "plan", str(recipe), "--json"],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        found: dict[str, Any] = {"case": case.name}
+        found: dict[str, Any] = {"case": case.name, "plan_wall_seconds": time.perf_counter() - begun}
         if not planned.stdout:
             return found | {"error": planned.stderr.strip()}
         plan = json.loads(planned.stdout)
         train = [sys.executable, "-m", "reformer", "train", str(recipe), "-o", str(folder / "run")]
-        begun = time.perf_counter()
         peak, status = _watched(train)
-        found |= {"planned_bytes": plan["cost"]["peak_bytes"], "planned_seconds": plan["cost"]["seconds"]}
+        found |= {
+            "planned_bytes": plan["cost"]["peak_bytes"],
+            "planned_seconds": plan["cost"]["seconds"],
+            "fits": plan["fits"],
+            "measured_tokens": max(each["shape"]["rows"] * each["shape"]["length"] for each in plan["measured"]),
+            "bytes": peak,
+        }
         if status:
-            return found | {"error": f"training ended with {status}", "fits": plan["fits"], "bytes": peak}
+            return found | {"error": f"training ended with {status}"}
         metrics = json.loads((folder / "run/metrics.json").read_text(encoding="utf-8"))
-        seconds = 60 * metrics["training"]["minutes"]
-        return found | {"bytes": peak, "seconds": seconds, "wall_seconds": time.perf_counter() - begun}
+        return found | {"seconds": 60 * metrics["training"]["whole_minutes"]}
 
 
 def _watched(command: list[str]) -> tuple[int, int]:
@@ -141,6 +201,11 @@ def _watched(command: list[str]) -> tuple[int, int]:
     ended.set()
     thread.join()
     return max(peaks), status
+
+
+def shown(result: dict[str, Any]) -> str:
+    """The table of a result, for the documentation."""
+    return table(result["rows"])
 
 
 def table(rows: Iterable[dict[str, Any]]) -> str:
@@ -172,14 +237,29 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--longest", type=int, default=LENGTHS[-1], help="leave out greater lengths")
     parser.add_argument("--only", default="", help="cases whose name has this in it")
-    parser.add_argument("--json", action="store_true", help="print what was measured as JSON")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no further case after so many")
+    parser.add_argument("--again", action="store_true", help="measure also what the file has")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="the JSON file")
     given = parser.parse_args(arguments)
-    rows = []
-    for case in CASES:
-        if case.length <= given.longest and given.only in case.name:
-            rows.append(measured(case))
-            sys.stderr.write(json.dumps(rows[-1]) + "\n")
-    sys.stdout.write(json.dumps(rows, indent=2) + "\n" if given.json else table(rows))
+    begun, found = time.monotonic(), {} if not given.output.is_file() else _read(given.output)
+    chosen = [case for case in CASES if case.length <= given.longest and given.only in case.name]
+    for case in chosen:
+        if time.monotonic() - begun < 60 * given.minutes and (given.again or case.name not in found):
+            row = measured(case)
+            found[case.name] = row
+            sys.stderr.write(json.dumps(row) + "\n")
+            rows = [found[each.name] for each in CASES if each.name in found]
+            result = {"case": "plans", "machine": machine.describe(os.cpu_count() or 1, "cpu"), "rows": rows}
+            write(given.output, (json.dumps(result, indent=2) + "\n").encode())
+    left = [case.name for case in chosen if case.name not in found]
+    sys.stdout.write(table(found[case.name] for case in chosen if case.name in found))
+    if left:
+        sys.stdout.write(f"not measured yet: {len(left)}, {left[0]} first\n")
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    """What was measured before, by the names of the cases."""
+    return {row["case"]: row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import learning_tables, markdown, memory_tables, results, unseen
+from benchmarks import learning_tables, markdown, memory_tables, plans, results, unseen
 from benchmarks.gpu import counting
 from benchmarks.gpu import tables as gpu_tables
 from benchmarks.machine import ROOT
@@ -48,6 +48,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "seen-weight": ("seen-weight", learning_tables.seen_weight),
     "crf": ("crf", markdown.crf),
     "unseen": ("unseen", unseen.table),
+    "plans": ("plans", plans.shown),
     "gpu-attention": ("gpu-attention", gpu_tables.gpu_attention),
     "gpu-training-step": ("gpu-training-step", gpu_tables.gpu_training_step),
     "gpu-streaming": ("gpu-streaming", gpu_tables.gpu_streaming),
@@ -85,7 +86,7 @@ def _table(name: str, folder: Path) -> str:
     case, made = TABLES[name]
     result = results.load(case, folder)
     if result is None or not result["rows"]:
-        return f"Not measured yet: `python -m benchmarks.{'unseen' if case == 'unseen' else f'run {case}'}`."
+        return f"Not measured yet: `python -m benchmarks.{case if case in ('unseen', 'plans') else f'run {case}'}`."
     picture = f"![{PICTURES[name]}](images/{case}.svg)\n\n" if name in PICTURES else ""
     return picture + made(result)
 

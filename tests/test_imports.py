@@ -44,6 +44,7 @@ MAY_IMPORT = {
         "recipe",
         "finetuning",
         "models",
+        "nn",
         "ops",
         "data",
         "interruption",

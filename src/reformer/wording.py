@@ -1,4 +1,4 @@
-"""Words of messages: numbers of things."""
+"""Words of messages: numbers of things, bytes and times."""
 
 _SINGULAR = {"have": "has", "are": "is", "were": "was"}
 
@@ -21,3 +21,31 @@ def counted(number: int, noun: str, verb: str = "") -> str:
     elif verb:
         verb = _SINGULAR.get(verb, f"{verb}s")
     return f"{number:,} {noun} {verb}".rstrip()
+
+
+def bytes_in_words(size: float) -> str:
+    """So many bytes, in the greatest unit of which there is one.
+
+    >>> bytes_in_words(12), bytes_in_words(1536), bytes_in_words(3 << 30)
+    ('12 bytes', '1.5 KiB', '3.0 GiB')
+    """
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def seconds_in_words(seconds: float) -> str:
+    """So long, in the unit that leaves few digits.
+
+    >>> seconds_in_words(0.25), seconds_in_words(90), seconds_in_words(600), seconds_in_words(360000)
+    ('250 ms', '90.0 s', '10.0 min', '4.2 days')
+    """
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    for unit, most in (("s", 120), ("min", 120), ("h", 48)):
+        if seconds < most:
+            return f"{seconds:.1f} {unit}"
+        seconds /= 60 if unit != "h" else 24
+    return f"{seconds:.1f} days"

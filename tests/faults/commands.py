@@ -248,7 +248,7 @@ def _digest(path: Path) -> str:
     if path.name == "metrics.json" and content.startswith(b"{"):
         with suppress(ValueError):
             metrics = json.loads(content)
-            for name in ("minutes", "tokens_per_second"):
+            for name in ("minutes", "whole_minutes", "tokens_per_second"):
                 metrics.get("training", {}).pop(name, None)
             metrics.get("baseline", {}).pop("seconds", None)
             content = json.dumps(metrics).encode()

@@ -36,6 +36,13 @@ def train(
             "training records.",
         ),
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan/--no-plan",
+            help="Say first the time and the memory that the run will take, and refuse one that cannot fit.",
+        ),
+    ] = True,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="TABLE.FIELD=VALUE", help="Put a value over the recipe's; can be repeated."),
@@ -78,6 +85,7 @@ def train(
             resume=goes_on,
             overwrite=overwrite,
             accept_changed_data=accept_changed_data and goes_on,
+            plan=plan,
             console=console,
         )
 

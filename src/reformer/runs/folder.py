@@ -199,7 +199,8 @@ def check_free(folder: Path, *, overwrite: bool, start: str | None = None, data:
         return
     written = _written_names(folder)
     # A run that ended before its first checkpoint has nothing to lose.
-    begun_only = (folder / MARKER).is_file() and held <= {MARKER, RECIPE, LOGS, START}
+    begun_only = (folder / MARKER).is_file() and held <= {MARKER, RECIPE, LOGS, START, CHECKPOINTS}
+    begun_only &= not any(folder.glob(f"{CHECKPOINTS}/*"))
     if not (begun_only or (overwrite and written)):
         remedy = (
             "take another --output, --resume to go on with an interrupted run, or --overwrite to replace a run"

@@ -26,14 +26,14 @@ class PartThreads:
     """
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self.count = count
         self._threads = ThreadPoolExecutor(count, "part")
 
     def split(self, batch: Batch) -> list[dict[str, Any]]:
         """The batch in parts of neighbouring sequences, as equal as can be, one to a thread; a single part where it is
         not all tensors with a row for each sequence, or has one sequence."""
         rows = {len(each) if isinstance(each, Tensor) and each.dim() else 0 for each in batch.values()}
-        parts = min(self._count, *rows)
+        parts = min(self.count, *rows)
         if len(rows) != 1 or parts < 2:
             return [dict(batch)]
         cut = {name: torch.tensor_split(each, parts) for name, each in batch.items()}
@@ -56,7 +56,7 @@ class PartThreads:
         seeds = torch.randint(1 << 62, (len(parts),)).tolist()
 
         threads = torch.get_num_threads()
-        of_each = max(1, self._count // len(parts))
+        of_each = max(1, self.count // len(parts))
 
         def compute(part: dict[str, Any], seed: int) -> tuple[Tensor, Sequence[Tensor | None]]:
             # OpenMP has a number for each thread, and the library of matrix products one for all.

@@ -85,6 +85,7 @@ def run_metrics(
             "steps": state.global_step,
             "epochs": state.epoch,
             "minutes": schedule.seconds / 60,
+            "whole_minutes": trainer.schedule_callback.whole_seconds / 60,
             "tokens": state.num_input_tokens_seen,
             "tokens_per_second": state.num_input_tokens_seen / schedule.seconds,
             "weights": count_weights(run.model),

@@ -59,6 +59,8 @@ class ScheduleCallback(TrainerCallback):
         self.schedule = schedule
         self.interruption = Interruption()
         self.request: int | None = None
+        self.whole_seconds = 0.0
+        """Of the run with its last evaluation, where `Schedule.seconds` ends at the last step."""
         self._started = 0.0
 
     def on_train_begin(
@@ -70,6 +72,7 @@ class ScheduleCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        self.whole_seconds = time.perf_counter() - self._started
         # A signal after the last step's agreement would be lost: nothing reads the request after this.
         _, self.request = _agreed(0.0, self.interruption.request, args.device)
         self.interruption.release()

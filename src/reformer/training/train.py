@@ -50,6 +50,7 @@ from reformer.training.initial_model import (
 from reformer.training.learning_curve import plot_learning_curve
 from reformer.training.lora_training import LoraTraining
 from reformer.training.model_changes import ModelChanges
+from reformer.training.plan.first_line import say_plan
 from reformer.training.report import count_weights, introduce, introduce_frozen, run_metrics
 from reformer.training.resume import check_begun, go_on, keep_start, kept_changes
 from reformer.training.run_inputs import input_digests, keep_inputs
@@ -70,6 +71,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     accept_changed_data: bool = False,
+    plan: bool = True,
     console: Console | None = None,
 ) -> dict[str, Any]:
     """Train the recipe's model and leave it in the folder `output`; returns what is in its `metrics.json`.
@@ -83,6 +85,9 @@ def train(
     only tensors and plain numbers are read: nothing in it can run code. Data or a tokenizer that have changed since the
     run began are refused, but for `accept_changed_data`. While it trains, no other process can train in the folder.
 
+    With `plan`, a new run in one process first says the time and the memory that it will take, from a second or two of
+    short steps, and one that cannot fit into memory is refused.
+
     Random states, the number of threads and transformers' verbosity are set for the run, and afterwards put back.
 
     Raises:
@@ -91,6 +96,7 @@ def train(
             checkpoint cannot be written.
         FinetuningError: the recipe starts from a model that is not there or does not fit.
         DataError: something in the data is wrong.
+        TooLargeError: the run cannot fit into memory, and `plan` is set.
         ProcessesError: the number of processes, or the model, does not suit `training.sequence_parallel`.
         DivergedError: the loss is NaN or infinite; the checkpoints stay.
         InterruptedRunError: Ctrl-C or a termination request; the checkpoint is saved.
@@ -110,11 +116,17 @@ def train(
             end_move(folder)
         if resume and (folder / METRICS).is_file():
             return end_finished(folder) if is_first else {}
-        return _train(recipe, folder, resume, overwrite, accept_changed_data, console)
+        return _train(recipe, folder, resume, overwrite, accept_changed_data, plan, console)
 
 
 def _train(
-    recipe: Recipe, folder: Path, resume: bool, overwrite: bool, accept_changed_data: bool, console: Console | None
+    recipe: Recipe,
+    folder: Path,
+    resume: bool,
+    overwrite: bool,
+    accept_changed_data: bool,
+    plan: bool,
+    console: Console | None,
 ) -> dict[str, Any]:
     """`train`, in a folder that no other process trains in."""
     # Begin: what a resumed run goes on from, the processes and the threads.
@@ -156,6 +168,8 @@ def _train(
     # A wide part has its score before the first step, and the best weights are never worse than that.
     arguments.eval_on_start = checkpoint is None and has_wide_part(model)
     trainer = build_trainer(recipe, arguments, model, data, folder)
+    if plan and checkpoint is None and arguments.world_size == 1:
+        say_plan(trainer, recipe, data, console)
     evaluation_batches = len(trainer.get_eval_dataloader())
     callbacks = build_callbacks(
         *(recipe, task, data, model, trainer.schedule, console, checkpoint, evaluation_batches),

@@ -189,6 +189,11 @@ class CountingTrainer(Trainer):
         return threads.backward(model, parts, loss, self.compute_loss_context_manager)
 
     @property
+    def most_parts(self) -> int:
+        """Into how many parts of its rows a batch is divided, at most: one to a thread."""
+        return 1 if self._threads is None else self._threads.count
+
+    @property
     def _bare(self) -> nn.Module:
         """The model itself, whatever it is trained in."""
         assert isinstance(self.model, nn.Module)

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from reformer.tasks.recipe_checks import checked_recipe
-from reformer.training import allocator
+from reformer.training import allocator, memory
 from reformer.training.callbacks import freed_memory
 from reformer.training.callbacks.freed_memory import ADVICE, KEPT, FreedMemory
 from reformer.training.train import train
@@ -93,7 +93,7 @@ def _keep_and_not(figures: Path) -> None:
     """Write how much is given back: of a freed tensor before, of one that is kept, at the end, and of one after it."""
 
     def resident():
-        return freed_memory._kilobytes("/proc/self/status", "VmRSS")
+        return memory._kilobytes("/proc/self/status", "VmRSS")
 
     def given_back():
         tensor = torch.ones(100 << 18)
@@ -141,9 +141,9 @@ def _given_back() -> int:
     What it grew by as the tensor came says nothing: a part may have been its own already.
     """
     tensor = torch.ones(100 << 18)
-    before = freed_memory._kilobytes("/proc/self/status", "VmRSS")
+    before = memory._kilobytes("/proc/self/status", "VmRSS")
     del tensor
-    return (before - freed_memory._kilobytes("/proc/self/status", "VmRSS")) >> 10
+    return (before - memory._kilobytes("/proc/self/status", "VmRSS")) >> 10
 
 
 @on_linux

@@ -1,7 +1,6 @@
 """Freed memory, kept by the GNU C library for the next large tensors: a third of a step's time on a long sequence."""
 
 import ctypes
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +9,7 @@ from transformers import PreTrainedModel, TrainerControl, TrainerState, Training
 from reformer.terminal import say
 from reformer.training.allocator import LARGEST_KEPT, gives_back
 from reformer.training.callbacks.base import ReportingCallback
+from reformer.training.memory import free_memory, peak_memory
 
 HEADROOM = 2
 """Multiple of the peak memory that must still be free. Fragmentation makes a process larger, and never doubled one."""
@@ -65,25 +65,6 @@ class FreedMemory(ReportingCallback):
             library.mallopt(_TRIM_THRESHOLD, 2 * LARGEST_KEPT)
             library.malloc_trim(0)
             self._keeps = False
-
-
-def free_memory() -> int:
-    """The bytes that Linux can still give this process, and its control group allows."""
-    available = _kilobytes("/proc/meminfo", "MemAvailable") << 10
-    try:
-        limit, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text()) for name in ("max", "current"))
-    except (OSError, ValueError):
-        return available
-    return min(available, limit - used)
-
-
-def peak_memory() -> int:
-    """The most bytes that this process has had in memory, on Linux."""
-    return _kilobytes("/proc/self/status", "VmHWM") << 10
-
-
-def _kilobytes(file: str, field: str) -> int:
-    return next(int(line.split()[1]) for line in Path(file).read_text().splitlines() if line.startswith(f"{field}:"))
 
 
 def _keep() -> bool:

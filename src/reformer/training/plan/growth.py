@@ -43,28 +43,44 @@ class Growth:
         """The figure for a batch of a shape."""
         return self.fixed + self.per_token * shape.tokens + self.per_pair * shape.pairs
 
+    def more(self, *, fixed: float = 0.0, per_token: float = 0.0) -> "Growth":
+        """The same with something added."""
+        return Growth(self.fixed + fixed, self.per_token + per_token, self.per_pair)
+
+    def times(self, factor: float) -> "Growth":
+        """The same, multiplied."""
+        return Growth(factor * self.fixed, factor * self.per_token, factor * self.per_pair)
+
     def over(self, shapes: Iterable[Shape]) -> float:
         """The sum of the figures for several batches."""
         return sum(map(self.at, shapes))
 
 
 def fitted(measured: Sequence[tuple[Shape, float]], *, pairs: bool) -> Growth:
-    """The growth that is nearest to what was measured, each figure counting by its own size.
+    """The growth through the last figure that is nearest to the few before it, each counting by its own size.
+
+    Smaller batches are left out: they fill neither buckets nor caches.
 
     Args:
-        measured: figures of batches of several shapes.
+        measured: figures of batches of several shapes, the largest last.
         pairs: whether anything grows with pairs of tokens, which two short lengths alone cannot tell from noise.
     """
-    figures = np.array([max(figure, 1e-12) for _, figure in measured])
-    columns = [np.ones(len(measured)), np.array([shape.tokens for shape, _ in measured], dtype=np.float64)]
-    if pairs:
-        columns.append(np.array([shape.pairs for shape, _ in measured], dtype=np.float64))
-    table = np.stack(columns, 1)
+    measured = [(shape, max(figure, 1e-12)) for shape, figure in measured[-3 if pairs else -2 :]]
+    largest, last = measured[-1]
+    if len(measured) == 1:
+        return Growth(0.0, last / largest.tokens, 0.0)
+    figures = np.array([figure for _, figure in measured])
+    table = np.array([[1.0, shape.tokens, shape.pairs] for shape, _ in measured])
     # Columns of very different sizes would leave the small ones without digits.
     scale = table.max(0)
-    found, _ = nnls(table / scale / figures[:, None], np.ones(len(measured)))
-    fixed, per_token, *per_pair = (found / scale).tolist()
-    return Growth(fixed, per_token, per_pair[0] if per_pair else 0.0)
+    used = [True, True, pairs]
+    if pairs and len(measured) == 2:
+        # Two figures tell two parts: by which of them they differ is told by whether they outgrow the tokens.
+        outgrows = last * table[0, 1] > figures[0] * table[1, 1]
+        used = [not outgrows, True, outgrows]
+    found, _ = nnls(table * used / scale / figures[:, None], np.ones(len(measured)))
+    growth = Growth(*(found / scale).tolist())
+    return growth.times(last / growth.at(largest))
 
 
 def crossing(first: Growth, second: Growth) -> int | None:
