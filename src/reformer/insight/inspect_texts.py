@@ -79,7 +79,7 @@ def documents(run: Run[Any], sources: Sequence[str], options: PredictOptions, *,
             if labelled or source.startswith("index:"):
                 yield from read_labelled(source, recipe, options)
             else:
-                yield from read_unlabelled([source], recipe, options, raise_error)
+                yield from read_unlabelled(source, recipe, options, raise_error)
 
     yield from joined(read(), recipe) if isinstance(run.task, MaskedLanguageModelling) else read()
 

@@ -18,7 +18,6 @@ from reformer.errors import ReformerError
 from reformer.recipe import BY_CHANCE, AtLeastOne, HeldOutDataRecipe
 from reformer.tasks.bad_records import BadRecords
 from reformer.tasks.predict_options import PredictOptions
-from reformer.tasks.predictions import read_files
 from reformer.wording import counted
 
 MOST_NAMED = 10
@@ -266,27 +265,21 @@ def read_source(
 
 
 def read_unlabelled(
-    files: Iterable[str], recipe: TextDataRecipe, options: PredictOptions, on_error: OnError
+    file: str, recipe: TextDataRecipe, options: PredictOptions, on_error: OnError
 ) -> Iterator[Document]:
-    """The documents of files to predict for; columns and header are the recipe's unless the options have others."""
-
+    """The documents of a file to predict for; columns and header are the recipe's unless the options have others."""
     columns = None if recipe.spans is None else recipe.spans.columns
-    keeps_others = bool(options.keep_columns)
-
-    def read(file: str) -> Iterator[Document]:
-        return read_documents(
-            file,
-            format=options.format,
-            text_column=options.text_column or recipe.columns[0],
-            label_column=None,
-            spans=SpanReading(wanted=False, columns=column_names(options.columns) or columns),
-            encoding=options.encoding,
-            header=recipe.header if options.header is None else options.header,
-            keeps_others=keeps_others,
-            on_error=on_error,
-        )
-
-    return read_files(files, read, on_error, keeps_others=keeps_others)
+    return read_documents(
+        file,
+        format=options.format,
+        text_column=options.text_column or recipe.columns[0],
+        label_column=None,
+        spans=SpanReading(wanted=False, columns=column_names(options.columns) or columns),
+        encoding=options.encoding,
+        header=recipe.header if options.header is None else options.header,
+        keeps_others=bool(options.keep_columns),
+        on_error=on_error,
+    )
 
 
 def read_labelled(source: str, recipe: TextDataRecipe, options: PredictOptions) -> Iterator[Document]:

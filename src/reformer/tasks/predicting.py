@@ -17,7 +17,7 @@ from reformer.metrics.forecast_review import ForecastReview
 from reformer.metrics.review import Review
 from reformer.tasks.base import Evaluation, Task
 from reformer.tasks.predict_options import PredictOptions
-from reformer.tasks.predictions import Prediction, can_be_read_twice, is_after, size_of
+from reformer.tasks.predictions import InputFile, Prediction, can_be_read_twice, is_after, read_files, size_of
 
 
 class RecordSequence(Protocol):
@@ -45,6 +45,11 @@ class PredictingTask(Task):
 
     suffixes: ClassVar[tuple[str, ...]] = ()
     """Ends of the names of files that this task reads, without `.gz`."""
+    reads_records: ClassVar[bool] = True
+    """Whether files are read by `read_file` and their records encoded by `encode`, so that another process can do the
+    one than does the other; a task that sets it to False has `sequences` of its own."""
+    counts_ahead: ClassVar[bool] = True
+    """Whether records are read in a small part of the time that they take, so that `size` reads all of them."""
     whole_folders: ClassVar[bool] = False
     """Whether the reader of this task opens folders of some formats as a whole."""
 
@@ -64,12 +69,34 @@ class PredictingTask(Task):
                 option = name_given.replace("_", "-")
                 raise ReformerError(f"--{option} means nothing to a run that has learned {name}; leave it out")
 
-    @abstractmethod
+    def read_file(self, run: Any, file: str, options: PredictOptions, on_error: OnError) -> Iterable[Any]:
+        """The records of a file, in their order. One that cannot be read goes to `on_error`, and the next one is read.
+
+        Of the run its recipe alone is needed.
+        """
+        raise NotImplementedError
+
+    def encode(self, run: Any, records: Iterable[Any]) -> Iterator["RecordSequence | DataError"]:
+        """Records as the model reads them, in their order; in place of one that it cannot take, its error."""
+        raise NotImplementedError
+
+    def records(
+        self, run: Any, files: Iterable[str | InputFile], options: PredictOptions, on_error: OnError
+    ) -> Iterator[Any]:
+        """The records of the files, in their order, as `read_files` gives them."""
+        return read_files(
+            files,
+            lambda file: self.read_file(run, file, options, on_error),
+            on_error,
+            keeps_others=bool(options.keep_columns),
+        )
+
     def sequences(
         self, run: Any, files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator["RecordSequence | DataError"]:
         """The records of the files, in their order, as the model reads them; in place of one that it cannot take, its
         error. A record that cannot be read goes to `on_error`, and the next one is read."""
+        return self.encode(run, self.records(run, files, options, on_error))
 
     @abstractmethod
     def answering(self, run: Any, options: PredictOptions) -> Callable[[list[Any]], Sequence[Any]]:
@@ -104,23 +131,17 @@ class PredictingTask(Task):
                 if after is None or prediction.key > after:
                     yield prediction
 
-    def records(
-        self, run: Any, files: Iterable[str], options: PredictOptions, on_error: OnError
-    ) -> Iterator[Any] | None:
-        """The records that `predict` reads; None where to read them is much of its work."""
-        return None
-
     def size(self, run: Any, files: Iterable[str], options: PredictOptions, after: Key | None = None) -> int | None:
         """The sum of the sizes of all predictions for the files that come after one with a key; None where nothing
         tells it before they are made."""
         files = list(files)
-        if not all(map(can_be_read_twice, files)):
+        if not self.counts_ahead or not all(map(can_be_read_twice, files)):
             return None
         with warnings.catch_warnings():
             # What is wrong with a record is told when it is answered.
             warnings.simplefilter("ignore", DataWarning)
             records = self.records(run, files, options, lambda error: None)
-            return None if records is None else sum(size_of(each) for each in records if is_after(each, after))
+            return sum(size_of(each) for each in records if is_after(each, after))
 
     @abstractmethod
     def evaluate(self, run: Any, sources: Sequence[str], options: PredictOptions) -> dict[str, int | float]:

@@ -65,18 +65,45 @@ MOST_IDS = 1 << 20
 """Ids that are kept to find those that recur, at most."""
 
 
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One of the files that were given, with what its records are told of the others."""
+
+    path: str
+    place: int
+    is_alone: bool
+    has_namesake: bool
+    """Whether another one has its name, in another folder."""
+
+
+def input_files(files: Iterable[str]) -> list[InputFile]:
+    """All files that were given, in their order."""
+    files = list(files)
+    names = Counter(map(os.path.basename, files))
+    return [
+        InputFile(file, place, len(files) == 1, names[os.path.basename(file)] > 1) for place, file in enumerate(files)
+    ]
+
+
 def read_files(
-    files: Iterable[str], read: Callable[[str], Iterable[Any]], on_error: OnError, *, keeps_others: bool = False
+    files: Iterable[str | InputFile],
+    read: Callable[[str], Iterable[Any]],
+    on_error: OnError,
+    *,
+    keeps_others: bool = False,
 ) -> Iterator[Any]:
     """The records of all files; a file that cannot be read as a whole is reported like a record.
 
     Each record gets its `Origin`. Of files with one name in several folders, the path as given stands in the ids of
     their records. Records whose ids recur in one file are counted in a `DataWarning`.
+
+    Args:
+        files: all that were given, or some `InputFile`s of them.
     """
     files = list(files)
-    names = Counter(map(os.path.basename, files))
-    for place, file in enumerate(files):
-        name = os.path.basename(file)
+    given = [file for file in files if isinstance(file, InputFile)]
+    for each in given or input_files(map(str, files)):
+        file, name = each.path, os.path.basename(each.path)
         seen: set[str] = set()
         first, repeated = "", 0
         try:
@@ -85,13 +112,13 @@ def read_files(
                     problem = "what is read here has no other columns or fields"
                     raise DataError(file, None, problem, "leave out --keep-columns, or give a table or JSONL")
                 identity = record.id
-                if names[name] > 1 and identity.startswith(name):
+                if each.has_namesake and identity.startswith(name):
                     identity = f"{file}{identity.removeprefix(name)}"
                 if identity in seen:
                     first, repeated = first or identity, repeated + 1
                 elif len(seen) < MOST_IDS:
                     seen.add(identity)
-                origin = Origin((place, number), file if len(files) > 1 else None)
+                origin = Origin((each.place, number), None if each.is_alone else file)
                 yield replace(record, id=identity, origin=origin)
         except DataError as error:
             on_error(error)

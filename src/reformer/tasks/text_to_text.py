@@ -119,11 +119,8 @@ class TextToText(PredictingTask):
     def load_data(self, recipe: PairRecipe, start: PretrainedStart | None = None) -> "PairData":
         return PairData(recipe, start)
 
-    def sequences(
-        self, run: "Run[TextToText]", files: Iterable[str], options: PredictOptions, on_error: OnError
-    ) -> Iterator[Encoded | DataError]:
-        documents = self.records(run, files, options, on_error)
-        return encode(documents, run.tokenizer, run.model.config.max_position_embeddings)
+    def encode(self, run: "Run[TextToText]", records: Iterable[Document]) -> Iterator[Encoded | DataError]:
+        return encode(records, run.tokenizer, run.model.config.max_position_embeddings)
 
     def answering(self, run: "Run[TextToText]", options: PredictOptions) -> Callable[[list[Encoded]], list[str]]:
         return _writing(run, options.beams or 1)
@@ -134,10 +131,10 @@ class TextToText(PredictingTask):
         shown = {"source": sequence.document.text} if options.text is not False else {}
         yield prediction(sequence.document, **shown, target=answer)
 
-    def records(
-        self, run: "Run[TextToText]", files: Iterable[str], options: PredictOptions, on_error: OnError
+    def read_file(
+        self, run: "Run[TextToText]", file: str, options: PredictOptions, on_error: OnError
     ) -> Iterator[Document]:
-        return read_unlabelled(files, run.recipe.data, options, on_error)
+        return read_unlabelled(file, run.recipe.data, options, on_error)
 
     def evaluate(
         self, run: "Run[TextToText]", sources: Sequence[str], options: PredictOptions

@@ -90,10 +90,8 @@ class DocumentTask(PredictingTask):
         }
     )
 
-    def sequences(
-        self, run: "Run[DocumentTask]", files: Iterable[str], options: PredictOptions, on_error: OnError
-    ) -> Iterator[Encoded | DataError]:
-        return encode(self.records(run, files, options, on_error), run.tokenizer, **reading(run.model.config))
+    def encode(self, run: "Run[DocumentTask]", records: Iterable[Document]) -> Iterator[Encoded | DataError]:
+        return encode(records, run.tokenizer, **reading(run.model.config))
 
     def answering(
         self, run: "Run[DocumentTask]", options: PredictOptions
@@ -108,10 +106,10 @@ class DocumentTask(PredictingTask):
         document = sequence.document
         yield prediction(document, **as_json(document, kept, with_text=with_text, with_scores=with_scores))
 
-    def records(
-        self, run: "Run[DocumentTask]", files: Iterable[str], options: PredictOptions, on_error: OnError
+    def read_file(
+        self, run: "Run[DocumentTask]", file: str, options: PredictOptions, on_error: OnError
     ) -> Iterator[Document]:
-        return read_unlabelled(files, run.recipe.data, options, on_error)
+        return read_unlabelled(file, run.recipe.data, options, on_error)
 
     def evaluate(self, run: "Run[Any]", sources: Sequence[str], options: PredictOptions) -> dict[str, Any]:
         return evaluate_answers(run, self._answered(run, sources, options))

@@ -116,6 +116,9 @@ class Forecasting(PredictingTask):
     def load_processor(self, folder: Path) -> SeriesReader:
         return SeriesReader.load(folder)
 
+    reads_records = False
+    counts_ahead = False
+
     def sequences(
         self, run: "Run[Forecasting]", files: Iterable[str], options: PredictOptions, on_error: OnError
     ) -> Iterator[ForecastSequence]:

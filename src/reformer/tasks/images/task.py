@@ -18,7 +18,6 @@ from reformer.recipe import BY_CHANCE, HeldOutDataRecipe, Recipe
 from reformer.tasks.base import Run, describe_splits
 from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.predicting import PredictingTask
-from reformer.tasks.predictions import read_files
 from reformer.wording import counted
 
 MAX_SIDE = 32
@@ -66,6 +65,7 @@ class ImageTask(PredictingTask):
     column: ClassVar[str]
     """The column of a table that has the label, unless the recipe names another."""
     captions: ClassVar[bool] = False
+    counts_ahead = False
     batch_tokens = TOKENS_AT_A_TIME
 
     def check_recipe(self, recipe: ImageRecipe) -> None:
@@ -75,10 +75,11 @@ class ImageTask(PredictingTask):
                 f"data.source = {recipe.data.source!r}: the source for {recipe.training.task} is {self.source}"
             )
 
-    def sequences(
-        self, run: Run[Any], files: Iterable[str], options: PredictOptions, on_error: OnError
-    ) -> Iterator[ImageSequence | DataError]:
-        return image_sequences(run, read_all(files, options, on_error))
+    def read_file(self, run: Run[Any], file: str, options: PredictOptions, on_error: OnError) -> Iterator[Image]:
+        return read_images(file, label_column=None, keeps_others=bool(options.keep_columns), on_error=on_error)
+
+    def encode(self, run: Run[Any], records: Iterable[Image]) -> Iterator[ImageSequence | DataError]:
+        return image_sequences(run, records)
 
     def parts(self, recipe: ImageRecipe) -> dict[str, list[Image]]:
         """The images of each split; the test split may be empty.
@@ -171,16 +172,6 @@ def pixel_rows(images: Sequence[Image]) -> Float[np.ndarray, "images pixels"]:
 def evenly_spread(images: Sequence[Image], most: int) -> Sequence[Image]:
     """At most so many of the images, evenly spread over them."""
     return images[:: max(1, -(-len(images) // most))]
-
-
-def read_all(files: Iterable[str], options: PredictOptions, on_error: OnError) -> Iterator[Image]:
-    """The images of all files, without labels."""
-    keeps_others = bool(options.keep_columns)
-
-    def read(file: str) -> Iterator[Image]:
-        return read_images(file, label_column=None, keeps_others=keeps_others, on_error=on_error)
-
-    return read_files(files, read, on_error, keeps_others=keeps_others)
 
 
 def image_sequences(run: Run[Any], images: Iterable[Image]) -> Iterator[ImageSequence | DataError]:

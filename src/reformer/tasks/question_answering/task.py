@@ -27,7 +27,7 @@ from reformer.tasks.base import (
 from reformer.tasks.model_setup import PretrainedStart, make_config, make_tokenizer
 from reformer.tasks.predict_options import PredictOptions
 from reformer.tasks.predicting import PredictingTask
-from reformer.tasks.predictions import Prediction, prediction, read_files
+from reformer.tasks.predictions import Prediction, prediction
 from reformer.tasks.question_answering.baseline import measure_baseline
 from reformer.tasks.question_answering.spans import (
     Sequenced,
@@ -90,10 +90,8 @@ class QuestionAnswering(PredictingTask):
     def load_data(self, recipe: QuestionRecipe, start: PretrainedStart | None = None) -> "QuestionData":
         return QuestionData(recipe, start)
 
-    def sequences(
-        self, run: "Run[QuestionAnswering]", files: Iterable[str], options: PredictOptions, on_error: OnError
-    ) -> Iterator[Sequenced | DataError]:
-        return _sequences(run, self.records(run, files, options, on_error))
+    def encode(self, run: "Run[QuestionAnswering]", records: Iterable[Question]) -> Iterator[Sequenced | DataError]:
+        return _sequences(run, records)
 
     def answering(
         self, run: "Run[QuestionAnswering]", options: PredictOptions
@@ -115,22 +113,17 @@ class QuestionAnswering(PredictingTask):
             probability=answer.probability,
         )
 
-    def records(
-        self, run: "Run[QuestionAnswering]", files: Iterable[str], options: PredictOptions, on_error: OnError
-    ) -> Iterator[Question]:
-        keeps_others = bool(options.keep_columns)
-
-        def read(file: str) -> Iterable[Question]:
-            return read_questions(
-                file,
-                with_answers=False,
-                format=options.format,
-                encoding=options.encoding,
-                keeps_others=keeps_others,
-                on_error=on_error,
-            )
-
-        return read_files(files, read, on_error, keeps_others=keeps_others)
+    def read_file(
+        self, run: "Run[QuestionAnswering]", file: str, options: PredictOptions, on_error: OnError
+    ) -> Iterable[Question]:
+        return read_questions(
+            file,
+            with_answers=False,
+            format=options.format,
+            encoding=options.encoding,
+            keeps_others=bool(options.keep_columns),
+            on_error=on_error,
+        )
 
     def evaluate(
         self, run: "Run[QuestionAnswering]", sources: Sequence[str], options: PredictOptions
