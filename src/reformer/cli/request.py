@@ -48,7 +48,11 @@ def request_of(
 
 def _digest_of_input(name: str) -> str | None:
     """The digest of a file, or of all files in a folder with their names; None where there is none to read twice."""
+    from reformer.data.remote import is_url, url_state
     from reformer.data.standard_input import STANDARD_INPUT, open_standard_input
+
+    if is_url(name):
+        return url_state(name)
 
     if name == STANDARD_INPUT:
         with open_standard_input() as stream:

@@ -8,6 +8,7 @@ from reformer.data.errors import DataError
 from reformer.data.readers._brat import is_brat_folder
 from reformer.data.readers._folder import by_number, is_text_file
 from reformer.data.readers._parquet import is_datasets_folder
+from reformer.data.remote import files_at, is_url
 from reformer.data.standard_input import STANDARD_INPUT
 
 
@@ -17,6 +18,8 @@ def find_inputs(given: Iterable[str], is_read: Callable[[str], bool], *, whole_f
     - A file, `-` for standard input, and a data set as `index:NAME` stand for themselves.
     - A folder stands for the files in it and below it that are read: first its own, then its folders', both by name and
       numbered ones by their numbers. Hidden files and folders are passed over, links to folders, too.
+    - A URL of an object store, such as `s3://bucket/folder`, stands for files there in the same way; texts in a folder
+      are a file each.
     - A pattern that the shell has not replaced (`*`, `?`, `[...]`, and `**` for folders) stands for what it matches.
 
     Args:
@@ -31,7 +34,10 @@ def find_inputs(given: Iterable[str], is_read: Callable[[str], bool], *, whole_f
 
 
 def _files_of(argument: str, is_read: Callable[[str], bool], *, whole_folders: bool) -> Iterator[str]:
-    if os.path.isdir(argument):
+    if is_url(argument):
+        found = sorted(files_at(argument), key=_place)
+        yield from found if found == [argument] else filter(is_read, found)
+    elif os.path.isdir(argument):
         found = list(_files_in(argument, is_read, whole_folders=whole_folders))
         if not found:
             raise DataError(argument, None, "there is no file to read in this folder", "give files, or name the format")

@@ -21,6 +21,7 @@ from reformer.data.readers._reading import Reading
 from reformer.data.readers._source import Source
 from reformer.data.readers._table import read_table
 from reformer.data.readers._text import read_text
+from reformer.data.remote import is_url
 from reformer.data.spans import SpanReading
 from reformer.data.standard_input import STANDARD_INPUT
 
@@ -162,7 +163,7 @@ def _of_lines(source: Source, kind: str, reading: Reading, *, is_told: bool) -> 
 def _kind(name: str, format: str | None, encoding: str | None) -> str:
     """The format of a file, of which its first lines may know more than its suffix."""
     kind = file_format(name, format)
-    if format is not None or kind not in ("tsv", "conll") or not os.path.isfile(name):
+    if format is not None or kind not in ("tsv", "conll") or not (os.path.isfile(name) or is_url(name)):
         return kind
     lines: list[str] = []
     # What cannot be read is told of by the reader.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reformer.data.errors import DataError
+from reformer.data.remote import is_url, open_url
 
 ROWS_AT_A_TIME = 1024
 
@@ -37,8 +38,8 @@ def parquet_records(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
         raise DataError(path, None, "the folder has several parts", f"give one of them: {', '.join(parts)}")
     number = 0
     try:
-        for file in _files(path):
-            if file.suffix == ".arrow":
+        for file in [path] if is_url(path) else _files(path):
+            if isinstance(file, Path) and file.suffix == ".arrow":
                 with pa.memory_map(str(file)) as stream:
                     reader = pa.ipc.open_stream(stream)
                     names = _class_names(reader.schema)
@@ -48,7 +49,7 @@ def parquet_records(path: str) -> Iterator[tuple[int, dict[str, Any]]]:
                             number += 1
                             yield number, _named(record, names)
                 continue
-            opened = pyarrow.parquet.ParquetFile(file)
+            opened = pyarrow.parquet.ParquetFile(open_url(file) if isinstance(file, str) else file)
             names = _class_names(opened.schema_arrow)
             for batch in opened.iter_batches(ROWS_AT_A_TIME):
                 for record in batch.to_pylist():

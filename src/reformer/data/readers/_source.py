@@ -10,6 +10,7 @@ from typing import IO
 
 from reformer.data.errors import DataError
 from reformer.data.readers._encodings import for_iconv, is_encoding, is_utf8, likely_encoding, recoded
+from reformer.data.remote import is_url, open_url
 from reformer.data.standard_input import STANDARD_INPUT, open_standard_input
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -232,6 +233,9 @@ class Source(Place):
 def _opened(path: str) -> IO[bytes] | gzip.GzipFile:
     if path == STANDARD_INPUT:
         return open_standard_input()
+    if is_url(path):
+        opened = open_url(path)
+        return gzip.GzipFile(fileobj=opened) if path.lower().endswith(".gz") else opened
     return gzip.open(path) if path.lower().endswith(".gz") else open(path, "rb")
 
 
