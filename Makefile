@@ -6,10 +6,10 @@ SOURCES := src tests benchmarks examples
 
 # A file's tests in one process share what is made for them; in the order of the files, the longest are not the last.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
-QUICK := not slow and not data and not libraries and not browser
+QUICK := not slow and not data and not libraries and not ray and not browser
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-variants test-parallel test-guides test-arm test-browser test-transformers test-faults test-fuzz test-triton test-data test-libraries check bench docs sanitize wheel test-wheel clean
+.PHONY: help demo test test-slow test-variants test-parallel test-guides test-arm test-browser test-transformers test-faults test-fuzz test-triton test-data test-libraries test-ray check bench docs sanitize wheel test-wheel clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -71,6 +71,9 @@ test-data: $(call ready,test)  ## the tests on real data sets, which are fetched
 
 test-libraries: $(VENV)/ready-libraries  ## the models in optuna, sentence-transformers, peft, datasets, lm-eval and captum (minutes)
 	$(BIN)/python -m pytest -m libraries tests/libraries
+
+test-ray: $(VENV)/ready-test,ray  ## predictions on Ray: formats, a worker that is killed, a cluster of two (minutes)
+	$(BIN)/python -m pytest -m ray tests/ray
 
 test-fuzz: $(call ready,test)  ## 100,000 damaged and hostile inputs of every kind
 	$(BIN)/python -m tests.fuzz --inputs 100000

@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
             "-n",
             "2",
             "-m",
-            "not slow and not data and not libraries and not browser",
+            "not slow and not data and not libraries and not ray and not browser",
             *given.tests,
         ]
         done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, text=True)

@@ -1,9 +1,11 @@
 """`reformer predict`."""
 
+import math
 import stat
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,6 +14,7 @@ from reformer.cli.errors import say_error, say_note
 from reformer.cli.files import check_output_file
 from reformer.cli.lean_start import start_lean
 from reformer.cli.options import (
+    MAX_COUNT,
     Aggregation,
     Beams,
     Columns,
@@ -24,12 +27,18 @@ from reformer.cli.options import (
     TextColumn,
 )
 from reformer.cli.request import request_of
+from reformer.cli.threads import core_quota, usable_cores
 from reformer.errors import ReformerError
 from reformer.inference.answer_forms import answer_form, check_form, is_table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from reformer.data import DataError
     from reformer.inference.answer_forms import Form
+    from reformer.tasks.base import Run
+    from reformer.tasks.predicting import PredictingTask
+    from reformer.tasks.predictions import Prediction
 
 
 def predict(
@@ -105,6 +114,16 @@ def predict(
             "field of the answer as input_NAME.",
         ),
     ] = False,
+    engine: Annotated[
+        Literal["ray"] | None,
+        typer.Option(
+            help="ray: answer on all cores of this machine, or of the Ray cluster that it belongs to or RAY_ADDRESS "
+            "names, one worker of one thread each; the output is the same. Without it, in this process."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=MAX_COUNT, help="Workers of --engine ray; without it, one a core.")
+    ] = None,
 ) -> None:
     """Predict for each record of the files: JSONL, one line a record, in the order of the input, or as --to says.
 
@@ -123,6 +142,8 @@ def predict(
         raise ReformerError("--excel is for tables; give an --output that ends with .csv")
     if resume:
         _check_resumable(output, pictures)
+    if workers is not None and engine is None:
+        raise ReformerError(f"--workers {workers} is of --engine ray; give that, too, or leave it out")
     loaded = load_run(run, PredictingTask)
     options = PredictOptions(
         format=format,
@@ -155,20 +176,40 @@ def predict(
         skipped += 1
         say_error(str(error))
 
-    predictions = partial(loaded.task.predict, loaded, files, options, skip)
     size = partial(loaded.task.size, loaded, files, options)
 
     def form(is_begun: bool) -> "Form":
         return answer_form(output, to, excel=excel, is_begun=is_begun)
 
-    if output is None:
-        print_answers(predictions(None), form(False), skip, size)
-    else:
-        inputs = files if future_covariates is None else [*files, str(future_covariates)]
-        request = request_of(run, inputs, options, {"--excel": excel, "--to": to}, resume=resume)
-        write_answers(predictions, output, request, form, skip, size, overwrite=overwrite, resume=resume)
+    with _engine(engine, workers, loaded, files) as predict_with:
+        predictions = partial(predict_with, loaded, files, options, skip)
+        if output is None:
+            print_answers(predictions(None), form(False), skip, size)
+        else:
+            inputs = files if future_covariates is None else [*files, str(future_covariates)]
+            request = request_of(run, inputs, options, {"--excel": excel, "--to": to}, resume=resume)
+            write_answers(predictions, output, request, form, skip, size, overwrite=overwrite, resume=resume)
     if skipped:
         raise ReformerError(f"{skipped:,} left out, for the reasons above; all others were answered")
+
+
+@contextmanager
+def _engine(
+    engine: str | None, workers: int | None, run: "Run[PredictingTask]", files: list[str]
+) -> "Iterator[Callable[..., Iterator[Prediction]]]":
+    """What predicts: this process, or workers on Ray."""
+    if engine is None:
+        yield run.task.predict
+        return
+    from reformer.inference.ray_engine import check_files, predict_on_ray, ray_cluster
+
+    if not run.task.reads_records:
+        told = f"a run that has learned {run.recipe.training.task} reads whole files, and not record by record"
+        raise ReformerError(f"--engine ray: {told}; leave it out")
+    check_files(files)
+    cores = math.floor(min(usable_cores(), core_quota() or math.inf)) or 1
+    with ray_cluster(workers, cores) as number:
+        yield partial(predict_on_ray, workers=number, prepare=start_lean, on_restart=say_note)
 
 
 def _check_resumable(output: Path | None, pictures: Path | None) -> None:

@@ -1,0 +1,1 @@
+"""Predictions on Ray, which an extra of their own installs."""
