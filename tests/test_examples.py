@@ -18,8 +18,8 @@ SAYS = {
 }
 """What must be in an example's output."""
 
-WITH_ARGUMENTS = {"label_onnx"}
-"""Examples of an exported model, which `tests/export` runs."""
+WITH_ARGUMENTS = {"label_onnx", "train_on_ray"}
+"""Examples of an exported model, which `tests/export` runs, and of Ray, which `tests/ray` does."""
 
 EXAMPLES = [
     path for path in sorted((Path(__file__).parent.parent / "examples").glob("*.py")) if path.stem not in WITH_ARGUMENTS

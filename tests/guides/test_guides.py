@@ -14,6 +14,11 @@ from tests.guides.files import write_given
 
 NOT_RUN = {
     "README.md": ["make demo", ".venv/bin/reformer train recipes/enwik8-quick.toml"],
+    "docs/guides/cluster-training.md": [
+        "torchrun --nnodes 2 --node-rank 0 --nproc-per-node 1 --master-addr first-machine --master-port 29500 \\",
+        "#!/bin/bash",
+        "python examples/train_on_ray.py recipe.toml runs/shared --workers 2",
+    ],
     "docs/guides/data.md": ["from reformer.data import load, load_source"],
     "docs/guides/export.md": ["pip install 'reformer-torch[onnx]'"],
     "docs/guides/fine-tune.md": [
@@ -28,6 +33,7 @@ NOT_RUN = {
         "from lm_eval import simple_evaluate",
         "from captum.attr import LayerIntegratedGradients",
     ],
+    "docs/guides/many-documents.md": ["pip install 'reformer-torch[ray]'", "ray start --head"],
     "docs/guides/questions.md": ["reformer train recipes/people-daily-cloze.toml"],
     "docs/guides/recipes.md": [
         "reformer train recipes/people-daily-ner.toml --set training.max_minutes=10 --set model.hidden_size=128",
