@@ -19,14 +19,18 @@ $(BIN)/python:
 	  { echo "Reformer needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Say: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
+needs = "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')"
+
 # One stamp for each set of extras, so that the demo does not wait for the documentation's tools. `dev` has what the
 # others have: where it is there, nothing is installed again.
 ready = $(or $(wildcard $(VENV)/ready-dev),$(VENV)/ready-$(1))
 
 $(VENV)/ready-%: $(BIN)/python pyproject.toml setup.py constraints.txt $(wildcard src/reformer/ops/*/*.cpp src/reformer/ops/*/*.h)
-	@echo "Installing into $(VENV): the kernels are compiled, a minute or two, and then the packages fetched"
+	@echo "Installing into $(VENV): the kernels are compiled while the packages are fetched, two or three minutes"
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt 'setuptools>=77'
-	@$(BIN)/python setup.py --quiet build_ext --inplace
+	@$(BIN)/python setup.py --quiet build_ext --inplace & kernels=$$!; \
+	  $(BIN)/python -c $(needs) | $(BIN)/python -m pip install --constraint constraints.txt --requirement /dev/stdin && \
+	  wait $$kernels
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.$(if $(filter-out plain,$*),[$*])'
 	@touch $@
 
