@@ -10,11 +10,10 @@ import math
 import multiprocessing
 import os
 import random
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,8 +22,8 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import machine
-from benchmarks.markdown import grid
-from benchmarks.table import duration, short, size
+from benchmarks.plan_tables import table
+from benchmarks.table import short
 from reformer.files import write
 from reformer.runs.recipe_file import read_recipe, write_recipe
 from reformer.tasks.recipe_checks import checked_recipe
@@ -203,36 +202,6 @@ def _alone(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str
         return f"ended with {process.exitcode}"
     finally:
         process.join()
-
-
-def shown(result: dict[str, Any]) -> str:
-    """The table of a result, for the documentation."""
-    return table(result["rows"])
-
-
-def table(rows: Iterable[dict[str, Any]]) -> str:
-    """The rows in Markdown, and below them the errors at the median and at worst."""
-    rows = list(rows)
-    lines, memory, seconds = [], [], []
-    for row in rows:
-        if "error" in row:
-            lines.append([row["case"], row["error"], *[""] * 5])
-            continue
-        memory.append(row["planned_bytes"] / row["bytes"] - 1)
-        seconds.append(row["planned_seconds"] / row["seconds"] - 1)
-        told = [size(int(row["planned_bytes"])), size(row["bytes"]), f"{100 * memory[-1]:+.0f} %"]
-        told += [duration(row["planned_seconds"]), duration(row["seconds"]), f"{100 * seconds[-1]:+.0f} %"]
-        lines.append([row["case"], *told])
-    head = ["run", "memory foretold", "measured", "", "time foretold", "measured", ""]
-    return grid(head, lines) + "\n\n" + "\n".join(_errors(memory, seconds)) + "\n"
-
-
-def _errors(memory: list[float], seconds: list[float]) -> Iterator[str]:
-    for name, found in (("memory", memory), ("time", seconds)):
-        if found:
-            sizes = sorted(map(abs, found))
-            middle, worst = 100 * statistics.median(sizes), 100 * sizes[-1]
-            yield f"{name}: within {middle:.0f} % at the median, {worst:.0f} % at worst, of {len(sizes)} runs"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import learning_tables, markdown, memory_tables, plans, results, unseen
+from benchmarks import learning_tables, markdown, memory_tables, plan_tables, results, unseen
 from benchmarks.gpu import counting
 from benchmarks.gpu import tables as gpu_tables
 from benchmarks.machine import ROOT
@@ -48,7 +48,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "seen-weight": ("seen-weight", learning_tables.seen_weight),
     "crf": ("crf", markdown.crf),
     "unseen": ("unseen", unseen.table),
-    "plans": ("plans", plans.shown),
+    "plans": ("plans", plan_tables.shown),
     "gpu-attention": ("gpu-attention", gpu_tables.gpu_attention),
     "gpu-training-step": ("gpu-training-step", gpu_tables.gpu_training_step),
     "gpu-streaming": ("gpu-streaming", gpu_tables.gpu_streaming),

@@ -1,6 +1,7 @@
 """Cost of a run: its memory by what it is of, and the time of its steps, its evaluations and the whole."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -72,11 +73,12 @@ def cost_of(recipe: Recipe, trial: Trial, batches: Batches, rates: Rates, held: 
         held: bytes of this process before anything was measured, the model included.
     """
     model, training = trial.model, recipe.training
-    kinds = {shape: trial.kind(shape) for shape in set(batches.train)}
+    kinds = {shape: trial.kind(shape) for shape in dict.fromkeys(batches.train)}
     evaluated = max((rates.evaluation.bytes.at(shape) for shape in batches.validation), default=0.0)
     bfloat16 = training.precision == "bfloat16"
     memory = _memory(model, held, _largest(batches, kinds, rates), evaluated, bfloat16=bfloat16)
-    every = sum(rates.step(kinds[shape]).seconds.at(shape) for shape in batches.train)
+    counts = Counter(batches.train)
+    every = sum(count * rates.step(kinds[shape]).seconds.at(shape) for shape, count in counts.items())
     step = every / len(batches.train) * training.gradient_accumulation + (rates.optimizer or 0.0)
     evaluation = rates.evaluation.seconds.over(batches.validation)
     steps = bounded_steps(recipe, len(batches.train))

@@ -59,8 +59,12 @@ def say_plan(trainer: CountingTrainer, recipe: Recipe, data: TaskData, console: 
     trial = Trial(trainer, LONGEST)
     free = free_memory() + trial.held
     cost = cost_of(recipe, trial, batches, measured_rates(trial, batches, only_largest=True), trial.held)
-    told = f"{size}about {seconds_in_words(cost.seconds)}; {bytes_in_words(cost.peak)} of {bytes_in_words(free)}"
-    say(console, f"plan: {told}")
+    told = f"plan: {size}about {seconds_in_words(cost.seconds)}"
+    if trial.model.device.type != "cpu":
+        # The memory of a device is not measured.
+        say(console, told)
+        return
+    say(console, f"{told}; {bytes_in_words(cost.peak)} of {bytes_in_words(free)}")
     largest = batches.largest
     if cost.peak > ERROR * (free + psutil.swap_memory().free):
         trainer.close()

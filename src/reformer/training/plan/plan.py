@@ -24,6 +24,9 @@ from reformer.training.setup import build_trainer, process_state_restored, train
 MOST_SHARE = 0.95
 """Of the memory that can be had, above which a run does not fit."""
 
+NO_OPTIMIZER = "the averages of the optimizer do not fit into memory, so that its time is not counted"
+OF_DEVICE = "the memory is that of this process; that of the device which the model computes on is not measured"
+
 LONGEST, LONGEST_OF_OTHERS = 0.5, 0.2
 """Seconds of a step beyond which no longer one is measured: of the run's own model, and of others."""
 
@@ -155,6 +158,10 @@ def plan_run(
         available=available,
         cost=cost,
         measured=rates.measured,
+        notes=[
+            *([] if model.device.type == "cpu" else [OF_DEVICE]),
+            *([] if rates.optimizer is not None else [NO_OPTIMIZER]),
+        ],
     )
     if not found.fits:
         on_progress("what would make it fit")
@@ -179,8 +186,10 @@ def _alternatives(plan: Plan, run: _Run, model: PreTrainedModel, rates: Rates) -
         yield name, run.cost(other)
     if run.recipe.training.precision == "float32":
         yield 'training.precision = "bfloat16"', run.in_bfloat16().cost(model)
+    # Gradients are a part of what a batch takes.
+    left = MOST_SHARE * plan.available - plan.cost.held + plan.cost.memory["gradients"]
     with run.trial(model) as trial:
-        fewer = fewer_tokens(trial, rates, run.batches, MOST_SHARE * plan.available - plan.cost.held)
+        fewer = fewer_tokens(trial, rates, run.batches, left)
         if fewer is not None:
             name, batches = fewer
             yield name, cost_of(run.recipe, trial, batches, rates, run.held)

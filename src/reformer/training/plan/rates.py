@@ -134,9 +134,9 @@ def measured_rates(trial: Trial, batches: Batches, *, only_largest: bool = False
     """
     pairs = sees_all_pairs(trial.model)
     tokens, largest = Counter[Kind](), dict[Kind, Shape]()
-    for shape in batches.train:
+    for shape, count in Counter(batches.train).items():
         kind = trial.kind(shape)
-        tokens[kind] += shape.tokens
+        tokens[kind] += count * shape.tokens
         largest[kind] = max(largest.get(kind, shape), shape, key=_size)
     first = trial.kind(batches.largest)
     others = [kind for kind, _ in tokens.most_common() if kind != first]
