@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "tasks": {"data", "baselines", "metrics", "recipe", "finetuning", "models", "files", "errors"},
     "runs": {"tasks", "metrics", "data", "recipe", "finetuning", "models", "files", "errors"},
     "training": {
+        "insight",
         "parallel",
         "runs",
         "report",

@@ -282,6 +282,11 @@ class TrainingRecipe(_Table, frozen=True):
         description="the trackers that are told of losses and scores: tensorboard (in the run folder), wandb, mlflow, "
         "trackio, the last three set up by their own environment variables; none: tensorboard alone",
     )
+    inspect_examples: AtLeastOne | None = Field(
+        None,
+        description="at each evaluation, look at the hashed layers on so many documents or sequences of the validation "
+        "part, as `reformer inspect` does, and tell the trackers; none: do not",
+    )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
         0, description="random seed of weights, order, dropout and split"
     )
@@ -302,6 +307,8 @@ class TrainingRecipe(_Table, frozen=True):
             raise ValueError("nothing bounds a batch; give batch_tokens or batch_size")
         if self.ema_decay is not None and (self.head_lasso is not None or self.layer_lasso is not None):
             raise ValueError("ema_decay with head_lasso or layer_lasso: an average of weights has no zeros")
+        if self.inspect_examples is not None and self.report_to == []:
+            raise ValueError("inspect_examples with report_to = []: there is no tracker to tell; name one")
         return self
 
 

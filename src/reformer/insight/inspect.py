@@ -4,19 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-from jaxtyping import Int
-from torch import Tensor
-
 from reformer.errors import ReformerError
-from reformer.insight.inspect_buckets import Fullness, fullness, together
-from reformer.insight.inspect_layers import HashedLayer, hashed_layers, observed
-from reformer.insight.inspect_recall import Recall
+from reformer.insight.inspect_heads import HeadReport, HeadWatch, orderings
+from reformer.insight.inspect_layers import HashedLayer, hashed_layers
 from reformer.insight.inspect_scores import Score, measuring, scores
 from reformer.insight.inspect_texts import InspectedText, inspected_texts
 from reformer.insight.inspect_token import TokenView, token_view
-from reformer.nn import Attention, Tokens
-from reformer.nn.attention_call import AttentionCall, attention_call
+from reformer.nn.attention_call import AttentionCall
 from reformer.tasks.base import Run
 from reformer.tasks.predict_options import PredictOptions
 from reformer.wording import counted
@@ -38,32 +32,6 @@ class InspectOptions:
     """Whether to measure the run without its layers."""
     scored: int = 200
     """Documents that it is measured on, at most."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeadReport:
-    """One hashed head over all documents; shares of weight are means over the sampled queries."""
-
-    layer: int
-    head: int
-    kind: str
-    windows: dict[str, int]
-    """Of each ordering that does not hash, and of a hash round."""
-    buckets: int
-    fullness: list[Fullness]
-    """Of each round."""
-    fallen: list[float | None]
-    """Of each round, see `Recall.fallen`."""
-    held: dict[str, float]
-    """By each ordering alone."""
-    together: float
-    cumulated: list[float]
-    """With 0, 1, ... rounds, to one more than there are."""
-    wider: dict[str, float]
-    """With a window of twice the width."""
-    best: float
-    """By as many keys, were they the best."""
-    keys_seen: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,17 +117,12 @@ def inspect_run(
     )
 
 
-class _Watch:
+class _Watch(HeadWatch):
     """What is gathered while a model reads texts."""
 
     def __init__(self, run: Run[Any], layers: list[HashedLayer], options: InspectOptions) -> None:
-        self._layers, self._options, self._folder = layers, options, run.folder
-        self._recalls = {
-            (layer, place): Recall(layer.attention.rounds, orderings(layer.attention))
-            for layer in layers
-            for place in range(len(layer.heads))
-        }
-        self._fullness: dict[tuple[HashedLayer, int], list[list[Fullness]]] = {each: [] for each in self._recalls}
+        super().__init__(layers, options.queries, str(run.folder))
+        self._options = options
         self._text: InspectedText | None = None
         self._asked: tuple[InspectedText, int] | None = None
         self._views: list[TokenView] = []
@@ -168,77 +131,31 @@ class _Watch:
 
     def read(self, number: int, text: InspectedText) -> None:
         """Let the model read a text."""
-        self._text, self._number = text, number
+        self._text = text
         self.documents.append({"id": text.id, "tokens": text.length})
         if self._options.token is not None and self._options.token[0] == number:
-            self._asked = text, token_at(text, self._options.token[1])
-        with observed(self._layers, self._see):
+            self._asked = text, token_at(text, self._options.token[1], "--token")
+        with self.watching(self._options.seed + number):
             text.read()
 
-    @torch.no_grad()
-    def _see(self, layer: HashedLayer, hidden: Tensor, tokens: Tokens) -> None:
-        whole = attention_call(layer.attention, hidden, tokens, layer.attention.rounds + 1)
-        for row in range(len(hidden)):
-            self._see_row(layer, whole.row(row))
-
-    def _see_row(self, layer: HashedLayer, call: AttentionCall) -> None:
-        attention, text = layer.attention, self._text
+    def see_row(self, layer: HashedLayer, call: AttentionCall) -> None:
+        super().see_row(layer, call)
+        attention, text, real = layer.attention, self._text, call.mask[0].nonzero()[:, 0]
         assert text is not None
-        own = call._replace(key_buckets=call.key_buckets[:, :, :-1])
-        real = call.mask[0].nonzero()[:, 0]
-        places = real[sample(len(real), self._options.queries, self._options.seed + self._number).to(real.device)]
         if len(real) != text.length:
             self._shortened.add(layer.layer)
-        for place, head in enumerate(layer.heads):
-            self._recalls[layer, place].add(call, place, places)
-            self._fullness[layer, place].append(fullness(own, place, attention._most_buckets))
-            if self._asked is not None and self._asked[0] is text and len(real) == text.length:
-                names = [*orderings(attention), *(f"round {number + 1}" for number in range(attention.rounds))]
+        elif self._asked is not None and self._asked[0] is text:
+            names = [*orderings(attention), *(f"round {number + 1}" for number in range(attention.rounds))]
+            for place, head in enumerate(layer.heads):
                 asked = int(real[self._asked[1]])
-                view = token_view(call, asked, names, layer=layer.layer, head=head, number=place)
-                self._views.append(view)
-
-    @property
-    def queries(self) -> int:
-        """How many tokens were sampled for a layer, at most."""
-        return max(recall.queries for recall in self._recalls.values())
-
-    def heads(self) -> list[HeadReport]:
-        """Every head, by its layer and its number."""
-        reports = [self._head(layer, place) for layer, place in self._recalls]
-        return sorted(reports, key=lambda report: (report.layer, report.head))
-
-    def _head(self, layer: HashedLayer, place: int) -> HeadReport:
-        attention, recall = layer.attention, self._recalls[layer, place]
-        if not recall.queries:
-            raise ReformerError(f"{self._folder}: layer {layer.layer} has read nothing of these documents as a whole")
-        windows = dict(zip(orderings(attention), attention._position_windows, strict=True))
-        return HeadReport(
-            layer=layer.layer,
-            head=layer.heads[place],
-            kind=layer.kind,
-            windows=windows | {"round": attention.lsh_window},
-            buckets=attention._most_buckets,
-            fullness=together(self._fullness[layer, place]),
-            fallen=recall.fallen,
-            held=recall.held,
-            together=recall.together,
-            cumulated=recall.cumulated,
-            wider=recall.wider,
-            best=recall.best,
-            keys_seen=recall.keys_seen,
-        )
+                self._views.append(token_view(call, asked, names, layer=layer.layer, head=head, number=place))
 
     def token_report(self) -> TokenReport | None:
         """What the token that was asked for saw."""
         if self._options.token is None:
             return None
         if self._asked is None:
-            number, all_of_them = self._options.token[0], counted(len(self.documents), "document")
-            raise ReformerError(
-                f"--token: there is no document {number} among the {all_of_them} that were looked at; give a smaller "
-                "number, or look at more: --documents"
-            )
+            raise _no_document("--token", self._options.token[0], len(self.documents))
         text, token = self._asked
         assert text.text is not None
         assert text.offsets is not None
@@ -255,31 +172,30 @@ class _Watch:
         return [f"{count} {named} read {told}; the figures are of these steps, and --token is not told of them"]
 
 
-def orderings(attention: Attention) -> tuple[str, ...]:
-    """The names of the orderings of a layer that do not hash."""
-    return ("local",) * len(attention.local_windows) + ("global",) * (attention.global_tokens > 0)
+def _no_document(option: str, number: int, looked_at: int) -> ReformerError:
+    return ReformerError(
+        f"{option}: there is no document {number} among the {counted(looked_at, 'document')} that were looked at; give "
+        "a smaller number, or look at more: --documents"
+    )
 
 
-def sample(count: int, most: int, seed: int) -> Int[Tensor, " chosen"]:
-    """Some of `count` places, in order, drawn by a seed."""
-    chosen = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:most]
-    return chosen.sort().values
-
-
-def token_at(text: InspectedText, character: int) -> int:
+def token_at(text: InspectedText, character: int, option: str) -> int:
     """The number of the token that has a character.
+
+    Args:
+        option: that asks for it, for messages.
 
     Raises:
         ReformerError: there is no such character, or it is in no token.
     """
     if text.text is None or text.offsets is None:
-        raise ReformerError("--token: what this run reads is no text, and has no characters; leave it out")
+        raise ReformerError(f"{option}: what this run reads is no text, and has no characters; leave it out")
     if character >= len(text.text):
         raise ReformerError(
-            f"--token: the document has {counted(len(text.text), 'character')}, of which the last is number "
+            f"{option}: the document has {counted(len(text.text), 'character')}, of which the last is number "
             f"{len(text.text) - 1:,}; there is none with number {character:,}"
         )
     for number, (start, end) in enumerate(text.offsets):
         if start <= character < end:
             return number
-    raise ReformerError(f"--token: character {character:,} is in no token, such as a space; give one beside it")
+    raise ReformerError(f"{option}: character {character:,} is in no token, such as a space; give one beside it")

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from reformer.insight.inspect import HeadReport, InspectReport, TokenReport
+from reformer.insight.inspect import InspectReport, TokenReport
+from reformer.insight.inspect_heads import HeadReport
 from reformer.insight.inspect_pictures import bars, heat_map, legend, text
 from reformer.insight.inspect_words import around, percent, score_rows, verdicts, weight_rows
 from reformer.wording import counted

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from reformer.insight.inspect import HeadReport, InspectReport, TokenReport
+from reformer.insight.inspect import InspectReport, TokenReport
+from reformer.insight.inspect_heads import HeadReport
 
 AROUND = 6
 """Characters on either side of a token that is shown."""

@@ -33,6 +33,7 @@ from reformer.runs.folder import RunError
 from reformer.tasks.base import TaskData
 from reformer.training.batch_parts import PartThreads
 from reformer.training.callbacks.averaging import WeightAverage
+from reformer.training.callbacks.base import ReportingCallback
 from reformer.training.checkpoints import (
     UNFINISHED_CHECKPOINT,
     best_checkpoint,
@@ -230,9 +231,11 @@ class CountingTrainer(Trainer):
         average = self._average()
         with average.in_place() if average else nullcontext():
             output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
+            reporting = (each for each in self.callback_handler.callbacks if isinstance(each, ReportingCallback))
+            reported = {name: value for each in reporting for name, value in each.evaluation_metrics().items()}
         self._metric.counts = self._over_processes(torch.from_numpy(self._metric.counts)).numpy()
         loss, count = self._over_processes(self._loss).tolist()
-        metrics = {"loss": loss / max(count, 1), **self._metric.result()}
+        metrics = {"loss": loss / max(count, 1), **self._metric.result(), **reported}
         if isinstance(self._metric, StandstillMetric):
             self.standstill = self._metric.standstill
             metrics["constant_predictions"] = float(self.standstill is not None)

@@ -12,6 +12,7 @@ from reformer.training.callbacks.averaging import WeightAverage
 from reformer.training.callbacks.base import ReportingCallback
 from reformer.training.callbacks.freed_memory import FreedMemory
 from reformer.training.callbacks.gradual_unfreezing import GradualUnfreezing
+from reformer.training.callbacks.hashed_layers import HashedLayers
 from reformer.training.callbacks.progress import Progress
 from reformer.training.callbacks.regularisers import DropoutSchedule, GroupLassoCallback
 from reformer.training.schedule import Schedule
@@ -53,5 +54,7 @@ def build_callbacks(
         callbacks.append(GradualUnfreezing(model, task.best_metric, task.greater_is_better, console))
     if chosen.ema_decay is not None:
         callbacks.append(WeightAverage(model, chosen.ema_decay, checkpoint))
+    if chosen.inspect_examples is not None:
+        callbacks.append(HashedLayers(model, data, chosen.inspect_examples))
     progress = Progress(console, schedule, task, data, evaluation_batches, standstill)
     return [*callbacks, FreedMemory(model, console), progress]
