@@ -257,6 +257,11 @@ class TrainingRecipe(_Table, frozen=True):
         description="processes that hold a part of the tokens of each document or sequence; torchrun must begin a "
         "multiple of so many",
     )
+    fsdp: bool = Field(
+        False,
+        description="shard weights, gradients and the optimizer's state between the processes that torchrun begins; "
+        "checkpoints are then sharded too, and any number of processes can go on with them",
+    )
     max_grad_norm: Annotated[float, Field(ge=0)] = Field(
         1.0, description="gradients of a greater norm are scaled down to it; 0: none is"
     )

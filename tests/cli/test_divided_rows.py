@@ -1,42 +1,14 @@
 """`reformer train` in processes that hold a part of each row learns what one process learns, or is refused once."""
 
 import json
-import os
-import socket
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from reformer.cli import errors
-from reformer.runs.recipe_file import write_recipe
 from reformer.tasks.recipe_checks import checked_recipe
 from reformer.training.train import train
-from tests.processes import begun_command, ended
+from tests.processes import trained_in_processes
 from tests.tiny import language_recipe, ner_recipe, reviews_recipe
-
-
-def _in_processes(count: int, folder: Path, tables: dict[str, Any]) -> tuple[list[int], list[str]]:
-    """Exit statuses and messages of a run in so many processes, as torchrun begins them."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    write_recipe(checked_recipe(tables), folder / "recipe.toml")
-    processes = []
-    for rank in range(count):
-        told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_PORT": port}
-        told |= {"MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RUN_ID": "test", "OMP_NUM_THREADS": 1}
-        with open(folder / f"said-{rank}", "wb") as said:
-            processes.append(
-                begun_command(
-                    *("train", folder / "recipe.toml", "-o", folder / "run"),
-                    output=said.fileno(),
-                    errors=said.fileno(),
-                    before=lambda told=told: os.environ.update({name: str(value) for name, value in told.items()}),
-                )
-            )
-    statuses = [ended(process) for process in processes]
-    return statuses, [(folder / f"said-{rank}").read_text(encoding="utf-8") for rank in range(count)]
 
 
 @pytest.mark.parametrize("recipe", [language_recipe, ner_recipe, reviews_recipe])
@@ -46,7 +18,7 @@ def test_two_processes_learn_what_one_learns(recipe, tmp_path):
     tables["model"]["hidden_dropout_prob"] = 0.0
     one = train(checked_recipe(tables), tmp_path / "one")
     tables["training"]["sequence_parallel"] = 2
-    statuses, said = _in_processes(2, tmp_path, tables)
+    statuses, said = trained_in_processes(2, tmp_path, tables)
     assert statuses == [0, 0], said
     two = json.loads((tmp_path / "run/metrics.json").read_text(encoding="utf-8"))
     assert two["validation"]["loss"] == pytest.approx(one["validation"]["loss"], rel=1e-3)
@@ -65,7 +37,7 @@ def test_what_cannot_be_divided_is_said_once(parts, model, words, tmp_path, monk
     monkeypatch.setattr(errors, "SECONDS_TO_SAY", 0.0)
     tables = language_recipe(tmp_path, sequence_parallel=parts)
     tables["model"] |= model
-    statuses, said = _in_processes(2, tmp_path, tables)
+    statuses, said = trained_in_processes(2, tmp_path, tables)
     assert statuses == [1, 1]
     assert words in said[0]
     assert "training.sequence_parallel" in said[0]
@@ -73,6 +45,6 @@ def test_what_cannot_be_divided_is_said_once(parts, model, words, tmp_path, monk
 
 
 def test_one_process_cannot_hold_two_parts(tmp_path):
-    statuses, said = _in_processes(1, tmp_path, language_recipe(tmp_path, sequence_parallel=2))
+    statuses, said = trained_in_processes(1, tmp_path, language_recipe(tmp_path, sequence_parallel=2))
     assert statuses == [1]
     assert "torchrun --nproc-per-node 2" in said[0]

@@ -285,17 +285,20 @@ def test_two_processes_equal_one(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize("processes", [1, 3, 4])
 def test_so_many_processes_equal_one(processes, tmp_path):
     _assert_equal(processes, tmp_path, _more_cases(processes))
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_every_head_with_every_variant_in_two_processes(tmp_path):
     pairs = itertools.product(HEADS_SERVED, VARIANTS_SERVED)
     _assert_equal(2, tmp_path, [Case(head, variant, training=True) for head, variant in pairs])
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_two_rows_in_two_parts_each(tmp_path):
     _assert_equal(4, tmp_path, [], [_sharded])

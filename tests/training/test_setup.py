@@ -2,8 +2,6 @@
 
 import random
 from contextlib import nullcontext
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +12,6 @@ from transformers.utils import logging
 from reformer.errors import ReformerError
 from reformer.runs.loading import load_run
 from reformer.tasks.recipe_checks import checked_recipe
-from reformer.training.setup import build_trainer
 from reformer.training.train import train
 from reformer.training.trainer import DivergedError
 from tests.tiny import ner_recipe
@@ -73,14 +70,6 @@ def test_the_process_has_its_state_back_also_after_a_failure(tmp_path, options):
     with pytest.raises(DivergedError) if options else nullcontext():
         train(recipe, tmp_path / "run", console=QUIET)
     assert _process_state() == before
-
-
-def test_layer_drop_runs_in_one_process(tmp_path):
-    model: Any = SimpleNamespace(config=SimpleNamespace(layer_drop=0.5))
-    arguments: Any = SimpleNamespace(world_size=2)
-    data: Any = None
-    with pytest.raises(ReformerError, match=r"model\.layer_drop = 0\.5 runs in one process"):
-        build_trainer(checked_recipe(ner_recipe(tmp_path)), arguments, model, data, tmp_path)
 
 
 def test_trackers_are_told_or_refused_before_anything_is_read(tmp_path, monkeypatch):

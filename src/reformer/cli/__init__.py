@@ -61,6 +61,9 @@ def main() -> None:
     from reformer.terminal import show_messages_plainly
 
     set_thread_defaults(os.environ)
+    if "WORLD_SIZE" in os.environ:
+        # Before PyTorch is imported. What it would warn of: connections that end because a process has.
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     show_messages_plainly()
     try:
         app(prog_name="reformer")

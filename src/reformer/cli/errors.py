@@ -36,10 +36,11 @@ class OneMessage(TyperGroup):
             with _usage_errors_printable(), _disk_errors_of_threads_left_to_the_main_one():
                 return super().invoke(ctx)
         except ReformerError as error:
-            if getattr(error, "on_every_process", False) and os.environ.get("RANK", "0") != "0":
-                # The first process says so for all, and torchrun ends it as soon as it sees that another has failed.
+            others_say = getattr(error, "on_every_process", False) and not _says(getattr(error, "said_by", 0))
+            if others_say:
+                # One process says so for all, and torchrun ends it as soon as it sees that another has failed.
                 time.sleep(SECONDS_TO_SAY)
-            else:
+            elif not getattr(error, "silent", False):
                 say_error(str(error))
             raise typer.Exit(getattr(error, "exit_status", 1)) from None
         except KeyboardInterrupt:
@@ -61,6 +62,11 @@ class OneMessage(TyperGroup):
                 f"{os.fsdecode(name) if isinstance(name, str | bytes) else 'reading or writing'}: {reason}; {remedy}"
             )
             raise typer.Exit(1) from None
+
+
+def _says(process: int) -> bool:
+    """Whether this is the process of that number, or the only one."""
+    return os.environ.get("RANK", "0") == str(process) or os.environ.get("WORLD_SIZE", "1") == "1"
 
 
 @contextmanager

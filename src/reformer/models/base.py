@@ -11,6 +11,7 @@ from transformers import initialization as init
 from reformer.models.configuration import ReformerConfig
 from reformer.models.strict_loading import StrictLoading
 from reformer.nn import AxialPositions, CirculantLinear, CovariateFeatures, Layer, NgramEmbedding, SubLayer
+from reformer.nn.layer_drop import LayerDrop
 
 
 class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
@@ -69,6 +70,13 @@ class ReformerPreTrainedModel(StrictLoading, PreTrainedModel):
                 module.hidden_dropout = probability
             elif isinstance(module, SubLayer):
                 module.dropout = probability
+
+    def draw_dropped_layers_from(self, generator: torch.Generator | None) -> None:
+        """Draw which layers a training pass leaves out (`layer_drop`) from this generator; None: from the global one.
+        Several processes that average their gradients must each give one of the same seed."""
+        for module in self.modules():
+            if isinstance(drop := getattr(module, "drop", None), LayerDrop):
+                drop.generator = generator
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

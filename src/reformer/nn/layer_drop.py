@@ -19,15 +19,18 @@ class LayerDrop:
     trimming leaves. Source: Fan, Grave and Joulin 2020 (LayerDrop).
 
     Args:
-        probability: of each layer, drawn from the global generator, or that of the thread, at each pass.
+        probability: of each layer, drawn at each pass.
         each: how many sub-layers, one after the other, are a layer.
     """
 
     def __init__(self, probability: float, each: int) -> None:
         self.probability, self.each = probability, each
+        self.generator: torch.Generator | None = None
+        """What is drawn from; None: the global generator, or that of the thread. Of several processes that average
+        their gradients all must leave out the same layers, and so draw from generators of one seed."""
 
     def __call__(self, sublayers: Sequence[AnyModule]) -> list[AnyModule]:
         """The sub-layers that are run this time."""
-        chances = torch.rand(len(sublayers) // self.each, generator=generator(), device="cpu")
+        chances = torch.rand(len(sublayers) // self.each, generator=self.generator or generator(), device="cpu")
         stays = (chances >= self.probability).tolist()
         return [sublayer for number, sublayer in enumerate(sublayers) if stays[number // self.each]]

@@ -1,9 +1,10 @@
-"""Long rows divided between processes: each holds a part of the tokens, and of attention whole rows of some heads."""
+"""Rows and weights divided between processes: of rows each holds some tokens, and of attention whole rows of heads."""
 
 from reformer.parallel.gradients import sum_gradients
 from reformer.parallel.group import SequenceGroup
 from reformer.parallel.parallelize import parallelize, whole_rows
 from reformer.parallel.shard import OF_TOKENS, part_lengths, shard_sequence
+from reformer.parallel.sharded_weights import shard_weights
 
 __all__ = [
     "OF_TOKENS",
@@ -11,6 +12,7 @@ __all__ = [
     "parallelize",
     "part_lengths",
     "shard_sequence",
+    "shard_weights",
     "sum_gradients",
     "whole_rows",
 ]

@@ -208,6 +208,8 @@ class Task(ABC):
     """The recipe's tables: a subclass of `Recipe` where the task has fields of its own."""
     model_options: ClassVar[frozenset[str]] = frozenset()
     """Fields of the model's configuration that not every head reads; set for another task, they are refused."""
+    generates: ClassVar[bool] = False
+    """Whether an evaluation generates texts, calling the model as often as each needs."""
     processor_file: str | None = "tokenizer.json"
     """By which file a run folder shows that it has the processor; None for a task without one."""
 

@@ -106,6 +106,7 @@ class TextToText(PredictingTask):
 
     head = ReformerForConditionalGeneration
     best_metric = "chrf"
+    generates = True
     model_options = frozenset({"lm_transform"})
     recipe_type = PairRecipe
     whole_folders = True

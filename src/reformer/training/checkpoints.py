@@ -23,7 +23,10 @@ UNFINISHED_CHECKPOINT = ".unfinished"
 _SKIPPED = "skipped-"
 _PREFIX = "checkpoint-"
 _STATE = "trainer_state.json"
-_NEEDED = ("model*.safetensors", "optimizer.pt", "scheduler.pt", "rng_state*.pth", _STATE)
+SHARDS = "shard-*.safetensors"
+"""Weights and optimizer state of a run that shards them, a file a process, as PyTorch names them."""
+_WHOLE = ("model*.safetensors", "optimizer.pt")
+_NEEDED = ("scheduler.pt", "rng_state*.pth", _STATE)
 
 
 class _FileDigest(BaseModel, frozen=True, strict=True):
@@ -144,7 +147,8 @@ def best_checkpoint(folder: Path, step: int | None) -> str | None:
 def _fault(checkpoint: Path) -> str | None:
     """Why a checkpoint is not whole; None if it is."""
     try:
-        missing = [needed for needed in _NEEDED if not any(checkpoint.glob(needed))]
+        weights = (SHARDS,) if any(checkpoint.glob(SHARDS)) else _WHOLE
+        missing = [needed for needed in (*weights, *_NEEDED) if not any(checkpoint.glob(needed))]
         if missing:
             return f"{', '.join(missing)} missing"
         digests = checkpoint / DIGESTS

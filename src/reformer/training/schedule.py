@@ -61,6 +61,8 @@ class ScheduleCallback(TrainerCallback):
         self.request: int | None = None
         self.whole_seconds = 0.0
         """Of the run with its last evaluation, where `Schedule.seconds` ends at the last step."""
+        self.ends_itself = False
+        """Whether the process ends, whatever signals come."""
         self._started = 0.0
 
     def on_train_begin(

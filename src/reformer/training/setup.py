@@ -26,6 +26,7 @@ from reformer.training.divided_rows import sequence_group
 from reformer.training.precision import resolve_precision
 from reformer.training.resume import ResumedRun, find_run
 from reformer.training.schedule import Schedule
+from reformer.training.sharded_trainer import ShardedTrainer, ShardedTrainingArguments
 from reformer.training.trainer import CountingTrainer
 
 TENSORBOARD = "tensorboard"
@@ -38,7 +39,7 @@ def begin(
 ) -> tuple[Recipe, ResumedRun | None, TrainingArguments]:
     """The recipe with its precision decided, the run to resume if any, and Trainer's arguments.
 
-    Connects the processes and sets their number of threads.
+    Sets the number of threads.
 
     Raises:
         RunError: the folder is in use, or there is nothing in it to resume.
@@ -82,11 +83,12 @@ def process_state_restored() -> Iterator[None]:
 
 
 def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
-    """Trainer's arguments; they connect the processes that `torchrun` has started."""
+    """Trainer's arguments."""
     chosen = recipe.training
-    # On a CPU, without `use_cpu` and a backend, Trainer would leave several processes unconnected, each on its own.
+    # On a CPU, without `use_cpu` and a backend, Trainer would take several processes for one, each on its own.
     on_cpu = chosen.device == "cpu" or not torch.accelerator.is_available()
-    return TrainingArguments(
+    kind = ShardedTrainingArguments if chosen.fsdp else TrainingArguments
+    return kind(
         output_dir=str(folder / CHECKPOINTS),
         max_steps=NEVER,
         learning_rate=chosen.learning_rate,
@@ -109,7 +111,7 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
         greater_is_better=TASKS[chosen.task].greater_is_better,
         bf16=chosen.precision == "bfloat16",
         use_cpu=on_cpu,
-        ddp_backend="gloo" if on_cpu and distributed.is_torchelastic_launched() else None,
+        ddp_backend="gloo" if on_cpu and distributed.is_initialized() else None,
         ddp_find_unused_parameters=False,
         seed=chosen.seed,
         include_num_input_tokens_seen="non_padding",
@@ -128,20 +130,14 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
 def build_trainer(
     recipe: Recipe, arguments: TrainingArguments, model: PreTrainedModel, data: TaskData, folder: Path
 ) -> CountingTrainer:
-    """A trainer that follows the recipe's schedule, and writes its log in the run folder.
-
-    Raises:
-        ReformerError: the model cannot be trained by several processes.
-    """
+    """A trainer that follows the recipe's schedule, and writes its log in the run folder."""
     chosen = recipe.training
-    if arguments.world_size > 1 and model.config.layer_drop:
-        # Each process would leave out other layers, and wait for gradients that none of the others has.
-        raise ReformerError(f"model.layer_drop = {model.config.layer_drop} runs in one process; leave it out")
+    # What a layer that is left out would have learned has no gradient on any process.
+    arguments.ddp_find_unused_parameters = bool(model.config.layer_drop)
     sequence = sequence_group(recipe, arguments)
     schedule = Schedule(chosen.max_steps or NEVER, chosen.max_minutes, chosen.warmup_ratio, chosen.num_evaluations)
-    trainer = CountingTrainer(
-        model=model, args=arguments, recipe=recipe, data=data, schedule=schedule, sequence=sequence
-    )
+    kind = ShardedTrainer if chosen.fsdp else CountingTrainer
+    trainer = kind(model=model, args=arguments, recipe=recipe, data=data, schedule=schedule, sequence=sequence)
     if chosen.epochs is not None:
         schedule.max_steps = min(schedule.max_steps, math.ceil(chosen.epochs * trainer.steps_in_epoch))
     arguments.max_steps = schedule.max_steps

@@ -1,6 +1,7 @@
 """Training run: a recipe in, a run folder out."""
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -39,7 +40,7 @@ from reformer.tasks.registry import TASKS
 from reformer.terminal import PlainConsole, say
 from reformer.training.baseline import measured_baseline
 from reformer.training.callbacks import ReportingCallback, build_callbacks
-from reformer.training.divided_rows import check_model, check_processes
+from reformer.training.divided_rows import check_model
 from reformer.training.initial_model import (
     fit_wide_part,
     has_wide_part,
@@ -51,11 +52,13 @@ from reformer.training.learning_curve import plot_learning_curve
 from reformer.training.lora_training import LoraTraining
 from reformer.training.model_changes import ModelChanges
 from reformer.training.plan.first_line import say_plan
+from reformer.training.processes import check_processes, connected, is_lost
 from reformer.training.report import count_weights, introduce, introduce_frozen, run_metrics
 from reformer.training.resume import check_begun, go_on, keep_start, kept_changes
 from reformer.training.run_inputs import input_digests, keep_inputs
 from reformer.training.run_lock import locked
 from reformer.training.setup import begin, build_trainer, process_state_restored
+from reformer.training.sharded_checkpoints import Blueprint
 from reformer.training.trainer import CountingTrainer
 
 
@@ -97,7 +100,8 @@ def train(
         FinetuningError: the recipe starts from a model that is not there or does not fit.
         DataError: something in the data is wrong.
         TooLargeError: the run cannot fit into memory, and `plan` is set.
-        ProcessesError: the number of processes, or the model, does not suit `training.sequence_parallel`.
+        ProcessesError: the processes, or the model, do not suit the recipe, or do not meet.
+        LostProcessError: another process of the run has ended.
         DivergedError: the loss is NaN or infinite; the checkpoints stay.
         InterruptedRunError: Ctrl-C or a termination request; the checkpoint is saved.
     """
@@ -116,7 +120,8 @@ def train(
             end_move(folder)
         if resume and (folder / METRICS).is_file():
             return end_finished(folder) if is_first else {}
-        return _train(recipe, folder, resume, overwrite, accept_changed_data, plan, console)
+        with connected(recipe, folder):
+            return _train(recipe, folder, resume, overwrite, accept_changed_data, plan, console)
 
 
 def _train(
@@ -167,6 +172,7 @@ def _train(
         introduce_frozen(console, model)
     # A wide part has its score before the first step, and the best weights are never worse than that.
     arguments.eval_on_start = checkpoint is None and has_wide_part(model)
+    blueprint = Blueprint(model, lora) if recipe.training.fsdp and is_main else None
     trainer = build_trainer(recipe, arguments, model, data, folder)
     if plan and checkpoint is None and arguments.world_size == 1:
         say_plan(trainer, recipe, data, console)
@@ -181,6 +187,9 @@ def _train(
     if not is_main:
         return {}
     learned_weights = count_weights(model, learned=True)
+    if blueprint is not None:
+        # The others have left: from here on all weights are here.
+        model, lora = blueprint.filled(trainer.best_or_newest(), arguments.device)
     saved = model if lora is None else lora.finish(model)
     run = Run(folder, recipe, task, model.eval(), data.processor)
     start_metrics = None if start is None else {"from": start.place, **changes.to_json()}
@@ -220,14 +229,21 @@ def _run(
     saved = f"{folder}: stopped; %s. Go on with `reformer train RECIPE --resume`, the same --output and --set"
     stops = trainer.schedule_callback
     try:
-        with no_progress_bars():
+        with no_progress_bars(), warnings.catch_warnings():
+            # Of FSDP2. Nothing is added in place to what a sub-layer returns.
+            warnings.filterwarnings("ignore", ".*returned a view tensor", UserWarning)
             trainer.train(resume_from_checkpoint=checkpoint)
     except KeyboardInterrupt:
         if not any((folder / CHECKPOINTS).glob("checkpoint-*")):
             raise InterruptedRunError(f"{folder}: stopped before the first checkpoint; nothing was kept") from None
         raise InterruptedRunError(saved % "the last checkpoint is kept") from None
+    except RuntimeError as error:
+        # torchrun asks this process to end, too, which has yet to say why it does.
+        stops.ends_itself = is_lost(error)
+        raise
     finally:
-        stops.interruption.release()
+        if not stops.ends_itself:
+            stops.interruption.release()
         trainer.close()
         for callback in callbacks:
             callback.close()

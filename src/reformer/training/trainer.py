@@ -27,6 +27,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from reformer.data.batching.token_batches import Batches
 from reformer.errors import ReformerError, disk_error, reason_and_remedy
 from reformer.metrics.base import StandstillMetric
+from reformer.models import ReformerPreTrainedModel
 from reformer.parallel import OF_TOKENS, SequenceGroup, parallelize, shard_sequence, whole_rows
 from reformer.recipe import Recipe
 from reformer.runs.folder import RunError
@@ -38,6 +39,7 @@ from reformer.training.checkpoints import (
     UNFINISHED_CHECKPOINT,
     best_checkpoint,
     checkpoint_name,
+    checkpoints_in,
     keep_newest_and_best,
     publish,
     remove_unfinished,
@@ -87,6 +89,10 @@ class CountingTrainer(Trainer):
         threads = torch.get_num_threads()
         alone = self.args.device.type == "cpu" and self.args.world_size == 1
         self._threads = PartThreads(threads) if alone and threads > 1 else None
+        # All processes leave out the same layers.
+        self._layer_draws = torch.Generator() if self.args.world_size > 1 else None
+        if isinstance(self._bare, ReformerPreTrainedModel):
+            self._bare.draw_dropped_layers_from(self._layer_draws)
         self._writing_in: Path | None = None
         self._metric = data.new_metric()
         self.standstill: str | None = None
@@ -131,8 +137,10 @@ class CountingTrainer(Trainer):
         self, epoch_iterator: Iterator[dict[str, Any]], num_batches: int, device: torch.device
     ) -> tuple[list[dict[str, Any]], Tensor | int | None]:
         # Seeded by the step: a generator that ran through would draw other numbers in a resumed run.
-        place = (self._recipe.seed, self.state.global_step, self.args.process_index // self._parts)
-        generator = torch.Generator().manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0]))
+        step = (self._recipe.seed, self.state.global_step)
+        generator = torch.Generator().manual_seed(_seed(*step, self.args.process_index // self._parts))
+        if self._layer_draws is not None:
+            self._layer_draws.manual_seed(_seed(*step))
         augmented = (self._data.augment(batch, generator) for batch in epoch_iterator)
         batches, items = super().get_batch_samples(augmented, num_batches, device)
         counted = self._counted_by_model(batches, device)
@@ -201,9 +209,11 @@ class CountingTrainer(Trainer):
         return self.model
 
     def close(self) -> None:
-        """End the threads that parts of batches are computed in."""
+        """End the threads that parts of batches are computed in, and let the model draw as it did before."""
         if self._threads is not None:
             self._threads.close()
+        if isinstance(self._bare, ReformerPreTrainedModel):
+            self._bare.draw_dropped_layers_from(None)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if not math.isfinite(logs.get("loss", 0.0)):
@@ -306,16 +316,21 @@ class CountingTrainer(Trainer):
         self.accelerator.wait_for_everyone()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        with _fitting(resume_from_checkpoint):
+        with fitting(resume_from_checkpoint):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        with _fitting(checkpoint):
+        with fitting(checkpoint):
             super()._load_optimizer_and_scheduler(checkpoint)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        with _fitting(checkpoint):
+        with fitting(checkpoint):
             super()._load_rng_state(checkpoint)
+
+    def best_or_newest(self) -> Path:
+        """The checkpoint of the best evaluation; the newest one where no evaluation had a score."""
+        best = self.state.best_model_checkpoint
+        return checkpoints_in(Path(str(self.args.output_dir)))[0] if best is None else Path(best)
 
     def _average(self) -> WeightAverage | None:
         return next((each for each in self.callback_handler.callbacks if isinstance(each, WeightAverage)), None)
@@ -343,8 +358,12 @@ class CountingTrainer(Trainer):
         return DataLoader(dataset, batch_sampler=batches, collate_fn=self.data_collator, generator=torch.Generator())
 
 
+def _seed(*place: int) -> int:
+    return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0])
+
+
 @contextmanager
-def _fitting(checkpoint: str | None) -> Iterator[None]:
+def fitting(checkpoint: str | None) -> Iterator[None]:
     """A checkpoint's files that are whole and do not fit the run, as one error."""
     try:
         yield

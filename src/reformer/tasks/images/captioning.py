@@ -45,6 +45,7 @@ class ImageToText(ImageTask):
 
     head = ReformerForImageToText
     best_metric = "chrf"
+    generates = True
     model_options = frozenset({"lm_transform"})
     predict_options = frozenset({"label_column", "keep_columns", "split", "beams"})
     model_fields: ClassVar[Mapping[str, Any]] = {"is_encoder_decoder": True}
