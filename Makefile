@@ -47,8 +47,8 @@ test-slow: $(call ready,test)  ## the tests that take minutes
 test-variants: $(call ready,test)  ## the contract under each variant of the kernels and on older processors' paths (an hour)
 	$(BIN)/python -m tests.variants
 
-test-parallel: $(call ready,test)  ## rows divided between 1, 3 and 4 processes, and every head with every layer (minutes)
-	$(BIN)/python -m pytest -m slow tests/contract/test_sequence_parallel.py
+test-parallel: $(call ready,test)  ## rows divided between 1, 3 and 4 processes, every head and layer; weights sharded; kills (minutes)
+	$(BIN)/python -m pytest -m slow tests/contract/test_sequence_parallel.py tests/training/test_several_processes.py
 
 test-guides: $(call ready,test)  ## the commands of README and guides, word by word (minutes)
 	$(BIN)/python -m pytest -m 'slow or not slow' tests/guides

@@ -45,6 +45,7 @@ NOT_RUN = {
         "torchrun --nproc-per-node 2 examples/long_row.py",
         "group = parallelize(model, dist.group.WORLD)",
         'mesh = torch.distributed.device_mesh.init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "sp"))',
+        "torchrun --nproc-per-node 2 -m reformer train recipes/people-daily-ner.toml --set training.fsdp=true",
     ],
     "docs/guides/serve.md": [
         "pip install 'reformer-torch[serve]'",
