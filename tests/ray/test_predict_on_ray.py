@@ -10,11 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from reformer.errors import ReformerError
+from reformer.inference.ray_engine import predict_on_ray, ray_cluster
+from reformer.runs.loading import load_run
+from reformer.tasks.documents.token_classification import TokenClassification
+from reformer.tasks.predict_options import PredictOptions
 from tests.cli.test_cli import _written, reformer
 from tests.data.object_store import object_store
 from tests.tiny import ner_recipe, pairs_recipe, reviews_recipe, series_recipe
@@ -160,6 +166,33 @@ def test_a_worker_is_killed_half_way(runs, tmp_path):
     assert output.read_bytes() == (tmp_path / "plain.jsonl").read_bytes()
     ids = [json.loads(line)["id"] for line in output.read_text(encoding="utf-8").splitlines()]
     assert ids == [f"d{number}" for number in range(10_000)]
+
+
+class Deadly(TokenClassification):
+    """Ends the process that encodes one record."""
+
+    def encode(self, run, records):
+        if any(record.id == "d700" for record in records):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().encode(run, records)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_records_that_end_every_worker_are_named(runs, tmp_path):
+    file, told = _documents(tmp_path / "a.jsonl", 1500), []
+    run = replace(load_run(runs / "labels/run"), task=Deadly())
+    found = []
+    with (
+        ray_cluster(2, 2) as workers,
+        pytest.raises(ReformerError, match=r"4 times a worker has ended, each at the records from .*a.jsonl:\d+ to"),
+    ):
+        for prediction in predict_on_ray(
+            run, [str(file)], PredictOptions(), told.append, workers=workers, prepare=int, on_restart=told.append
+        ):
+            found.append(prediction.fields["id"])
+    # Those before them are answered.
+    assert found == [f"d{number}" for number in range(len(found))]
+    assert 500 <= len(found) <= 700
 
 
 def test_a_stopped_prediction_goes_on_with_either_engine(runs, tmp_path):
