@@ -105,7 +105,7 @@ def trained(rank: int, processes: int, port: int, folder: str, width: int, steps
     recipe = recipe_of(place, width, steps, fsdp)
     with connected(recipe, place), no_progress_bars():
         recipe, _, arguments = begin(recipe, Path(folder, "run"), resume=False, overwrite=False)
-        task = TASKS[recipe.training.task]()
+        task = TASKS[recipe.training.task]
         data = task.load_data(recipe)
         set_seed(recipe.training.seed)
         model, _ = initial_model(task, data, recipe, None)

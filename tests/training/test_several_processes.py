@@ -115,7 +115,9 @@ def test_a_process_that_is_killed_ends_the_others_with_one_message(fsdp, killed,
 
 def test_sharded_weights_go_on_in_another_number_of_processes(tmp_path):
     folder = tmp_path / "run"
-    tables = _tables(language_recipe, folder, fsdp=True)
+    tables = _tables(language_recipe, folder, fsdp=True, epochs=3)
+    # Seven to an epoch of two processes.
+    del tables["training"]["max_steps"]
 
     def stopping(at: int):
         def before(rank: int) -> None:
@@ -138,7 +140,7 @@ def test_sharded_weights_go_on_in_another_number_of_processes(tmp_path):
     statuses, said = trained_in_processes(2, folder, tables, "--resume", before=_records_losses(folder))
     assert statuses == [0, 0], said
     losses = _losses(folder)
-    assert len(losses) == 20
+    assert len(losses) == 21
     # Had it lost the optimizer's state or the weights, it would rise.
     assert all(later < earlier + 0.1 for earlier, later in itertools.pairwise(losses))
     assert not list((folder / "run").glob("checkpoints/*"))

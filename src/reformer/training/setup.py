@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import distributed
 from torch.utils.tensorboard.writer import SummaryWriter
-from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback, TrainerState, TrainingArguments
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, TensorBoardCallback
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.utils import logging
 
 from reformer.errors import ReformerError
@@ -128,9 +129,19 @@ def training_arguments(recipe: Recipe, folder: Path) -> TrainingArguments:
 
 
 def build_trainer(
-    recipe: Recipe, arguments: TrainingArguments, model: PreTrainedModel, data: TaskData, folder: Path
+    recipe: Recipe,
+    arguments: TrainingArguments,
+    model: PreTrainedModel,
+    data: TaskData,
+    folder: Path,
+    checkpoint: str | None = None,
 ) -> CountingTrainer:
-    """A trainer that follows the recipe's schedule, and writes its log in the run folder."""
+    """A trainer that follows the recipe's schedule, and writes its log in the run folder.
+
+    Args:
+        checkpoint: what the run resumes from, if anything. It keeps the number of steps that it was begun with, also
+            where that of an epoch has changed, by other data or by another number of processes.
+    """
     chosen = recipe.training
     # What a layer that is left out would have learned has no gradient on any process.
     arguments.ddp_find_unused_parameters = bool(model.config.layer_drop)
@@ -139,7 +150,10 @@ def build_trainer(
     kind = ShardedTrainer if chosen.fsdp else CountingTrainer
     trainer = kind(model=model, args=arguments, recipe=recipe, data=data, schedule=schedule, sequence=sequence)
     if chosen.epochs is not None:
-        schedule.max_steps = min(schedule.max_steps, math.ceil(chosen.epochs * trainer.steps_in_epoch))
+        steps = math.ceil(chosen.epochs * trainer.steps_in_epoch)
+        if checkpoint is not None:
+            steps = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME)).max_steps
+        schedule.max_steps = min(schedule.max_steps, steps)
     arguments.max_steps = schedule.max_steps
     trainer.remove_callback(PrinterCallback)
     if chosen.early_stopping_patience is not None:

@@ -173,7 +173,7 @@ def _train(
     # A wide part has its score before the first step, and the best weights are never worse than that.
     arguments.eval_on_start = checkpoint is None and has_wide_part(model)
     blueprint = Blueprint(model, lora) if recipe.training.fsdp and is_main else None
-    trainer = build_trainer(recipe, arguments, model, data, folder)
+    trainer = build_trainer(recipe, arguments, model, data, folder, checkpoint)
     if plan and checkpoint is None and arguments.world_size == 1:
         say_plan(trainer, recipe, data, console)
     evaluation_batches = len(trainer.get_eval_dataloader())
