@@ -182,14 +182,13 @@ def test_records_that_end_every_worker_are_named(runs, tmp_path):
     file, told = _documents(tmp_path / "a.jsonl", 1500), []
     run = replace(load_run(runs / "labels/run"), task=Deadly())
     found = []
-    with (
-        ray_cluster(2, 2) as workers,
-        pytest.raises(ReformerError, match=r"4 times a worker has ended, each at the records from .*a.jsonl:\d+ to"),
-    ):
-        for prediction in predict_on_ray(
+    ended = r"4 times a worker has ended, each at the records from .*a.jsonl:\d+ to"
+    with ray_cluster(2, 2) as workers:
+        predictions = predict_on_ray(
             run, [str(file)], PredictOptions(), told.append, workers=workers, prepare=int, on_restart=told.append
-        ):
-            found.append(prediction.fields["id"])
+        )
+        with pytest.raises(ReformerError, match=ended):
+            found.extend(prediction.fields["id"] for prediction in predictions)
     # Those before them are answered.
     assert found == [f"d{number}" for number in range(len(found))]
     assert 500 <= len(found) <= 700
