@@ -69,9 +69,8 @@ def ray_cluster(workers: int | None, cores: int) -> Iterator[int]:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:
-        import ray.data
-
         import ray
+        import ray.data
     except ImportError as error:
         raise ReformerError(
             f"--engine ray: Ray Data is not installed ({error}); pip install 'reformer-torch[ray]'"
@@ -90,8 +89,11 @@ def ray_cluster(workers: int | None, cores: int) -> Iterator[int]:
 def _is_in_cluster() -> bool:
     """Whether there is a cluster to connect to, as Ray finds it; asked before Ray is imported, which reads once and for
     all how it is protected."""
-    folder = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
-    return "RAY_ADDRESS" in os.environ or Path(folder, "ray", "ray_current_cluster").exists()
+    if "RAY_ADDRESS" in os.environ:
+        return True
+    begun = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir(), "ray", "ray_current_cluster")
+    # Of a cluster that another user of the machine has begun nothing is known.
+    return begun.exists() and begun.stat().st_uid == getattr(os, "getuid", lambda: 0)()
 
 
 def _connect(cores: int) -> None:
