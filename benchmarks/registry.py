@@ -17,6 +17,8 @@ from benchmarks.contenders.duplication import EVALUATED_WITH, trained_with
 from benchmarks.contenders.fine_tuning import DATA, fine_tuning
 from benchmarks.contenders.forecasting import SERIES, forecasting
 from benchmarks.contenders.fourier import feed_forward, long_filters
+from benchmarks.contenders.hash_quality import KINDS as HASHES
+from benchmarks.contenders.hash_quality import STAGES, hash_quality
 from benchmarks.contenders.language_models import (
     full_model,
     hashed_model,
@@ -65,6 +67,7 @@ QUESTIONS = {
     "pieces": "Does it matter in what pieces a stream of 64k tokens is read?",
     "duplication": "With which attention is the duplication task learned, and with which is it then solved?",
     "synthetic": "What can each attention reach: the next number, a copy half a sequence back, a needle in a haystack?",
+    "hash-quality": "Does a hashed layer do anything, on labelling, language modelling, copying and finding a needle?",
     "copy-reverse": "Does an encoder-decoder with a hashed encoder copy and reverse long sequences?",
     "translation": "Does the reversible, hashed model translate as well as a plain Transformer of its size and steps?",
     "options": "What does each option cost in a training step, what does it give a small byte model, and is off free?",
@@ -295,6 +298,13 @@ _CASES = (
         "duplication", [trained_with(kind) for kind in EVALUATED_WITH if kind != "LSH-8"], ("train",), [256], [64]
     ),
     _training("synthetic", [synthetic(task, kind) for task in TASKS for kind in KINDS], ("train",), [4 * KILO], [128]),
+    _training(
+        "hash-quality",
+        [hash_quality(task, kind) for task in STAGES for kind in HASHES],
+        ("train",),
+        [16 * KILO],
+        [KILO],
+    ),
     _training(
         "copy-reverse",
         [copy_reverse.copy_reverse(task, kind) for kind in copy_reverse.KINDS for task in copy_reverse.TASKS],

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import learning_tables, markdown, memory_tables, plan_tables, results, unseen
+from benchmarks import hash_quality_table, learning_tables, markdown, memory_tables, plan_tables, results, unseen
 from benchmarks.gpu import counting
 from benchmarks.gpu import tables as gpu_tables
 from benchmarks.machine import ROOT
@@ -15,6 +15,8 @@ from benchmarks.registry import CASES
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 MATH = ROOT / "docs" / "math.md"
+HASHES = ROOT / "docs" / "hash-quality.md"
+PAGES = (PAGE, MATH, HASHES)
 IMAGES = ROOT / "docs" / "images"
 
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
@@ -38,6 +40,7 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "pieces": ("pieces", memory_tables.pieces),
     "duplication": ("duplication", learning_tables.duplication),
     "synthetic": ("synthetic", learning_tables.synthetic),
+    "hash-quality": ("hash-quality", hash_quality_table.hash_quality),
     "copy-reverse": ("copy-reverse", learning_tables.copy_reverse),
     "translation": ("translation", learning_tables.translation),
     "options": ("options", learning_tables.options),
@@ -54,6 +57,9 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "gpu-streaming": ("gpu-streaming", gpu_tables.gpu_streaming),
 }
 """The tables that can stand in a page: the case each is made from, and the function that makes it."""
+
+ALONE = ("plans", "unseen")
+"""The cases that have a command of their own."""
 
 PICTURES = {
     "attention": "Time and memory of one attention against length",
@@ -86,7 +92,7 @@ def _table(name: str, folder: Path) -> str:
     case, made = TABLES[name]
     result = results.load(case, folder)
     if result is None or not result["rows"]:
-        return f"Not measured yet: `python -m benchmarks.{case if case in ('unseen', 'plans') else f'run {case}'}`."
+        return f"Not measured yet: `python -m benchmarks.{case if case in ALONE else f'run {case}'}`."
     picture = f"![{PICTURES[name]}](images/{case}.svg)\n\n" if name in PICTURES else ""
     return picture + made(result)
 
@@ -95,9 +101,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.report", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if the page's tables are not these")
     parser.add_argument("--results", type=Path, default=results.FOLDER, help="the folder with the JSON files")
-    parser.add_argument("--page", type=Path, help=f"in place of {PAGE.name} and {MATH.name}")
+    parser.add_argument("--page", type=Path, help="in place of those of the documentation")
     given = parser.parse_args(arguments)
-    pages = {page: page.read_text(encoding="utf-8") for page in ([given.page] if given.page else [PAGE, MATH])}
+    pages = {page: page.read_text(encoding="utf-8") for page in ([given.page] if given.page else PAGES)}
     made = {page: fill(before, given.results) for page, before in pages.items()}
     if given.check:
         old = [page for page in pages if pages[page] != made[page]]
