@@ -28,6 +28,7 @@ NOT_RUN = {
     ],
     "docs/guides/forecast.md": ["from reformer.data import load_series, read_series"],
     "docs/guides/install.md": ["make demo"],
+    "docs/guides/inspect.md": ["pip install 'reformer-torch[attribution]'"],
     "docs/guides/language-models.md": ["reformer train recipes/enwik8-quick.toml", "apt install libjemalloc2"],
     "docs/guides/libraries.md": [
         "from lm_eval import simple_evaluate",

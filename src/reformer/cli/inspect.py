@@ -44,6 +44,14 @@ def inspect(
             help="Tell what one token saw: the number of its document, from 1, and of a character of it, from 0.",
         ),
     ] = None,
+    attribute: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DOCUMENT[:POSITION]",
+            help="Tell which characters of a document an answer comes from: that about the token there or, of a "
+            "classifier, that about the document. Needs captum.",
+        ),
+    ] = None,
     no_scores: Annotated[
         bool, typer.Option("--no-scores", help="Leave out the scores without each layer, which need labels.")
     ] = False,
@@ -79,6 +87,7 @@ def inspect(
     from reformer.terminal import PlainConsole
 
     asked = None if token is None else _token(token)
+    answered = None if attribute is None else _place("--attribute", attribute)
     given = data or []
     for file in (as_json, html):
         check_output_file(file, given, run, overwrite=overwrite)
@@ -97,7 +106,13 @@ def inspect(
     if isinstance(loaded.task, PredictingTask):
         loaded.task.check_options(loaded.recipe.training.task, read)
     options = InspectOptions(
-        documents=documents, queries=queries, seed=seed, token=asked, scores=not no_scores, scored=scored
+        documents=documents,
+        queries=queries,
+        seed=seed,
+        token=asked,
+        attribute=answered,
+        scores=not no_scores,
+        scored=scored,
     )
     with steps(PlainConsole(stderr=True)) as on_step:
         report = inspect_run(loaded, sources, read, options, on_step)
@@ -112,20 +127,30 @@ def inspect(
 
 def _token(text: str) -> tuple[int, int]:
     """The document and the character that `--token` names."""
+    document, character = _place("--token", text)
+    if character is None:
+        raise typer.BadParameter(f"--token {text!r}: expected the number of a character, too, such as {document}:0")
+    return document, character
+
+
+def _place(option: str, text: str) -> tuple[int, int | None]:
+    """The document that an option names, and the character in it, if any."""
     document, colon, position = text.partition(":")
-    if not (colon and document.isascii() and document.isdigit() and position.isascii() and position.isdigit()):
+    numbers = [document, position] if colon else [document]
+    if not all(number.isascii() and number.isdigit() for number in numbers):
         raise typer.BadParameter(
-            f"--token {text!r}: expected the number of a document and that of a character in it, such as 1:0"
+            f"{option} {text!r}: expected the number of a document and that of a character in it, such as 1:0"
         )
     if int(document) < 1:
-        raise typer.BadParameter(f"--token {text!r}: documents are counted from 1")
-    return int(document), int(position)
+        raise typer.BadParameter(f"{option} {text!r}: documents are counted from 1")
+    return int(document), int(position) if colon else None
 
 
 def _print(report: "InspectReport", console: "PlainConsole") -> None:
     """The report as tables: a line a head, and a line a change."""
     from rich.table import Table
 
+    from reformer.insight.attribution import in_words
     from reformer.insight.inspect_words import bucket_rows, score_rows, token_rows, verdicts, weight_rows
     from reformer.wording import counted
 
@@ -150,7 +175,7 @@ def _print(report: "InspectReport", console: "PlainConsole") -> None:
         for row in rows:
             table.add_row(*row.values())
         console.print(table)
-    for line in verdicts(report):
+    for line in [*verdicts(report), *([] if report.attribution is None else [in_words(report.attribution)])]:
         console.print(line, soft_wrap=True)
     for line in report.notes:
         console.print(f"note: {line}", soft_wrap=True)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from reformer.errors import ReformerError
+from reformer.insight.attribution import Attribution, attribution, check_attributable, in_words
 from reformer.insight.inspect_heads import HeadReport, HeadWatch, orderings
 from reformer.insight.inspect_layers import HashedLayer, hashed_layers
 from reformer.insight.inspect_scores import Score, measuring, scores
@@ -28,6 +29,8 @@ class InspectOptions:
     """By which these tokens are drawn."""
     token: tuple[int, int] | None = None
     """A document, from 1, and a character in it, from 0: tell what its token saw."""
+    attribute: tuple[int, int | None] | None = None
+    """A document, from 1, and a character in it, from 0, or None: attribute the answer about it to its characters."""
     scores: bool = True
     """Whether to measure the run without its layers."""
     scored: int = 200
@@ -64,6 +67,7 @@ class InspectReport:
     heads: list[HeadReport]
     scores: list[Score] | None
     token: TokenReport | None
+    attribution: Attribution | None
     notes: list[str]
 
     def to_json(self) -> dict[str, Any]:
@@ -89,17 +93,24 @@ def inspect_run(
         ReformerError: the run has no hashed layer, there is no such document or character, or no label to measure by.
         DataError: a record that cannot be read.
     """
+    if options.attribute is not None:
+        check_attributable(run, options.attribute[1])
     layers = hashed_layers(run.model, str(run.folder))
     run.model.eval()
     found = None
     measure = measuring(run, sources, read, options.scored)
-    watch = _Watch(run, layers, options)
+    watch, attributed = _Watch(run, layers, options), None
     for number, text in enumerate(inspected_texts(run, sources, read, options.documents, labelled=False), 1):
         watch.read(number, text)
         on_step(f"document {number}: {counted(text.length, 'token')}")
+        if options.attribute is not None and options.attribute[0] == number:
+            attributed = _attributed(run, text, *options.attribute)
+            on_step(in_words(attributed))
     if not watch.documents:
         raise ReformerError(f"{', '.join(sources)}: there is no document in it; give some")
     token = watch.token_report()
+    if options.attribute is not None and attributed is None:
+        raise _no_document("--attribute", options.attribute[0], len(watch.documents))
     if options.scores:
         found = scores(run, layers, measure, lambda score: on_step(score.change))
     return InspectReport(
@@ -113,6 +124,7 @@ def inspect_run(
         heads=watch.heads(),
         scores=found,
         token=token,
+        attribution=attributed,
         notes=watch.notes(),
     )
 
@@ -170,6 +182,11 @@ class _Watch(HeadWatch):
         count = "layer" if len(self._shortened) == 1 else "layers"
         told = "other steps than the tokens of a record, such as those of a shortened sequence or patches"
         return [f"{count} {named} read {told}; the figures are of these steps, and --token is not told of them"]
+
+
+def _attributed(run: Run[Any], text: InspectedText, number: int, character: int | None) -> Attribution:
+    token = None if character is None else token_at(text, character, "--attribute")
+    return attribution(run, text, number, token)
 
 
 def _no_document(option: str, number: int, looked_at: int) -> ReformerError:

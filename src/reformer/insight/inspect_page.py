@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from reformer.insight import attribution_page
 from reformer.insight.inspect import InspectReport, TokenReport
 from reformer.insight.inspect_heads import HeadReport
 from reformer.insight.inspect_pictures import bars, heat_map, legend, text
@@ -53,6 +54,7 @@ def page(report: InspectReport) -> bytes:
         _scores(report),
         _buckets(report),
         "" if report.token is None else _token(report.token),
+        "" if report.attribution is None else attribution_page.section(report.attribution),
         "<h2>All figures</h2>",
         _table(weight_rows(report)),
         _documents(report),
@@ -61,7 +63,7 @@ def page(report: InspectReport) -> bytes:
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{text(title)}</title><style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+        f"<title>{text(title)}</title><style>{_STYLE}{attribution_page.STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
     )
     # Names of files can hold bytes that are no UTF-8.
     return whole.encode("utf-8", "backslashreplace")

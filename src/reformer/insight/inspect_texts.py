@@ -33,6 +33,8 @@ class InspectedText:
     """None for a record that is no single text."""
     offsets: Offsets | None
     """The characters of each token, where there is a text."""
+    ids: np.ndarray | None
+    """The tokens, where there is a text."""
     read: Callable[[], object]
     """Runs the model on it."""
 
@@ -124,6 +126,7 @@ def _records(run: Run[Any], sources: Sequence[str], options: PredictOptions) -> 
             len(sequence.ids),
             sequence.document.text if is_text else None,
             sequence.offsets if is_text else None,
+            sequence.ids if is_text else None,
             lambda sequence=sequence: answer([sequence]),
         )
 
@@ -151,4 +154,6 @@ def _inspected(run: Run[Any], encoded: Encoded) -> InspectedText:
         # What the head makes of the layers' output is not looked at.
         return run.model.base_model(**to_device(inputs, run.model.device))
 
-    return InspectedText(encoded.document.id, len(encoded.ids), encoded.document.text, encoded.offsets, read)
+    return InspectedText(
+        encoded.document.id, len(encoded.ids), encoded.document.text, encoded.offsets, encoded.ids, read
+    )
