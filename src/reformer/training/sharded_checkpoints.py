@@ -19,6 +19,8 @@ from torch.optim import Optimizer
 
 from reformer.models.alignment import aligned
 
+FILE_BYTES = 1 << 27
+"""Of all processes' shards of the tensors that go into files of one number."""
 _WEIGHTS, _OPTIMIZER = "weights.", "optimizer."
 
 
@@ -29,7 +31,7 @@ def save_shards(model: nn.Module, optimizer: Optimizer, folder: Path) -> None:
     for name, parameter in model.named_parameters():
         values = optimizer.state.get(parameter, {})
         state |= {f"{_OPTIMIZER}{name}.{key}": value for key, value in values.items()}
-    writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
+    writer = HuggingFaceStorageWriter(str(folder), _files(state), save_distributed=True)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
         checkpoint.save(state, storage_writer=writer, no_dist=not is_initialized())
@@ -97,6 +99,18 @@ def _weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
         if id(value) not in seen:
             seen.add(id(value))
             yield f"{_WEIGHTS}{name}", value
+
+
+def _files(state: dict[str, Tensor]) -> dict[str, int]:
+    """The number of the file that each tensor goes to: what goes into one is held in memory a second time."""
+    files: dict[str, int] = {}
+    number, size = 1, 0
+    for name, value in state.items():
+        if size and size + value.nbytes > FILE_BYTES:
+            number, size = number + 1, 0
+        files[name] = number
+        size += value.nbytes
+    return files
 
 
 def _empty(kept: Any, parameter: Tensor) -> Tensor:
