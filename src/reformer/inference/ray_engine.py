@@ -1,6 +1,8 @@
 """Prediction on Ray: files are read in one place, their records answered by workers of one thread each, on one machine
 or on all of a cluster, and the predictions come back in the order of the records."""
 
+# pyright: reportMissingImports=false
+
 import logging
 import os
 import pickle
@@ -163,9 +165,9 @@ def predict_on_ray(
     Raises:
         ReformerError: a worker ends again and again, or what its answer raises.
     """
-    from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
-
     import ray
+    from ray.data import ActorPoolStrategy, DataContext, TaskPoolStrategy
+    from ray.exceptions import RayError
 
     given = [each for each in input_files(files) if after is None or each.place >= after[0]]
     if not given:
@@ -183,8 +185,9 @@ def predict_on_ray(
     # Other machines of a cluster need not have the files of this one.
     here = None if all(is_url(each.path) for each in given) else {NODE: ray.get_runtime_context().get_node_id()}
     portions = ray.data.from_items([{"file": pickle.dumps(each)} for each in given], override_num_blocks=len(given))
+    reading_of_a_file: Any = read
     portions = portions.map_batches(
-        read,
+        reading_of_a_file,
         batch_size=1,
         fn_kwargs={"foreman": foreman},
         compute=TaskPoolStrategy(size=max(1, workers // WORKERS_TO_A_READER)),
@@ -212,7 +215,7 @@ def predict_on_ray(
             yield from found.predictions
             if found.portion.failure is not None:
                 raise found.portion.failure
-    except ray.exceptions.RayError as error:
+    except RayError as error:
         raise ReformerError(
             f"--engine ray: the workers cannot go on ({_in_short(error)}); see that each machine has this package and "
             "memory enough for its workers"

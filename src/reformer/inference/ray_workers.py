@@ -1,5 +1,7 @@
 """Processes on Ray that read files and answer their records; imported by them before anything that is heavy."""
 
+# pyright: reportMissingImports=false
+
 import os
 import pickle
 import warnings
@@ -154,7 +156,7 @@ class Worker:
         torch.set_num_threads(1)
         context = ray.get_runtime_context()
         self._name = f"{context.get_actor_id()}-{os.getpid()}"
-        self._is_restarted = context.was_current_actor_reconstructed
+        self._is_restarted = bool(context.was_current_actor_reconstructed)
         self._answer = self._job.run.task.answering(self._job.run, self._job.options)
 
     def __call__(self, rows: Any) -> dict[str, Any]:
@@ -162,11 +164,12 @@ class Worker:
 
     def _answered(self, portion: Portion) -> Answered:
         import ray
+
         from reformer.data.batching.read_ahead import in_order
 
         run: Any = self._job.run
         options, found = self._job.options, list[Any]()
-        times = ray.get(self._foreman.begin.remote((portion.place, portion.number)))
+        times: Any = ray.get(self._foreman.begin.remote((portion.place, portion.number)))
         try:
             if times > MOST_ATTEMPTS:
                 raise _ended_too_often(portion.records)

@@ -110,7 +110,8 @@ def attribution(run: Run[Any], text: InspectedText, number: int, token: int | No
     ids = torch.from_numpy(text.ids).long()[None].to(model.device)
     answer, score = _answer(run, ids, token)
     if isinstance(run.task, MaskedLanguageModelling) and token is not None:
-        ids[0, token] = run.tokenizer.mask_token_id
+        mask: Any = run.tokenizer.mask_token_id
+        ids[0, token] = mask
     embeddings = model.get_input_embeddings()
     with torch.no_grad():
         vectors, nothing = embeddings(ids), embeddings(torch.full_like(ids, model.config.pad_token_id or 0))
@@ -163,7 +164,7 @@ def _answer(run: Run[Any], ids: Int[Tensor, "1 length"], token: int | None) -> t
             place = token - 1
             if place < 0:
                 raise ReformerError("--attribute: the first token has nothing before it that could tell it")
-        told = run.tokenizer.decode([named]) or str(run.tokenizer.convert_ids_to_tokens(named))
+        told = str(run.tokenizer.decode([named])) or str(run.tokenizer.convert_ids_to_tokens(named))
         return told, lambda logits: logits[:, place].log_softmax(-1)[:, named]
     with torch.no_grad():
         logits = run.model(input_ids=ids).logits

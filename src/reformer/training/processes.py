@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 from torch import distributed
+from torch.distributed.rendezvous import rendezvous
 from transformers import Trainer
 
 from reformer.errors import ReformerError
@@ -97,7 +98,8 @@ def _check_sharding(recipe: Recipe) -> None:
 
 def _backend(recipe: Recipe) -> str:
     on_cpu = recipe.training.device == "cpu" or not torch.accelerator.is_available()
-    return "gloo" if on_cpu else distributed.get_default_backend_for_device(torch.accelerator.current_accelerator())
+    device = None if on_cpu else torch.accelerator.current_accelerator()
+    return "gloo" if device is None else distributed.get_default_backend_for_device(device)
 
 
 @contextmanager
@@ -139,7 +141,7 @@ def _connect(backend: str) -> None:
         torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]) % torch.accelerator.device_count())
     try:
         limit = timedelta(seconds=SECONDS_TO_MEET)
-        store, _, _ = next(distributed.rendezvous("env://", rank, count, timeout=limit))
+        store, _, _ = next(rendezvous("env://", rank, count, timeout=limit))
         # Also where torchrun has begun the store, which it shares with no one else.
         names = [f"reformer/{number}" for number in range(count)]
         store.set(names[rank], "here")

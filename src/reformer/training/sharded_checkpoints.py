@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed import checkpoint, is_initialized
-from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed import is_initialized
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.optim import Optimizer
 
 from reformer.models.alignment import aligned
@@ -34,7 +36,7 @@ def save_shards(model: nn.Module, optimizer: Optimizer, folder: Path) -> None:
     writer = HuggingFaceStorageWriter(str(folder), _files(state), save_distributed=True)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
-        checkpoint.save(state, storage_writer=writer, no_dist=not is_initialized())
+        save(state, storage_writer=writer, no_dist=not is_initialized())
 
 
 def load_weights(model: nn.Module, folder: Path, *, alone: bool = False) -> None:
@@ -127,4 +129,4 @@ def _read(state: dict[str, Tensor], folder: Path, *, alone: bool) -> None:
         # What `no_dist` asks for is told as a warning.
         warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
         alone = alone or not is_initialized()
-        checkpoint.load(values, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=alone)
+        load(values, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=alone)
