@@ -7,7 +7,7 @@ from reformer.insight.inspect_pictures import bars, text
 
 LEVELS = 9
 """Depths of colour on either side of zero."""
-MOST_BARS, AROUND, MOST_OWN = 12, 6, 12
+MOST_BARS, AROUND, MOST_OWN = 12, 3, 12
 """Places that have a bar, and the characters that are shown beside each and of it."""
 
 STYLE = """
