@@ -7,7 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import hash_quality_table, learning_tables, markdown, memory_tables, plan_tables, results, unseen
+from benchmarks import (
+    exported,
+    hash_quality_table,
+    learning_tables,
+    markdown,
+    memory_tables,
+    plan_tables,
+    results,
+    unseen,
+)
 from benchmarks.gpu import counting
 from benchmarks.gpu import tables as gpu_tables
 from benchmarks.machine import ROOT
@@ -16,7 +25,8 @@ from benchmarks.registry import CASES
 PAGE = ROOT / "docs" / "benchmarks.md"
 MATH = ROOT / "docs" / "math.md"
 HASHES = ROOT / "docs" / "hash-quality.md"
-PAGES = (PAGE, MATH, HASHES)
+EXPORT = ROOT / "docs" / "guides" / "export.md"
+PAGES = (PAGE, MATH, HASHES, EXPORT)
 IMAGES = ROOT / "docs" / "images"
 
 TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
@@ -52,13 +62,14 @@ TABLES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "crf": ("crf", markdown.crf),
     "unseen": ("unseen", unseen.table),
     "plans": ("plans", plan_tables.shown),
+    "exported": ("exported", exported.table),
     "gpu-attention": ("gpu-attention", gpu_tables.gpu_attention),
     "gpu-training-step": ("gpu-training-step", gpu_tables.gpu_training_step),
     "gpu-streaming": ("gpu-streaming", gpu_tables.gpu_streaming),
 }
 """The tables that can stand in a page: the case each is made from, and the function that makes it."""
 
-ALONE = ("plans", "unseen")
+ALONE = ("plans", "unseen", "exported")
 """The cases that have a command of their own."""
 
 PICTURES = {

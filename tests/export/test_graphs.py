@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks import exported
 from reformer.errors import ReformerError
 from reformer.export import export_model, exported_program, graphs
 from reformer.ops import standard
@@ -95,3 +96,16 @@ def test_a_graph_that_differs_leaves_the_file_of_its_name(tmp_path, monkeypatch)
         graphs.export_model(HEADS["causal-lm"].build(), tmp_path / "m.pt2")
     assert (tmp_path / "m.pt2").read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["m.pt2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", exported.MODELS)
+def test_the_graph_of_every_task_is_its_model_up_to_twenty_thousand_tokens(task):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    # In a process of its own: checks of shapes would end the trace.
+    script = "import json, sys; from benchmarks.exported import measured; print(json.dumps(measured(sys.argv[1])))"
+    run = subprocess.run([sys.executable, "-c", script, task], capture_output=True, text=True, check=True)
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert found["lengths"] == [1, 63, 64, 1000, 20000], found
+    assert max(found["differences"]) < 1e-4, found

@@ -44,7 +44,7 @@ def written(monkeypatch):
 
     def export(model, path):
         path.write_bytes(b"graph")
-        return Exported(path, 1e-7, (1, 63, 64), 1, 64, ("input_ids", "attention_mask"), ("logits",))
+        return Exported(path, (1e-7, 1e-8, 1e-8), (1, 63, 64), 1, 64, ("input_ids", "attention_mask"), ("logits",))
 
     monkeypatch.setattr(run_folder, "export_model", export)
 
@@ -118,7 +118,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_traced(run, tmp_path,
 
 def test_a_graph_stands_in_the_place_of_its_model(run):
     logits = torch.zeros(1, 4, 3)
-    exported = Exported(Path("model.onnx"), 0.0, (1,), 1, 64, ("input_ids", "attention_mask"), ("logits",))
+    exported = Exported(Path("model.onnx"), (0.0,), (1,), 1, 64, ("input_ids", "attention_mask"), ("logits",))
     asked = []
 
     def runner(inputs):
@@ -139,7 +139,7 @@ def test_the_loss_of_a_language_model_is_that_of_the_graph(tmp_path):
     ids = torch.randint(5, 200, (2, 12))
     with torch.no_grad():
         expected = run.model(input_ids=ids, labels=ids)
-    exported = Exported(Path("model.onnx"), 0.0, (1,), 1, 64, ("input_ids",), ("logits",))
+    exported = Exported(Path("model.onnx"), (0.0,), (1,), 1, 64, ("input_ids",), ("logits",))
     found = graph_model(run.model, exported, lambda inputs: [expected.logits])(input_ids=ids, labels=ids)
     assert abs(float(found.loss) - float(expected.loss)) < 1e-5
 

@@ -42,7 +42,8 @@ class Exported:
 
     Args:
         path: the file. An ONNX graph may have its weights beside it, in a file that ends in `.data`.
-        difference: the greatest from the model, relative to its greatest output, where nothing was hashed otherwise.
+        differences: at each of the lengths, the greatest from the model, relative to its greatest output, where nothing
+            was hashed otherwise.
         lengths: the lengths that were compared.
         least: shorter sequences have to be padded.
         most: the longest sequence.
@@ -51,12 +52,17 @@ class Exported:
     """
 
     path: Path
-    difference: float
+    differences: tuple[float, ...]
     lengths: tuple[int, ...]
     least: int
     most: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+
+    @property
+    def difference(self) -> float:
+        """The greatest of all lengths."""
+        return max(self.differences)
 
 
 class _Answers(nn.Module):
@@ -171,12 +177,12 @@ def export_model(model: ReformerPreTrainedModel, path: str | Path, *, lengths: S
             run = onnx_runner(written)
         else:
             run = _write_program(program, written)
-        difference = max(_compared(model, inputs, run, length) for length in compared)
+        differences = tuple(_compared(model, inputs, run, length) for length in compared)
         # Weights of an ONNX graph may be a file of their own, which the graph calls by this name.
         for name in (f"{path.name}.data", path.name):
             if (fresh / name).exists():
                 replace_file(fresh / name, path.with_name(name))
-    return Exported(path, difference, compared, inputs.least, inputs.most, tuple(inputs.dims()), outputs)
+    return Exported(path, differences, compared, inputs.least, inputs.most, tuple(inputs.dims()), outputs)
 
 
 def _write_program(program: ExportedProgram, path: Path) -> Runner:
@@ -249,16 +255,25 @@ def onnx_runner(path: Path) -> Runner:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     # Of an operator that it does not have, for numbers of this kind.
     except Exception as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ReformerError(f"ONNX Runtime cannot run this graph ({reason}); write a .pt2, by --to torch") from error
+        raise _cannot_run(error) from error
     # What no output depends on is no input of the graph.
     types = {each.name: np.float32 if each.type == "tensor(float)" else np.int64 for each in session.get_inputs()}
 
     def run(inputs: Mapping[str, Tensor]) -> list[Tensor]:
         given = {name: inputs[name].cpu().numpy().astype(kind) for name, kind in types.items()}
-        return [torch.from_numpy(each) for each in session.run(None, given)]
+        try:
+            found = session.run(None, given)
+        # An operator that it has, and that does not take what the graph gives it.
+        except Exception as error:
+            raise _cannot_run(error) from error
+        return [torch.from_numpy(each) for each in found]
 
     return run
+
+
+def _cannot_run(error: Exception) -> ReformerError:
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return ReformerError(f"ONNX Runtime cannot run this graph ({reason}); write a .pt2, by --to torch")
 
 
 @torch.no_grad()

@@ -123,7 +123,11 @@ class ReformerForForecasting(Head):
         observed = series.isfinite()
         scale = _Scale.of(series, _recently(observed, self.config.linear_context))
         scaled = scale.apply(series).where(observed, 0).to(self.embed.weight.dtype)
-        told = [] if time_features is None else [time_features.repeat_interleave(channels, 0).to(scaled.dtype)]
+        told = []
+        if time_features is not None:
+            # The same dates for every channel. Not by `repeat_interleave`, of which ONNX graphs make as many rows as
+            # there were when they were traced.
+            told.append(time_features[:, None].expand(-1, channels, -1, -1).flatten(0, 1).to(scaled.dtype))
         if self.dynamic.width:
             told.append(
                 self.dynamic(feat_dynamic_real, feat_dynamic_cat).transpose(1, 2).flatten(0, 1).to(scaled.dtype)
