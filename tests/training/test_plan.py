@@ -81,6 +81,15 @@ def test_planning_changes_neither_the_model_nor_the_random_state(tmp_path):
     assert all(torch.equal(each, weights[name]) for name, each in model.state_dict().items())
 
 
+def test_two_batches_are_measured_however_long_the_first_takes(tmp_path):
+    """From one alone what libraries keep was foretold again for each of its tokens, and more memory than there is."""
+    recipe, data, model = _begun(language_recipe(tmp_path, batch_size=1))
+    run = planning._Run(recipe, data, Batches(recipe, data), held=0)
+    with run.trial(model, longest=0.0) as trial:
+        source, _ = run.batches.source(run.batches.largest, model)
+        assert [each.shape for each in trial.steps(source, trial.kind(source.shape))] == [Shape(1, 32), Shape(1, 128)]
+
+
 def test_batches_of_each_kind_are_measured_by_themselves(tmp_path):
     """One row is computed by all threads, several by one each; and stacks choose by the size of a batch."""
     recipe, data, model = _begun(language_recipe(tmp_path, batch_size=4))

@@ -53,7 +53,7 @@ class Trial:
 
     Args:
         trainer: of a single process. It may go on to train.
-        longest: seconds of a call beyond which no larger batch is measured.
+        longest: seconds of a call beyond which no larger batch is measured, but for the second.
     """
 
     def __init__(self, trainer: CountingTrainer, longest: float) -> None:
@@ -141,7 +141,8 @@ class Trial:
             yield Measured(shape, seconds, max(each for _, each in calls))
             # Full attention takes as many times the memory of pairs.
             largest = GROWTH**2 * max(each for _, each in calls)
-            if seconds > self._longest or largest > MOST_SHARE_OF_FREE * free_memory():
+            # Of one batch alone nobody knows what part of it is there whatever its size.
+            if (number and seconds > self._longest) or largest > MOST_SHARE_OF_FREE * free_memory():
                 return
 
     def _measured(self, batch: dict[str, Any], call: Callable[[dict[str, Any]], object]) -> tuple[float, float]:
