@@ -101,7 +101,7 @@ def attribution(run: Run[Any], text: InspectedText, number: int, token: int | No
     Raises:
         ReformerError: the token has nothing before it to be told by.
     """
-    from captum.attr import IntegratedGradients
+    from captum.attr import IntegratedGradients  # pyright: ignore[reportMissingImports]
 
     assert text.ids is not None
     assert text.text is not None
