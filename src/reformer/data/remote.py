@@ -63,11 +63,16 @@ def files_at(url: str) -> Iterator[str]:
         store: Any = ArrowFSWrapper(system)
         found = [path] if known == path else store.glob(path)
         files = [file for each in found for file in ([each] if store.isfile(each) else store.find(each))]
+    files = [file for file in files if not any(part.startswith(".") for part in file.split("/"))]
     if not files:
-        raise DataError(url, None, "there is no such file, and nothing in it or that it matches", "check the name")
+        raise DataError(
+            url,
+            None,
+            "there is no such file, and nothing in it or that it matches, hidden ones left out",
+            "check the name",
+        )
     for file in files:
-        if not any(part.startswith(".") for part in file.split("/")):
-            yield f"{scheme}://{file}"
+        yield f"{scheme}://{file}"
 
 
 def _found(url: str) -> tuple[Any, str]:

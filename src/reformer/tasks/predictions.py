@@ -85,6 +85,10 @@ def input_files(files: Iterable[str]) -> list[InputFile]:
     ]
 
 
+def _path(file: str | InputFile) -> str:
+    return file.path if isinstance(file, InputFile) else file
+
+
 def read_files(
     files: Iterable[str | InputFile],
     read: Callable[[str], Iterable[Any]],
@@ -101,8 +105,8 @@ def read_files(
         files: all that were given, or some `InputFile`s of them.
     """
     files = list(files)
-    given = [file for file in files if isinstance(file, InputFile)]
-    for each in given or input_files(map(str, files)):
+    of_all = input_files(map(_path, files))
+    for each in (given if isinstance(given, InputFile) else of_all[place] for place, given in enumerate(files)):
         file, name = each.path, os.path.basename(each.path)
         seen: set[str] = set()
         first, repeated = "", 0

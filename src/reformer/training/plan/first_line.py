@@ -1,6 +1,7 @@
 """First line of a run: the time and the memory that it will take, and the refusal of one that cannot fit."""
 
 import math
+from typing import Any
 
 import psutil
 from rich.console import Console
@@ -11,7 +12,7 @@ from reformer.tasks.base import TaskData
 from reformer.terminal import say
 from reformer.training.memory import free_memory
 from reformer.training.plan.cost import bounded_steps, cost_of
-from reformer.training.plan.rates import Batches, measured_rates
+from reformer.training.plan.rates import Batches, measured_rates, sees_all_pairs
 from reformer.training.plan.trial import Trial
 from reformer.training.trainer import CountingTrainer
 from reformer.wording import bytes_in_words, counted, seconds_in_words
@@ -50,8 +51,13 @@ def say_plan(trainer: CountingTrainer, recipe: Recipe, data: TaskData, console: 
     size = "" if steps is None else f"{counted(steps, 'step')} of about {counted(round(tokens), 'token')}, "
     model = trainer.model
     assert model is not None
-    # Forward a product and a sum with each weight, and backward twice as many.
+    # Forward a product and a sum with each weight, and backward twice as many; of pairs of tokens, two such products.
     work = 6 * sum(each.numel() for each in model.parameters()) * tokens
+    if sees_all_pairs(model):
+        config: Any = model.config
+        pairs = sum(shape.pairs for shape in batches.train) / len(batches.train)
+        width = config.num_attention_heads * config.attention_head_size
+        work += 12 * len(config.attention_layers) * width * pairs * recipe.training.gradient_accumulation
     most = math.inf if recipe.training.max_minutes is None else 60 * recipe.training.max_minutes
     if min(most, (math.inf if steps is None else steps) * work / OPERATIONS_A_SECOND) < SHORT_SECONDS:
         say(console, f"plan: {size or 'a run of '}less than a minute")
