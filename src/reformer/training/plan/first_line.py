@@ -49,12 +49,11 @@ def say_plan(trainer: CountingTrainer, recipe: Recipe, data: TaskData, console: 
     steps = bounded_steps(recipe, len(batches.train))
     tokens = sum(shape.tokens for shape in batches.train) / len(batches.train) * recipe.training.gradient_accumulation
     size = "" if steps is None else f"{counted(steps, 'step')} of about {counted(round(tokens), 'token')}, "
-    model = trainer.model
-    assert model is not None
+    model: Any = trainer.model
     # Forward a product and a sum with each weight, and backward twice as many; of pairs of tokens, two such products.
     work = 6 * sum(each.numel() for each in model.parameters()) * tokens
     if sees_all_pairs(model):
-        config: Any = model.config
+        config = model.config
         pairs = sum(shape.pairs for shape in batches.train) / len(batches.train)
         width = config.num_attention_heads * config.attention_head_size
         work += 12 * len(config.attention_layers) * width * pairs * recipe.training.gradient_accumulation
