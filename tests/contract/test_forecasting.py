@@ -280,3 +280,17 @@ def test_bad_configurations(fields, message):
 def test_a_model_of_vectors_has_no_ids():
     with pytest.raises(ValueError, match="no embeddings of its own"):
         _build().reformer(input_ids=torch.ones(1, 3, dtype=torch.int64))
+
+
+def test_hidden_states_are_those_of_the_patches():
+    """Of each channel, the past's and the horizon's; 13 steps are five patches of 3, and 7 are three."""
+    model, given = _build(), _inputs(2, 13)
+    plain, found = model(**given), model(**given, output_hidden_states=True)
+    assert plain.hidden_states is None
+    assert torch.equal(plain.prediction, found.prediction)
+    assert {state.shape for state in found.hidden_states} == {(4, 8, model.config.output_size)}
+    assert len(found.hidden_states) == len(model.config.attention_layers) + 1
+    gradients = torch.autograd.grad(found.prediction[0, 0, 0], found.hidden_states)
+    assert all(gradient.abs().sum() > 0 for gradient in gradients)
+    model.config.output_hidden_states = True
+    assert len(model(**given).hidden_states) == len(found.hidden_states)

@@ -57,6 +57,21 @@ def test_another_head_has_to_be_asked_for(tmp_path):
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+def test_shapes_may_differ_where_that_is_asked_for(tmp_path):
+    """As in transformers, whose report names them, and whose error for others is a `RuntimeError`."""
+    model = HEADS["token-classification"].build()
+    model.save_pretrained(tmp_path)
+    with pytest.raises(RuntimeError, match=r"of another shape: classifier\.bias, classifier\.weight"):
+        ReformerForTokenClassification.from_pretrained(tmp_path, num_labels=42)
+    other = ReformerForTokenClassification.from_pretrained(tmp_path, num_labels=42, ignore_mismatched_sizes=True)
+    assert other.classifier.out_features == 42
+    ours, theirs = model.reformer.state_dict(), other.reformer.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    with pytest.raises(ValueError, match=r"missing in the checkpoint: classifier\.bias"):
+        model.reformer.save_pretrained(tmp_path / "backbone")
+        ReformerForTokenClassification.from_pretrained(tmp_path / "backbone", ignore_mismatched_sizes=True)
+
+
 def test_a_pickle_is_never_read(tmp_path):
     model = HEADS["token-classification"].build()
     model.config.save_pretrained(tmp_path)

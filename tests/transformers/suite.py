@@ -135,5 +135,5 @@ class TestForecasting(Common, unittest.TestCase):
     def _prepare_for_class(self, inputs: Any, model_class: Any, return_labels: bool = False) -> Any:
         inputs = super()._prepare_for_class(inputs, model_class)
         if return_labels:
-            inputs["labels"] = torch.randn(SeriesTester.batch_size, 4, SeriesTester.channels)
+            inputs["labels"] = torch.ones(SeriesTester.batch_size, 4, SeriesTester.channels)
         return inputs

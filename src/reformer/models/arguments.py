@@ -8,7 +8,6 @@ from torch import Tensor
 
 _REFUSED = {
     "output_attentions": "the weights of attention are never held",
-    "output_hidden_states": "a forecaster gives none",
     "head_mask": 'heads are left out by "none" among the kinds of a layer\'s heads',
     "token_type_ids": "there is one type of tokens, 0",
     "is_causal": "config.is_decoder says whether later tokens are seen",

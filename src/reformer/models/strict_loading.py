@@ -15,6 +15,10 @@ SPARE = 1 << 24
 """Numbers that a model may have beyond those of its files: a new head, or rotations of further rounds."""
 
 
+class UnfitWeightsError(ValueError, RuntimeError):
+    """A checkpoint and a model that have not the same weights; transformers raises a `RuntimeError` for such."""
+
+
 class StrictLoading:
     """Mixin for a `PreTrainedModel`: a missing, unknown or misshapen weight is an error."""
 
@@ -25,6 +29,7 @@ class StrictLoading:
         pretrained_model_name_or_path: str | os.PathLike[str] | None,
         *args: Any,
         new_head: bool = False,
+        ignore_mismatched_sizes: bool = False,
         output_loading_info: Literal[False] = False,
         **kwargs: Any,
     ) -> Self: ...
@@ -35,6 +40,7 @@ class StrictLoading:
         pretrained_model_name_or_path: str | os.PathLike[str] | None,
         *args: Any,
         new_head: bool = False,
+        ignore_mismatched_sizes: bool = False,
         output_loading_info: Literal[True],
         **kwargs: Any,
     ) -> tuple[Self, dict[str, Any]]: ...
@@ -44,6 +50,7 @@ class StrictLoading:
         pretrained_model_name_or_path: str | os.PathLike[str] | None,
         *args: Any,
         new_head: bool = False,
+        ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
         **kwargs: Any,
     ) -> Any:
@@ -52,10 +59,13 @@ class StrictLoading:
         Args:
             new_head: start with a freshly drawn head where the checkpoint has another or none. The backbone must
                 still be there whole.
+            ignore_mismatched_sizes: draw the weights afresh that have another shape in the checkpoint, of the head or
+                not; transformers' loading report names them.
 
         Raises:
-            ValueError: a weight of the model is not in the checkpoint, one of the checkpoint is not in the model,
-                or their shapes differ. The message names them.
+            UnfitWeightsError: a weight of the model is not in the checkpoint, one of the checkpoint is not in the
+                model, or their shapes differ. The message names them.
+            ValueError: other weights than safetensors' are asked for, or there is an adapter beside them.
         """
         if kwargs.pop("use_safetensors", True) is False:
             raise ValueError("use_safetensors=False: only safetensors files are read, since others can run code")
@@ -65,17 +75,23 @@ class StrictLoading:
             raise ValueError(f"{place}: this folder has an adapter; load it with reformer.finetuning.load_pretrained")
         # Unless it is told, transformers asks in the terminal where a model comes with code.
         kwargs["trust_remote_code"] = False
-        # Shapes that differ are let through here to be reported below with everything else that does not fit.
-        kwargs["ignore_mismatched_sizes"] = True
         model, info = super().from_pretrained(  # pyright: ignore[reportAttributeAccessIssue]
-            place, *args, use_safetensors=True, output_loading_info=True, **kwargs
+            place,
+            *args,
+            use_safetensors=True,
+            # Shapes that differ are let through here to be reported below with everything else that does not fit.
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **kwargs,
         )
         if getattr(model, "_hf_peft_config_loaded", False):
             raise ValueError(f"{place}: this model has an adapter beside it; take one in which it is merged")
         problems = {
             "missing in the checkpoint": set(info["missing_keys"]),
             "unknown to the model": set(info["unexpected_keys"]),
-            "of another shape": {str(entry[0]) for entry in info["mismatched_keys"]},
+            "of another shape": set()
+            if ignore_mismatched_sizes
+            else {str(entry[0]) for entry in info["mismatched_keys"]},
             # transformers leaves tied parameters apart whose values in the file differ.
             "not equal to what they share": set(model.get_expanded_tied_weights_keys(all_submodels=True))
             - set(model.all_tied_weights_keys),
@@ -85,7 +101,7 @@ class StrictLoading:
             problems = {why: {key for key in keys if key.startswith(body)} for why, keys in problems.items()}
         found = [f"{why}: {', '.join(sorted(keys))}" for why, keys in problems.items() if keys]
         if found:
-            raise ValueError(
+            raise UnfitWeightsError(
                 f"the weights do not fit {cls.__name__}; {'; '.join(found)}. Load it with the class and the "
                 "configuration it was saved with, or with new_head=True if only the head is meant to differ"
             )

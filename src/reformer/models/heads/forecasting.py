@@ -28,11 +28,14 @@ class ForecastOutput(ModelOutput):
         loss: the mean over all labels that are known, in units of each series' own spread.
         prediction: `[batch, horizon, channels]`, the median where there are quantiles, else the mean.
         quantiles: `[batch, horizon, channels, quantiles]` in rising order, or None.
+        hidden_states: `[batch * channels, tokens, streams]` before the first layer and after each, see
+            `ReformerModel`; the tokens are the patches of the past and of the horizon.
     """
 
     loss: Tensor | None = None
     prediction: Tensor | None = None
     quantiles: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
 
 
 class ReformerForForecasting(Head):
@@ -93,6 +96,7 @@ class ReformerForForecasting(Head):
         feat_static_cat: Int[Tensor, "batch channels static_columns"] | None = None,
         num_items_in_batch: Tensor | int | None = None,
         num_rounds: int | None = None,
+        output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> ForecastOutput:
@@ -110,6 +114,7 @@ class ReformerForForecasting(Head):
             feat_static_cat: categories of each channel.
             num_items_in_batch: what the sum of the losses is divided by, in place of how many labels are known.
             num_rounds: of hashing, for this call.
+            output_hidden_states: give the streams after each layer.
             return_dict: False for a plain tuple.
 
         Raises:
@@ -137,7 +142,9 @@ class ReformerForForecasting(Head):
             static = self.static(feat_static_real, feat_static_cat).flatten(0, 1).to(scaled.dtype)
         tokens, present = self._tokens(scaled, observed, told, static)
         check_unused(type(self).__name__, kwargs)
-        hidden, _ = self._encode(None, present, tokens, num_rounds, {})
+        hidden, states = self._encode(
+            None, present, tokens, num_rounds, {"output_hidden_states": output_hidden_states}
+        )
         # Floor division of a negative number: the last tokens, rounded up so that they cover the horizon.
         future = self.forecast(hidden[:, -horizon // self.config.patch_size :])
         found = future.unflatten(-1, (self.config.patch_size, -1)).flatten(1, 2)[:, :horizon]
@@ -149,11 +156,13 @@ class ReformerForForecasting(Head):
             loss = self._loss(found, scale.apply(labels.transpose(1, 2).flatten(0, 1)), num_items_in_batch)
         found = scale.undo(found).unflatten(0, (batch, channels)).transpose(1, 2)
         if not self.config.quantiles:
-            return self._answer(ForecastOutput(loss=loss, prediction=found[..., 0]), return_dict)
+            output = ForecastOutput(loss=loss, prediction=found[..., 0], hidden_states=states)
+            return self._answer(output, return_dict)
         # Quantiles are learned independently and may cross; sorting them never increases their loss.
         found = found.sort(-1).values
         median = found[..., list(self.config.quantiles).index(0.5)]
-        return self._answer(ForecastOutput(loss=loss, prediction=median, quantiles=found), return_dict)
+        output = ForecastOutput(loss=loss, prediction=median, quantiles=found, hidden_states=states)
+        return self._answer(output, return_dict)
 
     @staticmethod
     def count_items(batch: Mapping[str, Tensor]) -> Int[Tensor, ""]:
