@@ -141,6 +141,8 @@ def test_a_failure_is_recorded_for_every_action(workshop):
 
 def test_an_action_that_a_contender_has_not_is_left_out(workshop):
     case = CASES["hashing"]
+    # Products in another process than ours, which has an environment of its own and so nothing imported.
+    case = replace(case, contenders=[replace(each, environment={}) for each in case.contenders])
     wanted = {name: ["order", "product"] for name in ("ours in plain PyTorch", "torch.bmm float32, 16 tiles")}
     rows = list(workshop.measure(case, wanted, 128, Effort(turns=1, seconds=1)))
     assert [(row.contender.family, row.action, row.error) for row in rows] == [
@@ -161,9 +163,8 @@ def test_plain_pytorch_has_an_environment_without_kernels(workshop):
     assert not other.environment
     # A variant that there is none of is refused when the kernels are loaded, so the process has seen it.
     wrong = replace(plain, environment={"REFORMER_CPU_VARIANT": "no such variant"})
-    for contender, kept in ((plain, True), (wrong, False)):
-        found, seen = workshop.check(case, contender, Effort())
-        assert found == kept, seen
+    found, seen = workshop.check(case, wrong, Effort())
+    assert not found
     assert "the process ended with status 1" in seen
     assert "REFORMER_CPU_VARIANT" not in os.environ
 
@@ -219,16 +220,15 @@ def test_on_a_device_the_first_call_of_an_action_is_not_timed(monkeypatch):
 
 
 def test_an_action_that_fails_leaves_the_others(workshop):
-    case = CASES["hashing"]
-    name = "ours in plain PyTorch"
+    case = CASES["crossover"]
     # Of two actions, the one that is not there fails alone.
-    each = _Worker(workshop, case, case.contender(name), Effort())
+    each = _Worker(workshop, case, case.contender("full attention"), Effort())
     try:
         assert each.ask("build", 128, None)[0]
         well, told = each.ask("turn", "no such action")
         assert not well
         assert "KeyError" in told
-        assert each.ask("turn", "order")[0]
+        assert each.ask("turn", "forward")[0]
     finally:
         each.close()
 

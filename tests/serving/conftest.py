@@ -20,8 +20,14 @@ from tests.serving.inputs import INPUTS, recipes
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """Runs in `runs/`, and beside them a file to predict for of each."""
-    folder = tmp_path_factory.mktemp("served")
+    return train_runs(tmp_path_factory.mktemp("served"))
+
+
+def train_runs(folder, *names):
+    """Runs of these names, of all where none is given; gives the folder."""
     for name, tables in recipes(folder).items():
+        if names and name not in names:
+            continue
         train(checked_recipe(tables), folder / "runs" / name, console=Console(quiet=True))
         if name in INPUTS:
             INPUTS[name](folder)

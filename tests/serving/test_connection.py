@@ -13,6 +13,7 @@ from reformer.serving.guard import Metrics
 from reformer.serving.served_run import load_runs
 from reformer.serving.spool import Spool
 from reformer.serving.uploads import Limits
+from tests.serving.conftest import train_runs
 from tests.serving.inputs import TEXTS
 
 
@@ -40,6 +41,11 @@ async def leave(app, path, body, kind, *, at):
     }  # fmt: skip
     await app(scope, receive, send)
     return sent
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return train_runs(tmp_path_factory.mktemp("served"), "entities", "writer")
 
 
 @pytest.fixture

@@ -142,9 +142,7 @@ class ReformerForForecasting(Head):
             static = self.static(feat_static_real, feat_static_cat).flatten(0, 1).to(scaled.dtype)
         tokens, present = self._tokens(scaled, observed, told, static)
         check_unused(type(self).__name__, kwargs)
-        hidden, states = self._encode(
-            None, present, tokens, num_rounds, {"output_hidden_states": output_hidden_states}
-        )
+        hidden, states = self._encode(None, present, tokens, num_rounds, {"output_hidden_states": output_hidden_states})
         # Floor division of a negative number: the last tokens, rounded up so that they cover the horizon.
         future = self.forecast(hidden[:, -horizon // self.config.patch_size :])
         found = future.unflatten(-1, (self.config.patch_size, -1)).flatten(1, 2)[:, :horizon]
