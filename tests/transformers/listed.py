@@ -11,7 +11,7 @@ KINDS = {
     "*::test_can_init_all_missing_weights": "loading is strict: a missing weight is an error, and never drawn",
     "*::test_model_weights_reload_no_missing_tied_weights": "loading is strict: a file without the weights is refused",
     "*::test_correct_missing_keys": "loading is strict: a missing head is asked for, with new_head=True",
-    "*::test_base_model_prefix_loads_base_weights": "loading is strict: a missing head is asked for, with new_head=True",
+    "*::test_base_model_prefix_loads_base_weights": "loading is strict: a missing head is an error",
     "*::test_load_with_mismatched_shapes": "loading is strict: a head that the model has not is an error",
     "*::test_init_weights_can_init_buffers": "hash rotations are random, in the checkpoint, and drawn once",
     "Test[EI]*::test_*_generate_dict_outputs_use_cache": "is_decoder has no effect on an encoder-decoder",
