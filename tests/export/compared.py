@@ -23,7 +23,8 @@ def difference(variant: str, standard: bool) -> float:
         mask = torch.ones_like(ids)
         mask[1, : length // 3] = 0
         with torch.no_grad():
-            found, expected = program.module()(ids, mask)[0], model(input_ids=ids, attention_mask=mask).logits
+            given = {"input_ids": ids, "attention_mask": mask}
+            found, expected = program.module()(**given)[0], model(**given).logits
         worst = max(worst, float((found - expected).abs()[mask.bool()].max() / expected.abs().max()))
     return worst
 
