@@ -6,7 +6,7 @@ import itertools
 import pytest
 import torch
 
-from reformer.ops import chain_log_partition, chain_score, chain_segment_log_probability
+from reformer.ops import chain_log_partition, chain_probabilities, chain_score, chain_segment_log_probability
 
 LABELS, LENGTH = 3, 5
 MASKS = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1], [1, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 0]]).bool()
@@ -45,6 +45,23 @@ def test_values_and_gradients_are_those_of_the_sum_over_all_paths(field):
         assert (our - their).abs().max() < 1e-12
     # The derivative of the logarithm by a score is that label's probability.
     assert (probabilities * weights[:, None, None] - theirs[0]).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("longest", [LENGTH, 1 << 10])
+def test_probabilities_by_products_are_those_of_the_recursions(field, longest):
+    scores, transitions = field
+    _, expected = chain_log_partition(scores, transitions, MASKS)
+    assert (chain_probabilities(scores, transitions, MASKS, longest) - expected).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize(("length", "size"), [(1, 1), (2, 9), (700, 9)])
+def test_also_over_long_chains_of_large_scores(length, size):
+    scores, transitions = 20 * torch.randn(3, length, size), 5 * torch.randn(size, size)
+    mask = torch.rand(3, length) < torch.tensor([[1.1], [0.5], [-1.0]])
+    _, expected = chain_log_partition(scores, transitions, mask)
+    found = chain_probabilities(scores, transitions, mask, 1024)
+    assert (found - expected).abs().max() < 1e-5
+    assert not found[2].any()
 
 
 def test_the_score_of_a_path(field):

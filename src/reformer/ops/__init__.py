@@ -1,7 +1,12 @@
 """Operations: functions of tensors, for orderings, window attention, convolutions and losses."""
 
 from reformer.ops.backends import backend_status
-from reformer.ops.linear_chain import chain_log_partition, chain_score, chain_segment_log_probability
+from reformer.ops.linear_chain import (
+    chain_log_partition,
+    chain_probabilities,
+    chain_score,
+    chain_segment_log_probability,
+)
 from reformer.ops.linear_cross_entropy import linear_cross_entropy
 from reformer.ops.orderings import (
     bucket_query_slots,
@@ -23,6 +28,7 @@ __all__ = [
     "bucket_query_slots",
     "bucket_slots",
     "chain_log_partition",
+    "chain_probabilities",
     "chain_score",
     "chain_segment_log_probability",
     "hash_buckets",

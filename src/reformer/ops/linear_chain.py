@@ -76,6 +76,55 @@ def chain_log_partition(
     return log_partition, probabilities
 
 
+def chain_probabilities(
+    scores: Float[Tensor, "batch length labels"],
+    transitions: Float[Tensor, "labels labels"],
+    mask: Bool[Tensor, "batch length"],
+    longest: int,
+) -> Float[Tensor, "batch length labels"]:
+    """The marginal probability of every label, as `chain_log_partition` gives it, by standard operators of fixed shapes.
+
+    For graphs that leave Python, which have no loop over tokens: products of the weights from label to label over 1, 2,
+    4, ... tokens, each divided by its greatest number. Time grows with the length times its logarithm times the third
+    power of the number of labels, memory with the length times its square.
+
+    Args:
+        scores, transitions, mask: see `chain_log_partition`.
+        longest: a bound on the length.
+
+    Source: Hillis, Steele 1986 (prefix sums by doubling).
+
+    Example:
+        >>> scores, mask = torch.zeros(1, 3, 2), torch.ones(1, 3, dtype=torch.bool)
+        >>> chain_probabilities(scores, torch.zeros(2, 2), mask, 3).unique().tolist()
+        [0.5]
+    """
+    dtype = torch.promote_types(scores.dtype, torch.float32)
+    scores, transitions = scores.to(dtype), transitions.to(dtype)
+    least = torch.finfo(dtype).tiny
+    weights = (scores - scores.amax(-1, keepdim=True)).exp()
+    ways = (transitions - transitions.max()).exp()
+    # From label to label, one token on. The first one comes from nowhere, and what is skipped changes nothing.
+    same = torch.eye(scores.shape[-1], dtype=dtype, device=scores.device)
+    begins = mask & (mask.cumsum(1) == 1)
+    steps = torch.where(begins[..., None, None], weights[..., None, :], ways * weights[..., None, :])
+    steps = torch.where(mask[..., None, None], steps, same)
+
+    def joined(one: Tensor, other: Tensor) -> Tensor:
+        product = one @ other
+        return product / product.flatten(-2).amax(-1)[..., None, None].clamp_min(least)
+
+    # Not by `len`, which a trace takes for a constant.
+    before, after, reach = steps, torch.cat((steps, same.expand(steps.shape[0], 1, -1, -1)), 1)[:, 1:], 1
+    while reach < longest:
+        none = same.expand(steps.shape[0], reach, -1, -1)
+        before = joined(torch.cat((none, before), 1)[:, :-reach], before)
+        after = joined(after, torch.cat((after, none), 1)[:, reach:])
+        reach *= 2
+    chances = before[..., 0, :] * after.sum(-1)
+    return (chances / chances.sum(-1, keepdim=True).clamp_min(least)).masked_fill(~mask[..., None], 0)
+
+
 def chain_segment_log_probability(
     scores: Float[Tensor, "batch length labels"],
     transitions: Float[Tensor, "labels labels"],

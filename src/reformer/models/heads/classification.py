@@ -18,7 +18,13 @@ from reformer.models.heads.pooling import pool
 from reformer.nn import CharacterReader, FusionPooling, SequenceNgramLogits, TokenNgramLogits
 from reformer.nn.channels import Channels, StreamChannels
 from reformer.nn.steady_rows import steady_rows
-from reformer.ops import chain_log_partition, chain_score, chain_segment_log_probability
+from reformer.ops import (
+    chain_log_partition,
+    chain_probabilities,
+    chain_score,
+    chain_segment_log_probability,
+    standard,
+)
 
 
 def crf_loss(
@@ -39,9 +45,14 @@ def crf_logits(
     scores: Float[Tensor, "batch length labels"],
     transitions: Float[Tensor, "labels labels"],
     real: Bool[Tensor, "batch length"],
+    longest: int,
 ) -> Float[Tensor, "batch length labels"]:
-    """Marginal log-probabilities of each token's labels under a linear-chain CRF; 0 at padding."""
-    _, probabilities = chain_log_partition(scores, transitions, real)
+    """Marginal log-probabilities of each token's labels under a linear-chain CRF; 0 at padding. No sequence is longer
+    than `longest`."""
+    if standard.is_wanted():
+        probabilities = chain_probabilities(scores, transitions, real, longest)
+    else:
+        _, probabilities = chain_log_partition(scores, transitions, real)
     least = torch.finfo(probabilities.dtype).tiny
     return probabilities.clamp_min(least).log().masked_fill(~real[..., None], 0)
 
@@ -164,7 +175,7 @@ class ReformerForTokenClassification(Head):
             if labels is not None:
                 loss = crf_loss(scores, self.transitions, labels, num_items_in_batch)
             if self._wants_logits(labels, None):
-                logits = crf_logits(scores, self.transitions, real)
+                logits = crf_logits(scores, self.transitions, real, self.config.max_position_embeddings)
             if part is not None:
                 loss = None if loss is None else part.total(part.once(loss))
                 scores, logits = part.own(scores), None if logits is None else part.own(logits)
