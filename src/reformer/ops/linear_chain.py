@@ -82,7 +82,7 @@ def chain_probabilities(
     mask: Bool[Tensor, "batch length"],
     longest: int,
 ) -> Float[Tensor, "batch length labels"]:
-    """The marginal probability of every label, as `chain_log_partition` gives it, by standard operators of fixed shapes.
+    """The marginal probability of every label, as `chain_log_partition` gives it, by operators of fixed shapes.
 
     For graphs that leave Python, which have no loop over tokens: products of the weights from label to label over 1, 2,
     4, ... tokens, each divided by its greatest number. Time grows with the length times its logarithm times the third
