@@ -5,8 +5,8 @@ or on all of a cluster, and the predictions come back in the order of the record
 
 import logging
 import os
-import pickle
 import secrets
+import socket
 import tempfile
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +31,8 @@ from reformer.wording import counted
 WAITING = 2
 """Portions that a worker has at a time: the one that it answers, and the next one."""
 WORKERS_TO_A_READER = 8
+SECONDS_TO_ANSWER = 10.0
+"""That a cluster has to take a connection."""
 NODE = "ray.io/node-id"
 """Label by which Ray knows a machine."""
 
@@ -66,7 +68,7 @@ def ray_cluster(workers: int | None, cores: int) -> Iterator[int]:
     # What goes wrong is told by the command; Ray's own words would stand among the answers on standard output.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
-    if not _is_in_cluster():
+    if _cluster_address() is None:
         # Its ports are open to all who reach this machine; who does not know the token is refused.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -88,14 +90,28 @@ def ray_cluster(workers: int | None, cores: int) -> Iterator[int]:
         ray.shutdown()
 
 
-def _is_in_cluster() -> bool:
-    """Whether there is a cluster to connect to, as Ray finds it; asked before Ray is imported, which reads once and for
+def _cluster_address() -> str | None:
+    """Where there is a cluster to connect to, as Ray finds it; asked before Ray is imported, which reads once and for
     all how it is protected."""
-    if "RAY_ADDRESS" in os.environ:
-        return True
+    given = os.environ.get("RAY_ADDRESS")
+    if given:
+        return None if given == "local" else given
     begun = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir(), "ray", "ray_current_cluster")
     # Of a cluster that another user of the machine has begun nothing is known.
-    return begun.exists() and begun.stat().st_uid == getattr(os, "getuid", lambda: 0)()
+    if not begun.exists() or begun.stat().st_uid != getattr(os, "getuid", lambda: 0)():
+        return None
+    return begun.read_text(encoding="utf-8", errors="replace").strip()
+
+
+def _check_answers(address: str) -> None:
+    """Raise `ConnectionError` where nothing listens at an address with a port: Ray would wait for it for ever."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise ConnectionError(error) from None
 
 
 def _connect(cores: int) -> None:
@@ -103,8 +119,11 @@ def _connect(cores: int) -> None:
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "critical"}
     try:
+        address = _cluster_address()
+        if address is not None:
+            _check_answers(address)
         with _without_native_messages():
-            if _is_in_cluster():
+            if address is not None:
                 ray.init("auto", **quiet)
             else:
                 ray.init("local", num_cpus=cores, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
@@ -184,7 +203,7 @@ def predict_on_ray(
     foreman = ray.remote(num_cpus=0)(Foreman).remote(prepare, **jobs)
     # Other machines of a cluster need not have the files of this one.
     here = None if all(is_url(each.path) for each in given) else {NODE: ray.get_runtime_context().get_node_id()}
-    portions = ray.data.from_items([{"file": pickle.dumps(each)} for each in given], override_num_blocks=len(given))
+    portions = ray.data.from_items([{"file": each} for each in given], override_num_blocks=len(given))
     reading_of_a_file: Any = read
     portions = portions.map_batches(
         reading_of_a_file,
@@ -204,7 +223,7 @@ def predict_on_ray(
     )
     restarted: set[str] = set()
     try:
-        for found in _all_of(given, (pickle.loads(row["answered"]) for row in answered.iter_rows())):
+        for found in _all_of(given, (row["answered"] for row in answered.iter_rows())):
             if found.is_restarted and found.worker not in restarted:
                 restarted.add(found.worker)
                 on_restart("a worker has ended, and was begun again; what it had not answered is answered now")

@@ -3,7 +3,6 @@
 # pyright: reportMissingImports=false
 
 import os
-import pickle
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -104,13 +103,13 @@ def job_of(foreman: Any, name: str) -> Job:
 
 
 def read(rows: Any, foreman: Any) -> Iterator[dict[str, Any]]:
-    """The portions of files, as bytes."""
+    """The portions of files."""
     job = job_of(foreman, "reading")
     if Path(job.folder).is_dir():
         os.chdir(job.folder)
     for row in rows["file"]:
-        for portion in portions(pickle.loads(row), job):
-            yield {"portion": [pickle.dumps(portion)]}
+        for portion in portions(row, job):
+            yield {"portion": [portion]}
 
 
 def portions(file: "InputFile", job: Job) -> Iterator[Portion]:
@@ -160,7 +159,7 @@ class Worker:
         self._answer = self._job.run.task.answering(self._job.run, self._job.options)
 
     def __call__(self, rows: Any) -> dict[str, Any]:
-        return {"answered": [pickle.dumps(self._answered(pickle.loads(row))) for row in rows["portion"]]}
+        return {"answered": [self._answered(row) for row in rows["portion"]]}
 
     def _answered(self, portion: Portion) -> Answered:
         import ray
