@@ -1,6 +1,7 @@
 """What can be said of predictions on Ray without Ray: portions of files, the order of answers, and refusals."""
 
 import pickle
+import socket
 import sys
 from dataclasses import replace
 
@@ -124,3 +125,30 @@ def test_workers_import_what_is_heavy_when_they_are_prepared():
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:1", "ray://127.0.0.1:1", "[::1]:1", "127.0.0.1:99999", "no such host:1"]
+)
+def test_a_cluster_that_does_not_answer_is_not_waited_for(address):
+    with pytest.raises(ConnectionError):
+        ray_engine._check_answers(address)
+
+
+def test_one_that_answers_is_left_to_ray():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ray_engine._check_answers(f"127.0.0.1:{server.getsockname()[1]}")
+    # Ray finds these itself.
+    ray_engine._check_answers("auto")
+
+
+def test_where_a_cluster_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert ray_engine._cluster_address() is None
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray/ray_current_cluster").write_text("10.0.0.1:6379\n")
+    assert ray_engine._cluster_address() == "10.0.0.1:6379"
+    for given, found in (("10.0.0.2:6379", "10.0.0.2:6379"), ("", "10.0.0.1:6379"), ("local", None)):
+        monkeypatch.setenv("RAY_ADDRESS", given)
+        assert ray_engine._cluster_address() == found
