@@ -6,7 +6,13 @@ import itertools
 import pytest
 import torch
 
-from reformer.ops import chain_log_partition, chain_probabilities, chain_score, chain_segment_log_probability
+from reformer.ops import (
+    chain_log_partition,
+    chain_probabilities,
+    chain_score,
+    chain_segment_log_probability,
+    linear_chain,
+)
 
 LABELS, LENGTH = 3, 5
 MASKS = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1], [1, 0, 1, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 0]]).bool()
@@ -62,6 +68,40 @@ def test_also_over_long_chains_of_large_scores(length, size):
     found = chain_probabilities(scores, transitions, mask, 1024)
     assert (found - expected).abs().max() < 1e-5
     assert not found[2].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+@pytest.mark.parametrize(("length", "size"), [(1, 3), (2, 3), (31, 7), (32, 7), (33, 7), (64, 7), (65, 7), (1000, 9)])
+def test_in_blocks_it_is_what_it_is_token_by_token(length, size, scale, dtype):
+    lengths = torch.tensor([length, length, 2 * length // 3 + (length < 3), 1])
+    inside = torch.arange(length)[:, None] < lengths
+    weights = scale * torch.randn(length, 4, size, dtype=dtype)
+    weights = (weights - weights.amax(-1, keepdim=True)).exp()
+    ways = (5 * torch.randn(size, size, dtype=dtype)).sigmoid()
+    # A pair that no path has.
+    ways[0, 1] = 0
+    found = linear_chain._in_blocks(weights, ways, inside)
+    expected = linear_chain._token_by_token(weights, ways, inside)
+    bound = 1e-9 if dtype == torch.float64 else 1e-4
+    for name, one, other in zip(("forward", "sums", "backward", "messages"), found, expected, strict=True):
+        # The first token sends no message.
+        first = int(name == "messages")
+        one, other = one[first:][inside[first:]], other[first:][inside[first:]]
+        assert ((one - other).abs() <= bound * other.abs().clamp_min(1)).all(), name
+    chances = (found[0] * found[2])[inside].sum(-1)
+    assert (chances - 1).abs().max() < bound
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 13, 19])
+def test_no_probability_depends_on_the_chains_beside_it(size):
+    """By not one bit, on a CPU: the answers of a server are those of the command."""
+    scores, transitions = torch.randn(3, 300, size, dtype=torch.float64), torch.randn(size, size, dtype=torch.float64)
+    mask = torch.arange(300) < torch.tensor([[300], [190], [20]])
+    together = chain_log_partition(scores, transitions, mask)
+    for row, length in enumerate((300, 190, 20)):
+        alone = chain_log_partition(scores[row : row + 1, :length], transitions, mask[row : row + 1, :length])
+        assert torch.equal(alone[1][0], together[1][row, :length])
 
 
 def test_the_score_of_a_path(field):
