@@ -104,6 +104,19 @@ def test_no_probability_depends_on_the_chains_beside_it(size):
         assert torch.equal(alone[1][0], together[1][row, :length])
 
 
+@pytest.mark.parametrize("size", [7, 30])
+def test_autocast_rounds_nothing(size):
+    scores, transitions, mask = torch.randn(2, 90, size), torch.randn(size, size), torch.ones(2, 90, dtype=torch.bool)
+    expected, products = (
+        chain_log_partition(scores, transitions, mask),
+        chain_probabilities(scores, transitions, mask, 90),
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        found = chain_log_partition(scores, transitions, mask)
+        assert torch.equal(chain_probabilities(scores, transitions, mask, 90), products)
+    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
 def test_the_score_of_a_path(field):
     scores, transitions = field
     path = torch.randint(0, LABELS, MASKS.shape).masked_fill(~MASKS, -100)

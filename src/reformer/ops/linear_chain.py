@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from reformer.ops.autocast import without_autocast
+
 BLOCK = 32
 """Tokens of a block of a chain. It is of one size, and chosen by the number of labels alone, so that no chain's numbers
 depend on the chains beside it."""
@@ -122,11 +124,12 @@ def chain_probabilities(
 
     # Not by `len`, which a trace takes for a constant.
     before, after, reach = steps, torch.cat((steps, same.expand(steps.shape[0], 1, -1, -1)), 1)[:, 1:], 1
-    while reach < longest:
-        none = same.expand(steps.shape[0], reach, -1, -1)
-        before = joined(torch.cat((none, before), 1)[:, :-reach], before)
-        after = joined(after, torch.cat((after, none), 1)[:, reach:])
-        reach *= 2
+    with without_autocast(steps.device.type):
+        while reach < longest:
+            none = same.expand(steps.shape[0], reach, -1, -1)
+            before = joined(torch.cat((none, before), 1)[:, :-reach], before)
+            after = joined(after, torch.cat((after, none), 1)[:, reach:])
+            reach *= 2
     chances = before[..., 0, :] * after.sum(-1)
     return (chances / chances.sum(-1, keepdim=True).clamp_min(least)).masked_fill(~mask[..., None], 0)
 
@@ -272,7 +275,8 @@ def _messages(scores: Tensor, transitions: Tensor, mask: Tensor) -> _Messages:
     highest, step = links.amax(-1, keepdim=True), transitions.max()
     weights, ways = (links - highest).exp(), (transitions - step).exp()
     recursions = _in_blocks if labels <= MOST_LABELS else _token_by_token
-    return _Messages(rows, order, inside, highest, weights, ways, *recursions(weights, ways, inside))
+    with without_autocast(weights.device.type):
+        return _Messages(rows, order, inside, highest, weights, ways, *recursions(weights, ways, inside))
 
 
 def _token_by_token(weights: Tensor, ways: Tensor, inside: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
