@@ -66,7 +66,7 @@ def test_gradients_are_those_of_the_whole_batch(head, variant, threads):
 
 
 # What a head draws itself, any layers show.
-@heads_and_variants(HEADS, ("token-classification",), ("mixed",))
+@heads_and_variants(HEADS, ("token-classification", "encoder-decoder"), ("mixed",))
 def test_draws_depend_on_the_seed_alone(head, variant, threads):
     options = {"hidden_dropout_prob": 0.2, "token_dropout": 0.2}
     if variant == "ngrams":

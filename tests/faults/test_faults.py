@@ -9,7 +9,7 @@ from tests.faults import disk
 
 pytestmark = pytest.mark.skipif(disk.WHY_NOT is not None, reason=str(disk.WHY_NOT))
 
-SHORT = ("--kills", "3", "--most", "1", "--misuses", "4", "--jobs", "1")
+SHORT = ("--kills", "8", "--most", "2", "--misuses", "8", "--jobs", "1")
 WORKLOADS = ("train", "train over a former run", "predict", "score", "fetch")
 
 

@@ -94,7 +94,7 @@ def _follows_rules(tags):
 @pytest.mark.parametrize("options", [{}, {"classifier_crf": True}])
 def test_of_entities_that_lie_over_each_other_it_is_that_sum_too(options):
     found = over = 0
-    for seed in range(5):
+    for seed in range(12):
         run = _run(seed, labels=NESTED, **options)
         document = Document("abcd", "a")
         [(_, answer)] = predict(run, [document])
