@@ -117,6 +117,20 @@ def test_autocast_rounds_nothing(size):
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_blocks_hold_where_paths_differ_by_two_hundred_orders_of_magnitude(seed):
+    """Each label's row of a block is divided by its own sum: by one for all, the row of the path at hand would be 0."""
+    torch.manual_seed(seed)
+    weights = (200 * torch.randn(300, 3, 7, dtype=torch.float64)).sub_(400).clamp_max_(0).exp()
+    weights[..., 0] = 1
+    ways = (200 * torch.randn(7, 7, dtype=torch.float64)).sub_(200).clamp_(-600, 0).exp()
+    inside = torch.ones(300, 3, dtype=torch.bool)
+    found, expected = (way(weights, ways, inside) for way in (linear_chain._in_blocks, linear_chain._token_by_token))
+    assert all(each.isfinite().all() for each in found)
+    assert (found[0] - expected[0]).abs().max() < 1e-9
+    assert (found[0] * found[2] - expected[0] * expected[2]).abs().max() < 1e-9
+
+
 def test_the_score_of_a_path(field):
     scores, transitions = field
     path = torch.randint(0, LABELS, MASKS.shape).masked_fill(~MASKS, -100)

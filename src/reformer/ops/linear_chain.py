@@ -315,7 +315,8 @@ def _in_blocks(weights: Tensor, ways: Tensor, inside: Tensor) -> tuple[Tensor, T
     from block to block, then those of the tokens in each. Of `L` tokens it takes `3 * BLOCK + 2 * L / BLOCK` steps for
     `2 * L`.
 
-    Products and what goes from block to block are in float64: a label that nothing leads on from has a small row.
+    Products and what goes from block to block are in float64, each row of a product divided by its sum, whose logarithm
+    is kept: what leads on from one label may be smaller by far than what does from another.
     """
     longest, chains, labels = weights.shape
     # One row alone would be multiplied by another routine, which rounds otherwise than that of several.
@@ -331,23 +332,31 @@ def _in_blocks(weights: Tensor, ways: Tensor, inside: Tensor) -> tuple[Tensor, T
         return each.transpose(0, 1).flatten(0, 1)[:longest]
 
     weight, is_there = cut(weights), cut(inside)[..., None]
+    least, most = torch.finfo(torch.float64).tiny, torch.finfo(torch.float64).max
     wide_ways, wide = ways.double(), weight.double()
     products = torch.eye(labels, dtype=torch.float64, device=weights.device).expand(blocks, chains, -1, -1)
     # Behind its chain a token changes nothing, and nothing leads to the first one.
     leads = is_there.clone()
     leads[0, 0] = False
+    logarithms = torch.zeros_like(wide[0])
     for place in range(BLOCK if longest > BLOCK else 0):
         product = products @ wide_ways * wide[place, :, :, None]
-        product = product / product.sum((-2, -1), keepdim=True)
-        products = torch.where(leads[place, ..., None], product, products)
+        total = product.sum(-1, keepdim=True).clamp_min(least)
+        products = torch.where(leads[place, ..., None], product / total, products)
+        logarithms = torch.where(leads[place], logarithms + total[..., 0].log(), logarithms)
 
     # The vector behind each block, of sum 1, which comes to the next one; to the first one comes none.
     begun = wide[0, 0] / wide[0, 0].sum(-1, keepdim=True)
-    entering, totals = [torch.zeros_like(begun)], []
+    entering, factors = [torch.zeros_like(begun)], []
     for block in range(blocks):
-        after = (begun[:, None] @ products[block])[:, 0]
-        totals.append(after.sum(-1, keepdim=True).where(is_there[0, block], 1))
-        begun = after / totals[-1]
+        # How much each label's row counts: that which most comes through counts 1.
+        through = begun.log() + logarithms[block]
+        highest = through.amax(-1, keepdim=True)
+        after = ((through - highest).exp()[:, None] @ products[block])[:, 0]
+        scale = (logarithms[block] - highest).exp().clamp_max(most)
+        total = after.sum(-1, keepdim=True)
+        factors.append((scale / total).where(is_there[0, block], 1))
+        begun = (after / total).where(is_there[0, block], begun)
         entering.append(begun)
 
     forward, sums = torch.empty_like(weight), torch.ones_like(weight[..., :1])
@@ -363,7 +372,7 @@ def _in_blocks(weights: Tensor, ways: Tensor, inside: Tensor) -> tuple[Tensor, T
     # What the last token of each block receives.
     received = [torch.ones_like(begun)]
     for block in range(blocks - 1, 0, -1):
-        received.append((products[block] @ received[-1][..., None])[..., 0] / totals[block])
+        received.append((products[block] @ received[-1][..., None])[..., 0] * factors[block])
     backward = torch.empty_like(weight)
     messages = weight / sums
     now, ways_back = torch.stack(received[::-1]).to(weights.dtype), ways.T.contiguous()
