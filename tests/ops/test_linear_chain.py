@@ -8,10 +8,10 @@ import torch
 
 from reformer.ops import (
     chain_log_partition,
+    chain_messages,
     chain_probabilities,
     chain_score,
     chain_segment_log_probability,
-    linear_chain,
 )
 
 LABELS, LENGTH = 3, 5
@@ -81,8 +81,8 @@ def test_in_blocks_it_is_what_it_is_token_by_token(length, size, scale, dtype):
     ways = (5 * torch.randn(size, size, dtype=dtype)).sigmoid()
     # A pair that no path has.
     ways[0, 1] = 0
-    found = linear_chain._in_blocks(weights, ways, inside)
-    expected = linear_chain._token_by_token(weights, ways, inside)
+    found = chain_messages._in_blocks(weights, ways, inside)
+    expected = chain_messages._token_by_token(weights, ways, inside)
     bound = 1e-9 if dtype == torch.float64 else 1e-4
     for name, one, other in zip(("forward", "sums", "backward", "messages"), found, expected, strict=True):
         # The first token sends no message.
@@ -125,10 +125,17 @@ def test_blocks_hold_where_paths_differ_by_two_hundred_orders_of_magnitude(seed)
     weights[..., 0] = 1
     ways = (200 * torch.randn(7, 7, dtype=torch.float64)).sub_(200).clamp_(-600, 0).exp()
     inside = torch.ones(300, 3, dtype=torch.bool)
-    found, expected = (way(weights, ways, inside) for way in (linear_chain._in_blocks, linear_chain._token_by_token))
+    found, expected = (
+        way(weights, ways, inside) for way in (chain_messages._in_blocks, chain_messages._token_by_token)
+    )
     assert all(each.isfinite().all() for each in found)
     assert (found[0] - expected[0]).abs().max() < 1e-9
     assert (found[0] * found[2] - expected[0] * expected[2]).abs().max() < 1e-9
+
+
+def test_a_bound_that_is_none_is_refused(field):
+    with pytest.raises(ValueError, match="5 tokens, and longest=4"):
+        chain_probabilities(*field, MASKS, 4)
 
 
 def test_the_score_of_a_path(field):

@@ -128,7 +128,7 @@ def _connect(cores: int) -> None:
             else:
                 ray.init("local", num_cpus=cores, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
     except ConnectionError as error:
-        address = os.environ.get("RAY_ADDRESS", "the cluster that was begun on this machine")
+        address = os.environ.get("RAY_ADDRESS") or "the cluster that was begun on this machine"
         raise ReformerError(
             f"--engine ray: {address} does not answer ({_in_short(error)}); begin it with `ray start --head`, or to "
             "use this machine alone say `ray stop` and unset RAY_ADDRESS"

@@ -47,10 +47,12 @@ def crf_logits(
     real: Bool[Tensor, "batch length"],
     longest: int,
 ) -> Float[Tensor, "batch length labels"]:
-    """Marginal log-probabilities of each token's labels under a linear-chain CRF; 0 at padding. No sequence is longer
-    than `longest`."""
+    """Marginal log-probabilities of each token's labels under a linear-chain CRF; 0 at padding. In a graph no sequence
+    is longer than `longest`."""
     if standard.is_wanted():
-        probabilities = chain_probabilities(scores, transitions, real, longest)
+        # Characters within tokens may be more than the model reads tokens; a graph has no number of them.
+        bound = longest if torch.compiler.is_compiling() else scores.shape[1]
+        probabilities = chain_probabilities(scores, transitions, real, bound)
     else:
         _, probabilities = chain_log_partition(scores, transitions, real)
     least = torch.finfo(probabilities.dtype).tiny
