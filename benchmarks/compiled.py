@@ -9,26 +9,8 @@ import torch
 from torch import Tensor
 from torch._dynamo.utils import counters
 
+from benchmarks.contenders.language_models import VOCABULARY, million_model
 from benchmarks.machine import describe
-from reformer.models import ReformerConfig, ReformerForCausalLM
-
-VOCABULARY = 8000
-
-
-def language_model(kind: str, width: int, layers: int, longest: int) -> ReformerForCausalLM:
-    """A causal language model all of whose layers attend in one way."""
-    return ReformerForCausalLM(
-        ReformerConfig(
-            vocab_size=VOCABULARY,
-            is_decoder=True,
-            hidden_size=width,
-            num_attention_heads=width // 64,
-            attention_head_size=64,
-            feed_forward_size=4 * width,
-            attention_layers=[kind] * layers,
-            max_position_embeddings=longest,
-        )
-    ).train()
 
 
 def measure(kind: str, options: argparse.Namespace) -> None:
@@ -36,7 +18,7 @@ def measure(kind: str, options: argparse.Namespace) -> None:
     torch._dynamo.reset()
     counters.clear()
     torch.manual_seed(0)
-    model = language_model(kind, options.width, options.layers, max(options.lengths))
+    model = million_model(max(options.lengths), attention_layers=[kind] * options.layers).train()
 
     def loss(ids: Tensor) -> Tensor:
         return model(input_ids=ids, labels=ids, use_cache=False).loss
@@ -81,13 +63,12 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=["local", "lsh", "local+lsh"])
     parser.add_argument("--lengths", nargs="+", type=int, default=[500, 1000, 2000, 4000, 8000])
     parser.add_argument("--turns", type=int, default=7)
-    parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(describe(options.threads, "cpu")["processor"], flush=True)
-    print(f"{options.layers} reversible layers of {options.width}, batch 1, {options.threads} thread(s), float32")
+    print(f"{options.layers} reversible layers, batch 1, {options.threads} thread(s), float32")
     for kind in options.kinds:
         measure(kind, options)
 

@@ -46,3 +46,13 @@ assert len(graphs) <= 2, len(graphs)
 @pytest.mark.parametrize("kind", ["local", "lsh", "local+lsh", "full"])
 def test_two_graphs_serve_every_length(kind):
     subprocess.run([sys.executable, "-c", SCRIPT, kind], check=True)
+
+
+@pytest.mark.slow
+def test_what_it_brings_can_be_measured():
+    options = ["--kinds", "local", "--layers", "1", "--lengths", "100", "130", "--turns", "1", "--threads", "1"]
+    command = [sys.executable, "-m", "benchmarks.compiled", *options]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    assert lines[1] == "1 reversible layers, batch 1, 1 thread(s), float32"
+    assert [line.split(":")[0] for line in lines[2:]] == ["local", "local, 100 tokens", "local, 130 tokens", "local"]
+    assert lines[-1] == "local: 1 graph(s) for 2 lengths"
