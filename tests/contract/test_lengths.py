@@ -5,7 +5,7 @@ from functools import lru_cache
 import pytest
 import torch
 
-from tests.contract.models import HEADS, every_head_and_variant, every_variant, heads_and_variants, outputs, random_ids
+from tests.contract.models import HEADS, every_head_and_variant, every_variant, outputs, random_ids
 
 
 @lru_cache(1)
@@ -13,21 +13,10 @@ def built(head, variant):
     return head.build(variant).train()
 
 
-# With the shapes checked once for every head and variant.
-@pytest.mark.shapes
+# One model for all lengths. With the shapes checked once for every head and variant.
+@pytest.mark.parametrize("length", [1, 2, 3, 64, pytest.param(65, marks=pytest.mark.shapes), 256, 17])
 @every_head_and_variant
-def test_every_head_and_variant_trains(head, variant):
-    _trains(head, variant, 65)
-
-
-# One model for all lengths. What is long or short to a layer is so under any head, and to a head over any layers.
-@pytest.mark.parametrize("length", [1, 2, 3, 64, 256, 17])
-@heads_and_variants(HEADS, ("token-classification", "encoder-decoder"), ("mixed",))
 def test_every_length_trains(head, variant, length):
-    _trains(head, variant, length)
-
-
-def _trains(head, variant, length):
     model, ids = built(head, variant), random_ids(2, length)
     model.zero_grad()
     loss = model(input_ids=ids, **head.labels(ids)).loss

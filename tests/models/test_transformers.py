@@ -25,11 +25,10 @@ def test_the_trainer_trains_every_head(name, tmp_path):
     model = head.build("mixed", hidden_dropout_prob=0.1, initializer_range=0.05)
     arguments = TrainingArguments(
         output_dir=str(tmp_path),
-        num_train_epochs=4,
+        num_train_epochs=8,
         per_device_train_batch_size=4,
         learning_rate=1e-2,
         report_to=[],
-        save_strategy="no",
         use_cpu=True,
         logging_steps=4,
         gradient_accumulation_steps=2,

@@ -22,12 +22,12 @@ async def echo(scope, receive, send):
 
 
 async def spoken(port, parts):
-    """What the server says to one that sends a part each twentieth of a second; None for one that stays connected."""
+    """What the server says to one that sends a part each tenth of a second; None for one that stays connected."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for part in parts:
             writer.write(part)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
         async with asyncio.timeout(20):
             return await reader.read()
     except ConnectionError:
@@ -50,7 +50,7 @@ async def spoken(port, parts):
     ],
 )
 def test_a_connection_that_asks_nothing_is_closed(monkeypatch, parts, told):
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.25)
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.5)
 
     async def ask():
         with bound_socket("127.0.0.1", 0) as bound:
