@@ -47,11 +47,16 @@ def pytest_sessionfinish(session):
         {report.nodeid.rpartition("suite.py::")[2] for report in reporter.stats.get(outcome, [])}
         for outcome in ("xfailed", "xpassed")
     )
-    # Without a checkout, tests of generation are none of those that pass either.
+    # Of transformers' tests, as they are laid out for this suite alone.
+    from tests.generation.test_utils import GenerationTesterMixin
+
+    # Without a checkout there are no tests of generation, which some of the list are.
+    is_whole = any(name.startswith("test_") for name in dir(GenerationTesterMixin))
     idle = [
         pattern
         for pattern in KINDS
-        if any(fnmatch(name, pattern) for name in passed) and not any(fnmatch(name, pattern) for name in failed)
+        if not any(fnmatch(name, pattern) for name in failed)
+        and (is_whole or any(fnmatch(name, pattern) for name in passed))
     ]
     if session.config.option.keyword == "" and idle and session.exitstatus == 0:
         reporter.write_line(f"\nno test of these kinds fails any more, take them off the list: {', '.join(idle)}")
